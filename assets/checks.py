@@ -1,0 +1,139 @@
+"""Asset checks: each reads what was stored and tests it again, so a check can be run by itself at any time.
+
+In a run over a range a check gives one verdict for the range. The costly proofs (causality) take the range's last
+partition that has rows.
+"""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of its functions as objects.
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from assets.common import Stage
+from assets.partitions import asset_keys, date_keys
+from lem.backtest.walk_forward import expected_rows
+from lem.bars import check_bars
+from lem.calendars import expected_bars
+from lem.causality import features_are_causal, model_is_causal
+from lem.errors import LemError
+from lem.features import check_features
+from lem.lake import Lake
+from lem.panel import Panel
+from lem.strategies.learned import Learned
+from lem.tables import read_range
+from lem.training.nightly import load_contender
+from lem.windows import dates_before, history_dates, training_window
+from resources.stores import LakeResource, RegistryResource
+
+Problems = dict[str, str]
+
+
+def verdict(problems: Problems, checked: int, **figures: Any) -> dg.AssetCheckResult:
+    """Passed when there is no problem; the first twenty problems are in the metadata, by partition."""
+    shown = dict(list(problems.items())[:20])
+    metadata = {"partitions_checked": checked, "problems": len(problems), **figures}
+    return dg.AssetCheckResult(passed=not problems, metadata=metadata | {"details": dg.MetadataValue.json(shown)})
+
+
+def _each(
+    stage: Stage, lake: Lake, table: str, keys: list[str], test: Callable[[Any, pd.DataFrame], str | None]
+) -> Problems:
+    problems = {}
+    for key in asset_keys(keys):
+        text = test(key, lake.read_table(lake.path(stage.universe.name, table, key.date, key.asset)))
+        if text:
+            problems[key.text] = text
+    return problems
+
+
+def _rule(check: Callable[[pd.DataFrame], Any], table: pd.DataFrame) -> str | None:
+    try:
+        check(table)
+    except LemError as error:
+        return str(error)
+    return None
+
+
+def checks_of(stage: Stage) -> list[dg.AssetChecksDefinition]:
+    """All checks of a universe's assets."""
+    universe, by_asset = stage.universe, stage.partitions.by_asset
+
+    @dg.asset_check(asset=stage.key("bars"), partitions_def=by_asset, description="Every expected bar has a row.")
+    def complete(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
+        outages = 0
+
+        def test(key: Any, table: pd.DataFrame) -> str | None:
+            nonlocal outages
+            outages += int((table["flag"] == "outage").sum())
+            expected = expected_bars(universe, key.asset, key.date)
+            return None if list(table["ts"]) == list(expected) else f"{len(table)} bars, expected {len(expected)}"
+
+        keys = list(context.partition_keys)
+        return verdict(_each(stage, lake.open(), "bars", keys, test), len(keys), bars_in_known_outages=outages)
+
+    @dg.asset_check(
+        asset=stage.key("bars"), partitions_def=by_asset, description="The table keeps its schema and rules."
+    )
+    def schema(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
+        keys = list(context.partition_keys)
+        return verdict(_each(stage, lake.open(), "bars", keys, lambda _, t: _rule(check_bars, t)), len(keys))
+
+    @dg.asset_check(asset=stage.key("features"), partitions_def=by_asset, description="The table keeps its schema.")
+    def feature_schema(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
+        keys = list(context.partition_keys)
+        return verdict(_each(stage, lake.open(), "features", keys, lambda _, t: _rule(check_features, t)), len(keys))
+
+    @dg.asset_check(
+        asset=stage.key("features"),
+        partitions_def=by_asset,
+        description="Changing later bars changes no earlier feature.",
+    )
+    def causal_features(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
+        key, store = asset_keys(context.partition_keys)[-1], lake.open()
+        history, _ = read_range(store, universe, "bars", history_dates(universe, key.date), key.asset)
+        day = store.read_table(store.path(universe.name, "bars", key.date, key.asset))
+        leaks = features_are_causal(history, day, universe.features, universe.bars_per_day)
+        return verdict({key.text: f"bars {leaks} depend on later bars"} if leaks else {}, 1, bars_perturbed=len(day))
+
+    @dg.asset_check(
+        asset=stage.key("lem_model"),
+        partitions_def=stage.partitions.model_dates,
+        description="Changing later bars changes no slice.",
+    )
+    def causal_model(
+        context: dg.AssetCheckExecutionContext, lake: LakeResource, registry: RegistryResource
+    ) -> dg.AssetCheckResult:
+        (date,) = date_keys(context.partition_keys)
+        store, record = lake.open(), registry.open().candidate(universe.name, date)
+        if record is None:
+            return verdict({date.isoformat(): "no model is registered for this date"}, 1)
+        window = training_window(universe, date)
+        table, _ = read_range(store, universe, "panel", dates_before(universe, window.gate_start, date))
+        model = load_contender(store, record).model
+        leaks = model_is_causal(Panel.from_table(table), model, universe.horizon, Learned(model))
+        return verdict({str(i): leak for i, leak in enumerate(leaks)}, 1, model_id=record.id)
+
+    @dg.asset_check(
+        asset=stage.key("backtest"),
+        partitions_def=by_asset,
+        description="Every order is executed or excluded with a reason.",
+    )
+    def orders_accounted_for(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
+        def test(key: Any, table: pd.DataFrame) -> str | None:
+            arrivals = len(expected_bars(universe, key.asset, key.date))
+            expected = expected_rows(arrivals, universe, "lem" in set(table["strategy"]))
+            done, excluded = (
+                table["status"] == "done",
+                (table["status"] == "excluded") & (table["reason"] != ""),
+            )
+            if len(table) != expected or not (done | excluded).all():
+                return f"{len(table)} rows, expected {expected}; {int((~(done | excluded)).sum())} without a status"
+            return None if table.loc[done, "gain_bps"].notna().all() else "an executed order has no gain"
+
+        keys = list(context.partition_keys)
+        return verdict(_each(stage, lake.open(), "backtest", keys, test), len(keys))
+
+    return [complete, schema, feature_schema, causal_features, causal_model, orders_accounted_for]

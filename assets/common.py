@@ -1,0 +1,74 @@
+"""What every asset of a universe shares: its key, group, partitions, and the settings of the decorator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date as Date
+from functools import lru_cache
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from assets.partitions import Partitions, partitions_of
+from lem.errors import LakeError
+from lem.lake import Lake
+from lem.tables import missing_partitions, name_missing
+from lem.universe import Universe
+
+OWNER = "team:execution"
+CODE_VERSION = "1"
+"""Raised when a stage's output changes for the same input: Dagster then marks what was made before as out of date."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A universe and its partitions, handed to every asset's factory function."""
+
+    universe: Universe
+    partitions: Partitions
+
+    @classmethod
+    def of(cls, universe: Universe) -> Stage:
+        return cls(universe, partitions_of(universe))
+
+    def key(self, table: str) -> dg.AssetKey:
+        """`<universe>/<table>`."""
+        return dg.AssetKey([self.universe.name, table])
+
+    def options(self, table: str, description: str, kinds: Iterable[str]) -> dict[str, Any]:
+        """The arguments of `dg.asset` that are the same for all stages."""
+        return {
+            "key": self.key(table),
+            "group_name": self.universe.name,
+            "description": f"{description}\n\n{self.universe.description}".strip(),
+            "kinds": {"python", *kinds},
+            "owners": [OWNER],
+            "code_version": CODE_VERSION,
+        }
+
+    def reader(self, lake: Lake, table: str, wanted: dict[str, set[Date]]) -> Callable[[str, Date], pd.DataFrame]:
+        """A function (asset, date) -> partition that reads each object once, for a step that needs it many times.
+
+        Raises:
+            LakeError: at once, with the list of all `wanted` partitions that are not in the lake.
+        """
+        missing = [
+            key
+            for asset, dates in sorted(wanted.items())
+            for key in missing_partitions(lake, self.universe, table, sorted(dates), [asset])
+        ]
+        if missing:
+            days = sorted(key.split("|")[1] for key in missing)
+            raise LakeError(
+                f"{self.universe.name}/{table}: {len(missing)} partitions are not in the lake: "
+                f"{name_missing(missing)}; "
+                f"make them with: lem backfill --universe {self.universe.name} --from {days[0]} --to {days[-1]}"
+            )
+
+        @lru_cache(maxsize=4096)
+        def read(asset: str, date: Date) -> pd.DataFrame:
+            return lake.read_table(lake.path(self.universe.name, table, date, asset))
+
+        return read

@@ -1,0 +1,154 @@
+"""Means of orders that overlap and move together, with day-block bootstrap intervals; and the tail mean.
+
+Two orders that arrive an hour apart share most of their bars, and assets move together, so orders are not
+independent and an interval that treats them so is far too narrow. Blocks are therefore whole days across all
+assets; where an order lasts longer than a day, a block is as many days as one order. Whole blocks are drawn
+with replacement, and the mean of a resample is the ratio of its sum to its count, so days with more orders
+weigh more (blocks that do not overlap: Carlstein 1986, Annals of Statistics 14(3)).
+
+Percentile intervals of few blocks are too narrow. Of nominal 95 % intervals, with a normal day effect, about
+93 % hold the truth at 20 blocks, 90 % at 10 and 85 % at 5. Below `MIN_BLOCKS` there is none: its ends are
+NaN.
+
+Shapes: O orders, G groups (series), B blocks, R resamples.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from lem.errors import EvaluationError
+
+MIN_BLOCKS = 5
+"""Fewest blocks for which an interval is given."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its interval, in the unit of the values (bps or sigma).
+
+    low, high: NaN with fewer than `MIN_BLOCKS` blocks. orders: number of values. blocks: number of
+    independent blocks.
+    """
+
+    mean: float
+    low: float
+    high: float
+    orders: int
+    blocks: int
+
+    @property
+    def known(self) -> bool:
+        """There are blocks enough for an interval."""
+        return not math.isnan(self.low)
+
+
+def day_blocks(days: ArrayLike, length: int = 1) -> NDArray[np.int64]:
+    """Block number of each order, (O,), from its arrival day (dates, ISO strings or datetime64; any order of
+    rows).
+
+    length: consecutive arrival days (sessions) a block; use the days one order may last, rounded up.
+    """
+    if length < 1:
+        raise EvaluationError(f"day_blocks: length {length} days; allowed: 1 or more")
+    codes, _ = pd.factorize(pd.Series(days), sort=True)
+    if (codes < 0).any():
+        raise EvaluationError(f"day_blocks: order {int(np.argmin(codes))} has no day; allowed: a date for every order")
+    return codes.astype(np.int64) // length
+
+
+def grouped_means(
+    values: ArrayLike,
+    blocks: ArrayLike,
+    groups: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> list[Interval]:
+    """Mean and percentile interval of many series at once, one for each group number 0 .. max(groups).
+
+    values, blocks, groups: (O,); blocks from `day_blocks` of the whole table, so that all series share them.
+    Series that have orders in the same blocks share one matrix of resampled block counts; a series' interval
+    does not depend on which other series are asked for.
+
+    Raises:
+        EvaluationError: lengths differ, a value is not finite, or confidence or resamples are impossible.
+    """
+    values_O = np.asarray(values, dtype=np.float64)
+    blocks_O, groups_O = np.asarray(blocks, dtype=np.int64), np.asarray(groups, dtype=np.int64)
+    if not values_O.shape == blocks_O.shape == groups_O.shape or values_O.ndim != 1:
+        raise EvaluationError(
+            f"bootstrap: values {values_O.shape}, blocks {blocks_O.shape} and groups {groups_O.shape}; "
+            "allowed: three columns of one length"
+        )
+    if not np.isfinite(values_O).all():
+        row = int(np.argmin(np.isfinite(values_O)))
+        raise EvaluationError(
+            f"bootstrap: value {values_O[row]} at row {row}; allowed: finite (leave excluded orders out)"
+        )
+    if not 0 < confidence < 1 or resamples < 1:
+        raise EvaluationError(
+            f"bootstrap: confidence {confidence}, resamples {resamples}; allowed: in (0, 1), and 1 or more"
+        )
+    if not len(values_O):
+        return []
+    shape = (int(groups_O.max()) + 1, int(blocks_O.max()) + 1)
+    cell_O = groups_O * shape[1] + blocks_O
+    sums_GB = np.bincount(cell_O, weights=values_O, minlength=shape[0] * shape[1]).reshape(shape)
+    counts_GB = np.bincount(cell_O, minlength=shape[0] * shape[1]).reshape(shape)
+    low_G, high_G = np.full(shape[0], np.nan), np.full(shape[0], np.nan)
+    patterns_PB, pattern_G = np.unique(counts_GB > 0, axis=0, return_inverse=True)
+    tail = (1 - confidence) / 2
+    for p, present_B in enumerate(patterns_PB):
+        size = int(present_B.sum())
+        if size < MIN_BLOCKS:
+            continue
+        rows = np.flatnonzero(pattern_G.reshape(-1) == p)
+        generator = np.random.default_rng(seed)
+        draws_RB = generator.multinomial(size, np.full(size, 1 / size), size=resamples).astype(np.float64)
+        means_RG = (draws_RB @ sums_GB[rows][:, present_B].T) / (draws_RB @ counts_GB[rows][:, present_B].T)
+        low_G[rows], high_G[rows] = np.quantile(means_RG, [tail, 1 - tail], axis=0)
+    orders_G, blocks_G = counts_GB.sum(axis=1), (counts_GB > 0).sum(axis=1)
+    return [
+        Interval(float(s / n) if n else math.nan, float(low), float(high), int(n), int(b))
+        for s, low, high, n, b in zip(sums_GB.sum(axis=1), low_G, high_G, orders_G, blocks_G, strict=True)
+    ]
+
+
+def block_mean(values: ArrayLike, days: ArrayLike, *, block_days: int = 1, **options: Any) -> Interval:
+    """Mean and interval of one series, values and days of shape (O,). Options as in `grouped_means`."""
+    values_O = np.asarray(values, dtype=np.float64)
+    blocks_O = day_blocks(days, block_days)
+    one = grouped_means(values_O, blocks_O, np.zeros(len(blocks_O), dtype=np.int64), **options)
+    return one[0] if one else Interval(math.nan, math.nan, math.nan, 0, 0)
+
+
+def paired_difference(
+    first: ArrayLike, second: ArrayLike, days: ArrayLike, *, block_days: int = 1, **options: Any
+) -> Interval:
+    """Mean of first - second on the same orders, and its interval; all of shape (O,), row i the same order in
+    both.
+    """
+    first_O, second_O = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if first_O.shape != second_O.shape:
+        raise EvaluationError(
+            f"paired_difference: {first_O.shape} against {second_O.shape} values; allowed: the same orders"
+        )
+    return block_mean(first_O - second_O, days, block_days=block_days, **options)
+
+
+def cvar(values: ArrayLike, share: float = 0.05) -> float:
+    """Mean of the worst `share` of the values (rounded up to whole orders); NaN without values."""
+    values_O = np.asarray(values, dtype=np.float64)
+    if not len(values_O):
+        return math.nan
+    # the product of 0.05 and a multiple of 20 may lie just above a whole number
+    worst = max(1, math.ceil(share * len(values_O) - 1e-9))
+    return float(np.partition(values_O, worst - 1)[:worst].mean())

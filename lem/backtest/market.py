@@ -1,0 +1,59 @@
+"""From a panel to the market of a set of arrivals, with a model's contexts.
+
+Shapes: A = arrivals, K = bars of the horizon, T = bars, H = context, M = limits, S = scenarios.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lem.backtest.simulator import Market
+from lem.execution import Terms
+from lem.model.lem import LEM
+from lem.numerics import reproducible
+from lem.panel import Panel, order_tape
+from lem.training.trainer import scenario_terms
+
+
+@torch.no_grad()
+def context_of(panel: Panel, model: LEM) -> torch.Tensor:
+    """Context of every bar of the panel, (N, T, H), each asset's sequence starting from a zero state at its first
+    bar."""
+    with reproducible():
+        return model.eval().encode(torch.from_numpy(panel.features_NTF), torch.from_numpy(panel.valid_NT))
+
+
+def market_of(panel: Panel, asset_A: NDArray, bar_A: NDArray, horizon: int, model: LEM | None = None) -> Market:
+    """The market of orders whose bar 0 is `bar_A` of asset row `asset_A`. Slice k will see the context of bar k-1."""
+    tape = order_tape(panel, asset_A, bar_A, horizon)
+    context_AKH = None
+    if model is not None:
+        before_AK = bar_A[:, None] + np.arange(horizon) - 1
+        context_AKH = context_of(panel, model)[asset_A[:, None], before_AK]
+    return Market(
+        price_AK=torch.from_numpy(tape.price_AK),
+        volume_AK=torch.from_numpy(tape.volume_AK),
+        last_close_AK=torch.from_numpy(tape.last_close_AK),
+        sigma_A=torch.from_numpy(tape.sigma_A),
+        accepted_A=torch.from_numpy(panel.accepted(horizon)[asset_A, bar_A]),
+        context_AKH=context_AKH,
+    )
+
+
+def terms_for(min_bars: tuple[int, ...], horizon: int, risk_aversion: float) -> Terms:
+    """Orders without rate limits in all eight scenarios, one for each m: shape (1, M, S) or broadcastable, float64."""
+    one = torch.ones(1, 1, 1, dtype=torch.float64)
+    m = torch.tensor(min_bars, dtype=torch.float64)[None, :, None]
+    kinds = scenario_terms()
+    kinds["sign_O"] = kinds["sign_O"].double()
+    return Terms(
+        **kinds,
+        m_O=m.expand(1, len(min_bars), len(kinds["sign_O"])),
+        n_O=one * horizon,
+        min_rate_O=one * 0.0,
+        max_rate_O=one,
+        risk_aversion_O=one * risk_aversion,
+        sigma_O=one,
+    )

@@ -1,0 +1,117 @@
+"""The simulator: executes parent orders with any strategy, on the fills and benchmarks of lem.execution.
+
+Shapes: A = arrivals, M = limits (one order for each value of m), S = scenarios, O = (A, M, S), K = bars of the horizon,
+H = context.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from lem.errors import OrderError
+from lem.execution import (
+    Ledger,
+    Terms,
+    achieved,
+    advance,
+    benchmark,
+    gain,
+    limits,
+    may_finish,
+    must_finish,
+    open_ledger,
+)
+from lem.orders import TOLERANCE, check_limits
+from lem.strategies.base import Strategy, View
+
+
+@dataclass(frozen=True)
+class Market:
+    """The bars of A arrivals, float64, prices relative to the arrival price.
+
+    price_AK, volume_AK: VWAP and volume of bar k. last_close_AK, context_AKH: of bar k-1 (context None for rules only).
+    sigma_A: per-bar volatility at arrival. accepted_A: bool, no gap.
+    """
+
+    price_AK: Tensor
+    volume_AK: Tensor
+    last_close_AK: Tensor
+    sigma_A: Tensor
+    accepted_A: Tensor
+    context_AKH: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Executions:
+    """What became of each order, shape (A, M, S): prices relative to the arrival price, gain as a fraction of the
+    benchmark.
+
+    end_bar_O: bars used, 1 to N. slices_KO: share traded in each bar, summing to 1.
+    """
+
+    gain_O: Tensor
+    achieved_O: Tensor
+    benchmark_O: Tensor
+    end_bar_O: Tensor
+    slices_KO: Tensor
+
+
+def check_terms(terms: Terms, horizon: int) -> None:
+    """Refuse orders that cannot be executed on this market.
+
+    Raises:
+        OrderError: names the first infeasible order's limits and what is allowed.
+    """
+    columns = torch.broadcast_tensors(terms.m_O, terms.n_O, terms.min_rate_O, terms.max_rate_O, terms.risk_aversion_O)
+    for m, n, low, high, risk in torch.unique(torch.stack([c.flatten().double() for c in columns]), dim=1).T.tolist():
+        check_limits(int(m), int(n), low, high, risk)
+        if n > horizon:
+            raise OrderError(f"max_bars {int(n)} on a market of {horizon} bars; allowed: at most {horizon}")
+
+
+def _where(active_O: Tensor, new: Ledger, old: Ledger) -> Ledger:
+    return Ledger(*(torch.where(active_O, getattr(new, f), getattr(old, f)) for f in Ledger.__dataclass_fields__))
+
+
+def simulate(strategy: Strategy, market: Market, terms: Terms) -> Executions:
+    """Execute every order of `terms` (broadcastable to (A, M, S)) with one strategy.
+
+    Limits, end times and the budget hold whatever the strategy asks for: a slice is clipped to its limits, an order
+    finishes only where it may, and the last bar takes what is left.
+
+    Raises:
+        OrderError: infeasible limits, or the strategy asked for something that is not finite.
+    """
+    horizon = market.price_AK.shape[1]
+    check_terms(terms, horizon)
+    terms = replace(terms, sigma_O=market.sigma_A[:, None, None])
+    parts = (terms.sigma_O, terms.m_O, terms.n_O, terms.sign_O, terms.max_rate_O, terms.min_rate_O)
+    shape = torch.broadcast_shapes(*(p.shape for p in parts))
+    ledger = open_ledger(terms, shape)
+    active_O = torch.ones(shape, dtype=torch.bool)
+    end_O = torch.zeros(shape, dtype=torch.int64)
+    slices = []
+    for k in range(horizon):
+        last_close_A11 = market.last_close_AK[:, k, None, None]
+        context_AH = None if market.context_AKH is None else market.context_AKH[:, k]
+        decision = strategy.decide(View(k, terms, ledger, last_close_A11, context_AH))
+        if not torch.isfinite(decision.slice_O[active_O]).all():
+            raise OrderError(f"strategy {strategy.name}: a slice of bar {k} is not finite")
+        low_O, high_O = limits(ledger, terms, k)
+        asked_O = torch.minimum(torch.maximum(decision.slice_O, low_O), high_O)
+        done_O = (decision.finish_O & may_finish(ledger, terms, k)) | must_finish(ledger, terms, k)
+        slice_O = torch.where(active_O, torch.where(done_O, ledger.remaining_O, asked_O), 0.0)
+        after = advance(ledger, terms, slice_O, market.price_AK[:, k, None, None], market.volume_AK[:, k, None, None])
+        ledger = _where(active_O, after, ledger)
+        # An order that has nothing left may end in this very bar: its benchmark stops with it.
+        done_O = done_O | ((ledger.remaining_O <= TOLERANCE) & (terms.m_O <= k + 1))
+        end_O = torch.where(active_O & done_O, k + 1, end_O)
+        active_O = active_O & ~done_O
+        slices.append(slice_O)
+    slices_KO = torch.stack(slices)
+    assert not active_O.any()
+    assert torch.allclose(slices_KO.sum(0), torch.ones(shape, dtype=slices_KO.dtype), atol=1e-9)
+    return Executions(gain(ledger, terms), achieved(ledger, terms), benchmark(ledger), end_O, slices_KO)

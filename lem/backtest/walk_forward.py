@@ -1,0 +1,46 @@
+"""The walk-forward backtest of one asset and date: the orders that arrived on it, executed by that date's champion."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lem.backtest.orders_table import RULES, execute
+from lem.gate import Contender
+from lem.orders import SCENARIOS
+from lem.panel import Panel, panel_table
+from lem.universe import Universe
+
+
+def day_arrivals(panel: Panel, symbol: str, date: dt.date) -> tuple[NDArray, NDArray]:
+    """(asset row, bar) of every bar that `symbol` has on `date`: each is an arrival. None on a holiday."""
+    if symbol not in panel.assets:
+        return np.empty(0, dtype=int), np.empty(0, dtype=int)
+    row = panel.assets.index(symbol)
+    bar_A = np.flatnonzero((panel.date_T == np.datetime64(date)) & panel.present_NT[row])
+    return np.full(len(bar_A), row), bar_A[bar_A > 0]
+
+
+def backtest_day(
+    features: pd.DataFrame, universe: Universe, symbol: str, date: dt.date, champion: Contender | None
+) -> pd.DataFrame:
+    """Execute the orders of one date with every rule and, if there is one, the champion.
+
+    Args:
+        features: feature table of `symbol` from the warm-up before `date` to the end of the last order.
+
+    Returns:
+        One row per order and strategy (`lem.backtest.orders_table.BACKTEST_SCHEMA`), excluded orders among them.
+    """
+    panel = Panel.from_table(panel_table({symbol: features}))
+    asset_A, bar_A = day_arrivals(panel, symbol, date)
+    models = {"lem": (champion.model_id, champion.model)} if champion else {}
+    return execute(panel, asset_A, bar_A, universe.horizon, universe.backtest, models)
+
+
+def expected_rows(arrivals: int, universe: Universe, with_model: bool) -> int:
+    """Rows of a backtest partition when every order is accounted for."""
+    return arrivals * len(universe.backtest.min_bars) * len(SCENARIOS) * (len(RULES) + with_model)

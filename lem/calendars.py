@@ -1,0 +1,130 @@
+"""Which bars exist: partition dates, sessions, and the grid of bars that a partition must hold.
+
+A partition is one UTC date. A 24/7 market fills every date with bars; XNYS has one bar a session, from the
+session's open to its close (half days as the exchange announced them), and a weekday without a session is a
+partition without rows. Every function is pure: same universe and date, same answer.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import cache
+
+import exchange_calendars
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lem.errors import UniverseError
+from lem.universe import Universe
+
+FIRST_SESSION = "1990-01-01"
+"""Start of the exchange calendars: sources accept no time stamp before it."""
+
+_UTC_US = "datetime64[us, UTC]"
+
+
+@cache
+def _sessions(calendar: str) -> pd.DataFrame:
+    """Open and close (UTC) of every session, indexed by the session's date; ends about a year from today."""
+    schedule = exchange_calendars.get_calendar(calendar, start=FIRST_SESSION).schedule
+    table = schedule[["open", "close"]].astype(_UTC_US)
+    table.index = pd.DatetimeIndex(schedule.index).as_unit("us")
+    return table
+
+
+def partition_window(date: dt.date) -> tuple[dt.datetime, dt.datetime]:
+    """The half-open UTC window [start, end) of bar opens that belong to a partition."""
+    start = dt.datetime.combine(date, dt.time(), dt.UTC)
+    return start, start + dt.timedelta(days=1)
+
+
+def partition_dates(universe: Universe, start: dt.date, end: dt.date) -> list[dt.date]:
+    """Partition dates from `start` to `end`, both inclusive: every day (24/7), or Monday to Friday (XNYS).
+
+    Holidays are partition dates without rows: no announcement of the exchange changes which partitions exist.
+    """
+    frequency = "D" if universe.calendar == "24/7" else "B"
+    return [stamp.date() for stamp in pd.date_range(start, end, freq=frequency)]
+
+
+def offset_partition(universe: Universe, date: dt.date, n: int) -> dt.date:
+    """The n-th partition date after `date` (before it where n is negative; `date` itself where n is 0).
+
+    Raises:
+        UniverseError: n is 0 and `date` is no partition date.
+    """
+    if universe.calendar == "24/7":
+        return date + dt.timedelta(days=n)
+    if n == 0:
+        if date.weekday() >= 5:
+            raise UniverseError(f"{date} is no partition of {universe.name!r}; allowed: Monday to Friday")
+        return date
+    rolled = np.busday_offset(np.datetime64(date, "D"), n, roll="backward" if n > 0 else "forward")
+    return rolled.astype(dt.date)
+
+
+def is_session(universe: Universe, date: dt.date) -> bool:
+    """Whether the market trades on `date`.
+
+    Raises:
+        UniverseError: the exchange's calendar does not reach to `date`.
+    """
+    if universe.calendar == "24/7":
+        return True
+    sessions = _sessions(universe.calendar)
+    first, last = dt.date.fromisoformat(FIRST_SESSION), sessions.index[-1].date()
+    if not first <= date <= last:
+        raise UniverseError(f"calendar {universe.calendar} does not know {date}; allowed: {first} to {last}")
+    return pd.Timestamp(date) in sessions.index
+
+
+def is_listed(universe: Universe, symbol: str, date: dt.date) -> bool:
+    """Whether `date` lies within the asset's listing, both ends inclusive."""
+    asset = universe.assets[universe.check_symbol(symbol)]
+    return (asset.listed or date) <= date <= (asset.delisted or date)
+
+
+def session_opens(universe: Universe, dates: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Open time (UTC) of the daily bar of each naive date; NaT where there is no session."""
+    if universe.calendar == "24/7":
+        return dates.tz_localize("UTC").as_unit("us")
+    return pd.DatetimeIndex(_sessions(universe.calendar)["open"].reindex(dates))
+
+
+def expected_bars(universe: Universe, symbol: str, date: dt.date) -> pd.DatetimeIndex:
+    """Open times (UTC, microseconds) of the bars of a partition; empty on holidays and unlisted days.
+
+    Raises:
+        UniverseError: unknown symbol, or a date that the exchange's calendar does not know.
+    """
+    if not (is_listed(universe, symbol, date) and is_session(universe, date)):
+        return pd.DatetimeIndex([], dtype=_UTC_US, name="ts")
+    if universe.calendar != "24/7":
+        return session_opens(universe, pd.DatetimeIndex([date])).rename("ts")
+    start, _ = partition_window(date)
+    return pd.date_range(start, periods=universe.bars_per_day, freq=universe.bar_length, name="ts", unit="us")
+
+
+def bar_close(universe: Universe, opens: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Close times (UTC) of the bars that open at `opens`: open plus bar length, or the session's close.
+
+    Raises:
+        UniverseError: one of the times is not the open of a session.
+    """
+    if universe.calendar == "24/7":
+        return (opens + universe.bar_length).as_unit("us").rename("close_ts")
+    sessions = _sessions(universe.calendar).set_index("open")
+    closes = pd.DatetimeIndex(sessions["close"].reindex(opens), name="close_ts")
+    if closes.hasnans:
+        raise UniverseError(f"{opens[closes.isna()][0]} is not the open of a session of {universe.calendar}")
+    return closes
+
+
+def outage_mask(universe: Universe, symbol: str, opens: pd.DatetimeIndex) -> NDArray[np.bool_]:
+    """Which of the bars open inside an outage that the universe lists for this asset (or for all)."""
+    mask = np.zeros(len(opens), dtype=bool)
+    for outage in universe.outages:
+        if outage.assets is None or symbol in outage.assets:
+            mask |= np.asarray((opens >= pd.Timestamp(outage.start)) & (opens < pd.Timestamp(outage.end)))
+    return mask

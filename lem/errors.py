@@ -1,0 +1,43 @@
+"""The errors of the library: each message names what was wrong, where, and what is allowed.
+
+The command line prints a `LemError` as one message and exits with a code that is not zero; anything else is a defect
+of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class LemError(Exception):
+    """An error a user can act on. The message alone must be enough to act."""
+
+
+class UniverseError(LemError):
+    """A universe file is wrong: unknown key or symbol, impossible horizon, unreadable file."""
+
+
+class SourceError(LemError):
+    """A source did not answer, or answered with something that is not a table of bars."""
+
+
+class BarsError(LemError):
+    """Bars or features break a rule; the message lists every broken rule with its rows."""
+
+
+class LakeError(LemError):
+    """The lake cannot be read or written, or an object is missing or corrupt."""
+
+
+class RegistryError(LemError):
+    """The model registry cannot be read or written, or holds no such model."""
+
+
+class TrainingError(LemError):
+    """A training window is incomplete, or training did not give a usable model."""
+
+
+class OrderError(LemError):
+    """A parent order cannot be executed within its own limits."""
+
+
+class EvaluationError(LemError):
+    """A table of results is not one that statistics can be made of."""

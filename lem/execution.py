@@ -1,0 +1,120 @@
+"""Fills, benchmarks and gain: the one definition that training and backtest share.
+
+A `Ledger` holds what an order knows of its own execution after k bars. `limits` says what may be traded in the next
+bar,
+`advance` trades it at the bar's volume-weighted price, `gain` measures the result. Everything is a torch function of
+tensors of any one shape, so that the trainer can differentiate through it and the simulator can run it in float64.
+
+Prices are relative to the arrival price and sizes are shares of the parent order, which keeps float32 accurate.
+Source: design of Guéant, Pu, Royer (arXiv 1312.5617) and LEMs (arXiv 2509.25211), eq. for A, B and slippage.
+
+Shapes: every tensor has the shape of the batch of orders, written O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lem.orders import TOLERANCE
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the orders are, one value an order (or broadcastable).
+
+    sign_O: +1 buy, -1 sell. vwap_O, notional_O: bool. m_O, n_O: bars (float). sigma_O: per-bar volatility at arrival.
+    """
+
+    sign_O: Tensor
+    vwap_O: Tensor
+    notional_O: Tensor
+    m_O: Tensor
+    n_O: Tensor
+    min_rate_O: Tensor
+    max_rate_O: Tensor
+    risk_aversion_O: Tensor
+    sigma_O: Tensor
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What has been traded and what the market did, after k bars.
+
+    remaining_O: share of the order still to trade. traded_O: sum of slices. value_O: sum x P for a quantity, sum y /
+    P for a notional.
+    weight_O, weighted_O: sums of the benchmark's weights and of weights times price.
+    """
+
+    remaining_O: Tensor
+    traded_O: Tensor
+    value_O: Tensor
+    weight_O: Tensor
+    weighted_O: Tensor
+
+
+def open_ledger(terms: Terms, shape: torch.Size) -> Ledger:
+    """A ledger before the first bar."""
+    zero_O = torch.zeros(shape, dtype=terms.sigma_O.dtype, device=terms.sigma_O.device)
+    return Ledger(zero_O + 1.0, zero_O, zero_O, zero_O, zero_O)
+
+
+def limits(ledger: Ledger, terms: Terms, k: int) -> tuple[Tensor, Tensor]:
+    """Smallest and largest share that may be traded in bar k (0-based) if the order goes on.
+
+    x_k lies in [max(min_rate, R_k - max_rate * bars_left_after), min(R_k, max_rate)]; what remains is always tradable.
+    """
+    left_O = (terms.n_O - (k + 1)).clamp(min=0.0)
+    high_O = torch.minimum(ledger.remaining_O, terms.max_rate_O)
+    low_O = torch.maximum(terms.min_rate_O, ledger.remaining_O - terms.max_rate_O * left_O)
+    return torch.minimum(low_O, high_O), high_O
+
+
+def may_finish(ledger: Ledger, terms: Terms, k: int) -> Tensor:
+    """Bool: the order may trade all that remains in bar k and end there (k + 1 >= m, the cap permitting)."""
+    return (terms.m_O <= k + 1) & (ledger.remaining_O <= terms.max_rate_O + TOLERANCE)
+
+
+def must_finish(ledger: Ledger, terms: Terms, k: int) -> Tensor:
+    """Bool: bar k is the order's last: its time is over, or it may end and what remains is no more than the smallest
+    slice."""
+    last_slice_O = terms.min_rate_O.clamp(min=TOLERANCE)
+    return (terms.n_O <= k + 1) | ((terms.m_O <= k + 1) & (ledger.remaining_O <= last_slice_O))
+
+
+def advance(ledger: Ledger, terms: Terms, slice_O: Tensor, price_O: Tensor, volume_O: Tensor) -> Ledger:
+    """The ledger after a bar in which `slice_O` of the order traded at `price_O`, the bar's volume-weighted price."""
+    weight_O = torch.where(terms.vwap_O, volume_O, torch.ones_like(volume_O))
+    return Ledger(
+        remaining_O=ledger.remaining_O - slice_O,
+        traded_O=ledger.traded_O + slice_O,
+        value_O=ledger.value_O + torch.where(terms.notional_O, slice_O / price_O, slice_O * price_O),
+        weight_O=ledger.weight_O + weight_O,
+        weighted_O=ledger.weighted_O + weight_O * price_O,
+    )
+
+
+def benchmark(ledger: Ledger) -> Tensor:
+    """B: the running VWAP or TWAP, relative to the arrival price; 1 before the first bar."""
+    started_O = ledger.weight_O > 0
+    return torch.where(started_O, ledger.weighted_O / torch.where(started_O, ledger.weight_O, 1.0), 1.0)
+
+
+def achieved(ledger: Ledger, terms: Terms) -> Tensor:
+    """A: average price of what traded, relative to the arrival price; the benchmark while nothing has traded.
+
+    A quantity pays sum x P / sum x; a notional buys sum y / P for sum y.
+    """
+    some_O = ledger.traded_O > 0
+    traded_O = torch.where(some_O, ledger.traded_O, 1.0)
+    value_O = torch.where(some_O, ledger.value_O, 1.0)
+    price_O = torch.where(terms.notional_O, traded_O / value_O, value_O / traded_O)
+    return torch.where(some_O, price_O, benchmark(ledger))
+
+
+def gain(ledger: Ledger, terms: Terms) -> Tensor:
+    """side * (B - A) / B, as a fraction: times 1e4 it is bps, divided by sigma it is in sigma. Positive is good."""
+    benchmark_O = benchmark(ledger)
+    return terms.sign_O * (benchmark_O - achieved(ledger, terms)) / benchmark_O

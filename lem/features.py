@@ -1,0 +1,199 @@
+"""The feature table: causal, stationary, and the same bits whether one day is made or a year.
+
+Row t holds what is known when bar t has closed. Every trailing statistic is taken over a fixed number of bars that end
+at t and reach back into earlier partitions, so a day's first bars are measured against the days before and not against
+themselves. A day is always computed from exactly `FeatureConfig.history` bars of history: a backfill and a single
+night give identical bytes.
+
+Shapes: H = bars of history, D = bars of the day, W = a trailing window, T = H + D.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pyarrow as arrow
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from lem.errors import BarsError
+
+FEATURES = (
+    "ret",
+    "vwap_ret",
+    "close_to_vwap",
+    "range",
+    "momentum_6",
+    "momentum_24",
+    "log_volume",
+    "next_volume",
+    "volatility_ratio",
+    "day_sin",
+    "day_cos",
+    "week_sin",
+    "week_cos",
+)
+"""Model inputs, in this order: dimensionless, of order one, clipped to +-CLIP."""
+CLIP = 8.0
+MIN_VALID_SHARE = 0.75
+"""A trailing statistic needs this share of its window valid; otherwise the bar is masked, not filled."""
+
+TABLE_SCHEMA = arrow.schema(
+    [
+        ("ts", arrow.timestamp("us", tz="UTC")),
+        ("close_ts", arrow.timestamp("us", tz="UTC")),
+        ("vwap", arrow.float64()),
+        ("close", arrow.float64()),
+        ("volume", arrow.float64()),
+        ("sigma", arrow.float64()),
+        ("valid", arrow.bool_()),
+        *((name, arrow.float64()) for name in FEATURES),
+    ]
+)
+
+FEATURE_SCHEMA = pa.DataFrameSchema(
+    {
+        "ts": pa.Column("datetime64[us, UTC]", unique=True),
+        "close_ts": pa.Column("datetime64[us, UTC]"),
+        "vwap": pa.Column(float, pa.Check.gt(0), nullable=True),
+        "close": pa.Column(float, pa.Check.gt(0), nullable=True),
+        "volume": pa.Column(float, pa.Check.ge(0), nullable=True),
+        "sigma": pa.Column(float, pa.Check.gt(0), nullable=True),
+        "valid": pa.Column(bool),
+        **{name: pa.Column(float, pa.Check.in_range(-CLIP, CLIP)) for name in FEATURES},
+    },
+    strict=True,
+    checks=pa.Check(
+        lambda t: ~t["valid"] | (t["sigma"].notna() & t["vwap"].notna()),
+        name="a valid bar has a VWAP and a volatility",
+    ),
+)
+
+
+class FeatureConfig(BaseModel):
+    """Trailing windows in bars, as they stand under `[features]` in a universe file.
+
+    Args:
+        volatility: window of sigma, the per-bar volatility that scales prices. short_volatility: its fast companion.
+        volume: window of the mean volume. seasons: earlier days (or weeks of sessions) in the volume's time-of-day
+        mean.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    volatility: Annotated[int, Field(ge=4, le=2000)] = 168
+    short_volatility: Annotated[int, Field(ge=2, le=500)] = 12
+    volume: Annotated[int, Field(ge=4, le=2000)] = 168
+    seasons: Annotated[int, Field(ge=2, le=60)] = 7
+
+    def history(self, bars_per_day: int) -> int:
+        """Bars before the day that its features read."""
+        return max(self.volatility, self.short_volatility, self.volume, self.seasons * season(bars_per_day), 24) + 1
+
+
+def season(bars_per_day: int) -> int:
+    """Bars after which the volume's pattern repeats: a day of intraday bars, or a week of five sessions."""
+    return bars_per_day if bars_per_day > 1 else 5
+
+
+def _trailing_mean(x_T: NDArray, window: int) -> NDArray:
+    """Mean over the `window` values that end at each position; NaN where too few are valid or there are too few
+    before."""
+    out = np.full(len(x_T), np.nan)
+    if len(x_T) < window:
+        return out
+    windows_TW = sliding_window_view(x_T, window)
+    count_T = np.isfinite(windows_TW).sum(axis=1)
+    total_T = np.array([np.nansum(row) for row in np.ascontiguousarray(windows_TW)])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        out[window - 1 :] = np.where(count_T >= MIN_VALID_SHARE * window, total_T / count_T, np.nan)
+    return out
+
+
+def _lag(x_T: NDArray, bars: int) -> NDArray:
+    return np.concatenate([np.full(bars, np.nan), x_T])[: len(x_T)]
+
+
+def compute_features(
+    history: pd.DataFrame, day: pd.DataFrame, config: FeatureConfig, bars_per_day: int
+) -> pd.DataFrame:
+    """Features of one day.
+
+    Args:
+        history: bars before the day in time order (bars table); only the last `config.history(bars_per_day)` are read.
+        day: the day's bars.
+        bars_per_day: bars of a full day, which sets the volume's season.
+
+    Returns:
+        One row per bar of `day` (`TABLE_SCHEMA`): the tape (vwap, close, volume), `sigma` (per-bar volatility, log
+        units, from returns up to this bar), `valid`, and `FEATURES`. A bar that is not valid has features 0.
+
+    Raises:
+        BarsError: history and day overlap or are out of order, or the result breaks `FEATURE_SCHEMA`.
+    """
+    history = history.iloc[-config.history(bars_per_day) :]
+    bars = pd.concat([history, day], ignore_index=True) if len(history) else day.reset_index(drop=True)
+    if not bars["ts"].is_monotonic_increasing or bars["ts"].duplicated().any():
+        raise BarsError("features: the bars of the history and of the day overlap or are out of time order")
+    start, traded_T = len(history), (bars["flag"] == "ok").to_numpy()
+    log_close_T = np.log(bars["close"].to_numpy(float))
+    log_vwap_T = np.where(traded_T, np.log(bars["vwap"].where(traded_T).to_numpy(float)), np.nan)
+    volume_T = np.where(traded_T, bars["volume"].to_numpy(float), np.nan)
+    ret_T = log_close_T - _lag(log_close_T, 1)
+    sigma_T = np.sqrt(_trailing_mean(ret_T**2, config.volatility))
+    sigma_T = np.where(sigma_T > 0, sigma_T, np.nan)
+    fast_T = np.sqrt(_trailing_mean(ret_T**2, config.short_volatility))
+    mean_volume_T = _trailing_mean(volume_T, config.volume)
+    period = season(bars_per_day)
+    # The bar after t had its last counterparts at t+1-period, t+1-2*period, ...: all of them closed before t does.
+    slots_ST = np.stack([_lag(volume_T, period * (s + 1) - 1) for s in range(config.seasons)])
+    enough_T = np.isfinite(slots_ST).sum(axis=0) >= MIN_VALID_SHARE * config.seasons
+    seasonal_T = np.where(enough_T, np.array([np.nansum(c) / max(np.isfinite(c).sum(), 1) for c in slots_ST.T]), np.nan)
+    day_angle = 2 * np.pi * (bars["close_ts"].dt.hour * 60 + bars["close_ts"].dt.minute).to_numpy(float) / 1440
+    week_angle = 2 * np.pi * (bars["close_ts"].dt.day_of_week.to_numpy(float) + day_angle / (2 * np.pi)) / 7
+    high_low_T = np.log(bars["high"].to_numpy(float) / bars["low"].to_numpy(float))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        columns = {
+            "ret": ret_T / sigma_T,
+            "vwap_ret": (log_vwap_T - _lag(log_vwap_T, 1)) / sigma_T,
+            "close_to_vwap": (log_close_T - log_vwap_T) / sigma_T,
+            "range": high_low_T / sigma_T - 1.0,
+            "momentum_6": (log_close_T - _lag(log_close_T, 6)) / (sigma_T * np.sqrt(6)),
+            "momentum_24": (log_close_T - _lag(log_close_T, 24)) / (sigma_T * np.sqrt(24)),
+            "log_volume": np.log(volume_T / mean_volume_T),
+            "next_volume": np.log(seasonal_T / mean_volume_T),
+            "volatility_ratio": np.log(fast_T / sigma_T),
+            "day_sin": np.sin(day_angle),
+            "day_cos": np.cos(day_angle),
+            "week_sin": np.sin(week_angle),
+            "week_cos": np.cos(week_angle),
+        }
+    values_TF = np.stack([columns[name] for name in FEATURES], axis=1)
+    valid_T = traded_T & np.isfinite(values_TF).all(axis=1) & np.isfinite(sigma_T)
+    values_TF = np.where(valid_T[:, None], np.clip(values_TF, -CLIP, CLIP), 0.0)
+    table = pd.DataFrame({name: bars[name] for name in ("ts", "close_ts", "vwap", "close", "volume")})
+    table["sigma"], table["valid"] = sigma_T, valid_T
+    table = pd.concat([table, pd.DataFrame(values_TF, columns=list(FEATURES))], axis=1)
+    return check_features(table.iloc[start:].reset_index(drop=True))
+
+
+def check_features(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table if it keeps `FEATURE_SCHEMA`.
+
+    Raises:
+        BarsError: lists every broken rule with its rows.
+    """
+    try:
+        return FEATURE_SCHEMA.validate(table, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        cases = error.failure_cases
+        shown = [
+            f"  {case.column or 'table'}: {case.check} fails at row {case.index} with {case.failure_case!r}"
+            for case in cases.head(20).itertuples()
+        ]
+        more = [f"  and {len(cases) - 20} more"] if len(cases) > 20 else []
+        raise BarsError("\n".join([f"features break {len(cases)} rule(s):", *shown, *more])) from error

@@ -1,0 +1,211 @@
+"""The lake: one Parquet object per partition under any fsspec URL, atomic, durable, addressed by content.
+
+    <root>/<universe>/<table>/asset=BTC-USDT/date=2024-01-10.parquet
+    <root>/<universe>/weights/sha256=<hash>.safetensors
+
+The layout is Hive's, so DuckDB, Polars and Spark read it as it is. A reader sees the old object or the new one, never
+half: a local write goes to a hidden temporary file that is synced and renamed, a write to an object store is one PUT.
+The data version of a table is the SHA-256 of its Arrow content, not of its file, so another compression or library
+version does not change it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import io
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lem.errors import LakeError
+
+_HASH_KEY = b"lem.content_sha256"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A written object: its path in the lake, its data version (SHA-256 of the content), rows and bytes."""
+
+    path: str
+    data_version: str
+    rows: int
+    size: int
+
+
+def content_hash(table: pa.Table) -> str:
+    """SHA-256 of a table's schema and values, whatever its chunks, compression, metadata or the bytes beneath its
+    nulls."""
+    digest = hashlib.sha256()
+    for field, column in zip(table.schema, table.columns, strict=True):
+        digest.update(f"{field.name}:{field.type}:{len(column)};".encode())
+        digest.update(pc.is_null(column, nan_is_null=True).to_numpy().tobytes())
+        if pa.types.is_string(field.type):
+            filled = pc.fill_null(column, "")
+            digest.update(pc.binary_length(filled).to_numpy().tobytes())
+            digest.update("".join(filled.to_pylist()).encode())
+        elif pa.types.is_timestamp(field.type):
+            digest.update(pc.fill_null(column.cast(pa.int64()), 0).to_numpy().tobytes())
+        else:
+            digest.update(pc.fill_null(column, False if pa.types.is_boolean(field.type) else 0).to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+class Lake:
+    """Partitioned Parquet and other objects under a root URL.
+
+    Args:
+        root: a local path, `s3://bucket/prefix`, or any URL that fsspec knows.
+        options: for the filesystem (endpoint, anonymous access); credentials come from the environment.
+    """
+
+    def __init__(self, root: str, **options: Any) -> None:
+        try:
+            self.fs, self.root = fsspec.core.url_to_fs(root, **options)
+        except (ImportError, ValueError) as error:
+            raise LakeError(
+                f"lake {root}: {error}; allowed: a path, s3://bucket/prefix, or another fsspec URL"
+            ) from error
+        self.url = root
+        self._local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
+
+    def path(self, universe: str, table: str, date: dt.date, asset: str | None = None) -> str:
+        """Path of a partition below the root."""
+        folder = f"{universe}/{table}" + (f"/asset={asset}" if asset else "")
+        return f"{folder}/date={date:%Y-%m-%d}.parquet"
+
+    def write_table(self, path: str, frame: pd.DataFrame, schema: pa.Schema) -> Written:
+        """Write a partition with exactly this schema.
+
+        Raises:
+            LakeError: the frame does not have the schema, or the lake cannot be written; what was there stays.
+        """
+        try:
+            table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, KeyError) as error:
+            raise LakeError(f"lake: {path} does not have the table's schema: {error}") from error
+        version = content_hash(table)
+        sink = io.BytesIO()
+        pq.write_table(table.replace_schema_metadata({_HASH_KEY: version.encode()}), sink, compression="zstd")
+        return Written(path, version, table.num_rows, self.write_bytes(path, sink.getvalue()))
+
+    def write_bytes(self, path: str, data: bytes) -> int:
+        """Write one object atomically and durably; returns its size.
+
+        Raises:
+            LakeError: the lake cannot be written; what was there stays.
+        """
+        try:
+            if self._local:
+                _replace(Path(self.root) / path, data)
+            else:
+                self.fs.pipe_file(f"{self.root}/{path}", data)
+        except Exception as error:  # every filesystem has exceptions of its own
+            raise LakeError(
+                f"lake {self.url}: cannot write {path}: {error}; allowed: a place this user may write (setting "
+                f"LEM_LAKE)"
+            ) from error
+        return len(data)
+
+    def read_bytes(self, path: str) -> bytes:
+        """The bytes of an object.
+
+        Raises:
+            LakeError: no such object, or the lake cannot be read.
+        """
+        try:
+            return self.fs.cat_file(f"{self.root}/{path}")
+        except FileNotFoundError:
+            raise LakeError(f"lake {self.url}: there is no {path}; materialise that partition first") from None
+        except Exception as error:
+            raise LakeError(f"lake {self.url}: cannot read {path}: {error}") from error
+
+    def read_table(self, path: str) -> pd.DataFrame:
+        """A partition as a data frame.
+
+        Raises:
+            LakeError: no such object, or it is not the Parquet that was written.
+        """
+        return self.read_versioned(path)[0]
+
+    def read_versioned(self, path: str) -> tuple[pd.DataFrame, str]:
+        """A partition and its data version, from the same bytes.
+
+        Raises:
+            LakeError: no such object, it is not Parquet, or its content does not have the hash it was written with.
+        """
+        data = self.read_bytes(path)
+        try:
+            table = pq.read_table(io.BytesIO(data))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise LakeError(f"lake {self.url}: {path} is not valid Parquet: {error}; materialise it again") from error
+        version = (table.schema.metadata or {}).get(_HASH_KEY, b"").decode()
+        if version != content_hash(table):
+            raise LakeError(
+                f"lake {self.url}: the content of {path} was changed after it was written; materialise it again"
+            )
+        return table.to_pandas(), version
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such an object."""
+        return bool(self.fs.exists(f"{self.root}/{path}"))
+
+    def names(self, folder: str) -> list[str]:
+        """Names of what lies in a folder of the lake, sorted; none where there is no such folder.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+        try:
+            names = self.fs.ls(f"{self.root}/{folder}", detail=False, refresh=True)
+        except FileNotFoundError:
+            return []
+        except Exception as error:  # every filesystem has exceptions of its own
+            raise LakeError(
+                f"lake {self.url}: cannot list {folder}: {error}; allowed: a folder this user may read (setting "
+                f"LEM_LAKE)"
+            ) from error
+        return sorted(str(name).rstrip("/").rpartition("/")[2] for name in names)
+
+    def missing(self, paths: Sequence[str]) -> list[str]:
+        """Those of `paths` that are not in the lake, with one listing a folder.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+        folders = {path.rpartition("/")[0] for path in paths}
+        there = {f"{folder}/{name}" for folder in folders for name in self.names(folder)}
+        return [path for path in paths if path not in there]
+
+    def show(self, path: str) -> str:
+        """The object's full URL or path, for people."""
+        return f"{self.root}/{path}" if self._local else self.fs.unstrip_protocol(f"{self.root}/{path}")
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write beside the target, sync, rename, sync the folder: after a crash there is the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

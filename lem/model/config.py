@@ -1,0 +1,42 @@
+"""Size of the model, as it stands under `[model]` in a universe file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class ModelConfig(BaseModel):
+    """Size of a Large Execution Model.
+
+    Args:
+        hidden: width of the context. embedding: width of one feature's embedding. tkan_layers: recurrent layers.
+        kan_layers, kan_width: KAN sub-layers inside a TKAN cell and their width.
+        heads: attention heads (must divide hidden). lookback: bars that attention sees.
+        head_hidden: width of an allocation head. dropout: in gates and heads, training only.
+        warmup: bars fed to the recurrence before the first context that is used.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hidden: Annotated[int, Field(ge=4, le=1024)] = 32
+    embedding: Annotated[int, Field(ge=1, le=256)] = 8
+    tkan_layers: Annotated[int, Field(ge=1, le=4)] = 1
+    kan_layers: Annotated[int, Field(ge=1, le=8)] = 2
+    kan_width: Annotated[int, Field(ge=1, le=256)] = 8
+    heads: Annotated[int, Field(ge=1, le=32)] = 4
+    lookback: Annotated[int, Field(ge=2, le=2000)] = 48
+    head_hidden: Annotated[int, Field(ge=4, le=1024)] = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    warmup: Annotated[int, Field(ge=1, le=4000)] = 64
+
+    @model_validator(mode="after")
+    def _divides(self) -> ModelConfig:
+        if self.hidden % self.heads:
+            raise ValueError(f"heads: {self.heads} does not divide hidden {self.hidden}")
+        if self.warmup < self.lookback:
+            raise ValueError(
+                f"warmup: {self.warmup} is shorter than lookback {self.lookback}; allowed: lookback or more"
+            )
+        return self

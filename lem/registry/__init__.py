@@ -1,0 +1,8 @@
+"""The model registry: which models exist, what made them, how good they are, and which one trades when."""
+
+from __future__ import annotations
+
+from lem.registry.records import InputVersion, ModelRecord, PromotionRecord, canonical_json, manifest_id
+from lem.registry.registry import Registry
+
+__all__ = ["InputVersion", "ModelRecord", "PromotionRecord", "Registry", "canonical_json", "manifest_id"]

@@ -1,0 +1,175 @@
+"""What goes into the registry and comes out of it, and the canonical JSON that identifies a model."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from lem.errors import RegistryError
+
+Decision = Literal["promoted", "kept", "none"]
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, ASCII only.
+
+    Parsing the text and calling this again gives the same text, so a stored manifest keeps its hash.
+
+    Raises:
+        RegistryError: the value holds something JSON has no word for (NaN, infinity, dates, arrays, ...).
+    """
+    try:
+        # Twice: keys that are numbers sort as numbers now, and as text once they were stored.
+        return _dump(json.loads(_dump(value)))
+    except (TypeError, ValueError) as error:
+        raise RegistryError(
+            f"cannot write a {type(value).__name__} as canonical JSON: {error}; allowed are finite numbers, "
+            "strings, booleans, null, lists, and dicts with string keys"
+        ) from error
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def manifest_id(manifest: dict[str, Any]) -> str:
+    """The id of a model: the first 16 hex digits of the SHA-256 of its manifest as canonical JSON."""
+    return hashlib.sha256(canonical_json(manifest).encode()).hexdigest()[:16]
+
+
+def utc_now() -> dt.datetime:
+    """The present moment, in UTC."""
+    return dt.datetime.now(dt.UTC)
+
+
+def check_date(value: object, what: str) -> None:
+    """Raise RegistryError unless the value is a `datetime.date` (a datetime or Timestamp is refused)."""
+    if type(value) is not dt.date:
+        raise RegistryError(f"{what} must be a datetime.date, not {type(value).__name__} {value!r}")
+
+
+def _check_moment(value: object, what: str) -> None:
+    if not isinstance(value, dt.datetime) or value.tzinfo is None:
+        raise RegistryError(f"{what} must be a datetime with a time zone, not {value!r}")
+
+
+@dataclass(frozen=True, order=True)
+class InputVersion:
+    """One partition that a training run read, with the data version it had then."""
+
+    table_name: str
+    partition_key: str
+    data_version: str
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A trained model: what it is called, where its weights lie, and everything it was made from.
+
+    Args:
+        id: see `manifest_id`.
+        usable_on: the first date it may trade on.
+        train_start, train_end: the training window [start, end), UTC dates.
+        weights_path: where the weights lie inside the lake. weights_sha256: 64 hex digits, checked on load.
+        manifest: what `id` is the hash of; anything JSON can hold.
+        inputs: one entry per partition read, kept sorted.
+        created_at: when it was registered, UTC.
+
+    Raises:
+        RegistryError: a field has the wrong type, a partition is listed twice, or the window is empty or ends
+            after `usable_on` (the model would have seen the future).
+    """
+
+    id: str
+    universe: str
+    usable_on: dt.date
+    train_start: dt.date
+    train_end: dt.date
+    weights_sha256: str
+    weights_path: str
+    code_version: str
+    seed: int
+    manifest: dict[str, Any]
+    inputs: list[InputVersion] = field(default_factory=list)
+    created_at: dt.datetime = field(default_factory=utc_now)
+
+    def __post_init__(self) -> None:
+        where = f"model {self.id!r}"
+        for name in ("usable_on", "train_start", "train_end"):
+            check_date(getattr(self, name), f"{name} of {where}")
+        _check_moment(self.created_at, f"created_at of {where}")
+        if not self.train_start < self.train_end <= self.usable_on:
+            raise RegistryError(
+                f"{where} is trained on [{self.train_start}, {self.train_end}), usable on {self.usable_on}: "
+                "allowed is train_start < train_end <= usable_on"
+            )
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+            raise RegistryError(f"seed of {where} must be an int in [0, 2**63), not {self.seed!r}")
+        if not isinstance(self.manifest, dict):
+            raise RegistryError(f"manifest of {where} must be a dict, not {type(self.manifest).__name__}")
+        object.__setattr__(self, "inputs", sorted(self.inputs))
+        counts = Counter((read.table_name, read.partition_key) for read in self.inputs)
+        if twice := [partition for partition, count in counts.items() if count > 1]:
+            raise RegistryError(f"inputs of {where} name a partition more than once: {twice[:5]}")
+
+
+def differences(one: ModelRecord, other: ModelRecord) -> list[str]:
+    """The names of the fields in which two records differ; when each was registered does not count."""
+    return [
+        name
+        for name in (f.name for f in fields(ModelRecord) if f.name not in ("created_at", "manifest"))
+        if getattr(one, name) != getattr(other, name)
+    ] + ["manifest"] * (canonical_json(one.manifest) != canonical_json(other.manifest))
+
+
+@dataclass(frozen=True)
+class PromotionRecord:
+    """The promotion gate's decision for one date: which model trades on it, and why.
+
+    Args:
+        champion_id: the model that trades on `date`; None when no model may trade.
+        candidate_id: the model that was judged. previous_id: the champion before. None when there was none.
+        decision: "promoted" (the candidate is champion), "kept" (there is one) or "none" (there is none).
+        reasons: why, in sentences. figures: the numbers the decision rests on; anything JSON can hold.
+        decided_at: UTC.
+
+    Raises:
+        RegistryError: a field has the wrong type, or the decision contradicts `champion_id`.
+    """
+
+    universe: str
+    date: dt.date
+    champion_id: str | None
+    candidate_id: str | None
+    previous_id: str | None
+    decision: Decision
+    reasons: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+    decided_at: dt.datetime = field(default_factory=utc_now)
+
+    def __post_init__(self) -> None:
+        where = f"the promotion of {self.universe} on {self.date}"
+        check_date(self.date, f"date of {where}")
+        _check_moment(self.decided_at, f"decided_at of {where}")
+        if not isinstance(self.reasons, list) or not all(isinstance(reason, str) for reason in self.reasons):
+            raise RegistryError(f"reasons of {where} must be a list of strings, not {self.reasons!r}")
+        if not isinstance(self.figures, dict):
+            raise RegistryError(f"figures of {where} must be a dict, not {type(self.figures).__name__}")
+        if self.decision not in get_args(Decision):
+            allowed = ", ".join(get_args(Decision))
+            raise RegistryError(f"decision of {where} is {self.decision!r}: allowed are {allowed}")
+        agrees = {
+            "promoted": self.champion_id is not None and self.champion_id == self.candidate_id,
+            "kept": self.champion_id is not None,
+            "none": self.champion_id is None,
+        }
+        if not agrees[self.decision]:
+            raise RegistryError(
+                f"{where} is {self.decision!r} with champion {self.champion_id} and candidate "
+                f"{self.candidate_id}: promoted means that the candidate is champion, kept that there is a "
+                "champion, none that there is none"
+            )

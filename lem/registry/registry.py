@@ -1,0 +1,207 @@
+"""The registry itself: registers models and metrics, records promotions, knows the champion of a date."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import math
+import numbers
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from sqlalchemy import ColumnElement, Select, delete, func, select
+from sqlalchemy.orm import Session, selectinload
+
+from lem.errors import RegistryError
+from lem.registry.connection import Database
+from lem.registry.migrate import bring_up_to_date
+from lem.registry.records import ModelRecord, PromotionRecord, check_date, differences
+from lem.registry.tables import CandidateRow, MetricRow, ModelRow, PromotionRow
+
+MIN_PREFIX = 6
+
+
+class Registry:
+    """The model registry in a SQLite file or a PostgreSQL database. Every method is its own transaction.
+
+    Writing twice what is already there changes nothing, so a partition can be run again. Nothing is found by
+    "the latest timestamp": the candidate and the champion of a date are recorded under that date.
+
+    Args:
+        url: an SQLAlchemy URL, `sqlite:////path/registry.db` or `postgresql+psycopg2://user:pw@host/name`.
+        read_only: write nothing, not even the schema; a SQLite URL with `mode=ro` asks for the same.
+
+    Raises:
+        RegistryError: (by every method too) the database cannot be reached, read or written, is no
+            registry, or was written by a newer version of this package. Messages hide the password.
+    """
+
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        self._database = Database(url, read_only=read_only)
+        bring_up_to_date(self._database)
+
+    @property
+    def url_shown(self) -> str:
+        """The URL with its password hidden, as messages and logs may show it."""
+        return self._database.shown
+
+    def add_model(self, record: ModelRecord) -> None:
+        """Register a model and make it the candidate of the date it is usable on, in place of an earlier one.
+
+        Registering the same model again keeps its first `created_at`.
+
+        Raises:
+            RegistryError: the id is taken by a model with another manifest, weights or any other field.
+        """
+        with self._session(f"register model {record.id}", write=True) as session:
+            row = session.get(ModelRow, record.id)
+            if row is None:
+                session.add(ModelRow.of(record))
+                session.flush()
+            elif differing := differences(row.record(), record):
+                raise RegistryError(
+                    f"registry {self.url_shown}: model {record.id} is already there and differs in "
+                    f"{', '.join(differing)}: one id is one manifest and one set of weights; "
+                    "allowed is a model under the id of its own manifest"
+                )
+            session.merge(CandidateRow(universe=record.universe, date=record.usable_on, model_id=record.id))
+
+    def model(self, model_id: str) -> ModelRecord:
+        """The model with this id, or with the one id that begins with these 6 or more characters.
+
+        Raises:
+            RegistryError: none or more than one has such an id; the message lists nearest or matching ids.
+        """
+        with self._session(f"read model {model_id}") as session:
+            return self._find(session, model_id).record()
+
+    def models(self, universe: str | None = None) -> list[ModelRecord]:
+        """All models, or those of one universe, ordered by `usable_on` and id."""
+        query = select(ModelRow).options(selectinload(ModelRow.inputs))
+        if universe is not None:
+            query = query.where(ModelRow.universe == universe)
+        with self._session("list the models") as session:
+            return [row.record() for row in session.scalars(query.order_by(ModelRow.usable_on, ModelRow.id))]
+
+    def candidate(self, universe: str, date: dt.date) -> ModelRecord | None:
+        """The model that was registered last as usable on this date; None when there is none."""
+        check_date(date, "the candidate's date")
+        with self._session(f"read the candidate of {universe} on {date}") as session:
+            pointer = session.get(CandidateRow, (universe, date))
+            return None if pointer is None else self._exact(session, pointer.model_id).record()
+
+    def set_metrics(self, model_id: str, window: str, values: Mapping[str, float]) -> None:
+        """Record metrics of a model over a window ("train", "gate", ...); a name already there is replaced.
+
+        Raises:
+            RegistryError: no model has this very id, or a value is not a finite number.
+        """
+        for name, value in values.items():
+            if not isinstance(value, numbers.Real) or not math.isfinite(value):
+                raise RegistryError(
+                    f"metric {name!r} of model {model_id} over {window!r} is {value!r}: allowed are finite "
+                    "numbers (leave out a metric that has no value)"
+                )
+        with self._session(f"record the metrics of model {model_id}", write=True) as session:
+            self._exact(session, model_id)
+            for name, value in values.items():
+                session.merge(MetricRow(model_id=model_id, window=window, name=name, value=float(value)))
+
+    def metrics(self, model_id: str) -> dict[str, dict[str, float]]:
+        """The metrics of a model, as {window: {name: value}}, sorted; the id as for `model`."""
+        with self._session(f"read the metrics of model {model_id}") as session:
+            row = self._find(session, model_id)
+            query = select(MetricRow).where(MetricRow.model_id == row.id)
+            found: dict[str, dict[str, float]] = {}
+            for metric in session.scalars(query.order_by(MetricRow.window, MetricRow.name)):
+                found.setdefault(metric.window, {})[metric.name] = metric.value
+            return found
+
+    def record_promotion(self, record: PromotionRecord) -> None:
+        """Record which model trades on a date, in place of what was recorded for that date before.
+
+        Raises:
+            RegistryError: it names a model unknown, of another universe, or not usable yet on that date.
+        """
+        doing = f"record the promotion of {record.universe} on {record.date}"
+        with self._session(doing, write=True) as session:
+            for role in ("champion", "candidate", "previous"):
+                model_id = getattr(record, f"{role}_id")
+                if model_id is None:
+                    continue
+                model = self._exact(session, model_id)
+                if model.universe != record.universe or model.usable_on > record.date:
+                    raise RegistryError(
+                        f"registry {self.url_shown}: cannot {doing}: the {role} {model_id} is of "
+                        f"{model.universe} and usable from {model.usable_on}; allowed are models of "
+                        f"{record.universe} usable on that date"
+                    )
+            of_that_date = PromotionRow.universe == record.universe, PromotionRow.date == record.date
+            session.execute(delete(PromotionRow).where(*of_that_date))
+            session.add(PromotionRow.of(record))
+
+    def promotion(self, universe: str, date: dt.date) -> PromotionRecord | None:
+        """The decision recorded for this very date; None when there is none."""
+        check_date(date, "the promotion's date")
+        with self._session(f"read the promotion of {universe} on {date}") as session:
+            row = session.scalar(_promotions(universe).where(PromotionRow.date == date))
+            return None if row is None else row.record()
+
+    def promotions(self, universe: str) -> list[PromotionRecord]:
+        """All decisions of a universe, ordered by date."""
+        with self._session(f"list the promotions of {universe}") as session:
+            return [row.record() for row in session.scalars(_promotions(universe))]
+
+    def champion_before(self, universe: str, date: dt.date) -> ModelRecord | None:
+        """The champion that the last decision for a date before this one left; None when that left none."""
+        check_date(date, "the champion's date")
+        return self._champion(universe, PromotionRow.date < date, f"before {date}")
+
+    def champion_on(self, universe: str, date: dt.date) -> ModelRecord | None:
+        """The champion by the last decision for this date or before; None when that left none."""
+        check_date(date, "the champion's date")
+        return self._champion(universe, PromotionRow.date <= date, f"on {date}")
+
+    def _champion(self, universe: str, condition: ColumnElement[bool], when: str) -> ModelRecord | None:
+        query = select(PromotionRow).where(PromotionRow.universe == universe, condition)
+        with self._session(f"read the champion of {universe} {when}") as session:
+            row = session.scalar(query.order_by(PromotionRow.date.desc()).limit(1))
+            if row is None or row.champion_id is None:
+                return None
+            return self._exact(session, row.champion_id).record()
+
+    @contextmanager
+    def _session(self, doing: str, *, write: bool = False) -> Iterator[Session]:
+        with self._database.transaction(doing, write=write) as connection, Session(connection) as session:
+            yield session
+            session.commit()
+
+    def _find(self, session: Session, model_id: str) -> ModelRow:
+        if len(model_id) < MIN_PREFIX or session.get(ModelRow, model_id) is not None:
+            return self._exact(session, model_id)
+        # Not LIKE, which ignores case on SQLite alone.
+        begins = func.substr(ModelRow.id, 1, len(model_id)) == model_id
+        rows = session.scalars(select(ModelRow).where(begins).order_by(ModelRow.id)).all()
+        if len(rows) > 1:
+            matching = ", ".join(row.id for row in rows)
+            raise RegistryError(
+                f"registry {self.url_shown}: {len(rows)} models begin with {model_id!r}: {matching}; give "
+                "more characters"
+            )
+        return rows[0] if rows else self._exact(session, model_id)
+
+    def _exact(self, session: Session, model_id: str) -> ModelRow:
+        row = session.get(ModelRow, model_id)
+        if row is None:
+            ids = session.scalars(select(ModelRow.id).order_by(ModelRow.usable_on, ModelRow.id)).all()
+            near = difflib.get_close_matches(model_id, ids, n=3, cutoff=0.4) or ids[-3:]
+            known = f"the nearest of {len(ids)}: {', '.join(near)}" if ids else "it holds no models"
+            raise RegistryError(
+                f"registry {self.url_shown}: no model {model_id!r}; {known}; allowed is a model's id, or to "
+                f"read it the first {MIN_PREFIX} or more characters"
+            )
+        return row
+
+
+def _promotions(universe: str) -> Select[PromotionRow]:
+    return select(PromotionRow).where(PromotionRow.universe == universe).order_by(PromotionRow.date)

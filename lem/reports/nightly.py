@@ -1,0 +1,149 @@
+"""The execution report of a date: gather its inputs from the lake and the registry, render it, store it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from lem.calendars import offset_partition, partition_dates
+from lem.errors import LakeError
+from lem.lake import Lake
+from lem.registry import PromotionRecord, Registry
+from lem.registry.records import InputVersion
+from lem.reports.report import Report, ReportInputs, render_report
+from lem.tables import missing_partitions, name_missing, read_range
+from lem.training.manifest import code_version, curve_path
+from lem.universe import Universe
+
+FILES = ("report.csv", "report.json", "report.html")
+
+
+@dataclass(frozen=True)
+class StoredReport:
+    """A rendered report, where each of its files lies in the lake, and its data version."""
+
+    report: Report
+    paths: dict[str, str]
+    data_version: str
+
+
+def report_path(universe: str, date: dt.date, file: str) -> str:
+    """Where a report's file lies in the lake."""
+    return f"{universe}/execution_report/date={date}/{file}"
+
+
+def trailing_dates(universe: Universe, date: dt.date) -> list[dt.date]:
+    """The partition dates that a report of `date` covers, `date` the last."""
+    first = offset_partition(universe, date, 1 - universe.backtest.report_days)
+    return partition_dates(universe, max(first, universe.start), date)
+
+
+def read_orders(lake: Lake, universe: Universe, dates: list[dt.date]) -> tuple[pd.DataFrame, list[InputVersion]]:
+    """All assets' backtests of these dates with their partition `date`, and the data versions read.
+
+    Dates before the first backtest are left out; a date that some assets have and others lack is an error.
+
+    Raises:
+        LakeError: the last date's backtest is missing, for some assets or all.
+    """
+    frames, inputs = [], []
+    for date in dates:
+        missing = missing_partitions(lake, universe, "backtest", [date], universe.symbols)
+        if missing and len(missing) == len(universe.symbols) and date != dates[-1]:
+            continue
+        if missing:
+            raise LakeError(
+                f"{universe.name}/execution_report {dates[-1]}: backtests are missing: {name_missing(missing)}; "
+                f"make them with: "
+                f"lem run --universe {universe.name} --date {dates[-1]}"
+            )
+        for symbol in universe.symbols:
+            frame, versions = read_range(lake, universe, "backtest", [date], symbol)
+            frames.append(frame.assign(date=date))
+            inputs += versions
+    return pd.concat(frames, ignore_index=True), inputs
+
+
+def data_quality(lake: Lake, universe: Universe, dates: list[dt.date]) -> pd.DataFrame:
+    """Counts of each asset and date: bars expected, rows received, missing, in an outage, without trades,
+    duplicates."""
+    rows = []
+    for symbol in universe.symbols:
+        for date in dates:
+            raw, _ = read_range(lake, universe, "raw_bars", [date], symbol)
+            bars, _ = read_range(lake, universe, "bars", [date], symbol)
+            outage = int((bars["flag"] == "outage").sum())
+            rows.append(
+                {
+                    "asset": symbol,
+                    "date": date,
+                    "expected": len(bars),
+                    "received": len(raw),
+                    "missing": outage,
+                    "outage": outage,
+                    "no_trades": int((bars["flag"] == "no_trades").sum()),
+                    "duplicates": max(0, len(raw) - (len(bars) - outage)) if len(bars) else 0,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> ReportInputs:
+    """Everything the report of `date` is made of.
+
+    Raises:
+        LakeError: a backtest or a data partition that it needs is missing.
+    """
+    dates = trailing_dates(universe, date)
+    orders, inputs = read_orders(lake, universe, dates)
+    covered = sorted({dt.date.fromisoformat(read.partition_key.split("|")[1]) for read in inputs})
+    promotions = [p for p in registry.promotions(universe.name) if p.date <= date]
+    champion = registry.champion_on(universe.name, date)
+    curve = lake.read_table(curve_path(universe.name, champion.id)) if champion else None
+    digest = hashlib.sha256("".join(read.data_version for read in sorted(inputs)).encode()).hexdigest()
+    return ReportInputs(
+        universe=universe.name,
+        date=date,
+        description=universe.description,
+        horizon=universe.horizon,
+        bar=universe.bar,
+        orders=orders,
+        promotions=[_promotion(p) for p in promotions],
+        champion_manifest=champion.manifest | {"model_id": champion.id} if champion else None,
+        training_curve=curve,
+        data_quality=data_quality(lake, universe, covered),
+        versions={
+            "code": code_version(),
+            "champion": champion.id if champion else "none",
+            "backtest partitions read": str(len(inputs)),
+            "backtest data version (hash of all)": digest,
+        },
+        bootstrap=universe.backtest.bootstrap,
+        seed=universe.training.seed,
+    )
+
+
+def _promotion(record: PromotionRecord) -> dict[str, Any]:
+    return {k: v for k, v in asdict(record).items() if k != "decided_at"}
+
+
+def make_report(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> StoredReport:
+    """Render the report of `date` and store its CSV, JSON and, last, its page."""
+    report = render_report(report_inputs(lake, registry, universe, date))
+    contents = {
+        "report.csv": report.table.to_csv(index=False).encode(),
+        "report.json": (
+            json.dumps(report.summary, indent=1, sort_keys=True, allow_nan=False, default=str) + "\n"
+        ).encode(),
+        "report.html": report.html.encode(),
+    }
+    paths = {file: report_path(universe.name, date, file) for file in FILES}
+    for file, path in paths.items():
+        lake.write_bytes(path, contents[file])
+    version = hashlib.sha256(b"".join(contents[file] for file in FILES)).hexdigest()
+    return StoredReport(report, paths, version)

@@ -1,0 +1,72 @@
+"""What every source gives: the rows as it has them, in one schema, for a half-open UTC window of opens."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Protocol
+
+import pandas as pd
+import pyarrow as arrow
+
+from lem.errors import SourceError
+
+PRICES = ("open", "high", "low", "close")
+NUMBERS = (*PRICES, "volume", "quote_volume")
+
+RAW_SCHEMA = arrow.schema(
+    [
+        ("ts", arrow.timestamp("us", tz="UTC")),
+        *((name, arrow.float64()) for name in NUMBERS),
+        ("source", arrow.string()),
+        ("source_row", arrow.int64()),
+    ]
+)
+"""Raw bars: `ts` is the bar's open, `quote_volume` NaN where there is none, `source_row` counts from 1."""
+
+RAW_DTYPES = {
+    "ts": "datetime64[us, UTC]",
+    **dict.fromkeys(NUMBERS, "float64"),
+    "source": "str",
+    "source_row": "int64",
+}
+
+
+@dataclass(frozen=True)
+class RawBars:
+    """A source's answer.
+
+    Args:
+        table: rows of `RAW_SCHEMA`, exactly as the source gave them and in its order.
+        source: where they came from (URL, or `simulated:<seed>`). fetched_at: when (UTC).
+    """
+
+    table: pd.DataFrame
+    source: str
+    fetched_at: dt.datetime
+
+
+class Source(Protocol):
+    """Anything that has bars."""
+
+    def fetch(self, symbol: str, start: dt.datetime, end: dt.datetime) -> RawBars:
+        """Rows whose bar opens in [start, end). No rows there is an answer, not an error.
+
+        Raises:
+            SourceError: the source cannot be read, or what it holds is no table of bars.
+            UniverseError: the universe has no such symbol.
+        """
+        ...
+
+
+def check_window(start: dt.datetime, end: dt.datetime) -> None:
+    """Refuse a window that is not in UTC or is empty.
+
+    Raises:
+        SourceError: names the window and what is allowed.
+    """
+    for name, value in (("start", start), ("end", end)):
+        if value.utcoffset() != dt.timedelta(0):
+            raise SourceError(f"fetch: {name} {value.isoformat()} is not in UTC; allowed: UTC datetimes")
+    if end <= start:
+        raise SourceError(f"fetch: the window [{start}, {end}) is empty; allowed: an end after the start")

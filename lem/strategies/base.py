@@ -1,0 +1,55 @@
+"""The one interface of all strategies, and what they are allowed to see.
+
+A strategy decides bar k from a `View` that holds nothing of bar k or later: the simulator cuts it from the tape, so a
+strategy cannot look ahead even by mistake.
+
+Shapes: O = (A, M, S): arrivals, limits (values of m), scenarios in the order of `lem.orders.SCENARIOS`; H = context.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from lem.execution import Ledger, Terms
+
+
+@dataclass(frozen=True)
+class View:
+    """What is known when bar k opens.
+
+    k: 0-based bar of the order. ledger: of the bars before k. last_close_A11: close of bar k-1 relative to the arrival
+    price (1 at k = 0). context_AH: market context of bar k-1 (the bar before the order at k = 0), None for rules.
+    """
+
+    k: int
+    terms: Terms
+    ledger: Ledger
+    last_close_A11: Tensor
+    context_AH: Tensor | None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """slice_O: share to trade if the order goes on; finish_O (bool): trade all that remains and end here.
+
+    The simulator applies the order's limits: a strategy may ask for more than it gets.
+    """
+
+    slice_O: Tensor
+    finish_O: Tensor
+
+
+class Strategy(Protocol):
+    """A rule or a model that executes parent orders."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in tables: `twap`, `optimal_stopping`, `lem`."""
+        ...
+
+    def decide(self, view: View) -> Decision:
+        """The decision for bar `view.k`."""
+        ...

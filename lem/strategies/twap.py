@@ -1,0 +1,17 @@
+"""TWAP: the same slice in every bar up to the longest end, 1 / N of the order."""
+
+from __future__ import annotations
+
+import torch
+
+from lem.strategies.base import Decision, View
+
+
+class Twap:
+    """The simplest strategy: it never ends early, so it gains nothing from the freedom to do so."""
+
+    name = "twap"
+
+    def decide(self, view: View) -> Decision:
+        slice_O = (1.0 / view.terms.n_O).expand_as(view.ledger.remaining_O)
+        return Decision(slice_O, torch.zeros_like(slice_O, dtype=torch.bool))

@@ -1,0 +1,74 @@
+"""The tables of the lake: their names and schemas, and reading a range of partitions with their data versions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+import pyarrow as arrow
+
+from lem import bars, features, panel
+from lem.backtest import orders_table
+from lem.errors import LakeError
+from lem.lake import Lake
+from lem.registry.records import InputVersion
+from lem.sources.base import RAW_SCHEMA
+from lem.universe import Universe
+
+SCHEMAS: dict[str, arrow.Schema] = {
+    "raw_bars": RAW_SCHEMA,
+    "bars": bars.TABLE_SCHEMA,
+    "features": features.TABLE_SCHEMA,
+    "panel": panel.PANEL_SCHEMA,
+    "backtest": orders_table.BACKTEST_SCHEMA,
+}
+PER_ASSET = ("raw_bars", "bars", "features", "backtest")
+_SHOWN = 12
+
+
+def missing_partitions(
+    lake: Lake,
+    universe: Universe,
+    table: str,
+    dates: Iterable[dt.date],
+    assets: Sequence[str | None] = (None,),
+) -> list[str]:
+    """Keys (`2024-01-10` or `BTC-USDT|2024-01-10`) of the partitions that are not in the lake, sorted."""
+    keys = {
+        lake.path(universe.name, table, date, asset): f"{asset}|{date}" if asset else f"{date}"
+        for asset in assets
+        for date in dates
+    }
+    return sorted(keys[path] for path in lake.missing(list(keys)))
+
+
+def name_missing(missing: Sequence[str]) -> str:
+    """A short list of partition keys for an error message."""
+    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    return ", ".join(missing[:_SHOWN]) + more
+
+
+def read_range(
+    lake: Lake, universe: Universe, table: str, dates: Sequence[dt.date], asset: str | None = None
+) -> tuple[pd.DataFrame, list[InputVersion]]:
+    """The partitions of `dates` below each other, in date order, and the data version of each.
+
+    Raises:
+        LakeError: partitions are missing; the message lists them and the command that makes them.
+    """
+    missing = missing_partitions(lake, universe, table, dates, [asset])
+    if missing:
+        raise LakeError(
+            f"{universe.name}/{table}: {len(missing)} of {len(dates)} partitions are not in the lake: "
+            f"{name_missing(missing)}; "
+            f"make them with: lem backfill --universe {universe.name} --from {min(dates)} --to {max(dates)}"
+        )
+    frames, inputs = [], []
+    for date in sorted(dates):
+        frame, version = lake.read_versioned(lake.path(universe.name, table, date, asset))
+        frames.append(frame)
+        inputs.append(InputVersion(table, f"{asset}|{date}" if asset else f"{date}", version))
+    if not frames:
+        return SCHEMAS[table].empty_table().to_pandas(), []
+    return pd.concat(frames, ignore_index=True), inputs

@@ -1,0 +1,39 @@
+"""How a model is trained, as it stands under `[training]` in a universe file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainingConfig(BaseModel):
+    """Training of one model.
+
+    Args:
+        window_days: partitions (days or sessions) before the model's date that are read.
+        holdout_days: the last of them, kept for the promotion gate and never trained on.
+        retrain_every: train on every n-th partition date of the universe; between them the champion stays.
+        steps, batch, sequence: optimiser steps; sequences in a step; bars in a sequence.
+        learning_rate: peak of the one-cycle schedule. weight_decay, clip: AdamW's decay and the gradient's norm limit.
+        risk_aversion: range [low, high] of lambda (per sigma) drawn in training: maximise E[g] - lambda/2 E[g^2], g
+        in sigma.
+        tracking_weight: weight of E|g| where there is nothing to time (m = N).
+        seed: of the weights and of every draw. threads: CPU threads, part of what fixes the bits.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    window_days: Annotated[int, Field(ge=2, le=5000)] = 90
+    holdout_days: Annotated[int, Field(ge=1, le=1000)] = 14
+    retrain_every: Annotated[int, Field(ge=1, le=366)] = 1
+    steps: Annotated[int, Field(ge=1, le=100_000)] = 300
+    batch: Annotated[int, Field(ge=1, le=1024)] = 16
+    sequence: Annotated[int, Field(ge=8, le=4096)] = 192
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 4e-3
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 1e-2
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    risk_aversion: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = (0.25, 2.0)
+    tracking_weight: Annotated[float, Field(ge=0)] = 1.5
+    seed: Annotated[int, Field(ge=0)] = 0
+    threads: Annotated[int, Field(ge=1, le=256)] = 1

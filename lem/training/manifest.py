@@ -1,0 +1,75 @@
+"""The manifest of a model: everything that made it, and nothing else, so that the same inputs give the same id."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import platform
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lem.registry.records import InputVersion, ModelRecord, manifest_id
+from lem.universe import Universe
+from lem.windows import TrainingWindow
+
+LIBRARIES = ("torch", "numpy", "pandas", "pyarrow", "safetensors")
+LIBRARY = Path(__file__).resolve().parent.parent
+
+
+@cache
+def code_version() -> str:
+    """First 12 hex digits of the SHA-256 of the library's source files: what the code was, with or without git."""
+    digest = hashlib.sha256()
+    for path in sorted(LIBRARY.rglob("*.py")):
+        digest.update(path.relative_to(LIBRARY).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def weights_path(universe: str, sha256: str) -> str:
+    """Where weights lie in the lake: under their own hash."""
+    return f"{universe}/weights/sha256={sha256}.safetensors"
+
+
+def curve_path(universe: str, model_id: str) -> str:
+    """Where a model's training curve lies in the lake."""
+    return f"{universe}/training_curve/model={model_id}.parquet"
+
+
+def model_record(
+    universe: Universe, date: dt.date, window: TrainingWindow, inputs: list[InputVersion], weights_sha256: str
+) -> ModelRecord:
+    """The registry's record of a trained model; its id is the hash of its manifest."""
+    manifest: dict[str, Any] = {
+        "universe": universe.name,
+        "usable_on": date.isoformat(),
+        "train_start": window.start.isoformat(),
+        "train_end": window.train_end.isoformat(),
+        "gate_start": window.gate_start.isoformat(),
+        "bar": universe.bar,
+        "horizon": universe.horizon,
+        "assets": universe.symbols,
+        "features": universe.features.model_dump(mode="json"),
+        "model": universe.model.model_dump(mode="json"),
+        "training": universe.training.model_dump(mode="json"),
+        "seed": universe.training.seed,
+        "code_version": code_version(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "machine": platform.machine(),
+        "inputs": [[read.table_name, read.partition_key, read.data_version] for read in sorted(inputs)],
+        "weights_sha256": weights_sha256,
+    }
+    return ModelRecord(
+        id=manifest_id(manifest),
+        universe=universe.name,
+        usable_on=date,
+        train_start=window.start,
+        train_end=window.train_end,
+        weights_sha256=weights_sha256,
+        weights_path=weights_path(universe.name, weights_sha256),
+        code_version=code_version(),
+        seed=universe.training.seed,
+        manifest=manifest,
+        inputs=inputs,
+    )

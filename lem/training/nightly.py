@@ -1,0 +1,102 @@
+"""One night's model: read the window from the lake, train, store the weights, register the manifest."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+import pyarrow as arrow
+
+from lem.errors import TrainingError
+from lem.gate import Contender
+from lem.lake import Lake
+from lem.model.config import ModelConfig
+from lem.model.lem import load_lem, weights_hash
+from lem.panel import Panel
+from lem.progress import track
+from lem.registry import ModelRecord, Registry
+from lem.tables import missing_partitions, name_missing, read_range
+from lem.training.manifest import curve_path, model_record, weights_path
+from lem.training.trainer import Trained, train
+from lem.universe import Universe
+from lem.windows import dates_before, training_window
+
+CURVE_SCHEMA = arrow.schema(
+    [
+        ("step", arrow.int64()),
+        ("loss", arrow.float64()),
+        ("gain_sigma", arrow.float64()),
+        ("learning_rate", arrow.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Night:
+    """A registered model, its training, and how long that took (seconds)."""
+
+    record: ModelRecord
+    trained: Trained
+    train_seconds: float
+
+
+def train_for(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> Night:
+    """Train, store and register the model that may trade on `date`.
+
+    Raises:
+        TrainingError: the window is incomplete (the message lists every missing partition) or nothing can be learnt.
+    """
+    window = training_window(universe, date)
+    dates = dates_before(universe, window.start, window.train_end)
+    if window.start < universe.start:
+        raise TrainingError(
+            f"{universe.name}/lem_model {date}: the window starts on {window.start}, the universe on "
+            f"{universe.start}; allowed: "
+            f"dates with training.window_days = {universe.training.window_days} partitions before them"
+        )
+    missing = missing_partitions(lake, universe, "panel", dates)
+    if missing:
+        raise TrainingError(
+            f"{universe.name}/lem_model {date}: {len(missing)} of {len(dates)} partitions of the window "
+            f"[{window.start}, "
+            f"{window.train_end}) are missing: {name_missing(missing)}; make them with: lem backfill --universe "
+            f"{universe.name} --from {missing[0]} --to {missing[-1]}"
+        )
+    table, inputs = read_range(lake, universe, "panel", dates)
+    started = time.monotonic()
+    ticks = track(range(universe.training.steps), f"{universe.name}: training for {date}")
+
+    def on_step(step: int, loss: float) -> None:
+        next(ticks, None)
+
+    trained = train(Panel.from_table(table), universe.horizon, universe.model, universe.training, on_step)
+    for _ in ticks:  # closes the progress bar
+        pass
+    weights = trained.model.weights()
+    sha256 = weights_hash(weights)
+    record = model_record(universe, date, window, inputs, sha256)
+    # Weights first, under their own hash: a run killed here leaves an object that nothing names.
+    lake.write_bytes(weights_path(universe.name, sha256), weights)
+    curve = pd.DataFrame([asdict(point) for point in trained.curve])
+    lake.write_table(curve_path(universe.name, record.id), curve, CURVE_SCHEMA)
+    registry.add_model(record)
+    last = trained.curve[-1]
+    registry.set_metrics(
+        record.id,
+        "train",
+        {"loss": last.loss, "gain_sigma": last.gain_sigma, "arrivals": float(trained.arrivals)},
+    )
+    return Night(record, trained, time.monotonic() - started)
+
+
+def load_contender(lake: Lake, record: ModelRecord) -> Contender:
+    """A registered model, verified against its manifest's hash.
+
+    Raises:
+        LakeError: the weights are missing, were changed, or are not safetensors of that size.
+    """
+    config = ModelConfig.model_validate(record.manifest["model"])
+    model = load_lem(lake.read_bytes(record.weights_path), record.weights_sha256, config)
+    return Contender(record.id, model, record.train_end)

@@ -1,0 +1,186 @@
+"""Training of one model on a panel: random windows of all assets, every bar of them an arrival.
+
+Everything random comes from one seeded generator, so that the same panel, config and machine type give the same
+weights.
+
+Shapes: B = sequences, A = arrivals of a sequence, S = scenarios, K = bars of the horizon, T = bars of a sequence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lem.errors import TrainingError
+from lem.execution import Terms
+from lem.model.config import ModelConfig
+from lem.model.lem import LEM
+from lem.numerics import reproducible
+from lem.orders import SCENARIOS, Benchmark, Target
+from lem.panel import OrderTape, Panel, order_tape
+from lem.training.config import TrainingConfig
+from lem.training.objective import Tape, expected_outcome, objective
+
+CURVE_POINTS = 100
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One point of the training curve: means since the point before. gain_sigma: of orders that have something to
+    time."""
+
+    step: int
+    loss: float
+    gain_sigma: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model in evaluation mode, its curve, and how many arrivals it could learn from."""
+
+    model: LEM
+    curve: list[CurvePoint]
+    arrivals: int
+
+
+def scenario_terms() -> dict[str, Tensor]:
+    """Sign, benchmark and target of the eight scenarios, each of shape (S,)."""
+    return {
+        "sign_O": torch.tensor([scenario.side.sign for scenario in SCENARIOS]),
+        "vwap_O": torch.tensor([scenario.benchmark is Benchmark.VWAP for scenario in SCENARIOS]),
+        "notional_O": torch.tensor([scenario.target is Target.NOTIONAL for scenario in SCENARIOS]),
+    }
+
+
+def random_terms(shape: tuple[int, ...], horizon: int, config: TrainingConfig, generator: torch.Generator) -> Terms:
+    """Orders with random limits, so that one model serves all of them: every combination drawn is feasible.
+
+    Half of the horizons N are the universe's, the rest uniform from 2; m is N for one order in six and uniform
+    below otherwise; a third of the orders have rates that bind.
+    """
+
+    def uniform() -> Tensor:
+        return torch.rand(shape, generator=generator)
+
+    n = torch.where(uniform() < 0.5, float(horizon), 2 + torch.floor(uniform() * (horizon - 1)))
+    m = torch.where(uniform() < 1 / 6, n, 1 + torch.floor(uniform() * n).clamp(max=horizon - 1)).minimum(n)
+    bound = uniform() < 1 / 3
+    max_rate = torch.where(bound, 1 / n + (1 - 1 / n) * uniform() ** 2, 1.0)
+    min_rate = torch.where(bound, uniform() / n, 0.0)
+    low, high = config.risk_aversion
+    risk = low + (high - low) * uniform() if low == 0 else low * (high / low) ** uniform()
+    return Terms(
+        **scenario_terms(),
+        m_O=m,
+        n_O=n,
+        min_rate_O=min_rate,
+        max_rate_O=max_rate,
+        risk_aversion_O=risk,
+        sigma_O=torch.ones(1),
+    )
+
+
+def to_tape(tape: OrderTape, accepted: np.ndarray, shape: tuple[int, int]) -> Tape:
+    """Torch tensors of shape (B, A, ...) from an order tape of B x A places."""
+    as_tensor = {f.name: torch.from_numpy(np.asarray(getattr(tape, f.name), np.float32)) for f in fields(tape)}
+    return Tape(
+        price_BAK=as_tensor["price_AK"].view(*shape, -1),
+        volume_BAK=as_tensor["volume_AK"].view(*shape, -1),
+        last_close_BAK=as_tensor["last_close_AK"].view(*shape, -1),
+        sigma_BA=as_tensor["sigma_A"].view(shape),
+        accepted_BA=torch.from_numpy(accepted).view(shape),
+    )
+
+
+def training_places(panel: Panel, horizon: int, warmup: int, sequence: int) -> np.ndarray:
+    """(asset row, first bar) of every sequence that holds at least one accepted arrival, shape (P, 2).
+
+    Raises:
+        TrainingError: there is none.
+    """
+    accepted_NT = panel.accepted(horizon)
+    starts = panel.bars - sequence + 1
+    if starts > 0:
+        counts = np.concatenate([np.zeros((len(panel.assets), 1)), accepted_NT.cumsum(axis=1)], axis=1)
+        first, last = warmup, sequence - horizon
+        held = counts[:, last + 1 : last + 1 + starts] - counts[:, first : first + starts]
+        places = np.argwhere(held > 0)
+        if len(places):
+            return places
+    raise TrainingError(
+        f"training: {panel.bars} bars of {len(panel.assets)} assets hold no sequence of {sequence} bars with an "
+        f"order of "
+        f"{horizon} bars in it ({int(accepted_NT.sum())} arrivals are free of gaps); allowed: a longer "
+        f"training.window_days, "
+        "a shorter training.sequence, or data without holes"
+    )
+
+
+def train(
+    panel: Panel,
+    horizon: int,
+    model_config: ModelConfig,
+    config: TrainingConfig,
+    on_step: Callable[[int, float], None] | None = None,
+) -> Trained:
+    """Train a LEM from its seed.
+
+    Args:
+        panel: the training window, without the holdout. horizon: N of the longest order.
+        on_step: called with (step, loss) after each step, for progress.
+
+    Raises:
+        TrainingError: nothing to learn from, or the loss is no longer finite.
+    """
+    warmup, sequence = model_config.warmup, config.sequence
+    places_P2 = training_places(panel, horizon, warmup, sequence)
+    accepted_NT = panel.accepted(horizon)
+    arrivals = sequence - horizon - warmup + 1
+    generator = torch.Generator().manual_seed(config.seed)
+    curve: list[CurvePoint] = []
+    every = max(1, config.steps // CURVE_POINTS)
+    sums = [0.0, 0.0]
+    with reproducible(config.threads), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = LEM(model_config, seed=config.seed).train()
+        optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, max_lr=config.learning_rate, total_steps=config.steps, pct_start=0.25
+        )
+        for step in range(1, config.steps + 1):
+            chosen = places_P2[torch.randint(len(places_P2), (config.batch,), generator=generator).numpy()]
+            asset_B, start_B = chosen[:, 0], chosen[:, 1]
+            rows_BT = start_B[:, None] + np.arange(sequence)
+            features_BTF = torch.from_numpy(panel.features_NTF[asset_B[:, None], rows_BT])
+            valid_BT = torch.from_numpy(panel.valid_NT[asset_B[:, None], rows_BT])
+            bar_A = (start_B[:, None] + warmup + np.arange(arrivals)).ravel()
+            asset_A = np.repeat(asset_B, arrivals)
+            shape = (config.batch, arrivals)
+            tape = to_tape(order_tape(panel, asset_A, bar_A, horizon), accepted_NT[asset_A, bar_A], shape)
+            terms = random_terms((*shape, len(SCENARIOS)), horizon, config, generator)
+            outcome = expected_outcome(model, model.encode(features_BTF, valid_BT), warmup, tape, terms)
+            loss, gain = objective(outcome, terms, tape.accepted_BA, config.tracking_weight)
+            if not math.isfinite(loss.item()):
+                raise TrainingError(
+                    f"training: the loss is {loss.item()} at step {step}; allowed: a lower training.learning_rate"
+                )
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            optimiser.step()
+            sums[0] += loss.item()
+            sums[1] += float(gain)
+            if step % every == 0 or step == config.steps:
+                count = step - (curve[-1].step if curve else 0)
+                curve.append(CurvePoint(step, sums[0] / count, sums[1] / count, float(schedule.get_last_lr()[0])))
+                sums = [0.0, 0.0]
+            schedule.step()
+            if on_step is not None:
+                on_step(step, loss.item())
+    return Trained(model.eval(), curve, int(accepted_NT.sum()))

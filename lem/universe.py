@@ -1,0 +1,243 @@
+"""A universe: which assets trade where, on which bars, with which horizon, and what is trained on them.
+
+A universe is one TOML file. Every section is a frozen pydantic model that refuses unknown keys, so that a typing error
+is found when the file is read and not when the night's run has finished. Adding an asset is one line in the file.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from lem.backtest.config import BacktestConfig, GateConfig
+from lem.errors import UniverseError
+from lem.features import FeatureConfig
+from lem.model.config import ModelConfig
+from lem.sources.config import FilesConfig, SimulatedConfig
+from lem.training.config import TrainingConfig
+
+SYMBOL = re.compile(r"^[A-Z0-9][A-Z0-9.]*(-[A-Z0-9]+)?$")
+BAR_LENGTHS = ("1min", "5min", "15min", "30min", "1h", "2h", "4h", "1d")
+CALENDARS = ("24/7", "XNYS")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Asset(_Section):
+    """One asset: its venue's spelling, and the days on which it was listed (UTC dates, inclusive)."""
+
+    venue_symbol: str | None = None
+    listed: dt.date | None = None
+    delisted: dt.date | None = None
+
+
+class Outage(_Section):
+    """Bars that the venue never made: half-open UTC window [start, end); all assets unless some are named."""
+
+    start: dt.datetime
+    end: dt.datetime
+    assets: tuple[str, ...] | None = None
+    reason: str = Field(min_length=1)
+
+    @field_validator("start", "end")
+    @classmethod
+    def _utc(cls, value: dt.datetime) -> dt.datetime:
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Outage:
+        if self.end <= self.start:
+            raise ValueError(f"the outage ends at {self.end} and starts at {self.start}: end must be later")
+        return self
+
+
+class Universe(_Section):
+    """A set of assets that share calendar, bar length, horizon and model. See `universes/*.toml` for examples.
+
+    Args:
+        name: the key prefix and group of its assets in the graph; must equal the file's name.
+        start, end: first and last date with data (UTC dates, inclusive); without an end, up to yesterday.
+        bar: bar length; `1d` is one bar a session. horizon: the longest order, in bars (N, at least 2).
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    description: str = ""
+    calendar: Literal["24/7", "XNYS"] = "24/7"
+    bar: Literal["1min", "5min", "15min", "30min", "1h", "2h", "4h", "1d"] = "1h"
+    start: dt.date
+    end: dt.date | None = None
+    horizon: Annotated[int, Field(ge=2, le=500)] = 12
+    source: Annotated[SimulatedConfig | FilesConfig, Field(discriminator="kind")]
+    assets: dict[str, Asset] = Field(min_length=1)
+    outages: tuple[Outage, ...] = ()
+    features: FeatureConfig = FeatureConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    gate: GateConfig = GateConfig()
+    backtest: BacktestConfig = BacktestConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Universe:
+        known = ", ".join(sorted(self.assets))
+        problems = [
+            f"assets: {symbol!r} is not a canonical symbol; allowed: capitals, digits and dots, "
+            "optionally a quote currency behind one dash (BTC-USDT, BRK.B)"
+            for symbol in self.assets
+            if not SYMBOL.match(symbol)
+        ]
+        problems += [
+            f"outages.{row}.assets: unknown symbol {symbol!r}; allowed: {known}"
+            for row, outage in enumerate(self.outages)
+            for symbol in outage.assets or ()
+            if symbol not in self.assets
+        ]
+        if self.end is not None and self.end < self.start:
+            problems.append(f"end: {self.end} lies before start {self.start}")
+        if self.bar == "1d" and self.calendar == "24/7" and self.source.kind == "simulated":
+            problems.append("bar: the simulated source has no daily bars; allowed: an intraday bar length")
+        if self.calendar != "24/7" and self.bar != "1d":
+            problems.append(f"bar: {self.bar!r} on calendar {self.calendar}; allowed there: '1d'")
+        bad = sorted({m for m in self.backtest.min_bars if not 1 <= m <= self.horizon})
+        if bad:
+            problems.append(f"backtest.min_bars: {bad} with horizon {self.horizon}; allowed: 1 to {self.horizon}")
+        needed = self.model.warmup + self.horizon + 1
+        if self.training.sequence < needed:
+            problems.append(
+                f"training.sequence: {self.training.sequence} bars cannot hold model.warmup {self.model.warmup} "
+                f"+ horizon "
+                f"{self.horizon} + 1 arrival; allowed: {needed} or more"
+            )
+        if self.training.window_days * self.bars_per_day < self.training.sequence:
+            problems.append(
+                f"training.window_days: {self.training.window_days} days hold "
+                f"{self.training.window_days * self.bars_per_day} "
+                f"bars, fewer than one training.sequence of {self.training.sequence}"
+            )
+        if self.training.window_days <= self.training.holdout_days + self.purge_days:
+            problems.append(
+                f"training.holdout_days: {self.training.holdout_days} plus a purge of {self.purge_days} leave "
+                f"nothing of "
+                f"training.window_days {self.training.window_days}; allowed: less than the window"
+            )
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def symbols(self) -> list[str]:
+        """Canonical symbols, sorted: the one order in which every stage reads them."""
+        return sorted(self.assets)
+
+    @property
+    def bar_length(self) -> pd.Timedelta:
+        return pd.Timedelta(1, "D") if self.bar == "1d" else pd.Timedelta(self.bar)
+
+    @property
+    def bars_per_day(self) -> int:
+        """Bars of a full day (24/7) or session."""
+        return int(pd.Timedelta(1, "D") / self.bar_length)
+
+    @property
+    def purge_days(self) -> int:
+        """Partitions that one horizon can reach into: orders that arrive in the last days of a window end after it."""
+        return -(-self.horizon // self.bars_per_day)
+
+    @property
+    def periods_per_week(self) -> int:
+        return 7 if self.calendar == "24/7" else 5
+
+    def check_symbol(self, symbol: str) -> str:
+        """Return `symbol` if the universe has it.
+
+        Raises:
+            UniverseError: unknown symbol; the message offers the nearest ones.
+        """
+        if symbol in self.assets:
+            return symbol
+        near = difflib.get_close_matches(symbol, self.symbols, n=3)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UniverseError(f"universe {self.name!r} has no asset {symbol!r}: {hint}allowed: {', '.join(self.symbols)}")
+
+
+def _explain(path: Path, error: ValidationError, model: type[BaseModel]) -> str:
+    lines = [f"{path}: {error.error_count()} problem(s) in this universe file"]
+    for item in error.errors():
+        key, text = _shown(item["loc"]) or "(file)", item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            allowed = _allowed_keys(model, item["loc"][:-1])
+            near = difflib.get_close_matches(str(item["loc"][-1]), allowed, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            text = f"unknown key{hint}; allowed: {', '.join(allowed)}"
+        elif item["type"] == "union_tag_not_found":
+            key, text = f"{key}.kind", "this key is required; allowed: 'simulated', 'files'"
+        elif item["type"] != "value_error":
+            text = f"{text}, not {item['input']!r}" if item["type"] != "missing" else "this key is required"
+        lines += [f"  {key}: {line}" if key != "(file)" else f"  {line}" for line in text.splitlines()]
+    return "\n".join(lines)
+
+
+def _shown(loc: tuple[Any, ...]) -> str:
+    """The key as it stands in the file: pydantic puts the kind of source between `source` and its keys."""
+    return ".".join(str(part) for i, part in enumerate(loc) if i != 1 or loc[0] != "source")
+
+
+def _allowed_keys(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    """The keys of the section that `loc` names, found by walking the models' fields."""
+    section: Any = model
+    for part in loc:
+        if part in ("simulated", "files"):
+            section = {"simulated": SimulatedConfig, "files": FilesConfig}[part]
+            continue
+        field = getattr(section, "model_fields", {}).get(part)
+        if field is None:
+            continue  # an index or a symbol: the section stays the one of the enclosing table
+        section = {"assets": Asset, "outages": Outage}.get(part, field.annotation)
+    return sorted(getattr(section, "model_fields", {}))
+
+
+def load_universe(path: str | os.PathLike[str]) -> Universe:
+    """Read one universe file.
+
+    Raises:
+        UniverseError: the file is missing, cannot be read, is not TOML, or breaks a rule; the message names file,
+        key and what is allowed.
+    """
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        there = sorted(p.stem for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+        raise UniverseError(f"{path}: no such universe file; there are: {', '.join(there) or 'none'}") from None
+    except OSError as error:
+        raise UniverseError(f"{path}: cannot be read: {error.strerror}; allowed: a file this user may read") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UniverseError(f"{path}: not valid TOML: {error}") from error
+    try:
+        universe = Universe.model_validate(raw)
+    except ValidationError as error:
+        raise UniverseError(_explain(path, error, Universe)) from error
+    if universe.name != path.stem:
+        raise UniverseError(f"{path}: name: {universe.name!r} must equal the file's name {path.stem!r}")
+    return universe
+
+
+def load_universes(folder: str | os.PathLike[str]) -> dict[str, Universe]:
+    """Read every `*.toml` of a folder, by name, sorted.
+
+    Raises:
+        UniverseError: no universe file there, or one of them is wrong.
+    """
+    paths = sorted(Path(folder).glob("*.toml"))
+    if not paths:
+        raise UniverseError(f"{folder}: no universe files (*.toml) in this folder")
+    return {universe.name: universe for universe in map(load_universe, paths)}

@@ -1,0 +1,193 @@
+"""The `lem` command. Every run goes through Dagster: its history, lineage and checks are in the UI afterwards."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from lem.errors import LemError, UniverseError
+from lem.lake import Lake
+from lem.progress import showing
+from lem.registry import Registry
+from lem.universe import Universe, load_universe
+from resources.settings import ROOT, Settings
+
+if TYPE_CHECKING:
+    from lem_pipeline.launch import Step
+
+app = typer.Typer(
+    help="Large Execution Models: bars to features to a champion model to a report you can believe.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(soft_wrap=True, highlight=False)
+
+UniverseName = Annotated[str, typer.Option("--universe", "-u", help="Name of a file in universes/, without .toml.")]
+Day = Annotated[
+    str | None,
+    typer.Option("--date", "-d", help="Date as 2024-03-30 (UTC); the latest possible if left out."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Make again what is there already.")]
+
+
+def _universe(name: str) -> Universe:
+    return load_universe(Settings().universes / f"{name}.toml")
+
+
+def _day(text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise UniverseError(f"date {text!r} is not a date; allowed: year-month-day as in 2024-03-30") from None
+
+
+def _today() -> dt.date:
+    return dt.datetime.now(dt.UTC).date()
+
+
+def _stores() -> tuple[Lake, Registry]:
+    settings = Settings()
+    return Lake(settings.lake), Registry(settings.registry)
+
+
+def _run(universe: Universe, steps: Sequence[Step]) -> None:
+    """Execute the steps one after the other and say how far they are."""
+    from lem_pipeline.definitions import build
+    from lem_pipeline.home import instance
+    from lem_pipeline.launch import run_step
+
+    defs, dagster, started = build({universe.name: universe}), instance(), time.monotonic()
+    with showing(console):
+        for number, step in enumerate(steps, 1):
+            console.print(f"[bold][{number}/{len(steps)}][/bold] {step.text}")
+            for problem in run_step(defs, dagster, universe, step):
+                console.print(f"  [red]check failed:[/red] {escape(problem)}")
+    console.print(f"{len(steps)} runs in {time.monotonic() - started:.0f} s")
+
+
+@app.command()
+def run(universe: UniverseName, date: Day = None, force: Force = False) -> None:
+    """Make a date's report and everything it needs: bars, features, models, decisions, backtests."""
+    from lem_pipeline.plan import dates_for, latest_report_date, report_steps
+    from lem_pipeline.show import show_report
+
+    chosen = _universe(universe)
+    wanted = _day(date) if date else latest_report_date(chosen, _today())
+    dates = dates_for(chosen, wanted, _today())
+    lake, registry = _stores()
+    steps = report_steps(lake, registry, chosen, dates, force)
+    console.print(
+        f"Universe [bold]{chosen.name}[/bold] ({escape(chosen.description)}): report of {wanted}, {len(dates.backtest)} "
+        f"walk-forward days, "
+        f"{len(dates.training)} models, bars from {dates.bars[0]}"
+    )
+    console.print("Everything is there already." if not steps else f"{len(steps)} runs to do.")
+    if steps:
+        _run(chosen, steps)
+    show_report(console, lake, chosen, wanted)
+
+
+@app.command()
+def backfill(
+    universe: UniverseName,
+    first: Annotated[str, typer.Option("--from", help="First date of the panel (UTC).")],
+    last: Annotated[str, typer.Option("--to", help="Last date (UTC).")],
+    force: Force = False,
+) -> None:
+    """Make bars, features and panels of a range of dates; dates that are there already are left alone."""
+    from lem.calendars import offset_partition
+    from lem.windows import dates_before, feature_history_days
+    from lem_pipeline.plan import data_steps, last_data_date
+
+    chosen, start, end = _universe(universe), _day(first), _day(last)
+    latest = last_data_date(chosen, _today())
+    if not chosen.start <= start <= end <= latest:
+        raise UniverseError(f"from {start} to {end}; allowed: an ordered range within {chosen.start} to {latest}")
+    after = end + dt.timedelta(days=1)
+    features = dates_before(chosen, start, after)
+    bars = dates_before(chosen, offset_partition(chosen, features[0], -feature_history_days(chosen)), after)
+    steps = data_steps(_stores()[0], chosen, bars, features, force)
+    console.print(
+        f"{len(steps)} runs to do; bars from {bars[0]}, features and panels from {features[0]}, both to {features[-1]}"
+    )
+    _run(chosen, steps)
+
+
+@app.command()
+def status(universe: UniverseName) -> None:
+    """What is in the lake: partitions of each stage, holes among them, the champion, and what to do next."""
+    from lem_pipeline.show import show_status
+
+    show_status(console, *_stores(), _universe(universe), _today())
+
+
+@app.command()
+def models(
+    universe: Annotated[str | None, typer.Option("--universe", "-u", help="Only this universe's models.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="Id of a model, or its first characters: show its manifest.")
+    ] = None,
+) -> None:
+    """List the registered models and the gate's decisions, or show one model's manifest."""
+    from lem_pipeline.show import show_model, show_models
+
+    registry = _stores()[1]
+    if model:
+        show_model(console, registry, model)
+    else:
+        show_models(console, registry, _universe(universe).name if universe else None)
+
+
+@app.command()
+def report(
+    universe: UniverseName,
+    date: Day = None,
+    save: Annotated[Path | None, typer.Option(help="Copy the page to this file.")] = None,
+) -> None:
+    """Show a report's results and where its page lies (the latest report if no date is given)."""
+    from lem_pipeline.show import save_report, show_report
+
+    chosen = _universe(universe)
+    lake, _ = _stores()
+    wanted = show_report(console, lake, chosen, _day(date) if date else None)
+    if save:
+        save_report(console, lake, chosen, wanted, save)
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(help="Port on the loopback address.")] = 3000) -> None:
+    """Open the Dagster UI on http://127.0.0.1:PORT, with the daemon that runs what is started there."""
+    from lem_pipeline.home import dagster_home
+
+    home = dagster_home()
+    console.print(f"Dagster UI on http://127.0.0.1:{port} (history in {home}); stop it with Ctrl-C")
+    bin_dir = str(Path(sys.executable).parent)
+    command = ["dg", "dev", "-w", str(ROOT / "workspace.yaml"), "--host", "127.0.0.1", "--port", str(port)]
+    env = os.environ | {"PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}"}
+    raise typer.Exit(subprocess.run(command, env=env, check=False).returncode)
+
+
+def main() -> None:
+    """Entry point: an error a user can act on is one message and exit code 1."""
+    warnings.simplefilter("ignore")
+    try:
+        app()
+    except LemError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/bold red] {escape(str(error))}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Runs through Dagster from the command line: same graph, same instance, same history as the UI.
+
+Runs are executed in this process, one after the other: a run of one partition costs a second instead of six.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from assets.recording import DEFER_EVENTS
+from lem.errors import LemError
+from lem.universe import Universe
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class RunError(LemError):
+    """A run through Dagster failed; the message is the step's own."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run: tables of a universe, over partitions `first` to `last` (keys; the same key for a single partition)."""
+
+    tables: tuple[str, ...]
+    first: str
+    last: str
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        span = self.first if self.first == self.last else f"{self.first} ... {self.last}"
+        return f"{', '.join(self.tables)}  {span}"
+
+
+def failed_checks(result: dg.ExecuteInProcessResult) -> list[str]:
+    """Asset checks of a run that did not pass, with their details."""
+    return [
+        f"{e.asset_key.to_user_string()}:{e.check_name} {dict(e.metadata).get('details', '')}"
+        for e in result.get_asset_check_evaluations()
+        if not e.passed
+    ]
+
+
+def run_step(defs: dg.Definitions, instance: dg.DagsterInstance, universe: Universe, step: Step) -> list[str]:
+    """Execute one run; returns the checks that did not pass.
+
+    Raises:
+        RunError: a step failed; the message is the one the step gave.
+    """
+    keys = [dg.AssetKey([universe.name, table]) for table in step.tables]
+    job = defs.get_repository_def().get_implicit_job_def_for_assets(keys)
+    if job is None:
+        raise RunError(
+            f"{universe.name}: {', '.join(step.tables)} do not share their partitions: one run cannot make them"
+        )
+    tags = {"lem/universe": universe.name}
+    if step.first != step.last:
+        tags |= {
+            ASSET_PARTITION_RANGE_START_TAG: step.first,
+            ASSET_PARTITION_RANGE_END_TAG: step.last,
+            DEFER_EVENTS: "true",
+        }
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    result = job.get_subset(asset_selection=set(keys)).execute_in_process(
+        run_config=QUIET,
+        instance=instance,
+        partition_key=step.first if step.first == step.last else None,
+        tags=tags,
+        raise_on_error=False,
+    )
+    if not result.success:
+        raise RunError(_reason(result))
+    return failed_checks(result)
+
+
+def _reason(result: dg.ExecuteInProcessResult) -> str:
+    """The message of the error that stopped the run: the library's own where it is one of ours."""
+    texts: list[str] = []
+    for event in result.all_events:
+        error = event.event_specific_data.error if event.is_step_failure else None  # type: ignore[union-attr]
+        while error is not None:
+            texts.append(error.message.strip())
+            error = error.cause
+    ours = [text for text in texts if text.startswith("lem.errors.") or text.startswith("lem.")]
+    if ours:
+        return ours[0].split(": ", 1)[1]
+    return f"run {result.run_id} failed: {texts[-1] if texts else 'see its log in the UI (lem ui)'}"

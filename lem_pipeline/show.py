@@ -1,0 +1,165 @@
+"""What the `lem` command prints: results, status and models as tables for a terminal."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from lem.calendars import partition_dates
+from lem.errors import LakeError
+from lem.lake import Lake
+from lem.registry import Registry
+from lem.reports.nightly import report_path
+from lem.tables import PER_ASSET, missing_partitions, name_missing
+from lem.universe import Universe
+from lem_pipeline.plan import last_data_date, latest_report_date
+
+
+def report_dates(lake: Lake, universe: Universe) -> list[dt.date]:
+    """Dates with a report in the lake, ascending."""
+    names = lake.names(f"{universe.name}/execution_report")
+    return sorted(dt.date.fromisoformat(name.removeprefix("date=")) for name in names)
+
+
+def show_report(console: Console, lake: Lake, universe: Universe, date: dt.date | None) -> dt.date:
+    """Print a report's headline and results and where its page lies; returns its date.
+
+    Raises:
+        LakeError: there is no such report.
+    """
+    there = report_dates(lake, universe)
+    if not there or (date and date not in there):
+        known = f"there are: {', '.join(map(str, there[-8:]))}" if there else "there is none yet"
+        raise LakeError(
+            f"{universe.name}: no report {f'of {date} ' if date else ''}in the lake; {known}; make one with: "
+            f"lem run -u {universe.name}"
+        )
+    date = date or there[-1]
+    summary: dict[str, Any] = json.loads(lake.read_bytes(report_path(universe.name, date, "report.json")))
+    console.print(results_table(universe, date, summary))
+    for comparison in summary["comparisons"]:
+        console.print(f"LEM against {comparison['against'].replace('_', ' ')}: [bold]{comparison['verdict']}[/bold]")
+    console.print(f"Report: {lake.show(report_path(universe.name, date, 'report.html'))}")
+    return date
+
+
+def results_table(universe: Universe, date: dt.date, summary: dict[str, Any]) -> Table:
+    """Mean gain of every strategy by m with its interval, and the theoretical bound."""
+    rows = [r for r in summary["statistics"] if r["level"] == "m" and not r["against"]]
+    strategies = list(dict.fromkeys(r["strategy"] for r in rows))
+    table = Table(
+        title=f"{universe.name} {date}: mean gain in bps over all eight scenarios (95 % interval); positive is good"
+    )
+    table.add_column("m (min bars)", justify="right")
+    for name in strategies:
+        table.add_column(name.replace("_", " "), justify="right")
+    table.add_column("bound, driftless", justify="right")
+    for m in sorted({r["min_bars"] for r in rows}):
+        cells = {r["strategy"]: r for r in rows if r["min_bars"] == m}
+        bound = next(iter(cells.values()))["bound_bps"]
+        table.add_row(
+            str(int(m)),
+            *(_cell(cells.get(name)) for name in strategies),
+            "" if bound is None else f"{bound:.1f}",
+        )
+    return table
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None or row["mean_bps"] is None:
+        return "-"
+    inside = "" if row["low_bps"] is None else f" ({row['low_bps']:.1f} to {row['high_bps']:.1f})"
+    return f"{row['mean_bps']:.1f}{inside}"
+
+
+def save_report(console: Console, lake: Lake, universe: Universe, date: dt.date, target: Path) -> None:
+    """Copy a report's page to a file.
+
+    Raises:
+        LakeError: the file cannot be written.
+    """
+    try:
+        target.write_bytes(lake.read_bytes(report_path(universe.name, date, "report.html")))
+    except OSError as error:
+        raise LakeError(f"{target}: cannot be written: {error}; allowed: a file in a folder that exists") from error
+    console.print(f"Saved: {target}")
+
+
+def show_status(console: Console, lake: Lake, registry: Registry, universe: Universe, today: dt.date) -> None:
+    """Print each stage's partitions, the holes between the first and the last, the champion and the next report."""
+    dates = partition_dates(universe, universe.start, last_data_date(universe, today))
+    table = Table(title=f"{universe.name}: {universe.description}")
+    for column in ("stage", "partitions", "first", "last", "holes"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    holes_from: list[str] = []
+    for stage in ("raw_bars", "bars", "features", "panel", "backtest"):
+        assets = universe.symbols if stage in PER_ASSET else [None]
+        missing = set(missing_partitions(lake, universe, stage, dates, assets))
+        keys = {d: {f"{a}|{d}" if a else f"{d}" for a in assets} for d in dates}
+        there = [d for d in dates if keys[d] - missing]
+        holes = sorted(key for d in dates if there and there[0] <= d <= there[-1] for key in keys[d] & missing)
+        count = sum(len(keys[d] - missing) for d in dates)
+        first, last = (str(there[0]), str(there[-1])) if there else ("-", "-")
+        table.add_row(stage, str(count), first, last, str(len(holes)))
+        if holes:
+            holes_from.append(f"{stage}: {name_missing(holes)}")
+    console.print(table)
+    for line in holes_from:
+        console.print(f"[yellow]missing[/yellow] {line}")
+    champion = registry.champion_on(universe.name, today)
+    console.print(f"Champion: {champion.id + f' (trained for {champion.usable_on})' if champion else 'none yet'}")
+    reports = report_dates(lake, universe)
+    console.print(
+        f"Latest report: {reports[-1] if reports else 'none yet'}; possible: {latest_report_date(universe, today)}"
+    )
+    console.print(f"Next: lem run --universe {universe.name}")
+
+
+def show_models(console: Console, registry: Registry, universe: str | None) -> None:
+    """Print the registered models, and the gate's decision on the date each may be used from."""
+    table = Table(title="Models")
+    for column in (
+        "universe",
+        "model",
+        "usable on",
+        "trained on",
+        "gain, gate window (bps)",
+        "decision",
+        "why",
+    ):
+        table.add_column(column)
+    for record in registry.models(universe):
+        decision = registry.promotion(record.universe, record.usable_on)
+        judged = decision if decision and decision.candidate_id == record.id else None
+        gain = registry.metrics(record.id).get("gate", {}).get("mean_bps_candidate")
+        table.add_row(
+            record.universe,
+            record.id,
+            str(record.usable_on),
+            f"{record.train_start} to {record.train_end}",
+            "-" if gain is None else f"{gain:.2f}",
+            judged.decision if judged else "not judged",
+            judged.reasons[0] if judged and judged.reasons else "",
+        )
+    console.print(table)
+
+
+def show_model(console: Console, registry: Registry, model_id: str) -> None:
+    """Print a model's manifest and metrics as JSON."""
+    record = registry.model(model_id)
+    manifest = {k: v for k, v in record.manifest.items() if k != "inputs"}
+    console.print_json(
+        json.dumps(
+            {
+                "id": record.id,
+                **manifest,
+                "partitions_read": len(record.inputs),
+                "metrics": registry.metrics(record.id),
+            }
+        )
+    )

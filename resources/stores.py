@@ -1,0 +1,42 @@
+"""Dagster resources: the lake, the model registry and the sources. Each resolves its settings when a run starts."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from lem.lake import Lake
+from lem.registry import Registry
+from lem.sources import open_source
+from lem.sources.base import Source
+from lem.universe import Universe
+from resources.settings import Settings
+
+
+class LakeResource(dg.ConfigurableResource):
+    """The lake at `root`, or at the LEM_LAKE setting."""
+
+    root: str = ""
+
+    def open(self) -> Lake:
+        """The lake; S3 credentials and endpoint come from the environment (AWS_...)."""
+        return Lake(self.root or Settings().lake)
+
+
+class RegistryResource(dg.ConfigurableResource):
+    """The model registry at `url`, or at the LEM_REGISTRY setting."""
+
+    url: str = ""
+
+    def open(self) -> Registry:
+        """The registry, migrated to this version's schema."""
+        return Registry(self.url or Settings().registry)
+
+
+class SourceResource(dg.ConfigurableResource):
+    """Market data: `{data}` in a universe file stands for `data`, or for the LEM_DATA setting."""
+
+    data: str = ""
+
+    def open(self, universe: Universe) -> Source:
+        """The universe's source."""
+        return open_source(universe, self.data or Settings().data)

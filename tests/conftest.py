@@ -1,0 +1,160 @@
+"""Helpers that all tests share."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lem.universe import Universe
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test touches this checkout's `.lem`: settings and Dagster's history point to a temporary folder."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("LEM_LAKE", "LEM_REGISTRY", "LEM_DATA", "LEM_UNIVERSES"):
+            patch.delenv(name, raising=False)
+        patch.setenv("LEM_HOME", str(home))
+        patch.setenv("DAGSTER_HOME", str(home / "dagster"))
+        patch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
+        yield home
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """`shared_data("crypto_1h")` is a folder of real market data beside the repository, or skips the test."""
+
+    def folder(name: str) -> Path:
+        path = ROOT.parent / "shared" / "data" / name
+        if not path.is_dir():
+            pytest.skip(
+                f"needs real market data in ../shared/data/{name}, which is not part of the repository"
+            )
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_universe() -> Callable[..., Universe]:
+    """`make_universe(bar="5min")` is a small valid universe, simulated and hourly, with any key replaced."""
+
+    def make(**overrides: Any) -> Universe:
+        keys = {
+            "name": "small",
+            "start": "2024-01-01",
+            "end": "2024-01-31",
+            "assets": {"AAA-USD": {}, "BBB-USD": {}},
+            "source": {"kind": "simulated", "seed": 7},
+        }
+        if overrides.get("calendar") == "XNYS":
+            keys |= {"bar": "1d", "training": {"window_days": 504}}
+        return Universe.model_validate({**keys, **overrides})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_keys() -> Callable[..., dict[str, Any]]:
+    """`tiny_keys(horizon=4)`: keys of a universe whose report takes seconds, with any top-level key replaced."""
+
+    def make(**overrides: Any) -> dict[str, Any]:
+        keys = {
+            "name": "tiny",
+            "description": "Two simulated pairs",
+            "bar": "4h",
+            "start": "2024-01-01",
+            "end": "2024-01-31",
+            "horizon": 3,
+            "source": {"kind": "simulated", "seed": 3},
+            "assets": {"AAA-USD": {}, "BBB-USD": {}},
+            "features": {"volatility": 12, "short_volatility": 3, "volume": 12, "seasons": 2},
+            "model": {
+                "hidden": 8,
+                "embedding": 2,
+                "kan_layers": 1,
+                "kan_width": 2,
+                "heads": 2,
+                "lookback": 4,
+                "head_hidden": 8,
+                "warmup": 6,
+            },
+            "training": {"window_days": 8, "holdout_days": 2, "steps": 3, "batch": 2, "sequence": 12},
+            "backtest": {"min_bars": [1, 3], "report_days": 2, "bootstrap": 100},
+        }
+        return {**keys, **overrides}
+
+    return make
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+@pytest.fixture(scope="session")
+def write_universe() -> Callable[..., Path]:
+    """`write_universe(folder, keys)` writes the keys to `<folder>/<name>.toml` (or to `stem`.toml)."""
+
+    def write(folder: Path, keys: dict[str, Any], stem: str | None = None) -> Path:
+        path = folder / f"{stem or keys['name']}.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{_toml(k)} = {_toml(v)}\n" for k, v in keys.items()), encoding="utf-8")
+        return path
+
+    return write
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command gave: exit code, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def lem_command() -> Callable[..., Done]:
+    """`lem_command(folder, "run", "-u", "tiny")`: `lem` in this process, with home, universes and data below `folder`.
+
+    Keyword arguments are environment variables. An error that is no message of ours is raised here as it is.
+    """
+    from lem_pipeline.cli import main
+
+    def command(folder: Path, *arguments: str, **env: str) -> Done:
+        home = {
+            "LEM_HOME": str(folder / "home"),
+            "DAGSTER_HOME": str(folder / "home" / "dagster"),
+            "LEM_UNIVERSES": str(folder / "universes"),
+            "LEM_DATA": str(folder / "data"),
+            "COLUMNS": "250",
+        }
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in (home | env).items():
+                patch.setenv(name, value)
+            patch.chdir(folder)
+            patch.setattr("sys.argv", ["lem", *arguments])
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                try:
+                    main()
+                    code = 0
+                except SystemExit as stop:
+                    code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        return Done(code, out.getvalue(), err.getvalue())
+
+    return command

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import CheckConstraint, inspect
+
+from lem.errors import RegistryError
+from lem.registry import Registry
+from lem.registry.connection import Database
+from lem.registry.migrate import VERSION_TABLE, alembic_config
+from lem.registry.tables import Base
+
+OPENER = """
+import sys
+from lem.registry import Registry
+print("ready", flush=True)
+for line in sys.stdin:
+    try:
+        Registry(line.strip())
+        print("opened", flush=True)
+    except Exception as error:
+        print(repr(error), flush=True)
+"""
+
+
+def set_revision(path, revision: str) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = ?", [revision])
+
+
+def test_the_migrations_give_the_schema_of_the_tables(registry, url):
+    with Database(url).transaction("compare") as connection:
+        opts = {"version_table": VERSION_TABLE, "compare_type": True, "compare_server_default": True}
+        assert compare_metadata(MigrationContext.configure(connection, opts=opts), Base.metadata) == []
+
+
+def test_the_migrations_give_the_check_constraints_of_the_tables(registry, url):
+    with Database(url).transaction("compare") as connection:
+        inspector = inspect(connection)
+        for table in Base.metadata.sorted_tables:
+            found = {check["name"] for check in inspector.get_check_constraints(table.name)}
+            assert found == {c.name for c in table.constraints if isinstance(c, CheckConstraint)}
+
+
+def test_a_downgrade_leaves_nothing_and_opening_brings_it_back(registry, url, make_model):
+    registry.add_model(make_model())
+    database = Database(url)
+    with database.transaction("downgrade", write=True) as connection:
+        command.downgrade(alembic_config(connection), "base")
+        assert inspect(connection).get_table_names() == [VERSION_TABLE]
+    with pytest.raises(RegistryError, match="its schema is old or missing; open it once to write"):
+        Registry(url, read_only=True)
+    assert Registry(url).models() == []
+
+
+def test_a_registry_of_newer_code_is_refused_and_left_alone(registry, url, tmp_path):
+    set_revision(tmp_path / "registry.db", "9999")
+    for read_only in (False, True):
+        with pytest.raises(RegistryError, match=r"revision 9999 is newer than this code \(0001\); upgrade"):
+            Registry(url, read_only=read_only)
+    set_revision(tmp_path / "registry.db", "0001")
+    assert Registry(url).models() == []
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(tmp_path, url):
+    with sqlite3.connect(tmp_path / "registry.db") as connection:
+        connection.execute("CREATE TABLE promotions (mine INTEGER)")
+    with pytest.raises(RegistryError, match="cannot upgrade its schema: table promotions already exists"):
+        Registry(url)
+    with sqlite3.connect(tmp_path / "registry.db") as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("promotions",)]
+
+
+def test_dagster_s_storage_may_share_the_database(tmp_path, url):
+    with sqlite3.connect(tmp_path / "registry.db") as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        connection.execute("INSERT INTO alembic_version VALUES ('7e2f3204cf8e')")
+    assert Registry(url).models() == []
+    with sqlite3.connect(tmp_path / "registry.db") as connection:
+        assert connection.execute("SELECT * FROM alembic_version").fetchall() == [("7e2f3204cf8e",)]
+
+
+def test_two_processes_may_open_a_fresh_registry_at_once(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
+    with (
+        subprocess.Popen([sys.executable, "-c", OPENER], **pipe) as one,
+        subprocess.Popen([sys.executable, "-c", OPENER], **pipe) as two,
+    ):
+        assert [process.stdout.readline() for process in (one, two)] == ["ready\n", "ready\n"]
+        for attempt in range(10):
+            for process in (one, two):
+                process.stdin.write(f"sqlite:///{tmp_path}/{attempt}.db\n")
+                process.stdin.flush()
+            assert [process.stdout.readline() for process in (one, two)] == ["opened\n", "opened\n"]
+
+
+def test_threads_of_one_process_may_open_registries_at_once(tmp_path):
+    failed: list[Exception] = []
+
+    def open_one(number: int) -> None:
+        try:
+            Registry(f"sqlite:///{tmp_path}/{number}.db")
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=open_one, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []

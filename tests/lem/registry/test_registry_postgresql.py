@@ -1,0 +1,99 @@
+"""The registry on a real server: LEM_TEST_POSTGRESQL_URL is one on which databases may be created."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import threading
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import NullPool, create_engine, inspect, make_url
+
+from lem.errors import RegistryError
+from lem.registry import PromotionRecord, Registry
+from lem.registry.connection import Database
+from lem.registry.migrate import VERSION_TABLE, alembic_config
+from lem.registry.tables import Base
+
+SERVER = os.environ.get("LEM_TEST_POSTGRESQL_URL", "")
+pytestmark = pytest.mark.skipif(not SERVER, reason="LEM_TEST_POSTGRESQL_URL names no PostgreSQL server")
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """A fresh database, in place of the SQLite file of the other tests."""
+    name = f"registry_{uuid.uuid4().hex}"
+    server = create_engine(SERVER, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    yield make_url(SERVER).set(database=name).render_as_string(hide_password=False)
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name}")
+
+
+def test_models_metrics_and_promotions_come_back_as_they_went_in(registry, url, make_model):
+    old, new = make_model(10), make_model(11, seed=2**62)
+    for model in (old, new, old):
+        registry.add_model(model)
+    registry.set_metrics(old.id, "train", {"loss": 1 / 3})
+    registry.set_metrics(old.id, "train", {"loss": 0.1 + 0.2})
+    day = new.usable_on
+    record = PromotionRecord("crypto", day, new.id, new.id, old.id, "promoted", ["better"], {"gain_bps": 0.1})
+    later = PromotionRecord("crypto", day + dt.timedelta(days=2), None, None, new.id, "none")
+    for decision in (later, record, record):
+        registry.record_promotion(decision)
+    reader = Registry(url, read_only=True)
+    assert reader.models("crypto") == [old, new]
+    assert reader.model(new.id[:8]) == new
+    assert reader.candidate("crypto", day) == new
+    assert reader.metrics(old.id) == {"train": {"loss": 0.1 + 0.2}}
+    assert reader.promotions("crypto") == [record, later]
+    assert reader.champion_on("crypto", day) == new
+    assert reader.champion_before("crypto", day) is None
+    assert reader.champion_before("crypto", day + dt.timedelta(days=1)) == new
+    with pytest.raises(RegistryError, match="for writing, not read-only"):
+        reader.add_model(old)
+
+
+def test_the_migrations_give_the_schema_of_the_tables_and_can_be_taken_back(registry, url):
+    opts = {"version_table": VERSION_TABLE, "compare_type": True, "compare_server_default": True}
+    with Database(url).transaction("compare", write=True) as connection:
+        assert compare_metadata(MigrationContext.configure(connection, opts=opts), Base.metadata) == []
+        command.downgrade(alembic_config(connection), "base")
+        assert inspect(connection).get_table_names() == [VERSION_TABLE]
+    assert Registry(url).models() == []
+
+
+def test_a_fresh_registry_may_be_opened_and_written_by_many_at_once(url, make_model):
+    failed: list[Exception] = []
+
+    def write(number: int) -> None:
+        try:
+            registry = Registry(url)
+            for seed in range(5):
+                registry.add_model(make_model(seed=seed))
+            day = dt.date(2024, 1, number % 2 + 1)
+            registry.record_promotion(PromotionRecord("crypto", day, None, None, None, "none"))
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert len(Registry(url).models()) == 5
+
+
+def test_a_server_that_is_not_there_and_a_wrong_password_end_in_one_message(url):
+    wrong = make_url(url).set(password="s3cret-and-wrong")
+    for there in (wrong, wrong.set(port=1), wrong.set(database="no_such_database")):
+        with pytest.raises(RegistryError, match=r"read its schema: .*; check that the server") as caught:
+            Registry(there.render_as_string(hide_password=False))
+        assert "s3cret" not in str(caught.value)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+
+import pytest
+
+from lem.errors import RegistryError
+from lem.registry import PromotionRecord
+
+
+def day(number: int) -> dt.date:
+    return dt.date(2024, 1, number)
+
+
+def promoted(model, date, previous=None) -> PromotionRecord:
+    ids = model.id, model.id, previous and previous.id
+    return PromotionRecord(model.universe, date, *ids, "promoted", ["better"], {"gain_bps": 0.4})
+
+
+def test_a_promotion_comes_back_as_it_went_in(registry, make_model):
+    model = make_model(10)
+    registry.add_model(model)
+    record = promoted(model, day(10))
+    registry.record_promotion(record)
+    assert registry.promotion("crypto", day(10)) == record
+    assert registry.promotion("crypto", day(11)) is None
+    assert registry.promotion("dow", day(10)) is None
+
+
+def test_deciding_a_date_again_replaces_its_decision_alone(registry, make_model):
+    model = make_model(10)
+    registry.add_model(model)
+    first = PromotionRecord("crypto", day(10), None, model.id, None, "none", ["no gain"])
+    later = PromotionRecord("crypto", day(11), None, None, None, "none")
+    for record in (later, first, again := promoted(model, day(10)), again):
+        registry.record_promotion(record)
+    assert registry.promotions("crypto") == [again, later]
+
+
+def test_the_champion_is_the_last_decision_s_as_of_a_date(registry, make_model):
+    old, new = make_model(10), make_model(12)
+    for model in (old, new):
+        registry.add_model(model)
+    kept = PromotionRecord("crypto", day(11), old.id, None, old.id, "kept")
+    nobody = PromotionRecord("crypto", day(14), None, None, new.id, "none")
+    for record in (nobody, promoted(new, day(12), old), kept, promoted(old, day(10))):
+        registry.record_promotion(record)
+    on = {number: registry.champion_on("crypto", day(number)) for number in range(9, 16)}
+    assert on == {9: None, 10: old, 11: old, 12: new, 13: new, 14: None, 15: None}
+    before = {number: registry.champion_before("crypto", day(number)) for number in range(9, 16)}
+    assert before == {9: None, 10: None, 11: old, 12: old, 13: new, 14: new, 15: None}
+    assert registry.champion_on("dow", day(13)) is None
+
+
+@pytest.mark.parametrize("role", ["champion_id", "candidate_id", "previous_id"])
+def test_a_promotion_names_known_models_only(registry, make_model, role):
+    model = make_model(10)
+    registry.add_model(model)
+    record = PromotionRecord("crypto", day(10), model.id, model.id, None, "kept")
+    with pytest.raises(RegistryError, match="no model '0000000000000000'"):
+        registry.record_promotion(replace(record, **{role: "0" * 16}))
+    assert registry.promotions("crypto") == []
+
+
+def test_no_model_trades_before_the_date_it_may_be_used(registry, make_model):
+    model = make_model(10)
+    registry.add_model(model)
+    with pytest.raises(RegistryError, match="usable from 2024-01-10; allowed are models of crypto usable on"):
+        registry.record_promotion(promoted(model, day(9)))
+
+
+def test_no_model_trades_in_another_universe(registry, make_model):
+    model = make_model(10)
+    registry.add_model(model)
+    with pytest.raises(RegistryError, match=r"is of crypto .* allowed are models of dow"):
+        registry.record_promotion(replace(promoted(model, day(10)), universe="dow"))
+
+
+@pytest.mark.parametrize("method", ["candidate", "promotion", "champion_on", "champion_before"])
+def test_a_date_is_a_plain_date(registry, method):
+    with pytest.raises(RegistryError, match=r"must be a datetime\.date, not datetime"):
+        getattr(registry, method)("crypto", dt.datetime(2024, 1, 10))

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lem.errors import RegistryError
+from lem.registry import InputVersion, PromotionRecord, canonical_json, manifest_id
+
+NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+LEAVES = st.none() | st.booleans() | NUMBERS | st.text()
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(), inner, max_size=3)
+        | st.dictionaries(st.integers(), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+DAY = dt.date(2024, 1, 10)
+
+
+@given(VALUES)
+def test_canonical_json_of_what_was_stored_is_what_was_stored(value):
+    text = canonical_json(value)
+    assert canonical_json(json.loads(text)) == text
+    assert text.isascii()
+
+
+@given(st.dictionaries(st.text(), LEAVES, max_size=6))
+def test_a_manifest_has_one_id_whatever_the_order_of_its_keys(manifest):
+    assert manifest_id(dict(reversed(manifest.items()))) == manifest_id(manifest)
+
+
+def test_the_id_is_the_first_16_hex_digits_of_the_sha256():
+    assert canonical_json({"b": [1, 2.5], "a": "σ"}) == '{"a":"\\u03c3","b":[1,2.5]}'
+    assert manifest_id({"a": 1}) == hashlib.sha256(b'{"a":1}').hexdigest()[:16]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), DAY, np.zeros(2), {1: "a", "b": 2}, {DAY: 1}])
+def test_what_json_cannot_hold_is_refused(value):
+    with pytest.raises(RegistryError, match="allowed are finite numbers"):
+        canonical_json({"x": value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_end": dt.date(2024, 1, 11)}, "train_end <= usable_on"),
+        ({"train_end": dt.date(2023, 1, 1)}, "train_start < train_end"),
+        ({"usable_on": pd.Timestamp("2024-01-10")}, "usable_on of model .* must be a datetime.date"),
+        ({"created_at": dt.datetime(2024, 1, 10)}, "created_at of model .* time zone"),
+        ({"seed": -1}, "seed of model"),
+        ({"seed": 2**63}, "seed of model"),
+        ({"manifest": "{}"}, "must be a dict, not str"),
+        ({"inputs": [InputVersion("panel", "d", "v1"), InputVersion("panel", "d", "v2")]}, "more than once"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused(make_model, changes, message):
+    with pytest.raises(RegistryError, match=message):
+        make_model(**changes)
+
+
+@pytest.mark.parametrize(
+    ("champion", "candidate", "decision", "message"),
+    [
+        ("a" * 16, "b" * 16, "promoted", "promoted means that the candidate is champion"),
+        (None, None, "promoted", "promoted means"),
+        (None, "a" * 16, "kept", "kept that there is a champion"),
+        ("a" * 16, None, "none", "none that there is none"),
+        ("a" * 16, "a" * 16, "yes", "allowed are promoted, kept, none"),
+    ],
+)
+def test_a_decision_that_contradicts_its_champion_is_refused(champion, candidate, decision, message):
+    with pytest.raises(RegistryError, match=message):
+        PromotionRecord("crypto", DAY, champion, candidate, None, decision)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reasons": "because"}, "list of strings"),
+        ({"reasons": [1]}, "list of strings"),
+        ({"figures": [1.0]}, "must be a dict"),
+        ({"date": dt.datetime(2024, 1, 10)}, "must be a datetime.date"),
+        ({"decided_at": dt.datetime(2024, 1, 10)}, "time zone"),
+    ],
+)
+def test_a_promotion_with_a_field_of_the_wrong_type_is_refused(changes, message):
+    fields = {"universe": "crypto", "date": DAY, "decision": "none"}
+    nobody = {"champion_id": None, "candidate_id": None, "previous_id": None}
+    with pytest.raises(RegistryError, match=message):
+        PromotionRecord(**fields | nobody | changes)

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lem.backtest.bootstrap import EvaluationError, Interval
+from lem.reports import tables
+
+GATE = [{"date": "2024-01-06", "decision": "kept", "champion_id": "c1", "reasons": ["the tail is worse"]}]
+
+
+def row(strategy: str, gain: float, day: int = 1, hour: int = 0, **changes: Any) -> dict[str, Any]:
+    arrival = pd.Timestamp(2024, 1, day, hour, tz="UTC")
+    return {
+        "asset": "BTC-USDT", "date": arrival.date(), "arrival": arrival, "side": "buy", "benchmark": "twap",
+        "target": "quantity", "min_bars": 3, "max_bars": 12, "strategy": strategy,
+        "model_id": "c1" if strategy == "lem" else "", "status": "done", "reason": "", "gain_bps": gain,
+        "gain_sigma": gain / 50, "gain_arrival_bps": gain + 1, "bound_bps": 18.0, "end_bar": 4,
+    } | changes  # fmt: skip
+
+
+def excluded(strategy: str, **changes: Any) -> dict[str, Any]:
+    nothing = dict.fromkeys(tables.GAINS, math.nan)
+    return (
+        row(strategy, math.nan, **changes)
+        | nothing
+        | {"status": "excluded", "reason": "outage", "end_bar": 0}
+    )
+
+
+def week(edge: float = 2.0) -> pd.DataFrame:
+    """Six days, three orders an asset and m; the model gains `edge` over optimal stopping, give or take 1."""
+    generator, rows = np.random.default_rng(0), []
+    for day, hour, asset, m in itertools.product(range(1, 7), range(3), ("BTC-USDT", "ETH-USDT"), (3, 12)):
+        stop = generator.normal(10, 20)
+        where: dict[str, Any] = {"day": day, "hour": hour, "asset": asset, "min_bars": m}
+        rows += [
+            row("twap", 0.0, **where),
+            row("optimal_stopping", stop, **where),
+            row("lem", stop + edge + (-1) ** day, **where),
+        ]
+    return pd.DataFrame(rows)
+
+
+def full(orders: pd.DataFrame) -> pd.DataFrame:
+    return tables.full_table(tables.prepare_orders(orders), resamples=200, seed=0)
+
+
+def test_statistics_of_one_strategy_by_hand() -> None:
+    gains = [-10.0, 0.0, 4.0, 26.0]
+    orders = pd.DataFrame([row("twap", g, hour=h) for h, g in enumerate(gains)] + [excluded("twap", hour=9)])
+    one = tables.select(full(orders), "all").to_dict("records")[0]
+    assert (one["orders"], one["blocks"], one["min_bars"]) == (4, 1, "all")
+    assert one["mean_bps"] == 5.0
+    assert one["mean_sigma"] == pytest.approx(0.1)
+    assert one["median_bps"] == 2.0
+    assert one["std_bps"] == pytest.approx(np.std(gains, ddof=1))
+    assert one["p5_bps"] == pytest.approx(np.quantile(gains, 0.05))
+    assert one["p95_bps"] == pytest.approx(np.quantile(gains, 0.95))
+    assert (one["cvar5_bps"], one["hit_rate"], one["arrival_bps"], one["bound_bps"]) == (
+        -10.0,
+        0.5,
+        6.0,
+        18.0,
+    )
+    assert math.isnan(one["low_bps"])
+
+
+def test_pooled_means_are_the_means_of_their_parts_weighted_by_orders() -> None:
+    table = full(week())
+    for strategy in ("twap", "optimal_stopping", "lem"):
+        levels = [tables.select(table, level) for level in tables.LEVELS]
+        parts = [level[level["strategy"] == strategy] for level in levels]
+        means = [np.average(part["mean_bps"], weights=part["orders"]) for part in parts]
+        assert means == pytest.approx([means[0]] * 3)
+        assert {part["orders"].sum() for part in parts} == {72}
+
+
+def test_strategies_come_model_first() -> None:
+    orders = pd.concat([week(), week().query("strategy == 'twap'").assign(strategy="bang_bang")])
+    assert tables.select(full(orders), "all")["strategy"].tolist() == [
+        "lem",
+        "optimal_stopping",
+        "twap",
+        "bang_bang",
+    ]
+
+
+def test_paired_difference_is_the_difference_of_means_over_common_orders_only() -> None:
+    orders = week()
+    first_model = (orders["strategy"] == "lem") & (orders["arrival"] == orders["arrival"].min())
+    orders = orders[~first_model]
+    gap = tables.select(full(orders), "all", "optimal_stopping").to_dict("records")[0]
+    common = orders[orders["arrival"] > orders["arrival"].min()].groupby("strategy")["gain_bps"].mean()
+    assert gap["orders"] == 72 - first_model.sum()
+    assert gap["mean_bps"] == pytest.approx(common["lem"] - common["optimal_stopping"])
+    assert math.isnan(gap["bound_bps"])
+
+
+def test_order_of_the_rows_changes_nothing() -> None:
+    orders = week()
+    pd.testing.assert_frame_equal(full(orders), full(orders.sample(frac=1, random_state=1)), check_exact=True)
+
+
+def test_categories_of_parquet_give_the_same_table_as_strings() -> None:
+    orders = week()
+    names = ["asset", "side", "benchmark", "target", "strategy", "status"]
+    pd.testing.assert_frame_equal(full(orders), full(orders.astype(dict.fromkeys(names, "category"))))
+
+
+def test_excluded_orders_are_counted_once_however_many_strategies_they_had() -> None:
+    orders = pd.DataFrame(
+        [excluded(s) for s in ("lem", "twap")] + [row(s, 1.0, hour=5) for s in ("lem", "twap")]
+    )
+    table = tables.excluded_table(tables.prepare_orders(orders))
+    assert table.to_dict("records") == [{"reason": "outage", "asset": "BTC-USDT", "orders": 1, "share": 0.5}]
+
+
+def test_end_bars_are_shares_of_a_strategy_and_m() -> None:
+    orders = pd.DataFrame([row("lem", 1.0, hour=h, end_bar=bar) for h, bar in enumerate([3, 3, 3, 12])])
+    ends = tables.end_bar_table(tables.prepare_orders(orders))
+    assert ends[["end_bar", "orders", "share"]].to_numpy().tolist() == [[3, 3, 0.75], [12, 1, 0.25]]
+
+
+def test_daily_gain_adds_up_over_the_days() -> None:
+    orders = pd.DataFrame([row("lem", 2.0, 1, 0), row("lem", 4.0, 1, 1), row("lem", -1.0, 2)])
+    daily = tables.daily_table(tables.prepare_orders(orders))
+    assert daily["date"].tolist() == ["2024-01-01", "2024-01-02"]
+    assert daily["mean_bps"].tolist() == [3.0, -1.0]
+    assert daily["cumulative_bps"].tolist() == [3.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.1, 2.0, "better"),
+        (-2.0, -0.1, "worse"),
+        (-1.0, 1.0, "not distinguishable"),
+        (math.nan, math.nan, "too few days to say"),
+    ],
+)
+def test_verdict_needs_an_interval_clear_of_zero(low: float, high: float, said: str) -> None:
+    assert tables.verdict(Interval(0.5, low, high, 10, 10)) == said
+
+
+def head_of(orders: pd.DataFrame, gate: list[dict[str, Any]], due: str = "2024-01-06") -> tables.Headline:
+    prepared = tables.prepare_orders(orders)
+    return tables.headline(
+        prepared, tables.full_table(prepared, resamples=200, seed=0), gate, "2024-01-06", due
+    )
+
+
+def test_headline_of_a_good_night() -> None:
+    head = head_of(week(), GATE)
+    assert (head.status, head.problems, head.last_day) == ("complete", (), "2024-01-06")
+    assert (head.champion_id, head.decision, head.reasons) == ("c1", "kept", ("the tail is worse",))
+    assert (head.orders, head.blocks) == (72, 6)
+    assert [(c.against, c.verdict) for c in head.comparisons] == [
+        ("optimal_stopping", "better"),
+        ("twap", "better"),
+    ]
+    assert head_of(week(edge=-2.0), GATE).comparisons[0].verdict == "worse"
+    assert head_of(week(edge=0.0), GATE).comparisons[0].verdict == "not distinguishable"
+
+
+def test_headline_names_what_is_missing() -> None:
+    orders = week()
+    idle = head_of(orders[(orders["asset"] != "ETH-USDT") | (orders["arrival"].dt.day < 6)], GATE)
+    assert idle.problems == ("No order in ETH-USDT was executed on 2024-01-06.",)
+    late = head_of(orders[orders["arrival"].dt.day < 5], [])
+    assert late.status == "incomplete"
+    assert "promotion gate" in late.problems[0]
+    assert "2024-01-04" in late.problems[1]
+    silent = head_of(orders[(orders["strategy"] != "lem") | (orders["arrival"].dt.day < 6)], GATE)
+    assert silent.problems == ("The model executed no order on 2024-01-06.",)
+
+
+def test_headline_without_a_model_and_without_orders() -> None:
+    rules = head_of(week().query("strategy != 'lem'"), GATE)
+    assert (rules.status, rules.comparisons) == ("no model", ())
+    nothing = head_of(pd.DataFrame([excluded("twap")]), GATE)
+    assert (nothing.status, nothing.orders, nothing.blocks) == ("no orders", 0, 0)
+
+
+def test_an_empty_table_gives_empty_tables() -> None:
+    prepared = tables.prepare_orders(week().iloc[:0])
+    assert tables.full_table(prepared, resamples=200, seed=0).empty
+    assert tables.excluded_table(prepared).empty
+
+
+def test_broken_tables_are_refused_by_name() -> None:
+    orders = week()
+    with pytest.raises(EvaluationError, match=r"missing column\(s\) gain_bps, end_bar"):
+        tables.prepare_orders(orders.drop(columns=["gain_bps", "end_bar"]))
+    with pytest.raises(EvaluationError, match="twice, the first lem BTC-USDT 2024-01-01"):
+        tables.prepare_orders(pd.concat([orders, orders[orders["strategy"] == "lem"].head(1)]))
+    with pytest.raises(EvaluationError, match=r"status \['lost'\]"):
+        tables.prepare_orders(orders.assign(status="lost"))
+    with pytest.raises(EvaluationError, match="72 executed order"):
+        tables.prepare_orders(orders.assign(gain_bps=orders["gain_bps"].where(orders["strategy"] != "lem")))

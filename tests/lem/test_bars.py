@@ -1,0 +1,377 @@
+from __future__ import annotations
+
+import datetime as dt
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as arrow
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lem.bars import BARS_DTYPES, TABLE_SCHEMA, check_bars, validate_bars
+from lem.calendars import outage_mask, partition_dates, partition_window
+from lem.errors import BarsError
+from lem.sources import open_source
+from lem.universe import load_universe
+
+DATE = dt.date(2024, 1, 5)
+UNIVERSES = Path(__file__).resolve().parents[2] / "universes"
+
+
+@pytest.fixture
+def raw(make_universe):
+    """24 good hourly rows of DATE."""
+    return open_source(make_universe(), "").fetch("AAA-USD", *partition_window(DATE)).table
+
+
+def outage(start, end):
+    day = f"{DATE}T"
+    return {"start": f"{day}{start}:00Z", "end": f"{day}{end}:00Z", "reason": "none made"}
+
+
+def problems(raw, universe, symbol="AAA-USD", date=DATE):
+    with pytest.raises(BarsError) as error:
+        validate_bars(raw, universe, symbol, date)
+    first, *lines = str(error.value).splitlines()
+    assert first.startswith(f"{universe.name}/{symbol} {date}: ")
+    return lines
+
+
+def only(lines, rule, place):
+    """One broken rule, on one row."""
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(f"  {rule}: {place}"), lines
+    return lines[0]
+
+
+def place(raw, row):
+    return f"simulated:7:{raw['source_row'][row]} ("
+
+
+def test_good_rows_become_the_complete_grid_with_exact_vwap(make_universe, raw):
+    result = validate_bars(raw, make_universe(), "AAA-USD", DATE)
+    table = result.table
+    pd.testing.assert_frame_equal(table[list(raw.columns[:7])], raw[list(raw.columns[:7])])
+    assert (table["close_ts"] - table["ts"] == pd.Timedelta("1h")).all()
+    assert (table["vwap"] == raw["quote_volume"] / raw["volume"]).all()
+    assert set(table["flag"]) == {"ok"}
+    assert set(table["vwap_kind"]) == {"exact"}
+    names = ("expected", "received", "missing", "outage", "no_trades", "duplicates")
+    assert result.counts == dict(zip(names, (24, 24, 0, 0, 0, 0), strict=True))
+    assert list(table.columns) == TABLE_SCHEMA.names
+    arrow.Table.from_pandas(table, schema=TABLE_SCHEMA, preserve_index=False)
+
+
+BROKEN = [
+    ("prices are finite", "close", np.nan),
+    ("prices are finite", "high", np.inf),
+    ("volume is finite and >= 0", "volume", np.nan),
+    ("quote volume is there for all bars or for none", "quote_volume", np.nan),
+    ("low <= VWAP = quote volume / volume <= high (1 bp tolerance)", "quote_volume", 1.0),
+]
+
+
+@pytest.mark.parametrize(("rule", "column", "value"), BROKEN)
+@pytest.mark.parametrize("row", [0, 11, 23])
+def test_a_broken_number_is_reported_once_with_its_rule_and_row(make_universe, raw, rule, column, value, row):
+    raw.loc[row, column] = value
+    only(problems(raw, make_universe()), rule, place(raw, row))
+
+
+def test_prices_at_or_below_zero_break_their_own_rule_and_not_only_the_order(make_universe, raw):
+    raw.loc[3, "low"] = 0.0
+    only(problems(raw, make_universe()), "price > 0", place(raw, 3))
+    raw.loc[3, ["open", "high", "low", "close", "quote_volume"]] *= -1
+    rules = [line.split(":")[0].strip() for line in problems(raw, make_universe())]
+    assert "price > 0" in rules
+
+
+def test_a_negative_volume_is_an_error(make_universe, raw):
+    raw.loc[3, ["volume", "quote_volume"]] *= -1
+    assert any(
+        line.startswith(f"  volume is finite and >= 0: {place(raw, 3)}")
+        for line in problems(raw, make_universe())
+    )
+
+
+@pytest.mark.parametrize(("column", "factor"), [("open", 1.5), ("close", 0.5), ("high", 0.5), ("low", 1.5)])
+def test_open_and_close_lie_between_low_and_high(make_universe, raw, column, factor):
+    raw.loc[3, column] *= factor
+    lines = problems(raw, make_universe())
+    assert lines[0].startswith(f"  low <= min(open, close) <= max(open, close) <= high: {place(raw, 3)}")
+
+
+@pytest.mark.parametrize(("excess", "fine"), [(0.9e-4, True), (1.1e-4, False)])
+@pytest.mark.parametrize("edge", ["high", "low"])
+def test_the_vwap_may_leave_the_bar_by_one_basis_point(make_universe, raw, edge, excess, fine):
+    sign = 1 if edge == "high" else -1
+    raw.loc[3, "quote_volume"] = raw.loc[3, edge] * (1 + sign * excess) * raw.loc[3, "volume"]
+    if fine:
+        validate_bars(raw, make_universe(), "AAA-USD", DATE)
+    else:
+        rule = "low <= VWAP = quote volume / volume <= high (1 bp tolerance)"
+        only(problems(raw, make_universe()), rule, place(raw, 3))
+
+
+@pytest.mark.parametrize(("decimals", "fine"), [(2, True), (8, False)])
+@pytest.mark.parametrize("off", [0.004, -0.004])
+def test_rounded_quote_volume_widens_the_tolerance_by_half_a_unit(make_universe, raw, decimals, fine, off):
+    universe = make_universe(source={"kind": "files", "url": "x.csv", "quote_decimals": decimals})
+    raw.loc[3, ["open", "high", "low", "close"]] = 0.3
+    raw.loc[3, "volume"], raw.loc[3, "quote_volume"] = 0.1, 0.03 + off
+    if fine:
+        validate_bars(raw, universe, "AAA-USD", DATE)
+    else:
+        problems(raw, universe)
+
+
+def test_rows_out_of_time_order_are_an_error(make_universe, raw):
+    swapped = raw.iloc[[0, 2, 1, *range(3, 24)]]
+    only(problems(swapped, make_universe()), "time strictly increasing", place(raw, 1))
+
+
+@pytest.mark.parametrize("shift", ["30min", "1us", "24h", "-24h"])
+def test_a_bar_off_the_grid_or_on_another_day_is_an_error(make_universe, raw, shift):
+    extra = raw.iloc[[23 if not shift.startswith("-") else 0]].copy()
+    extra["ts"] += pd.Timedelta(shift)
+    rows = [extra, raw] if shift.startswith("-") else [raw, extra]
+    lines = problems(pd.concat(rows, ignore_index=True), make_universe())
+    assert "allowed: 2024-01-05 00:00 and every 1h after it" in only(
+        lines, "bar open on the grid", "simulated:7:"
+    )
+
+
+def test_a_row_on_a_holiday_is_an_error(make_universe, raw):
+    universe = make_universe(calendar="XNYS")
+    raw = raw.iloc[:1].assign(ts=pd.Timestamp("2024-01-01 14:30", tz="UTC"))
+    line = only(problems(raw, universe, date=dt.date(2024, 1, 1)), "bar open on the grid", "simulated:7:")
+    assert "2024-01-01 is no session of XNYS: no bars are allowed" in line
+
+
+def test_a_session_bar_elsewhere_in_its_day_is_an_error(make_universe, raw):
+    raw = raw.iloc[:1].assign(ts=pd.Timestamp("2024-01-05 15:30", tz="UTC"))
+    lines = problems(raw, make_universe(calendar="XNYS"))
+    assert any("bar open on the grid" in line and "allowed: 2024-01-05 14:30" in line for line in lines)
+
+
+@pytest.mark.parametrize("rows", [[0, 0], [5, 6, 7, 5, 6, 7]])
+def test_identical_duplicates_collapse_and_are_counted(make_universe, raw, rows):
+    extra = len(rows) - len(set(rows))
+    order = [*range(rows[0]), *rows, *range(rows[-1] + 1, 24)]
+    result = validate_bars(raw.iloc[order], make_universe(), "AAA-USD", DATE)
+    assert result.counts["duplicates"] == extra
+    assert result.counts["received"] == 24 + extra
+    pd.testing.assert_frame_equal(result.table, validate_bars(raw, make_universe(), "AAA-USD", DATE).table)
+
+
+def test_identical_duplicates_without_quote_volume_collapse(make_universe, raw):
+    raw["quote_volume"] = np.nan
+    result = validate_bars(raw.iloc[[0, *range(24)]], make_universe(), "AAA-USD", DATE)
+    assert result.counts["duplicates"] == 1
+
+
+def test_conflicting_duplicates_are_an_error_that_shows_both_rows(make_universe, raw):
+    other = raw.iloc[[5]].assign(volume=lambda t: t["volume"] * 1.00001, source_row=999)
+    both = pd.concat([raw.iloc[:6], other, raw.iloc[6:]], ignore_index=True)
+    line = problems(both, make_universe())
+    assert len(line) == 1
+    for part in ("conflicting duplicates of 2024-01-05 05:00", place(raw, 5), "simulated:7:999 (", "volume"):
+        assert part in line[0]
+
+
+def test_missing_bars_block_as_ranges_and_say_how_to_list_them(make_universe, raw):
+    lines = problems(raw.drop([0, 5, 6, 7, 23]), make_universe())
+    found = [line for line in lines if "no missing bars" in line]
+    assert [line.split("; ")[0].strip() for line in found] == [
+        "no missing bars: 1 from 2024-01-05 00:00 to 2024-01-05 01:00 UTC",
+        "no missing bars: 3 from 2024-01-05 05:00 to 2024-01-05 08:00 UTC",
+        "no missing bars: 1 from 2024-01-05 23:00 to 2024-01-06 00:00 UTC",
+    ]
+    for part in ("[[outages]]", "start = 2024-01-05T05:00:00Z", "end = 2024-01-05T08:00:00Z", "reason ="):
+        assert any(part in line for line in lines)
+
+
+def test_a_partition_without_any_row_is_missing_as_a_whole(make_universe, raw):
+    assert (
+        "no missing bars: 24 from 2024-01-05 00:00 to 2024-01-06 00:00"
+        in problems(raw.iloc[:0], make_universe())[0]
+    )
+
+
+def test_the_lines_that_the_error_offers_make_the_partition_valid(make_universe, raw):
+    text = "\n".join(problems(raw.drop([5, 6]), make_universe())[1:])
+    universe = make_universe(**tomllib.loads(text))
+    assert validate_bars(raw.drop([5, 6]), universe, "AAA-USD", DATE).counts["outage"] == 2
+
+
+def test_a_listed_outage_has_no_values_and_a_flag_and_bars_inside_it_are_kept(make_universe, raw):
+    result = validate_bars(
+        raw.drop([5, 6]), make_universe(outages=[outage("04:00", "08:00")]), "AAA-USD", DATE
+    )
+    table = result.table
+    assert list(table["flag"][4:8]) == ["ok", "outage", "outage", "ok"]
+    assert (
+        table.loc[[5, 6], ["open", "high", "low", "close", "volume", "quote_volume", "vwap"]]
+        .isna()
+        .all(axis=None)
+    )
+    assert table.drop([5, 6]).notna().all(axis=None)
+    assert {name: result.counts[name] for name in ("expected", "received", "missing", "outage")} == {
+        "expected": 24,
+        "received": 22,
+        "missing": 2,
+        "outage": 2,
+    }
+
+
+def test_an_outage_covers_only_the_bars_it_lists(make_universe, raw):
+    lines = problems(raw.drop([5, 6]), make_universe(outages=[outage("05:00", "06:00")]))
+    assert "no missing bars: 1 from 2024-01-05 06:00" in lines[0]
+
+
+def test_a_day_that_is_one_outage_is_a_grid_without_values(make_universe, raw):
+    universe = make_universe(outages=[{**outage("00:00", "12:00"), "end": "2024-01-06T00:00:00Z"}])
+    result = validate_bars(raw.iloc[:0], universe, "AAA-USD", DATE)
+    assert list(result.table["flag"]) == ["outage"] * 24
+    assert list(result.table.dtypes.astype(str)) == list(BARS_DTYPES.values())
+
+
+def test_a_bar_without_trades_has_prices_and_no_vwap(make_universe, raw):
+    raw.loc[3, ["volume", "quote_volume"]] = 0.0
+    result = validate_bars(raw, make_universe(), "AAA-USD", DATE)
+    assert result.counts["no_trades"] == 1
+    assert result.table["flag"][3] == "no_trades"
+    assert np.isnan(result.table["vwap"][3])
+    assert result.table["close"][3] == raw["close"][3]
+
+
+def test_quote_volume_without_volume_is_an_error(make_universe, raw):
+    raw.loc[3, "volume"] = 0.0
+    only(
+        problems(raw, make_universe()),
+        "low <= VWAP = quote volume / volume <= high (1 bp tolerance)",
+        place(raw, 3),
+    )
+
+
+def test_without_quote_volume_the_vwap_is_estimated_and_says_so(make_universe, raw):
+    raw["quote_volume"] = np.nan
+    raw.loc[3, "volume"] = 0.0
+    table = validate_bars(raw, make_universe(), "AAA-USD", DATE).table
+    expected = ((raw["high"] + raw["low"] + raw["close"]) / 3).where(raw.index != 3)
+    np.testing.assert_allclose(table["vwap"], expected, rtol=1e-15)
+    assert set(table["vwap_kind"]) == {"estimated"}
+
+
+@pytest.mark.parametrize("calendar", ["24/7", "XNYS"])
+def test_holidays_and_unlisted_days_have_no_rows_and_keep_the_schema(make_universe, raw, calendar):
+    universe = make_universe(
+        calendar=calendar, assets={"AAA-USD": {"listed": "2024-01-01", "delisted": "2024-01-04"}}
+    )
+    date, rows = (DATE, raw) if calendar == "24/7" else (dt.date(2024, 1, 1), raw.iloc[:0])
+    result = validate_bars(rows, universe, "AAA-USD", date)
+    assert result.table.empty
+    assert list(result.table.dtypes.astype(str)) == list(BARS_DTYPES.values())
+    assert result.counts["expected"] == 0
+    assert result.counts["received"] == len(rows)
+
+
+def test_all_faults_are_in_one_error(make_universe, raw):
+    raw.loc[2, "close"] = np.nan
+    raw.loc[4, "low"] = raw.loc[4, "high"] * 2
+    raw.loc[9, "ts"] += pd.Timedelta("1min")
+    text = "\n".join(problems(raw.drop(20), make_universe()))
+    for rule in (
+        "prices are finite",
+        "low <= min",
+        "on the grid",
+        "no missing bars: 1 from 2024-01-05 20:00",
+    ):
+        assert rule in text
+
+
+def test_at_most_twenty_faults_are_shown_and_the_others_counted(make_universe, raw):
+    raw["close"] = np.nan
+    lines = problems(raw, make_universe())
+    assert len(lines) == 21
+    assert lines[-1] == "  and 4 more"
+
+
+def test_a_time_that_is_none_is_an_error(make_universe, raw):
+    raw.loc[3, "ts"] = pd.NaT
+    assert any("ts: not_nullable" in line for line in problems(raw, make_universe()))
+
+
+@pytest.mark.parametrize("change", [lambda t: t.drop(columns="volume"), lambda t: t.astype({"close": "str"})])
+def test_a_table_that_is_not_of_raw_bars_is_an_error(make_universe, raw, change):
+    with pytest.raises(BarsError, match="no table of raw bars"):
+        validate_bars(change(raw), make_universe(), "AAA-USD", DATE)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_a_valid_partition_holds_the_grid_and_no_value_that_the_source_did_not_give(make_universe, data):
+    source = open_source(make_universe(), "")
+    raw = source.fetch("AAA-USD", *partition_window(DATE)).table
+    gone = data.draw(st.sets(st.integers(0, 23)))
+    first, last = sorted((data.draw(st.integers(0, 23)), data.draw(st.integers(1, 23))))
+    window = {"start": f"{DATE}T{first:02}:00Z", "end": f"{DATE}T{last:02}:59Z", "reason": "none made"}
+    universe = make_universe(outages=[window])
+    kept = raw.drop(sorted(gone))
+    if all(first <= bar <= last for bar in gone):
+        table = validate_bars(kept, universe, "AAA-USD", DATE).table
+        assert list(table["ts"]) == list(raw["ts"])
+        assert set(np.flatnonzero(table["flag"] == "outage")) == gone
+        pd.testing.assert_series_equal(table["close"].dropna(), kept["close"])
+    else:
+        problems(kept, universe)
+
+
+def test_validated_bars_that_were_changed_do_not_pass_again(make_universe, raw):
+    table = validate_bars(raw, make_universe(), "AAA-USD", DATE).table
+    check_bars(table)
+    for column, value, rule in [
+        ("ts", table["ts"][0], "time strictly increasing: row 3"),
+        ("close_ts", table["ts"][3], "a bar closes after it opens: row 3"),
+        ("vwap", np.nan, "a VWAP exactly where flag is ok: row 3"),
+        ("close", np.nan, "no prices exactly in outages: row 3"),
+        ("flag", "filled", "flag: isin"),
+    ]:
+        broken = table.copy()
+        broken.loc[3, column] = value
+        with pytest.raises(BarsError) as error:
+            check_bars(broken)
+        assert rule in str(error.value)
+
+
+@pytest.mark.parametrize("symbol", ["BTC-USDT", "LINK-USDT"])
+def test_a_year_of_real_hourly_bars_validates_with_the_outages_of_the_universe_file(shared_data, symbol):
+    root = shared_data("crypto_1h").parent
+    universe = load_universe(UNIVERSES / "crypto.toml")
+    source = open_source(universe, str(root))
+    total, missing = 0, []
+    for date in partition_dates(universe, dt.date(2020, 1, 1), dt.date(2020, 12, 31)):
+        result = validate_bars(source.fetch(symbol, *partition_window(date)).table, universe, symbol, date)
+        total += result.counts["received"]
+        missing += list(result.table["ts"][result.table["flag"] == "outage"])
+    year = pd.date_range("2020-01-01", "2021-01-01", freq="h", tz="UTC", inclusive="left")
+    assert missing == list(year[outage_mask(universe, symbol, year)])
+    assert (total, len(missing)) == (366 * 24 - 18, 18)
+
+
+def test_real_daily_bars_validate_with_an_estimated_vwap(shared_data):
+    root = shared_data("dow_1d").parent
+    universe = load_universe(UNIVERSES / "dow.toml")
+    source = open_source(universe, str(root))
+    for symbol in ("AAPL", "KO", "WBA"):
+        rows = 0
+        for date in partition_dates(universe, dt.date(2024, 1, 1), dt.date(2024, 1, 19)):
+            result = validate_bars(
+                source.fetch(symbol, *partition_window(date)).table, universe, symbol, date
+            )
+            assert set(result.table["vwap_kind"]) <= {"estimated"}
+            rows += len(result.table)
+        assert rows == 13

@@ -1,0 +1,72 @@
+"""The shape of the house: which way imports run, and that the library knows no Dagster."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+MAY_IMPORT = {
+    "lem": set(),
+    "resources": {"lem"},
+    "assets": {"lem", "resources"},
+    "lem_pipeline": {"lem", "resources", "assets"},
+}
+MODULES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
+LONGEST = 400
+
+
+def imported(path: Path) -> dict[str, int]:
+    """Top-level names that a module imports anywhere in it, and in which line."""
+    found = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0]: node.lineno for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found[node.module.partition(".")[0]] = node.lineno
+    return found
+
+
+def test_all_four_packages_are_there():
+    assert {path.relative_to(ROOT).parts[0] for path in MODULES} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way_only_and_the_library_knows_no_dagster(path):
+    package = path.relative_to(ROOT).parts[0]
+    wrong = set(MAY_IMPORT) - MAY_IMPORT[package] - {package}
+    names = imported(path)
+    if package == "lem":
+        wrong |= {name for name in names if name.startswith("dagster")}
+    assert not {f"{name} (line {names[name]})" for name in wrong & set(names)}
+
+
+def test_the_whole_library_works_without_dagster():
+    script = (
+        "import importlib, pkgutil, sys\n"
+        "sys.modules['dagster'] = None\n"
+        "import lem\n"
+        "names = [m.name for m in pkgutil.walk_packages(lem.__path__, 'lem.', onerror=lambda name: exit(name))]\n"
+        # Alembic itself runs what lies in migrations, inside of a migration.
+        "names = [name for name in names if '.migrations' not in name]\n"
+        "[importlib.import_module(name) for name in names]\n"
+        "print(len(names))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    ours = [p for p in MODULES if p.relative_to(ROOT).parts[0] == "lem" and "migrations" not in p.parts]
+    assert int(done.stdout) >= len(ours) - 1  # lem itself is not among its own modules
+
+
+def test_no_module_lies_in_the_root_of_the_repository():
+    assert not list(ROOT.glob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_is_short_enough_to_read(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
