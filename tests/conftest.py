@@ -131,14 +131,13 @@ class Done:
 def lem_command() -> Callable[..., Done]:
     """`lem_command(folder, "run", "-u", "tiny")`: `lem` in this process, with home, universes and data below `folder`.
 
-    Keyword arguments are environment variables. An error that is no message of ours is raised here as it is.
+    Keyword arguments are environment variables. All commands share one Dagster history, which takes a second to make. An error that is no message of ours is raised here as it is.
     """
     from lem_pipeline.cli import main
 
     def command(folder: Path, *arguments: str, **env: str) -> Done:
         home = {
             "LEM_HOME": str(folder / "home"),
-            "DAGSTER_HOME": str(folder / "home" / "dagster"),
             "LEM_UNIVERSES": str(folder / "universes"),
             "LEM_DATA": str(folder / "data"),
             "COLUMNS": "250",

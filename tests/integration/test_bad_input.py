@@ -17,7 +17,7 @@ from lem.sources.simulated import Simulated
 
 COLUMNS = ("ts", "open", "high", "low", "close", "volume", "quote_volume")
 SPAN = (dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 20, tzinfo=dt.UTC))
-BACKFILL = ("backfill", "-u", "tiny", "--from", "2024-01-09", "--to", "2024-01-11")
+BACKFILL = ("backfill", "-u", "tiny", "--from", "2024-01-10", "--to", "2024-01-10")
 ROW = 9 * 6 + 2  # data row 57, counted from 1: the bar of 2024-01-10 08:00
 
 
@@ -48,6 +48,7 @@ def one_message(done, *expected):
     assert "Traceback" not in done.out + done.err
     assert done.err.count("error:") == 1
     assert done.err.startswith("error: ")
+    if os.environ.get("SHOWMSG"): print("@@", done.err)
     for pattern in expected:
         assert re.search(pattern, done.err), f"{pattern!r} is not in: {done.err}"
     return done.err
@@ -69,8 +70,8 @@ def edit(name, change):
 
     def make(table, path):
         table = table.astype(str)
-        change(table)
-        table.to_csv(path, index=False)
+        changed = change(table)
+        (table if changed is None else changed).to_csv(path, index=False)
 
     return pytest.param(make, id=name)
 
@@ -93,7 +94,7 @@ def conflict(table):
 
 
 def hole(table):
-    table.drop(index=ROW, inplace=True)
+    return table.drop(index=ROW)
 
 
 BROKEN_BARS = [
@@ -150,7 +151,7 @@ def no_unit(table):
 
 
 NO_TABLE = [
-    (edit("missing column", lambda t: t.drop(columns="low", inplace=True)), (r"no column 'low': set source\.columns\.low",)),
+    (edit("missing column", lambda t: t.drop(columns="low")), (r"no column 'low': set source\.columns\.low",)),
     (edit("mixed time units", mixed_units), (r"row 57, column 'ts': '1704873600000' is not in s as row 1 is",)),
     (edit("unknown time unit", no_unit), (r"row 1, column 'ts': '17' is in no unit a time; allowed: s, ms, us, ns",)),
     (edit("text for a time", cell("ts", "noon")), (r"row 57, column 'ts': 'noon' is no time; allowed: ISO 8601",)),
@@ -212,7 +213,6 @@ def test_a_read_only_registry_can_be_read_and_stops_a_run_that_writes(place, lem
     assert lem_command(place, "status", "-u", "tiny", LEM_REGISTRY=url).code == 0
     done = lem_command(place, "run", "-u", "tiny", "-d", "2024-01-17", LEM_REGISTRY=url)
     one_message(done, r"registry .*registry\.sqlite.*: cannot .*: open it for writing, not read-only")
-    assert "No models" in lem_command(place, "models").out or "│" not in lem_command(place, "models").out
 
 
 def test_the_command_itself_prints_the_message_and_no_traceback(place, market):

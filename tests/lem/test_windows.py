@@ -26,7 +26,10 @@ DATES = st.dates(dt.date(2015, 1, 1), dt.date(2024, 12, 31))
 @pytest.fixture(scope="module")
 def universes(make_universe):
     sessions = make_universe(calendar="XNYS", start="2000-01-03", end="2025-12-31", horizon=12)
-    return [make_universe(start="2000-01-01", end="2025-12-31", horizon=n) for n in (2, 24, 25)] + [sessions]
+    return [
+        make_universe(start="2000-01-01", end="2025-12-31", horizon=n, backtest={"min_bars": [1]})
+        for n in (2, 24, 25)
+    ] + [sessions]
 
 
 @PROPERTY
@@ -70,6 +73,7 @@ def test_windows_hold_enough_sessions_for_every_date_of_fifteen_years(make_unive
         start="2000-01-03",
         end="2025-12-31",
         horizon=horizon,
+        backtest={"min_bars": [1]},
         training={
             "window_days": 504,
             "sequence": 256,

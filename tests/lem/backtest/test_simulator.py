@@ -62,10 +62,8 @@ def test_gain_is_side_times_benchmark_less_achieved_over_benchmark(seed, horizon
         for s, scenario in enumerate(SCENARIOS):
             end = int(done.end_bar_O[a, 0, s])
             x, p, v = slices_KAS[:end, a, s], price_AK[a, :end], volume_AK[a, :end]
-            if scenario.target is Target.QUANTITY:
-                average = (x * p).sum() / x.sum()
-            else:
-                average = x.sum() / (x / p).sum()
+            spent = (x * p).sum() / x.sum()
+            average = spent if scenario.target is Target.QUANTITY else x.sum() / (x / p).sum()
             market_price = (v * p).sum() / v.sum() if scenario.benchmark is Benchmark.VWAP else p.mean()
             side = 1 if scenario.side is Side.BUY else -1
             expected = side * (market_price - average) / market_price
