@@ -11,13 +11,13 @@ import dagster as dg
 import pandas as pd
 
 from assets.common import Stage
-from assets.partitions import asset_keys, date_keys, history
+from assets.partitions import Key, asset_keys, batches, date_keys, history
 from assets.recording import Wrote, record
 from lem.bars import TABLE_SCHEMA as BARS_SCHEMA
-from lem.bars import validate_bars
+from lem.bars import validate_days
 from lem.calendars import partition_window
 from lem.features import TABLE_SCHEMA as FEATURES_SCHEMA
-from lem.features import compute_features
+from lem.features import check_features, compute_features
 from lem.panel import PANEL_SCHEMA, panel_table
 from lem.progress import track
 from lem.sources.base import RAW_SCHEMA
@@ -68,12 +68,12 @@ def bars(stage: Stage) -> dg.AssetsDefinition:
     )
     def asset(context: dg.AssetExecutionContext, lake: LakeResource):  # type: ignore[no-untyped-def]
         store, wrote = lake.open(), {}
-        for key in track(asset_keys(context.partition_keys), f"{universe.name}: bars"):
-            raw = store.read_table(store.path(universe.name, "raw_bars", key.date, key.asset))
-            result = validate_bars(raw, universe, key.asset, key.date)
-            path = store.path(universe.name, "bars", key.date, key.asset)
-            written = store.write_table(path, result.table, BARS_SCHEMA)
-            wrote[key.text] = Wrote(written.data_version, {"rows": written.rows, **result.counts})
+        for symbol, dates in track(batches(asset_keys(context.partition_keys)), f"{universe.name}: bars (batches)"):
+            raw = {d: store.read_table(store.path(universe.name, "raw_bars", d, symbol)) for d in dates}
+            for date, result in validate_days(raw, universe, symbol).items():
+                path = store.path(universe.name, "bars", date, symbol)
+                written = store.write_table(path, result.table, BARS_SCHEMA)
+                wrote[Key(symbol, date).text] = Wrote(written.data_version, {"rows": written.rows, **result.counts})
         yield from record(context, wrote)
 
     return asset
@@ -99,15 +99,18 @@ def features(stage: Stage) -> dg.AssetsDefinition:
         for key in keys:
             wanted.setdefault(key.asset, {key.date}).update([key.date, *history_dates(universe, key.date)])
         read = stage.reader(store, "bars", wanted)
-        for key in track(keys, f"{universe.name}: features"):
-            before = [read(key.asset, date) for date in history_dates(universe, key.date)]
-            past = pd.concat(before, ignore_index=True) if before else BARS_SCHEMA.empty_table().to_pandas()
-            table = compute_features(past, read(key.asset, key.date), universe.features, universe.bars_per_day)
-            written = store.write_table(
-                store.path(universe.name, "features", key.date, key.asset), table, FEATURES_SCHEMA
-            )
-            valid = int(table["valid"].sum())
-            wrote[key.text] = Wrote(written.data_version, {"rows": written.rows, "valid_rows": valid})
+        for symbol, dates in track(batches(keys), f"{universe.name}: features (batches)"):
+            tables = {}
+            for date in dates:
+                before = [read(symbol, day) for day in history_dates(universe, date)]
+                past = pd.concat(before, ignore_index=True) if before else BARS_SCHEMA.empty_table().to_pandas()
+                tables[date] = compute_features(past, read(symbol, date), universe.features, universe.bars_per_day)
+            check_features(pd.concat(tables.values(), ignore_index=True))
+            for date, table in tables.items():
+                path = store.path(universe.name, "features", date, symbol)
+                written = store.write_table(path, table, FEATURES_SCHEMA)
+                figures = {"rows": written.rows, "valid_rows": int(table["valid"].sum())}
+                wrote[Key(symbol, date).text] = Wrote(written.data_version, figures)
         yield from record(context, wrote)
 
     return asset

@@ -4,6 +4,7 @@
 
 import base64
 import datetime as dt
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -71,6 +72,13 @@ def backtest(stage: Stage) -> dg.AssetsDefinition:
     return asset
 
 
+def report_figures(summary: dict[str, Any]) -> dict[str, float | int]:
+    """Numbers that the UI plots over successive reports: mean gain of each strategy (bps), orders, blocks of days."""
+    pooled = [row for row in summary["statistics"] if row["level"] == "all" and not row["against"]]
+    means = {f"gain_bps_{row['strategy']}": row["mean_bps"] for row in pooled if row["mean_bps"] is not None}
+    return means | {"orders": summary["orders"], "blocks": summary["blocks"]}
+
+
 def execution_report(stage: Stage) -> dg.AssetsDefinition:
     """The page that a desk reads."""
     universe = stage.universe
@@ -95,6 +103,7 @@ def execution_report(stage: Stage) -> dg.AssetsDefinition:
             data_version=dg.DataVersion(stored.data_version),
             metadata={
                 "report": dg.MetadataValue.path(store.show(stored.paths["report.html"])),
+                **report_figures(stored.report.summary),
                 "gain_by_m": dg.MetadataValue.md(f"![mean gain by m](data:image/png;base64,{picture})"),
                 "summary": dg.MetadataValue.json({k: v for k, v in stored.report.summary.items() if k != "statistics"}),
             },

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 
 import dagster as dg
 
@@ -97,3 +98,12 @@ def asset_keys(texts: Iterable[str]) -> list[Key]:
 def date_keys(texts: Iterable[str]) -> list[dt.date]:
     """Date partition keys, sorted."""
     return sorted(dt.date.fromisoformat(text) for text in texts)
+
+
+def batches(keys: Iterable[Key], size: int = 31) -> list[tuple[str, list[dt.date]]]:
+    """Keys in groups of one asset and at most `size` dates: what a stage validates in one pass, then writes."""
+    out = []
+    for asset, group in groupby(keys, key=lambda key: key.asset):
+        dates = [key.date for key in group]
+        out += [(asset, dates[at : at + size]) for at in range(0, len(dates), size)]
+    return out

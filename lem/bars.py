@@ -7,6 +7,7 @@ flagged and without values; a bar without trades has no VWAP; a VWAP that had to
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -98,9 +99,6 @@ def _row_rules(half_unit: float) -> pa.DataFrameSchema:
         "prices are finite": lambda t: np.isfinite(t[prices]).all(axis=1),
         "price > 0": lambda t: ~(t[prices] <= 0).any(axis=1),
         "volume is finite and >= 0": lambda t: np.isfinite(t["volume"]) & (t["volume"] >= 0),
-        "quote volume is there for all bars or for none": lambda t: (
-            t["quote_volume"].isna().all() | t["quote_volume"].notna()
-        ),
         "low <= min(open, close) <= max(open, close) <= high": lambda t: t[prices].isna().any(axis=1) | ordered(t),
         "low <= VWAP = quote volume / volume <= high (1 bp tolerance)": lambda t: (
             t[[*prices, "volume"]].isna().any(axis=1) | vwap_inside(t)
@@ -201,18 +199,47 @@ def validate_bars(raw: pd.DataFrame, universe: Universe, symbol: str, date: dt.d
         BarsError: lists every broken rule with file and row, at most MAX_SHOWN of them.
         UniverseError: unknown symbol, or a date that the exchange's calendar does not know.
     """
+    return validate_days({date: raw}, universe, symbol)[date]
+
+
+def validate_days(raw: Mapping[dt.date, pd.DataFrame], universe: Universe, symbol: str) -> dict[dt.date, BarsResult]:
+    """`validate_bars` for several days of one asset, with one pass of the schemas, whose cost is by the pass.
+
+    Raises:
+        BarsError: of the first day that breaks a rule; UniverseError as for one day.
+    """
+    days = sorted(raw)
+    listed = {day: raw[day] if is_listed(universe, symbol, day) else raw[day].iloc[:0] for day in days}
+    half_unit = 0.5 * 10.0**-universe.source.quote_decimals if universe.source.kind == "files" else 0.0
+    whole = pd.concat(listed, names=["day", None])
+    where = f"{universe.name}/{symbol}"
+    broken: dict[dt.date, list[str]] = {day: [] for day in days}
+    for _, (check, position) in _failures(_row_rules(half_unit), whole.reset_index(drop=True)).iterrows():
+        if pd.isna(position):
+            raise BarsError(f"{where} {days[0]}: no table of raw bars: {check}; its columns: {', '.join(RAW_DTYPES)}")
+        row = whole.iloc[int(position)]
+        broken[whole.index[int(position)][0]].append(f"{check}: {_place(row)} ({_values(row)})")
+    out = {}
+    for day in days:
+        table, counts = _complete_day(listed[day].reset_index(drop=True), broken[day], universe, symbol, day)
+        out[day] = BarsResult(table, counts | {"received": len(raw[day])})
+    check_bars(pd.concat([result.table for result in out.values()], ignore_index=True), where)
+    return out
+
+
+def _complete_day(
+    raw: pd.DataFrame, problems: list[str], universe: Universe, symbol: str, date: dt.date
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The day's complete grid and its counts, or a BarsError with the row rules' `problems` and those of the grid."""
     where = f"{universe.name}/{symbol} {date}"
     grid = expected_bars(universe, symbol, date)
-    raw = raw.reset_index(drop=True)
-    received = len(raw)
-    if not is_listed(universe, symbol, date):
-        raw = raw.iloc[:0]
-    half_unit = 0.5 * 10.0**-universe.source.quote_decimals if universe.source.kind == "files" else 0.0
-    problems = []
-    for _, (check, row) in _failures(_row_rules(half_unit), raw).iterrows():
-        if pd.isna(row):
-            raise BarsError(f"{where}: no table of raw bars: {check}; its columns: {', '.join(RAW_DTYPES)}")
-        problems.append(f"{check}: {_place(raw.loc[row])} ({_values(raw.loc[row])})")
+    problems = list(problems)
+    quoted = raw["quote_volume"].notna()
+    if quoted.any():
+        problems += [
+            f"quote volume is there for all bars or for none: {_place(row)} ({_values(row)})"
+            for _, row in raw[~quoted].iterrows()
+        ]
 
     bars, conflicts = _collapse(raw[raw["ts"].notna()])
     problems += conflicts
@@ -242,10 +269,9 @@ def validate_bars(raw: pd.DataFrame, universe: Universe, symbol: str, date: dt.d
     table["vwap_kind"] = "exact" if exact else "estimated"
     counts = {
         "expected": len(grid),
-        "received": received,
         "missing": len(absent),
         "outage": len(absent),
         "no_trades": int(no_trades.sum()),
         "duplicates": len(raw) - len(bars),
     }
-    return BarsResult(check_bars(table.astype(BARS_DTYPES), where), counts)
+    return table.astype(BARS_DTYPES), counts

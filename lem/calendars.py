@@ -33,6 +33,12 @@ def _sessions(calendar: str) -> pd.DataFrame:
     return table
 
 
+@cache
+def _closes(calendar: str) -> pd.Series:
+    """Close of every session, indexed by its open (both UTC)."""
+    return _sessions(calendar).set_index("open")["close"]
+
+
 def partition_window(date: dt.date) -> tuple[dt.datetime, dt.datetime]:
     """The half-open UTC window [start, end) of bar opens that belong to a partition."""
     start = dt.datetime.combine(date, dt.time(), dt.UTC)
@@ -114,8 +120,7 @@ def bar_close(universe: Universe, opens: pd.DatetimeIndex) -> pd.DatetimeIndex:
     """
     if universe.calendar == "24/7":
         return (opens + universe.bar_length).as_unit("us").rename("close_ts")
-    sessions = _sessions(universe.calendar).set_index("open")
-    closes = pd.DatetimeIndex(sessions["close"].reindex(opens), name="close_ts")
+    closes = pd.DatetimeIndex(_closes(universe.calendar).reindex(opens), name="close_ts")
     if closes.hasnans:
         raise UniverseError(f"{opens[closes.isna()][0]} is not the open of a session of {universe.calendar}")
     return closes

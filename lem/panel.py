@@ -144,20 +144,21 @@ class OrderTape:
 
 
 def order_tape(panel: Panel, asset_A: NDArray, bar_A: NDArray, horizon: int) -> OrderTape:
-    """Cut the bars of orders that arrive at bar `bar_A` (position of their bar 0, at least 1) of asset row `asset_A`.
+    """Cut the bars of orders that arrive at bar `bar_A` (position of their bar 0) of asset row `asset_A`.
 
-    Places that `Panel.accepted` refuses give prices and volumes of 1: the caller masks them.
+    Places that `Panel.accepted` refuses give positive numbers without meaning (1 where there is none): the caller masks
+    them. An order that begins or ends beyond the panel is such a place.
     """
-    at_AK = bar_A[:, None] + np.arange(horizon)
-    rows_A1 = asset_A[:, None]
-    arrival_A = panel.close_NT[asset_A, bar_A - 1]
-    mean_A = panel.mean_volume()[asset_A, bar_A - 1]
+    rows_A1, before_A = asset_A[:, None], np.maximum(bar_A - 1, 0)
+    at_AK = (bar_A[:, None] + np.arange(horizon)).clip(1, panel.bars - 1)
+    arrival_A = panel.close_NT[asset_A, before_A]
+    mean_A = panel.mean_volume()[asset_A, before_A]
 
     def relative(values: NDArray, scale_A: NDArray) -> NDArray:
         out = values / scale_A[:, None]
         return np.where(np.isfinite(out) & (out > 0), out, 1.0)
 
-    sigma_A = panel.sigma_NT[asset_A, bar_A - 1]
+    sigma_A = panel.sigma_NT[asset_A, before_A]
     return OrderTape(
         price_AK=relative(panel.vwap_NT[rows_A1, at_AK], arrival_A),
         volume_AK=relative(panel.volume_NT[rows_A1, at_AK], mean_A),

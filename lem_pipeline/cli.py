@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import subprocess
 import sys
 import time
 import warnings
@@ -89,9 +88,8 @@ def run(universe: UniverseName, date: Day = None, force: Force = False) -> None:
     lake, registry = _stores()
     steps = report_steps(lake, registry, chosen, dates, force)
     console.print(
-        f"Universe [bold]{chosen.name}[/bold] ({escape(chosen.description)}): report of {wanted}, {len(dates.backtest)} "
-        f"walk-forward days, "
-        f"{len(dates.training)} models, bars from {dates.bars[0]}"
+        f"Universe [bold]{chosen.name}[/bold] ({escape(chosen.description)}): report of {wanted}, "
+        f"{len(dates.backtest)} walk-forward days, {len(dates.training)} models, bars from {dates.bars[0]}"
     )
     console.print("Everything is there already." if not steps else f"{len(steps)} runs to do.")
     if steps:
@@ -176,7 +174,9 @@ def ui(port: Annotated[int, typer.Option(help="Port on the loopback address.")] 
     bin_dir = str(Path(sys.executable).parent)
     command = ["dg", "dev", "-w", str(ROOT / "workspace.yaml"), "--host", "127.0.0.1", "--port", str(port)]
     env = os.environ | {"PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}"}
-    raise typer.Exit(subprocess.run(command, env=env, check=False).returncode)
+    sys.stdout.flush()
+    # Become the server, so that Ctrl-C and signals reach it and nothing is left behind.
+    os.execvpe(f"{bin_dir}/dg", command, env)
 
 
 def main() -> None:

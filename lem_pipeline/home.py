@@ -12,6 +12,8 @@ from resources.settings import Settings
 
 DAGSTER_YAML = """\
 # Written once by `lem`; change it as you like. Every key: https://docs.dagster.io/deployment/oss/dagster-yaml
+nux:
+  enabled: false
 telemetry:
   enabled: false
 concurrency:

@@ -14,8 +14,10 @@ from lem.tables import PER_ASSET, missing_partitions
 from lem.universe import Universe
 from lem.windows import (
     dates_before,
+    execution_dates,
     feature_history_days,
     forward_days,
+    history_dates,
     is_training_date,
     training_window,
     warmup_days,
@@ -36,9 +38,19 @@ class Dates:
 
 
 def last_data_date(universe: Universe, today: dt.date) -> dt.date:
-    """The last date whose bars have all closed: the universe's end, or yesterday (UTC)."""
+    """The last date whose bars have all closed: the universe's end, or yesterday (UTC).
+
+    Raises:
+        UniverseError: there is no such date yet.
+    """
     last = min(universe.end or today, today - dt.timedelta(days=1))
-    return partition_dates(universe, universe.start, last)[-1]
+    dates = partition_dates(universe, universe.start, last)
+    if not dates:
+        raise UniverseError(
+            f"universe {universe.name!r} has no data yet: it starts on {universe.start}, "
+            f"the last closed day is {last}; allowed: a start in the past"
+        )
+    return dates[-1]
 
 
 def latest_report_date(universe: Universe, today: dt.date) -> dt.date:
@@ -111,9 +123,16 @@ def span_steps(universe: Universe, tables: tuple[str, ...], dates: list[dt.date]
     ]
 
 
-def data_steps(lake: Lake, universe: Universe, bars: list[dt.date], features: list[dt.date], force: bool) -> list[Step]:
-    """The runs that make these dates' bars, features and panels."""
+@dataclass(frozen=True)
+class _Remade:
+    """Dates whose data partitions are made: those that are absent, and those that read one that is made."""
 
+    bars: set[dt.date]
+    features: set[dt.date]
+    panel: set[dt.date]
+
+
+def _remade(lake: Lake, universe: Universe, bars: list[dt.date], features: list[dt.date], force: bool) -> _Remade:
     def absent(table: str, dates: list[dt.date]) -> set[dt.date]:
         if force:
             return set(dates)
@@ -123,27 +142,48 @@ def data_steps(lake: Lake, universe: Universe, bars: list[dt.date], features: li
             for key in missing_partitions(lake, universe, table, dates, assets)
         }
 
+    made = absent("raw_bars", bars) | absent("bars", bars)
+    computed = {date for date in features if made & {date, *history_dates(universe, date)}}
+    computed |= absent("features", features)
+    return _Remade(made, computed, computed | absent("panel", features))
+
+
+def _data_steps(universe: Universe, bars: list[dt.date], features: list[dt.date], remade: _Remade) -> list[Step]:
     return [
-        *span_steps(universe, ("raw_bars", "bars"), bars, absent("raw_bars", bars) | absent("bars", bars)),
-        *span_steps(universe, ("features",), features, absent("features", features)),
-        *span_steps(universe, ("panel",), features, absent("panel", features)),
+        *span_steps(universe, ("raw_bars", "bars"), bars, remade.bars),
+        *span_steps(universe, ("features",), features, remade.features),
+        *span_steps(universe, ("panel",), features, remade.panel),
     ]
+
+
+def data_steps(lake: Lake, universe: Universe, bars: list[dt.date], features: list[dt.date], force: bool) -> list[Step]:
+    """The runs that make these dates' bars, features and panels, and those that depend on one that is made."""
+    return _data_steps(universe, bars, features, _remade(lake, universe, bars, features, force))
 
 
 def report_steps(lake: Lake, registry: Registry, universe: Universe, dates: Dates, force: bool) -> list[Step]:
     """The runs that make a report: data, then models and decisions in date order, then backtests, then the page."""
-    steps = data_steps(lake, universe, dates.bars, dates.features, force)
-    decided = {p.date for p in registry.promotions(universe.name)}
-    redo = force or bool(steps)
+    remade = _remade(lake, universe, dates.bars, dates.features, force)
+    steps = _data_steps(universe, dates.bars, dates.features, remade)
+    decided = set() if force else {p.date for p in registry.promotions(universe.name)}
+    judged: set[dt.date] = set()
     for date in dates.decisions:
-        if date in dates.training and (redo or registry.candidate(universe.name, date) is None):
+        window = training_window(universe, date)
+        trains = date in dates.training and (
+            force
+            or registry.candidate(universe.name, date) is None
+            or not remade.panel.isdisjoint(dates_before(universe, window.start, window.train_end))
+        )
+        if trains:
             steps.append(Step(("lem_model",), f"{date}", f"{date}"))
-            redo = True  # a decision is about the models before it: the ones after it are made again
-        if redo or date not in decided:
+        gate = dates_before(universe, offset_partition(universe, window.gate_start, -warmup_days(universe)), date)
+        # A decision is about the champion before it: the decisions after one that is made again are made again.
+        if trains or judged or date not in decided or not remade.panel.isdisjoint(gate):
             steps.append(Step(("champion",), f"{date}", f"{date}"))
-            redo = True
+            judged.add(date)
     keys = missing_partitions(lake, universe, "backtest", dates.backtest, universe.symbols)
-    absent = set(dates.backtest) if redo else {dt.date.fromisoformat(key.split("|")[1]) for key in keys}
+    absent = {dt.date.fromisoformat(key.split("|")[1]) for key in keys}
+    absent |= {d for d in dates.backtest if d in judged or not remade.features.isdisjoint(execution_dates(universe, d))}
     steps += span_steps(universe, ("backtest",), dates.backtest, absent)
     if steps or not lake.exists(report_path(universe.name, dates.report, "report.html")):
         steps.append(Step(("execution_report",), f"{dates.report}", f"{dates.report}"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lem.calendars import partition_dates
@@ -44,7 +45,7 @@ def show_report(console: Console, lake: Lake, universe: Universe, date: dt.date 
     console.print(results_table(universe, date, summary))
     for comparison in summary["comparisons"]:
         console.print(f"LEM against {comparison['against'].replace('_', ' ')}: [bold]{comparison['verdict']}[/bold]")
-    console.print(f"Report: {lake.show(report_path(universe.name, date, 'report.html'))}")
+    console.print(f"Report: {escape(lake.show(report_path(universe.name, date, 'report.html')))}")
     return date
 
 
@@ -87,13 +88,13 @@ def save_report(console: Console, lake: Lake, universe: Universe, date: dt.date,
         target.write_bytes(lake.read_bytes(report_path(universe.name, date, "report.html")))
     except OSError as error:
         raise LakeError(f"{target}: cannot be written: {error}; allowed: a file in a folder that exists") from error
-    console.print(f"Saved: {target}")
+    console.print(f"Saved: {escape(str(target))}")
 
 
 def show_status(console: Console, lake: Lake, registry: Registry, universe: Universe, today: dt.date) -> None:
     """Print each stage's partitions, the holes between the first and the last, the champion and the next report."""
     dates = partition_dates(universe, universe.start, last_data_date(universe, today))
-    table = Table(title=f"{universe.name}: {universe.description}")
+    table = Table(title=f"{universe.name}: {escape(universe.description)}")
     for column in ("stage", "partitions", "first", "last", "holes"):
         table.add_column(column, justify="left" if column == "stage" else "right")
     holes_from: list[str] = []
@@ -144,7 +145,7 @@ def show_models(console: Console, registry: Registry, universe: str | None) -> N
             f"{record.train_start} to {record.train_end}",
             "-" if gain is None else f"{gain:.2f}",
             judged.decision if judged else "not judged",
-            judged.reasons[0] if judged and judged.reasons else "",
+            escape(judged.reasons[0]) if judged and judged.reasons else "",
         )
     console.print(table)
 

@@ -37,9 +37,7 @@ def shared_data() -> Callable[[str], Path]:
     def folder(name: str) -> Path:
         path = ROOT.parent / "shared" / "data" / name
         if not path.is_dir():
-            pytest.skip(
-                f"needs real market data in ../shared/data/{name}, which is not part of the repository"
-            )
+            pytest.skip(f"needs real market data in ../shared/data/{name}, which is not part of the repository")
         return path
 
     return folder
@@ -131,7 +129,8 @@ class Done:
 def lem_command() -> Callable[..., Done]:
     """`lem_command(folder, "run", "-u", "tiny")`: `lem` in this process, with home, universes and data below `folder`.
 
-    Keyword arguments are environment variables. All commands share one Dagster history, which takes a second to make. An error that is no message of ours is raised here as it is.
+    Keyword arguments are environment variables. All commands share one Dagster
+    history, which takes a second to make. An error that is no message of ours is raised here as it is.
     """
     from lem_pipeline.cli import main
 
@@ -157,3 +156,28 @@ def lem_command() -> Callable[..., Done]:
         return Done(code, out.getvalue(), err.getvalue())
 
     return command
+
+
+@dataclass(frozen=True)
+class Home:
+    """A folder with `universes/tiny.toml` and everything that its report of 2024-01-18 needs, made by `lem run`."""
+
+    folder: Path
+    universe: Universe
+    made: Done
+
+
+@pytest.fixture(scope="session")
+def tiny_home(
+    tmp_path_factory: pytest.TempPathFactory,
+    make_universe: Callable[..., Universe],
+    tiny_keys: Callable[..., dict[str, Any]],
+    write_universe: Callable[..., Path],
+    lem_command: Callable[..., Done],
+) -> Home:
+    """The tiny universe, materialised once a session. Copy the folder before changing anything in it."""
+    folder = tmp_path_factory.mktemp("tiny")
+    write_universe(folder / "universes", tiny_keys())
+    made = lem_command(folder, "run", "-u", "tiny", "-d", "2024-01-18")
+    assert made.code == 0, made.out + made.err
+    return Home(folder, make_universe(**tiny_keys()), made)

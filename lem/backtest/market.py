@@ -30,7 +30,7 @@ def market_of(panel: Panel, asset_A: NDArray, bar_A: NDArray, horizon: int, mode
     tape = order_tape(panel, asset_A, bar_A, horizon)
     context_AKH = None
     if model is not None:
-        before_AK = bar_A[:, None] + np.arange(horizon) - 1
+        before_AK = (bar_A[:, None] + np.arange(horizon) - 1).clip(0, panel.bars - 1)
         context_AKH = context_of(panel, model)[asset_A[:, None], before_AK]
     return Market(
         price_AK=torch.from_numpy(tape.price_AK),

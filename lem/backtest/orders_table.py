@@ -94,7 +94,7 @@ def _rows(
     per_arrival = limits * scenarios
     accepted_O = np.repeat(market.accepted_A.numpy(), per_arrival)
     sigma_O = np.repeat(market.sigma_A.numpy(), per_arrival)
-    price_O = np.repeat(panel.close_NT[asset_A, bar_A - 1], per_arrival)
+    price_O = np.repeat(panel.close_NT[asset_A, np.maximum(bar_A - 1, 0)], per_arrival)
     sign_O = np.tile([scenario.side.sign for scenario in SCENARIOS], arrivals * limits)
     gain_O, achieved_O, benchmark_O = (x.numpy().ravel() for x in (done.gain_O, done.achieved_O, done.benchmark_O))
     bound_M = np.array([bound(m, horizon) for m in config.min_bars])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lem.backtest.orders_table import RULES, execute
+from lem.backtest.orders_table import BACKTEST_SCHEMA, RULES, execute
 from lem.gate import Contender
 from lem.orders import SCENARIOS
 from lem.panel import Panel, panel_table
@@ -21,7 +21,7 @@ def day_arrivals(panel: Panel, symbol: str, date: dt.date) -> tuple[NDArray, NDA
         return np.empty(0, dtype=int), np.empty(0, dtype=int)
     row = panel.assets.index(symbol)
     bar_A = np.flatnonzero((panel.date_T == np.datetime64(date)) & panel.present_NT[row])
-    return np.full(len(bar_A), row), bar_A[bar_A > 0]
+    return np.full(len(bar_A), row), bar_A
 
 
 def backtest_day(
@@ -35,6 +35,8 @@ def backtest_day(
     Returns:
         One row per order and strategy (`lem.backtest.orders_table.BACKTEST_SCHEMA`), excluded orders among them.
     """
+    if features.empty:  # the asset is not listed on any of these dates
+        return BACKTEST_SCHEMA.empty_table().to_pandas()
     panel = Panel.from_table(panel_table({symbol: features}))
     asset_A, bar_A = day_arrivals(panel, symbol, date)
     models = {"lem": (champion.model_id, champion.model)} if champion else {}

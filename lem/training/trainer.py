@@ -150,9 +150,7 @@ def train(
         torch.manual_seed(config.seed)
         model = LEM(model_config, seed=config.seed).train()
         optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=config.learning_rate, total_steps=config.steps, pct_start=0.25
-        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=config.learning_rate, total_steps=config.steps)
         for step in range(1, config.steps + 1):
             chosen = places_P2[torch.randint(len(places_P2), (config.batch,), generator=generator).numpy()]
             asset_B, start_B = chosen[:, 0], chosen[:, 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,6 @@ def one_message(done, *expected):
     assert "Traceback" not in done.out + done.err
     assert done.err.count("error:") == 1
     assert done.err.startswith("error: ")
-    if os.environ.get("SHOWMSG"): print("@@", done.err)
     for pattern in expected:
         assert re.search(pattern, done.err), f"{pattern!r} is not in: {done.err}"
     return done.err
@@ -170,9 +170,7 @@ NO_TABLE = [
 
 
 @pytest.mark.parametrize(("make", "expected"), [pytest.param(c.values[0], e, id=c.id) for c, e in NO_TABLE])
-def test_what_is_no_table_of_bars_writes_nothing(
-    make, expected, place, market, lem_command, tiny_keys, write_universe
-):
+def test_what_is_no_table_of_bars_writes_nothing(make, expected, place, market, lem_command, tiny_keys, write_universe):
     make(market["AAA-USD"], place / "data" / "AAA-USD.csv")
     if (place / "data" / "AAA-USD.parquet").exists():
         source = {"kind": "files", "url": "{data}/{symbol}.parquet"}
@@ -190,7 +188,9 @@ def test_an_outage_of_an_unknown_symbol_is_found_before_anything_runs(place, lem
     assert not (place / "home").exists()
 
 
-@pytest.mark.parametrize("arguments", [BACKFILL, ("run", "-u", "tiny"), ("status", "-u", "tiny"), ("report", "-u", "tiny")])
+@pytest.mark.parametrize(
+    "arguments", [BACKFILL, ("run", "-u", "tiny"), ("status", "-u", "tiny"), ("report", "-u", "tiny")]
+)
 def test_a_file_where_the_lake_should_be_is_named(arguments, place, lem_command):
     (place / "file").write_text("mine")
     done = lem_command(place, *arguments, LEM_LAKE=str(place / "file"))
@@ -206,12 +206,13 @@ def test_a_folder_where_the_registry_should_be_is_named(arguments, place, lem_co
     assert partitions(place) == set()
 
 
-def test_a_read_only_registry_can_be_read_and_stops_a_run_that_writes(place, lem_command, tiny_keys, write_universe):
-    write_universe(place / "universes", tiny_keys())
-    assert lem_command(place, "models").code == 0
-    url = f"sqlite:///{place}/home/registry.sqlite?mode=ro&uri=true"
-    assert lem_command(place, "status", "-u", "tiny", LEM_REGISTRY=url).code == 0
-    done = lem_command(place, "run", "-u", "tiny", "-d", "2024-01-17", LEM_REGISTRY=url)
+def test_a_read_only_registry_can_be_read_and_stops_a_run_that_writes(tiny_home, tmp_path, lem_command):
+    shutil.copytree(tiny_home.folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "home" / "registry.sqlite").unlink()
+    assert lem_command(tmp_path, "models").code == 0
+    url = f"sqlite:///{tmp_path}/home/registry.sqlite?mode=ro&uri=true"
+    assert lem_command(tmp_path, "status", "-u", "tiny", LEM_REGISTRY=url).code == 0
+    done = lem_command(tmp_path, "run", "-u", "tiny", "-d", "2024-01-18", LEM_REGISTRY=url)
     one_message(done, r"registry .*registry\.sqlite.*: cannot .*: open it for writing, not read-only")
 
 

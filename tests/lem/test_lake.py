@@ -153,7 +153,7 @@ def test_another_name_type_order_or_length_gives_another_hash():
     base = table()
     others = [
         base.rename_columns(["ts", "name", "count", "ok", "prices"]),
-        base.set_column(2, "count", base.column("count").cast(arrow.float64())),
+        base.set_column(2, "count", base.column("count").cast(arrow.uint64())),
         base.select(["name", "ts", "count", "ok", "price"]),
         base.take([1, 0, 2, 3]),
         base.slice(0, 3),

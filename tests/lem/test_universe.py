@@ -63,9 +63,7 @@ def test_a_folder_loads_by_name_sorted(tmp_path, write_universe, tiny_keys):
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: ".".join(map(str, section)) or "top")
-def test_an_unknown_key_is_refused_with_its_place_and_what_is_allowed(
-    section, tmp_path, write_universe, tiny_keys
-):
+def test_an_unknown_key_is_refused_with_its_place_and_what_is_allowed(section, tmp_path, write_universe, tiny_keys):
     keys = tiny_keys(outages=[dict(OUTAGE)], assets={"AAA-USD": {}}, gate={})
     where = put(keys, section, "colour", "blue")
     path = write_universe(tmp_path, keys)

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lem.backtest.simulator import check_terms
+from lem.errors import TrainingError
+from lem.features import FEATURES
+from lem.model.lem import LEM, weights_hash
+from lem.training.config import TrainingConfig
+from lem.training.trainer import random_terms, train, training_places
+from tests.lem.builders import PROPERTY, TINY, TINY_TRAINING, brownian_panel
+
+HORIZON = 4
+PANEL = brownian_panel(6, assets=2).cut(48, 144)
+
+
+def hash_of(panel=PANEL, **changes) -> str:
+    config = TINY_TRAINING.model_copy(update=changes)
+    return weights_hash(train(panel, HORIZON, TINY, config).model.weights())
+
+
+def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before():
+    first = hash_of()
+    torch.rand(17)
+    np.random.default_rng().random()
+    assert hash_of() == first
+
+
+def test_anything_else_gives_other_weights():
+    hashes = [hash_of(), hash_of(seed=4), hash_of(steps=5), hash_of(PANEL.only(0)), hash_of(tracking_weight=0.5)]
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_training_leaves_the_global_random_state_and_the_threads_alone():
+    torch.manual_seed(9)
+    expected, threads = torch.rand(3), torch.get_num_threads()
+    torch.manual_seed(9)
+    hash_of(threads=2)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_the_loss_falls_on_a_driftless_market():
+    config = TrainingConfig(window_days=8, holdout_days=2, steps=40, batch=6, sequence=30, learning_rate=1e-2, seed=1)
+    trained = train(PANEL, 8, TINY, config)
+    losses = [point.loss for point in trained.curve]
+    assert len(losses) == 40
+    assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.02
+    assert trained.curve[-1].gain_sigma > trained.curve[0].gain_sigma
+    assert not trained.model.training
+
+
+def test_the_curve_and_the_progress_count_every_step():
+    seen: list[int] = []
+    trained = train(PANEL, HORIZON, TINY, TINY_TRAINING, lambda step, loss: seen.append(step))
+    assert seen == [1, 2, 3, 4]
+    assert [point.step for point in trained.curve] == seen
+    assert all(np.isfinite([point.loss, point.gain_sigma, point.learning_rate]).all() for point in trained.curve)
+    assert trained.arrivals == PANEL.accepted(HORIZON).sum()
+
+
+@pytest.mark.parametrize("steps", range(1, 9))
+def test_any_number_of_steps_can_be_trained(steps):
+    """A one-cycle schedule has two phases, and neither may come out with a length of zero."""
+    trained = train(PANEL, HORIZON, TINY, TINY_TRAINING.model_copy(update={"steps": steps}))
+    assert trained.curve[-1].step == steps
+    assert all(0 <= point.learning_rate <= TINY_TRAINING.learning_rate for point in trained.curve)
+
+
+def test_features_that_are_not_finite_stop_the_training():
+    features = PANEL.features_NTF.copy()
+    features[:, ::5, FEATURES.index("ret")] = np.nan
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 1; allowed: "):
+        train(replace(PANEL, features_NTF=features), HORIZON, TINY, TINY_TRAINING)
+
+
+def test_gaps_change_no_weight_by_the_values_that_lie_in_them():
+    """Arrivals over a gap are masked: what the tape holds there is without effect."""
+    spoilt, valid = PANEL.vwap_NT.copy(), PANEL.valid_NT.copy()
+    spoilt[:, 50], valid[:, 50] = np.nan, False
+    gap = replace(PANEL, vwap_NT=spoilt, valid_NT=valid)
+    louder = replace(gap, volume_NT=np.where(np.isnan(spoilt), 1e6, gap.volume_NT))
+    assert hash_of(gap) == hash_of(louder) != hash_of()
+
+
+def test_a_window_without_a_sequence_to_learn_from_is_refused():
+    for panel in (PANEL.cut(0, 20), replace(PANEL, valid_NT=np.zeros_like(PANEL.valid_NT))):
+        with pytest.raises(TrainingError, match="hold no sequence of 24 bars with an order of 4 bars"):
+            train(panel, HORIZON, TINY, TINY_TRAINING)
+
+
+def test_places_are_the_sequences_that_hold_an_accepted_arrival():
+    valid = PANEL.valid_NT.copy()
+    valid[0, 30:60] = False
+    panel = replace(PANEL, valid_NT=valid)
+    accepted, warmup, sequence = panel.accepted(HORIZON), 6, 24
+    expected = [
+        (n, t)
+        for n in range(2)
+        for t in range(panel.bars - sequence + 1)
+        if accepted[n, t + warmup : t + sequence - HORIZON + 1].any()
+    ]
+    assert [tuple(p) for p in training_places(panel, HORIZON, warmup, sequence)] == expected
+    assert len(expected) < 2 * (panel.bars - sequence + 1)
+
+
+@PROPERTY
+@given(st.integers(2, 60), st.integers(0, 2**32 - 1), st.sampled_from([(0.25, 2.0), (0.0, 1.0)]))
+def test_random_orders_are_always_feasible(horizon, seed, risk):
+    config = TINY_TRAINING.model_copy(update={"risk_aversion": risk})
+    terms = random_terms((500, 8), horizon, config, torch.Generator().manual_seed(seed))
+    check_terms(terms, horizon)
+    assert (terms.m_O == terms.m_O.round()).all()
+    assert (terms.n_O == terms.n_O.round()).all()
+    assert (terms.n_O >= 2).all()
+    assert (terms.risk_aversion_O >= risk[0]).all()
+    assert (terms.risk_aversion_O <= risk[1]).all()
+
+
+def test_random_orders_cover_what_the_backtest_asks_for():
+    terms = random_terms((4000, 8), 12, TINY_TRAINING, torch.Generator().manual_seed(0))
+    assert set(terms.m_O.unique().tolist()) == set(range(1, 13))
+    assert set(terms.n_O.unique().tolist()) == set(range(2, 13))
+    assert 0.15 < float((terms.m_O == terms.n_O).double().mean()) < 0.4
+    assert 0.25 < float((terms.max_rate_O < 1).double().mean()) < 0.4
+    assert 0.5 < float((terms.n_O == 12).double().mean()) < 0.6
+
+
+def test_a_new_model_has_its_seeds_weights_before_the_first_step():
+    none = train(PANEL, HORIZON, TINY, TINY_TRAINING.model_copy(update={"learning_rate": 1e-12, "weight_decay": 0.0}))
+    for name, value in LEM(TINY, seed=TINY_TRAINING.seed).state_dict().items():
+        torch.testing.assert_close(none.model.state_dict()[name], value, rtol=0, atol=1e-9)
