@@ -22,7 +22,7 @@ test: $(VENV)/.test  ## install, then check style and types and run the tests
 	@echo "== definitions"
 	@$(BIN)/dg check defs
 	@echo "== tests (a few minutes; the slowest ones train small models)"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 format: $(VENV)/.test  ## rewrite the code in the project's style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

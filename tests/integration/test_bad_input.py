@@ -131,7 +131,7 @@ def test_a_broken_bar_stops_its_day_with_file_row_and_rule(make, expected, place
     done = lem_command(place, *BACKFILL)
     one_message(done, r"tiny/AAA-USD 2024-01-10: \d+ problem\(s\) in these bars", *expected)
     there = partitions(place)
-    assert ("bars", "asset=AAA-USD", "date=2024-01-09.parquet") in there
+    assert ("raw_bars", "asset=AAA-USD", "date=2024-01-10.parquet") in there
     assert ("bars", "asset=AAA-USD", "date=2024-01-10.parquet") not in there
     assert not {path[0] for path in there} & {"features", "panel"}
 

@@ -90,18 +90,39 @@ def test_a_worse_candidate_is_refused_and_the_champion_stays(universe):
     assert verdict.figures["candidate_minus_champion"]["high_bps"] < 0
 
 
-def test_a_candidate_that_beats_champion_and_rule_is_promoted(universe):
-    """Where returns go on in their direction, a buy gains by hurrying while the price is above its benchmark."""
-    panel, hurrying = brownian_panel(DAYS, assets=2, seed=8, momentum=0.6), timing_model(-1.0)
+def hurrying(pace: float) -> LEM:
+    """Buys the faster (pace > 0) or the slower the further the price is above the benchmark."""
+    model = timing_model(-1.0)
     with torch.no_grad():
-        hurrying.heads.state_SJD[:, 1, 1] = 4.0
-        hurrying.heads.middle_SDD[:, 1, 1] = 1.0
-        hurrying.heads.out_SD2[:, 1, 0] = 1.0
-    verdict = judge(panel, universe, GATE_START, contender(hurrying, "new"), contender(GOOD, "old"))
+        model.heads.state_SJD[:, 1, 1] = 4.0
+        model.heads.middle_SDD[:, 1, 1] = 1.0
+        model.heads.out_SD2[:, 1, 0] = pace
+    return model
+
+
+@pytest.fixture(scope="module")
+def trending():
+    """Returns go on in their direction: hurrying after the price gains, at the cost of a wider distribution."""
+    return brownian_panel(DAYS, assets=2, seed=8, momentum=0.6)
+
+
+def test_a_candidate_that_beats_champion_and_rule_is_promoted(universe, trending):
+    pair = contender(hurrying(+1.0), "new"), contender(hurrying(-1.0), "old")
+    verdict = judge(trending, universe, GATE_START, *pair)
     assert verdict.decision == "promoted"
     assert verdict.reasons[0] == "not worse than the champion, tail kept, optimal stopping beaten"
     assert verdict.figures["candidate_minus_champion"]["low_bps"] > 0
     assert verdict.figures["candidate_minus_optimal_stopping"]["low_bps"] > 0
+
+
+def test_a_candidate_that_gains_more_with_a_worse_tail_is_refused(universe, trending):
+    pair = contender(hurrying(+1.0), "new"), contender(GOOD, "old")
+    verdict = judge(trending, universe, GATE_START, *pair)
+    assert verdict.figures["candidate_minus_champion"]["low_bps"] > 0
+    assert verdict.decision == "kept"
+    assert [r.partition(" average")[0] for r in verdict.reasons if r.startswith("refused")] == [
+        "refused: its worst 5 %"
+    ]
 
 
 def test_a_candidate_that_does_not_beat_optimal_stopping_is_refused(universe):

@@ -1,0 +1,59 @@
+"""The lake on an S3-compatible server on loopback: the same promises as on a disk."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+import boto3
+import pandas as pd
+import pyarrow as pa
+import pytest
+from moto.server import ThreadedMotoServer
+
+from lem.errors import LakeError
+from lem.lake import Lake
+
+SCHEMA = pa.schema([("x", pa.float64()), ("name", pa.string())])
+FRAME = pd.DataFrame({"x": [1.0, float("nan")], "name": ["a", "b"]})
+
+
+@pytest.fixture
+def lake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="desk")
+    yield Lake("s3://desk/lake", skip_instance_cache=True)
+    server.stop()
+
+
+def test_a_partition_written_to_s3_comes_back_with_its_data_version(lake: Lake, tmp_path) -> None:
+    path = lake.path("sample", "bars", dt.date(2024, 1, 10), "BTC-USDT")
+    written = lake.write_table(path, FRAME, SCHEMA)
+    frame, version = lake.read_versioned(path)
+    pd.testing.assert_frame_equal(frame, FRAME)
+    assert version == written.data_version == Lake(str(tmp_path)).write_table(path, FRAME, SCHEMA).data_version
+    assert lake.show(path) == "s3://desk/lake/sample/bars/asset=BTC-USDT/date=2024-01-10.parquet"
+
+
+def test_missing_partitions_are_seen_and_a_new_one_is_seen_at_once(lake: Lake) -> None:
+    paths = [lake.path("sample", "panel", dt.date(2024, 1, day)) for day in (1, 2)]
+    assert lake.missing(paths) == paths
+    lake.write_table(paths[0], FRAME, SCHEMA)
+    assert lake.missing(paths) == paths[1:]
+    with pytest.raises(LakeError, match=r"there is no sample/panel/date=2024-01-02.parquet"):
+        lake.read_table(paths[1])
+
+
+def test_a_bucket_that_is_not_there_is_one_clear_error(lake: Lake) -> None:
+    other = Lake("s3://nobody/lake", skip_instance_cache=True)
+    with pytest.raises(LakeError, match=r"lake s3://nobody/lake: cannot write a.parquet: .*bucket"):
+        other.write_table("a.parquet", FRAME, SCHEMA)
