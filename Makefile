@@ -19,8 +19,6 @@ test: $(VENV)/.test  ## install, then check style and types and run the tests
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@echo "== types"
 	@$(BIN)/mypy
-	@echo "== definitions"
-	@$(BIN)/dg check defs
 	@echo "== tests (a few minutes; the slowest ones train small models)"
 	@$(BIN)/python -m pytest -n auto --dist loadfile
 

@@ -1,6 +1,7 @@
 """The data stages: raw_bars -> bars -> features, one partition per asset and date, and panel, one per date.
 
-Each writes its partition before it takes the next, so a run that is killed leaves whole partitions only.
+Bars and features are validated in batches of an asset's dates and then written one by one: a bad day keeps its batch
+from being written, and a run that is killed leaves whole partitions only.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of its functions as objects.

@@ -177,7 +177,7 @@ def _missing(universe: Universe, missing: pd.DatetimeIndex) -> list[str]:
     for _, block in times.groupby((times.diff() != universe.bar_length).cumsum()):
         first, end = block.iloc[0], bar_close(universe, pd.DatetimeIndex(block.iloc[-1:]))[0]
         problems.append(
-            f"no missing bars: {len(block)} from {first:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC; where "
+            f"missing bars: {len(block)} from {first:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC; where "
             "the venue never made them, list it in the universe file:\n"
             f"    [[outages]]\n    start = {first:%Y-%m-%dT%H:%M:%SZ}\n    end = {end:%Y-%m-%dT%H:%M:%SZ}\n"
             '    reason = "why there are none"'

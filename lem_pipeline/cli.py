@@ -63,11 +63,11 @@ def _stores() -> tuple[Lake, Registry]:
 
 def _run(universe: Universe, steps: Sequence[Step]) -> None:
     """Execute the steps one after the other and say how far they are."""
-    from lem_pipeline.definitions import build
+    from lem_pipeline.build import build
     from lem_pipeline.home import instance
     from lem_pipeline.launch import run_step
 
-    defs, dagster, started = build({universe.name: universe}), instance(), time.monotonic()
+    defs, dagster, started = build([universe]), instance(), time.monotonic()
     with showing(console):
         for number, step in enumerate(steps, 1):
             console.print(f"[bold][{number}/{len(steps)}][/bold] {step.text}")

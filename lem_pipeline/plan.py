@@ -179,7 +179,10 @@ def report_steps(lake: Lake, registry: Registry, universe: Universe, dates: Date
         gate = dates_before(universe, offset_partition(universe, window.gate_start, -warmup_days(universe)), date)
         # A decision is about the champion before it: the decisions after one that is made again are made again.
         if trains or judged or date not in decided or not remade.panel.isdisjoint(gate):
-            steps.append(Step(("champion",), f"{date}", f"{date}"))
+            if judged and not trains and steps[-1] == Step(("champion",), steps[-1].first, f"{max(judged)}"):
+                steps[-1] = Step(("champion",), steps[-1].first, f"{date}")
+            else:
+                steps.append(Step(("champion",), f"{date}", f"{date}"))
             judged.add(date)
     keys = missing_partitions(lake, universe, "backtest", dates.backtest, universe.symbols)
     absent = {dt.date.fromisoformat(key.split("|")[1]) for key in keys}

@@ -118,7 +118,7 @@ BROKEN_BARS = [
     (
         edit("missing bar", hole),
         (
-            r"no missing bars: 1 from 2024-01-10 08:00 to 2024-01-10 12:00 UTC",
+            r"missing bars: 1 from 2024-01-10 08:00 to 2024-01-10 12:00 UTC",
             r"\[\[outages\]\]\n    start = 2024-01-10T08:00:00Z\n    end = 2024-01-10T12:00:00Z",
         ),
     ),

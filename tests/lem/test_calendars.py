@@ -123,9 +123,7 @@ def test_an_outage_covers_the_bars_that_open_in_its_half_open_window(make_univer
     assert outage_mask(make_universe(outages=[window]), "BBB-USD", grid).sum() == 2
 
 
-def test_every_daily_row_of_the_real_data_is_a_session_and_every_session_has_a_row(
-    make_universe, shared_data
-):
+def test_every_daily_row_of_the_real_data_is_a_session_and_every_session_has_a_row(make_universe, shared_data):
     files = sorted(shared_data("dow_1d").glob("*.parquet"))
     assert len(files) == 20
     universe = make_universe(calendar="XNYS")

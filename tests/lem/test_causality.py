@@ -126,8 +126,8 @@ def test_the_proof_finds_a_feature_of_the_next_bar(monkeypatch):
 def test_the_proof_finds_a_trailing_window_shifted_by_one(monkeypatch):
     trailing = lem.features._trailing_mean
 
-    def one_late(x_T, window):
-        return np.append(trailing(x_T, window)[1:], np.nan)
+    def one_late(x_T, *window):
+        return np.append(trailing(x_T, *window)[1:], np.nan)
 
     monkeypatch.setattr(lem.features, "_trailing_mean", one_late)
     history, day = BARS.iloc[:96], BARS.iloc[96:].reset_index(drop=True)

@@ -27,8 +27,7 @@ DATES = st.dates(dt.date(2015, 1, 1), dt.date(2024, 12, 31))
 def universes(make_universe):
     sessions = make_universe(calendar="XNYS", start="2000-01-03", end="2025-12-31", horizon=12)
     return [
-        make_universe(start="2000-01-01", end="2025-12-31", horizon=n, backtest={"min_bars": [1]})
-        for n in (2, 24, 25)
+        make_universe(start="2000-01-01", end="2025-12-31", horizon=n, backtest={"min_bars": [1]}) for n in (2, 24, 25)
     ] + [sessions]
 
 

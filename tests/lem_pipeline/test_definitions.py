@@ -12,7 +12,7 @@ import pytest
 
 from assets.factory import STAGES
 from lem.universe import load_universes
-from lem_pipeline.definitions import build
+from lem_pipeline.build import build
 from tests.conftest import ROOT
 
 BIN = Path(sys.executable).parent
@@ -37,18 +37,18 @@ def call(*command, cwd=ROOT):
 
 
 def test_the_definitions_of_all_shipped_universes_are_loadable(shipped):
-    dg.Definitions.validate_loadable(build(shipped))
+    dg.Definitions.validate_loadable(build(shipped.values()))
 
 
 def test_every_universe_has_every_stage_under_its_name(shipped):
-    graph = build(shipped).get_repository_def().asset_graph
+    graph = build(shipped.values()).get_repository_def().asset_graph
     keys = {tuple(key.path) for key in graph.get_all_asset_keys()}
     assert keys == {(name, stage) for name in shipped for stage in STAGES}
     assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == set(shipped)
 
 
 def test_every_stage_has_what_the_ui_shows(shipped):
-    graph = build(shipped).get_repository_def().asset_graph
+    graph = build(shipped.values()).get_repository_def().asset_graph
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.description
@@ -60,7 +60,7 @@ def test_every_stage_has_what_the_ui_shows(shipped):
 
 @pytest.mark.parametrize("stages", [("raw_bars", "bars"), ("features",), ("backtest",)])
 def test_stages_of_one_run_share_their_partitions_and_are_one_run(stages, shipped):
-    graph = build(shipped).get_repository_def().asset_graph
+    graph = build(shipped.values()).get_repository_def().asset_graph
     nodes = [graph.get(dg.AssetKey(["sample", stage])) for stage in stages]
     assert len({node.partitions_def for node in nodes}) == 1
     assert all(node.backfill_policy == dg.BackfillPolicy.single_run() for node in nodes)

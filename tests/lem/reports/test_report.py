@@ -197,9 +197,7 @@ def test_page_is_complete_semantic_and_needs_no_network(report: Report) -> None:
     page = check_page(report)
     assert page.count("svg") == 5
     sections = [str(attrs["id"]) for tag, attrs in page.elements if tag == "section"]
-    assert (
-        " ".join(sections) == "summary gain distribution time ends model quality excluded versions glossary"
-    )
+    assert " ".join(sections) == "summary gain distribution time ends model quality excluded versions glossary"
     words = text_of(report.html)
     assert "the most that any strategy could gain on a driftless random walk" in words
     assert "Positive is good everywhere" in words
@@ -218,9 +216,7 @@ def test_same_inputs_give_the_same_bytes(report: Report) -> None:
 
 def test_figures_on_the_page_are_those_of_the_csv_and_of_the_orders(report: Report) -> None:
     page = Page(report.html)
-    csv = pd.read_csv(
-        io.StringIO(report.table.to_csv(index=False)), keep_default_na=True, dtype={"min_bars": str}
-    )
+    csv = pd.read_csv(io.StringIO(report.table.to_csv(index=False)), keep_default_na=True, dtype={"min_bars": str})
     csv = csv.fillna({"against": ""})
     names = {label(strategy): strategy for strategy in ("lem", "optimal_stopping", "twap")}
 
@@ -236,12 +232,8 @@ def test_figures_on_the_page_are_those_of_the_csv_and_of_the_orders(report: Repo
         side, benchmark, target = scenario.lower().split()
         query = f"side == '{side}' and benchmark == '{benchmark}' and target == '{target}'"
         for name, cell in zip(head[2:-1], cells, strict=True):
-            assert cell == printed(
-                gains.query(f"{query} and min_bars == '{m}' and strategy == '{names[name]}'")
-            )
-            mean = orders.query(f"{query} and min_bars == {m} and strategy == '{names[name]}'")[
-                "gain_bps"
-            ].mean()
+            assert cell == printed(gains.query(f"{query} and min_bars == '{m}' and strategy == '{names[name]}'"))
+            mean = orders.query(f"{query} and min_bars == {m} and strategy == '{names[name]}'")["gain_bps"].mean()
             assert cell.split("|")[0] == number(mean)
         assert bound == number(12.0 - int(m))
 
@@ -265,16 +257,11 @@ def test_headline_figures_are_those_of_the_summary(report: Report) -> None:
     words = text_of(report.html)
     for found in report.summary["comparisons"]:
         gap = found["interval"]
-        assert (
-            f"the model gained {number(abs(gap['mean']))} bps {'less' if gap['mean'] < 0 else 'more'}"
-            in words
-        )
+        assert f"the model gained {number(abs(gap['mean']))} bps {'less' if gap['mean'] < 0 else 'more'}" in words
         assert f"{number(gap['low'])} to {number(gap['high'])} bps" in words
     assert "288 orders on 6 independent days." in words
     assert "the intervals are rough" in words
-    assert (
-        "The promotion gate decided: promoted. Reasons: first model; sanity checks passed. Champion" in words
-    )
+    assert "The promotion gate decided: promoted. Reasons: first model; sanity checks passed. Champion" in words
 
 
 def test_manifest_is_flattened_and_long_lists_are_counted(report: Report) -> None:
@@ -307,9 +294,7 @@ def test_one_day_of_one_asset_has_means_and_no_intervals() -> None:
     report = render_report(make_inputs(make_orders(days=1, assets=("BTC-USDT",))))
     page = check_page(report)
     assert report.table["low_bps"].isna().all()
-    assert all(
-        cell.endswith("|no interval") for row in page.table("Mean gain by m")[1:] for cell in row[1:-1]
-    )
+    assert all(cell.endswith("|no interval") for row in page.table("Mean gain by m")[1:] for cell in row[1:-1])
     assert "Too few days to say." in text_of(report.html)
     assert {found["verdict"] for found in report.summary["comparisons"]} == {"too few days to say"}
 
@@ -332,9 +317,7 @@ def test_all_orders_excluded() -> None:
 def test_no_rows_at_all() -> None:
     orders = make_orders()
     inputs = make_inputs(orders)
-    page = check_page(
-        render_report(replace(inputs, orders=orders.iloc[:0], data_quality=inputs.data_quality.iloc[:0]))
-    )
+    page = check_page(render_report(replace(inputs, orders=orders.iloc[:0], data_quality=inputs.data_quality.iloc[:0])))
     assert page.count("svg") == 1
 
 
@@ -370,7 +353,5 @@ def test_inputs_of_the_wrong_form_are_refused_by_name() -> None:
         render_report(replace(inputs, data_quality=inputs.data_quality.drop(columns="outage")))
     with pytest.raises(EvaluationError, match=r"training curve: missing column\(s\) loss"):
         render_report(
-            replace(
-                inputs, training_curve=pd.DataFrame({"step": [1], "gain_sigma": [1], "learning_rate": [1]})
-            )
+            replace(inputs, training_curve=pd.DataFrame({"step": [1], "gain_sigma": [1], "learning_rate": [1]}))
         )

@@ -26,11 +26,7 @@ def row(strategy: str, gain: float, day: int = 1, hour: int = 0, **changes: Any)
 
 def excluded(strategy: str, **changes: Any) -> dict[str, Any]:
     nothing = dict.fromkeys(tables.GAINS, math.nan)
-    return (
-        row(strategy, math.nan, **changes)
-        | nothing
-        | {"status": "excluded", "reason": "outage", "end_bar": 0}
-    )
+    return row(strategy, math.nan, **changes) | nothing | {"status": "excluded", "reason": "outage", "end_bar": 0}
 
 
 def week(edge: float = 2.0) -> pd.DataFrame:
@@ -114,9 +110,7 @@ def test_categories_of_parquet_give_the_same_table_as_strings() -> None:
 
 
 def test_excluded_orders_are_counted_once_however_many_strategies_they_had() -> None:
-    orders = pd.DataFrame(
-        [excluded(s) for s in ("lem", "twap")] + [row(s, 1.0, hour=5) for s in ("lem", "twap")]
-    )
+    orders = pd.DataFrame([excluded(s) for s in ("lem", "twap")] + [row(s, 1.0, hour=5) for s in ("lem", "twap")])
     table = tables.excluded_table(tables.prepare_orders(orders))
     assert table.to_dict("records") == [{"reason": "outage", "asset": "BTC-USDT", "orders": 1, "share": 0.5}]
 
@@ -150,9 +144,7 @@ def test_verdict_needs_an_interval_clear_of_zero(low: float, high: float, said: 
 
 def head_of(orders: pd.DataFrame, gate: list[dict[str, Any]], due: str = "2024-01-06") -> tables.Headline:
     prepared = tables.prepare_orders(orders)
-    return tables.headline(
-        prepared, tables.full_table(prepared, resamples=200, seed=0), gate, "2024-01-06", due
-    )
+    return tables.headline(prepared, tables.full_table(prepared, resamples=200, seed=0), gate, "2024-01-06", due)
 
 
 def test_headline_of_a_good_night() -> None:

@@ -53,9 +53,7 @@ def test_the_window_is_half_open(case):
     hour = dt.timedelta(hours=1)
     assert list(source.fetch("AAA-USD", start, start + hour).table["ts"]) == [start]
     just_after = dt.timedelta(microseconds=1)
-    assert list(source.fetch("AAA-USD", start + just_after, start + hour + just_after).table["ts"]) == [
-        start + hour
-    ]
+    assert list(source.fetch("AAA-USD", start + just_after, start + hour + just_after).table["ts"]) == [start + hour]
 
 
 def test_neighbouring_windows_join_without_overlap(case):
@@ -91,9 +89,7 @@ def test_the_rows_validate(case):
 
 def test_an_unknown_symbol_is_an_error_that_offers_the_known_ones(case):
     _, source = case
-    with pytest.raises(
-        UniverseError, match=r"no asset 'AAA-USDT': did you mean AAA-USD.*allowed: AAA-USD, BBB-USD"
-    ):
+    with pytest.raises(UniverseError, match=r"no asset 'AAA-USDT': did you mean AAA-USD.*allowed: AAA-USD, BBB-USD"):
         source.fetch("AAA-USDT", *partition_window(DATE))
 
 

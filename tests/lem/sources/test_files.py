@@ -78,9 +78,7 @@ def test_parquet_times_of_any_kind_become_utc(files, tmp_path, kind):
         stamps = stamps.astype(kind)
     else:
         stamps = stamps.dt.tz_localize(None).astype(kind)
-    pd.DataFrame({"ts": stamps, **dict.fromkeys(HEADER.split(",")[1:], 1)}).to_parquet(
-        tmp_path / "AAA-USD.parquet"
-    )
+    pd.DataFrame({"ts": stamps, **dict.fromkeys(HEADER.split(",")[1:], 1)}).to_parquet(tmp_path / "AAA-USD.parquet")
     source = files(tmp_path, "{data}/{symbol}.parquet")
     assert times(source) == ["2024-01-01T00:00:00.000000", "2024-01-01T01:00:00.000000"]
     assert source.fetch("AAA-USD", *WINDOW).table["close"].dtype == "float64"
@@ -191,10 +189,7 @@ def test_missing_columns_are_an_error_that_names_the_keys_to_set(files, tmp_path
     text = rows_error(files, tmp_path, "2024-01-01,1", header="ts,Open")
     assert "the columns there are: ts, Open\n" in text
     assert "no column 'open': set source.columns.open\n" in text
-    assert (
-        "no column 'quote_volume': set source.columns.quote_volume (source.columns.quote_volume = \"\" says"
-        in text
-    )
+    assert "no column 'quote_volume': set source.columns.quote_volume (source.columns.quote_volume = \"\" says" in text
 
 
 def test_a_column_that_must_be_there_cannot_be_mapped_to_nothing(files, tmp_path):
@@ -206,9 +201,7 @@ def test_a_column_that_must_be_there_cannot_be_mapped_to_nothing(files, tmp_path
 def test_a_missing_file_is_an_error_that_lists_what_is_there(files, tmp_path):
     for n in range(10):
         write(tmp_path, name=f"{n}.csv")
-    with pytest.raises(
-        SourceError, match=r"AAA-USD\.csv: no such file; .*there are: 0\.csv, .*, 7\.csv and 2 more"
-    ):
+    with pytest.raises(SourceError, match=r"AAA-USD\.csv: no such file; .*there are: 0\.csv, .*, 7\.csv and 2 more"):
         files(tmp_path).fetch("AAA-USD", *WINDOW)
     with pytest.raises(SourceError, match=r"no such file; and its folder .*nowhere cannot be listed"):
         files(tmp_path / "nowhere").fetch("AAA-USD", *WINDOW)
@@ -218,9 +211,7 @@ def test_what_cannot_be_read_at_all_is_an_error_that_says_why(files, tmp_path):
     (tmp_path / "AAA-USD.csv").mkdir()
     with pytest.raises(SourceError, match=r"AAA-USD\.csv: cannot be read: IsADirectoryError"):
         files(tmp_path).fetch("AAA-USD", *WINDOW)
-    with pytest.raises(
-        SourceError, match=r"nosuch://x/AAA-USD\.csv: cannot be read: ValueError: Protocol not known"
-    ):
+    with pytest.raises(SourceError, match=r"nosuch://x/AAA-USD\.csv: cannot be read: ValueError: Protocol not known"):
         files("nosuch://x").fetch("AAA-USD", *WINDOW)
 
 

@@ -22,9 +22,7 @@ def days(source: Simulated, symbol: str, start: str, count: int) -> pd.DataFrame
 
 @settings(max_examples=25, deadline=None)
 @given(
-    start=st.datetimes(dt.datetime(2010, 1, 1), dt.datetime(2030, 1, 1)).map(
-        lambda t: t.replace(tzinfo=dt.UTC)
-    ),
+    start=st.datetimes(dt.datetime(2010, 1, 1), dt.datetime(2030, 1, 1)).map(lambda t: t.replace(tzinfo=dt.UTC)),
     hours=st.tuples(st.integers(1, 60), st.integers(1, 60)),
 )
 def test_a_window_is_the_same_bytes_as_its_parts_fetched_later_and_alone(make_universe, start, hours):
@@ -130,9 +128,7 @@ def test_brownian_assets_are_independent_and_market_assets_share_a_factor(make_u
 
 
 def test_brownian_volume_is_constant(make_universe):
-    table = days(
-        Simulated(make_universe(source={"kind": "simulated", "mode": "brownian"})), "AAA-USD", "2024-01-01", 3
-    )
+    table = days(Simulated(make_universe(source={"kind": "simulated", "mode": "brownian"})), "AAA-USD", "2024-01-01", 3)
     np.testing.assert_allclose(table["volume"], table["volume"].iloc[0], rtol=1e-12)
 
 
@@ -163,9 +159,7 @@ def test_market_volatility_clusters_around_the_configured_one(make_universe):
 
 @pytest.mark.parametrize(("bar", "count"), [("1min", 1440), ("5min", 288), ("4h", 6)])
 def test_any_bar_length_fills_its_day_and_ends_at_the_same_price(make_universe, bar, count):
-    tables = [
-        days(Simulated(make_universe(bar=length)), "AAA-USD", "2024-01-05", 1) for length in (bar, "1h")
-    ]
+    tables = [days(Simulated(make_universe(bar=length)), "AAA-USD", "2024-01-05", 1) for length in (bar, "1h")]
     assert len(tables[0]) == count
     assert tables[0]["open"].iloc[0] == tables[1]["open"].iloc[0]
     assert tables[0]["close"].iloc[-1] == tables[1]["close"].iloc[-1]
@@ -177,7 +171,5 @@ def test_an_exchange_has_bars_in_its_sessions_only(make_universe):
 
 
 def test_dates_before_the_epoch_are_an_error(make_universe):
-    with pytest.raises(
-        SourceError, match="no bars from 2009-12-31 to 2009-12-31; allowed: 2010-01-01 to 2099-12-31"
-    ):
+    with pytest.raises(SourceError, match="no bars from 2009-12-31 to 2009-12-31; allowed: 2010-01-01 to 2099-12-31"):
         days(Simulated(make_universe()), "AAA-USD", "2009-12-31", 1)

@@ -25,11 +25,14 @@ def hash_of(panel=PANEL, **changes) -> str:
     return weights_hash(train(panel, HORIZON, TINY, config).model.weights())
 
 
-def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before():
-    first = hash_of()
-    torch.rand(17)
-    np.random.default_rng().random()
-    assert hash_of() == first
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before(dropout):
+    model = TINY.model_copy(update={"dropout": dropout})
+    hashes = set()
+    for _ in range(2):
+        hashes.add(weights_hash(train(PANEL, HORIZON, model, TINY_TRAINING).model.weights()))
+        torch.rand(17)
+    assert len(hashes) == 1
 
 
 def test_anything_else_gives_other_weights():
