@@ -66,7 +66,7 @@ def results_table(universe: Universe, date: dt.date, summary: dict[str, Any]) ->
         table.add_row(
             str(int(m)),
             *(_cell(cells.get(name)) for name in strategies),
-            "" if bound is None else f"{bound:.1f}",
+            "" if bound is None else _bps(bound),
         )
     return table
 
@@ -74,8 +74,13 @@ def results_table(universe: Universe, date: dt.date, summary: dict[str, Any]) ->
 def _cell(row: dict[str, Any] | None) -> str:
     if row is None or row["mean_bps"] is None:
         return "-"
-    inside = "" if row["low_bps"] is None else f" ({row['low_bps']:.1f} to {row['high_bps']:.1f})"
-    return f"{row['mean_bps']:.1f}{inside}"
+    inside = "" if row["low_bps"] is None else f" ({_bps(row['low_bps'])} to {_bps(row['high_bps'])})"
+    return f"{_bps(row['mean_bps'])}{inside}"
+
+
+def _bps(value: float) -> str:
+    """One decimal; nothing smaller is a loss of minus zero."""
+    return f"{round(value, 1) + 0.0:.1f}"
 
 
 def save_report(console: Console, lake: Lake, universe: Universe, date: dt.date, target: Path) -> None:
