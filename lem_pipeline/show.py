@@ -129,16 +129,9 @@ def show_status(console: Console, lake: Lake, registry: Registry, universe: Univ
 def show_models(console: Console, registry: Registry, universe: str | None) -> None:
     """Print the registered models, and the gate's decision on the date each may be used from."""
     table = Table(title="Models")
-    for column in (
-        "universe",
-        "model",
-        "usable on",
-        "trained on",
-        "gain, gate window (bps)",
-        "decision",
-        "why",
-    ):
-        table.add_column(column)
+    whole = ("model", "usable on", "decision")  # never broken over two lines: ids are there to be copied
+    for column in ("universe", "model", "usable on", "trained on", "gain (gate, bps)", "decision", "why"):
+        table.add_column(column, no_wrap=column in whole)
     for record in registry.models(universe):
         decision = registry.promotion(record.universe, record.usable_on)
         judged = decision if decision and decision.candidate_id == record.id else None

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lem.bars import BARS_DTYPES, TABLE_SCHEMA, check_bars, validate_bars
+from lem.bars import BARS_DTYPES, TABLE_SCHEMA, check_bars, validate_bars, validate_days
 from lem.calendars import outage_mask, partition_dates, partition_window
 from lem.errors import BarsError
 from lem.sources import open_source
@@ -339,8 +339,9 @@ def test_a_year_of_real_hourly_bars_validates_with_the_outages_of_the_universe_f
     universe = load_universe(UNIVERSES / "crypto.toml")
     source = open_source(universe, str(root))
     total, missing = 0, []
-    for date in partition_dates(universe, dt.date(2020, 1, 1), dt.date(2020, 12, 31)):
-        result = validate_bars(source.fetch(symbol, *partition_window(date)).table, universe, symbol, date)
+    days = partition_dates(universe, dt.date(2020, 1, 1), dt.date(2020, 12, 31))
+    raw = {day: source.fetch(symbol, *partition_window(day)).table for day in days}
+    for result in validate_days(raw, universe, symbol).values():
         total += result.counts["received"]
         missing += list(result.table["ts"][result.table["flag"] == "outage"])
     year = pd.date_range("2020-01-01", "2021-01-01", freq="h", tz="UTC", inclusive="left")
