@@ -9,6 +9,7 @@ marker.
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -132,7 +133,7 @@ def over_time(daily: pd.DataFrame) -> Picture:
                 label=label(strategy),
             )
             parts.append(f"{label(strategy)}: {part['cumulative_bps'].iloc[-1]:.1f} bps after {len(part)} days.")
-        ticks = sorted({round(x) for x in np.linspace(0, len(dates) - 1, 4)})
+        ticks = range(len(dates) - 1, -1, -math.ceil(len(dates) / 4))  # evenly, so that no two dates touch
         axes.set_xticks(ticks, [dates[t] for t in ticks], fontsize=8.5)
         axes.set(xlabel="arrival day (UTC)", ylabel="bps, running sum")
         axes.margins(x=0.09)
