@@ -71,7 +71,8 @@ def random_terms(shape: tuple[int, ...], horizon: int, config: TrainingConfig, g
     n = torch.where(uniform() < 0.5, float(horizon), 2 + torch.floor(uniform() * (horizon - 1)))
     m = torch.where(uniform() < 1 / 6, n, 1 + torch.floor(uniform() * n).clamp(max=horizon - 1)).minimum(n)
     bound = uniform() < 1 / 3
-    max_rate = torch.where(bound, 1 / n + (1 - 1 / n) * uniform() ** 2, 1.0)
+    # A hair above 1 / n: its float32 may lie below, and then N bars could not trade the whole order.
+    max_rate = torch.where(bound, ((1 / n + (1 - 1 / n) * uniform() ** 2) * (1 + 1e-6)).clamp(max=1.0), 1.0)
     min_rate = torch.where(bound, uniform() / n, 0.0)
     low, high = config.risk_aversion
     risk = low + (high - low) * uniform() if low == 0 else low * (high / low) ** uniform()
