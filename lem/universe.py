@@ -25,8 +25,6 @@ from lem.sources.config import FilesConfig, SimulatedConfig
 from lem.training.config import TrainingConfig
 
 SYMBOL = re.compile(r"^[A-Z0-9][A-Z0-9.]*(-[A-Z0-9]+)?$")
-BAR_LENGTHS = ("1min", "5min", "15min", "30min", "1h", "2h", "4h", "1d")
-CALENDARS = ("24/7", "XNYS")
 
 
 class _Section(BaseModel):
@@ -151,10 +149,6 @@ class Universe(_Section):
     def purge_days(self) -> int:
         """Partitions that one horizon can reach into: orders that arrive in the last days of a window end after it."""
         return -(-self.horizon // self.bars_per_day)
-
-    @property
-    def periods_per_week(self) -> int:
-        return 7 if self.calendar == "24/7" else 5
 
     def check_symbol(self, symbol: str) -> str:
         """Return `symbol` if the universe has it.
