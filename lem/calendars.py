@@ -8,6 +8,7 @@ partition without rows. Every function is pure: same universe and date, same ans
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from functools import cache
 
 import exchange_calendars
@@ -98,6 +99,28 @@ def session_opens(universe: Universe, dates: pd.DatetimeIndex) -> pd.DatetimeInd
     return pd.DatetimeIndex(_sessions(universe.calendar)["open"].reindex(dates))
 
 
+def expected_grid(
+    universe: Universe, symbol: str, dates: Sequence[dt.date]
+) -> tuple[pd.DatetimeIndex, NDArray[np.int64]]:
+    """The bars of several partitions at once.
+
+    Returns:
+        Open times (UTC, microseconds) in the order of `dates`, and for each the position of its partition in `dates`.
+        A date without a session, or outside of the asset's listing or of the exchange's calendar, has none.
+
+    Raises:
+        UniverseError: unknown symbol.
+    """
+    days = pd.DatetimeIndex(np.array(dates, "datetime64[D]")).as_unit("us")
+    open_D = session_opens(universe, days).tz_localize(None).to_numpy("datetime64[us]", copy=True)
+    open_D[[not is_listed(universe, symbol, date) for date in dates]] = "NaT"
+    day_T = np.repeat(np.flatnonzero(~np.isnat(open_D)), universe.bars_per_day)
+    # Bars of one day stand together, so its n-th bar is the one at n modulo their number.
+    bar_T = np.arange(len(day_T)) % universe.bars_per_day
+    opens = open_D[day_T] + bar_T * universe.bar_length.to_timedelta64().astype("timedelta64[us]")
+    return pd.DatetimeIndex(opens, name="ts").tz_localize("UTC"), day_T
+
+
 def expected_bars(universe: Universe, symbol: str, date: dt.date) -> pd.DatetimeIndex:
     """Open times (UTC, microseconds) of the bars of a partition; empty on holidays and unlisted days.
 
@@ -106,10 +129,7 @@ def expected_bars(universe: Universe, symbol: str, date: dt.date) -> pd.Datetime
     """
     if not (is_listed(universe, symbol, date) and is_session(universe, date)):
         return pd.DatetimeIndex([], dtype=_UTC_US, name="ts")
-    if universe.calendar != "24/7":
-        return session_opens(universe, pd.DatetimeIndex([date])).rename("ts")
-    start, _ = partition_window(date)
-    return pd.date_range(start, periods=universe.bars_per_day, freq=universe.bar_length, name="ts", unit="us")
+    return expected_grid(universe, symbol, [date])[0]
 
 
 def bar_close(universe: Universe, opens: pd.DatetimeIndex) -> pd.DatetimeIndex:

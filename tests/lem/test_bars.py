@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lem.bars import BARS_DTYPES, TABLE_SCHEMA, check_bars, validate_bars, validate_days
 from lem.calendars import outage_mask, partition_dates, partition_window
-from lem.errors import BarsError
+from lem.errors import BarsError, UniverseError
 from lem.sources import open_source
 from lem.universe import load_universe
 
@@ -295,6 +295,90 @@ def test_a_time_that_is_none_is_an_error(make_universe, raw):
 def test_a_table_that_is_not_of_raw_bars_is_an_error(make_universe, raw, change):
     with pytest.raises(BarsError, match="no table of raw bars"):
         validate_bars(change(raw), make_universe(), "AAA-USD", DATE)
+
+
+def days_of(universe, first, last, symbol="AAA-USD"):
+    source = open_source(universe, "")
+    days = partition_dates(universe, dt.date(2024, 1, first), dt.date(2024, 1, last))
+    return {day: source.fetch(symbol, *partition_window(day)).table for day in days}
+
+
+@pytest.mark.parametrize("calendar", ["24/7", "XNYS"])
+@settings(max_examples=6, deadline=None)
+@given(data=st.data())
+def test_days_validated_together_are_the_days_validated_one_by_one(make_universe, calendar, data):
+    gap = {"start": "2024-01-03T06:00:00Z", "end": "2024-01-04T18:00:00Z", "reason": "none made"}
+    listing = {"listed": "2024-01-02", "delisted": "2024-01-05"}
+    universe = make_universe(calendar=calendar, assets={"AAA-USD": listing}, outages=[gap])
+    days = days_of(make_universe(calendar=calendar), 1, 8)
+    for day, raw in days.items():
+        change = data.draw(st.sampled_from(["none", "estimated", "doubled", "no trades", "gap", "holiday"]))
+        if change == "estimated":
+            days[day] = raw.assign(quote_volume=np.nan)
+        elif change == "doubled":
+            days[day] = raw.iloc[[*range(len(raw)), *range(len(raw))[-1:]]]
+        elif change == "no trades":
+            days[day] = raw.assign(volume=0.0, quote_volume=0.0)
+        elif change == "gap":
+            days[day] = raw[~outage_mask(universe, "AAA-USD", pd.DatetimeIndex(raw["ts"]))]
+    together = validate_days(dict(reversed(days.items())), universe, "AAA-USD")
+    assert list(together) == sorted(days)
+    for day, raw in days.items():
+        alone = validate_bars(raw, universe, "AAA-USD", day)
+        pd.testing.assert_frame_equal(together[day].table, alone.table, check_exact=True)
+        assert together[day].counts == alone.counts
+
+
+def test_of_several_broken_days_the_first_is_told_with_all_of_its_faults_and_no_others(make_universe):
+    days = days_of(make_universe(), 3, 7)
+    days[DATE] = days[DATE].drop(20)
+    days[DATE].loc[3, "close"] = np.nan
+    later = dt.date(2024, 1, 6)
+    days[later] = days[later].iloc[::-1].assign(low=-1.0)
+    expected = problems(days[DATE], make_universe())
+    with pytest.raises(BarsError) as error:
+        validate_days(days, make_universe(), "AAA-USD")
+    assert str(error.value).splitlines()[0].startswith(f"small/AAA-USD {DATE}: 2 problem(s)")
+    assert str(error.value).splitlines()[1:] == expected
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_a_bar_among_the_rows_of_another_day_is_an_error_even_where_that_day_lacks_it(make_universe, shift):
+    days = days_of(make_universe(), 4, 6)
+    other = DATE + dt.timedelta(days=shift)
+    moved = days[other].iloc[[5]]
+    days[other] = days[other].drop(5)
+    days[DATE] = pd.concat([moved, days[DATE]] if shift < 0 else [days[DATE], moved], ignore_index=True)
+    with pytest.raises(BarsError, match=rf"AAA-USD {min(DATE, other)}: ") as error:
+        validate_days(days, make_universe(), "AAA-USD")
+    told = "missing bars: 1 from" if shift < 0 else "bar open on the grid"
+    assert told in str(error.value)
+    full = days | {other: days_of(make_universe(), other.day, other.day)[other]}
+    with pytest.raises(BarsError, match=rf"AAA-USD {DATE}: 1 problem.*\n  bar open on the grid"):
+        validate_days(full, make_universe(), "AAA-USD")
+
+
+def test_a_day_that_the_calendar_does_not_know_is_an_error_behind_those_of_earlier_days(make_universe):
+    universe = make_universe(calendar="XNYS")
+    days = days_of(universe, 2, 5)
+    unknown = {dt.date(2999, 1, 4): days[DATE].iloc[:0]}
+    with pytest.raises(UniverseError, match="XNYS does not know 2999-01-04"):
+        validate_days(days | unknown, universe, "AAA-USD")
+    with pytest.raises(BarsError, match=r"AAA-USD 2024-01-04: .*\n  missing bars"):
+        validate_days(days | unknown | {dt.date(2024, 1, 4): days[DATE].iloc[:0]}, universe, "AAA-USD")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda t: t.drop(columns="volume"), rf"AAA-USD {DATE}: 24 problem.*\n  volume is finite and >= 0"),
+        (lambda t: t.astype({"close": "str"}), "no table of raw bars"),
+    ],
+)
+def test_one_day_that_is_no_table_of_raw_bars_is_an_error_among_good_ones(make_universe, change, told):
+    days = days_of(make_universe(), 4, 6)
+    with pytest.raises(BarsError, match=told):
+        validate_days(days | {DATE: change(days[DATE])}, make_universe(), "AAA-USD")
 
 
 @settings(max_examples=40, deadline=None)

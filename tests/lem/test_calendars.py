@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lem.calendars import (
     bar_close,
     expected_bars,
+    expected_grid,
     is_session,
     offset_partition,
     outage_mask,
@@ -93,6 +94,31 @@ def test_an_asset_has_bars_from_its_listing_to_its_delisting_both_inclusive(make
     universe = make_universe(assets={"AAA-USD": {"listed": "2024-01-03", "delisted": "2024-01-05"}})
     counts = [len(expected_bars(universe, "AAA-USD", dt.date(2024, 1, day))) for day in range(2, 7)]
     assert counts == [0, 24, 24, 24, 0]
+
+
+@CALENDARS
+@given(start=DATES, count=st.integers(0, 12), listed=st.integers(0, 6), listing=st.integers(0, 6))
+def test_the_grid_of_several_partitions_is_their_expected_bars_in_order(
+    make_universe, calendar, start, count, listed, listing
+):
+    first = start + dt.timedelta(days=listed)
+    last = first + dt.timedelta(days=listing)
+    universe = make_universe(calendar=calendar, assets={"AAA-USD": {"listed": first, "delisted": last}})
+    dates = [start + dt.timedelta(days=n) for n in range(count)]
+    ts, day = expected_grid(universe, "AAA-USD", dates)
+    grids = [expected_bars(universe, "AAA-USD", date) for date in dates]
+    assert ts.dtype == "datetime64[us, UTC]"
+    assert list(ts) == [opens for grid in grids for opens in grid]
+    assert list(day) == [n for n, grid in enumerate(grids) for _ in grid]
+    assert {dates[n] for n in day} <= {date for date in dates if first <= date <= last}
+
+
+def test_a_date_that_the_calendar_does_not_know_has_no_bars_in_a_grid_of_several(make_universe):
+    dates = [dt.date(1970, 1, 5), dt.date(2024, 1, 5), dt.date(2999, 1, 4)]
+    ts, day = expected_grid(make_universe(calendar="XNYS"), "AAA-USD", dates)
+    assert (list(ts), list(day)) == ([utc("2024-01-05 14:30")], [1])
+    with pytest.raises(UniverseError, match="no asset 'CCC-USD'"):
+        expected_grid(make_universe(), "CCC-USD", dates)
 
 
 @CALENDARS
