@@ -63,6 +63,7 @@ def perturbed_panel(panel: Panel, first: int, seed: int = 0) -> Panel:
         close_NT=shake(panel.close_NT),
         volume_NT=shake(panel.volume_NT),
         sigma_NT=shake(panel.sigma_NT),
+        mean_volume_NT=shake(panel.mean_volume_NT),
     )
 
 
@@ -89,7 +90,7 @@ def model_is_causal(panel: Panel, model: LEM, horizon: int, strategy: Strategy, 
     for asset, bar in zip(asset_X[chosen], bar_X[chosen], strict=True):
         # One asset and the bars around the order are enough: a leak is a matter of bars, not of the history's length.
         first = max(0, bar - 2 * horizon)
-        near = panel.only(asset).cut(first, bar + 2 * horizon)
+        near = panel.of([panel.assets[asset]]).cut(first, bar + 2 * horizon)
         place = (np.array([0]), np.array([bar - first]))
         market = market_of(near, *place, horizon, model)
         for k in range(horizon):

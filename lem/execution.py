@@ -1,9 +1,8 @@
 """Fills, benchmarks and gain: the one definition that training and backtest share.
 
 A `Ledger` holds what an order knows of its own execution after k bars. `limits` says what may be traded in the next
-bar,
-`advance` trades it at the bar's volume-weighted price, `gain` measures the result. Everything is a torch function of
-tensors of any one shape, so that the trainer can differentiate through it and the simulator can run it in float64.
+bar, `advance` trades it at the bar's volume-weighted price, `gain` measures the result. Everything is a torch function
+of tensors of any one shape, so that the trainer can differentiate through it and the simulator can run it in float64.
 
 Prices are relative to the arrival price and sizes are shares of the parent order, which keeps float32 accurate.
 Source: design of Guéant, Pu, Royer (arXiv 1312.5617) and LEMs (arXiv 2509.25211), eq. for A, B and slippage.
@@ -13,12 +12,13 @@ Shapes: every tensor has the shape of the batch of orders, written O.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from lem.orders import TOLERANCE
+from lem.orders import SCENARIOS, TOLERANCE, Benchmark, Order, Target
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,43 @@ class Terms:
 class Ledger:
     """What has been traded and what the market did, after k bars.
 
-    remaining_O: share of the order still to trade. traded_O: sum of slices. value_O: sum x P for a quantity, sum y /
-    P for a notional.
-    weight_O, weighted_O: sums of the benchmark's weights and of weights times price.
+    remaining_O: share of the order still to trade. units_O, cash_O: what was traded and what for: sum x and sum x P of
+    a quantity, sum y / P and sum y of a notional. weight_O, weighted_O: sums of the benchmark's weights and of weights
+    times price.
     """
 
     remaining_O: Tensor
-    traded_O: Tensor
-    value_O: Tensor
+    units_O: Tensor
+    cash_O: Tensor
     weight_O: Tensor
     weighted_O: Tensor
+
+
+def terms_of_orders(orders: Sequence[Order], dtype: torch.dtype = torch.float64) -> tuple[Terms, Tensor]:
+    """Terms of any mix of parent orders in one batch, and the allocation head of each.
+
+    Infeasible limits cannot reach this place: `Order` refuses them and says why.
+
+    Returns:
+        Terms of shape (O,), sigma_O being 1 until a market or a live state gives it; head_O (O,), int64, the row of
+        each order's scenario in `lem.orders.SCENARIOS`.
+    """
+
+    def column(values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, dtype=dtype)
+
+    terms = Terms(
+        sign_O=column([order.scenario.side.sign for order in orders]),
+        vwap_O=torch.tensor([order.scenario.benchmark is Benchmark.VWAP for order in orders], dtype=torch.bool),
+        notional_O=torch.tensor([order.scenario.target is Target.NOTIONAL for order in orders], dtype=torch.bool),
+        m_O=column([order.min_bars for order in orders]),
+        n_O=column([order.max_bars for order in orders]),
+        min_rate_O=column([order.min_rate for order in orders]),
+        max_rate_O=column([order.max_rate for order in orders]),
+        risk_aversion_O=column([order.risk_aversion for order in orders]),
+        sigma_O=torch.ones(len(orders), dtype=dtype),
+    )
+    return terms, torch.tensor([SCENARIOS.index(order.scenario) for order in orders], dtype=torch.int64)
 
 
 def open_ledger(terms: Terms, shape: torch.Size) -> Ledger:
@@ -61,9 +88,10 @@ def open_ledger(terms: Terms, shape: torch.Size) -> Ledger:
     return Ledger(zero_O + 1.0, zero_O, zero_O, zero_O, zero_O)
 
 
-def limits(ledger: Ledger, terms: Terms, k: int) -> tuple[Tensor, Tensor]:
+def limits(ledger: Ledger, terms: Terms, k: int | Tensor) -> tuple[Tensor, Tensor]:
     """Smallest and largest share that may be traded in bar k (0-based) if the order goes on.
 
+    k is one bar for all orders, or each order's own: so it is here and in `may_finish` and `must_finish`.
     x_k lies in [max(min_rate, R_k - max_rate * bars_left_after), min(R_k, max_rate)]; what remains is always tradable.
     """
     left_O = (terms.n_O - (k + 1)).clamp(min=0.0)
@@ -72,25 +100,33 @@ def limits(ledger: Ledger, terms: Terms, k: int) -> tuple[Tensor, Tensor]:
     return torch.minimum(low_O, high_O), high_O
 
 
-def may_finish(ledger: Ledger, terms: Terms, k: int) -> Tensor:
+def may_finish(ledger: Ledger, terms: Terms, k: int | Tensor) -> Tensor:
     """Bool: the order may trade all that remains in bar k and end there (k + 1 >= m, the cap permitting)."""
     return (terms.m_O <= k + 1) & (ledger.remaining_O <= terms.max_rate_O + TOLERANCE)
 
 
-def must_finish(ledger: Ledger, terms: Terms, k: int) -> Tensor:
+def must_finish(ledger: Ledger, terms: Terms, k: int | Tensor) -> Tensor:
     """Bool: bar k is the order's last: its time is over, or it may end and what remains is no more than the smallest
     slice."""
     last_slice_O = terms.min_rate_O.clamp(min=TOLERANCE)
     return (terms.n_O <= k + 1) | ((terms.m_O <= k + 1) & (ledger.remaining_O <= last_slice_O))
 
 
-def advance(ledger: Ledger, terms: Terms, slice_O: Tensor, price_O: Tensor, volume_O: Tensor) -> Ledger:
-    """The ledger after a bar in which `slice_O` of the order traded at `price_O`, the bar's volume-weighted price."""
-    weight_O = torch.where(terms.vwap_O, volume_O, torch.ones_like(volume_O))
+def advance(
+    ledger: Ledger, terms: Terms, slice_O: Tensor, price_O: Tensor, volume_O: Tensor, fill_O: Tensor | None = None
+) -> Ledger:
+    """The ledger after a bar in which `slice_O` of the order traded.
+
+    price_O: the bar's volume-weighted price, which enters the benchmark. fill_O: the price of our own trade, `price_O`
+    where there are no costs.
+    """
+    fill_O = price_O if fill_O is None else fill_O
+    one_O = torch.ones_like(fill_O)
+    weight_O = torch.where(terms.vwap_O, volume_O, 1.0)
     return Ledger(
         remaining_O=ledger.remaining_O - slice_O,
-        traded_O=ledger.traded_O + slice_O,
-        value_O=ledger.value_O + torch.where(terms.notional_O, slice_O / price_O, slice_O * price_O),
+        units_O=ledger.units_O + slice_O * torch.where(terms.notional_O, 1.0 / fill_O, one_O),
+        cash_O=ledger.cash_O + slice_O * torch.where(terms.notional_O, one_O, fill_O),
         weight_O=ledger.weight_O + weight_O,
         weighted_O=ledger.weighted_O + weight_O * price_O,
     )
@@ -98,23 +134,18 @@ def advance(ledger: Ledger, terms: Terms, slice_O: Tensor, price_O: Tensor, volu
 
 def benchmark(ledger: Ledger) -> Tensor:
     """B: the running VWAP or TWAP, relative to the arrival price; 1 before the first bar."""
-    started_O = ledger.weight_O > 0
-    return torch.where(started_O, ledger.weighted_O / torch.where(started_O, ledger.weight_O, 1.0), 1.0)
+    # A mask that adds, not torch.where: training differentiates through these functions, and this is much faster.
+    none_O = (ledger.weight_O <= 0).to(ledger.weight_O.dtype)
+    return ledger.weighted_O / (ledger.weight_O + none_O) + none_O
 
 
-def achieved(ledger: Ledger, terms: Terms) -> Tensor:
-    """A: average price of what traded, relative to the arrival price; the benchmark while nothing has traded.
-
-    A quantity pays sum x P / sum x; a notional buys sum y / P for sum y.
-    """
-    some_O = ledger.traded_O > 0
-    traded_O = torch.where(some_O, ledger.traded_O, 1.0)
-    value_O = torch.where(some_O, ledger.value_O, 1.0)
-    price_O = torch.where(terms.notional_O, traded_O / value_O, value_O / traded_O)
-    return torch.where(some_O, price_O, benchmark(ledger))
+def achieved(ledger: Ledger) -> Tensor:
+    """A: average price of what traded, relative to the arrival price; the benchmark while nothing has traded."""
+    none_O = (ledger.units_O <= 0).to(ledger.units_O.dtype)
+    return ledger.cash_O / (ledger.units_O + none_O) + none_O * benchmark(ledger)
 
 
 def gain(ledger: Ledger, terms: Terms) -> Tensor:
     """side * (B - A) / B, as a fraction: times 1e4 it is bps, divided by sigma it is in sigma. Positive is good."""
     benchmark_O = benchmark(ledger)
-    return terms.sign_O * (benchmark_O - achieved(ledger, terms)) / benchmark_O
+    return terms.sign_O * (benchmark_O - achieved(ledger)) / benchmark_O

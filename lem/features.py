@@ -38,6 +38,8 @@ FEATURES = (
     "week_cos",
 )
 """Model inputs, in this order: dimensionless, of order one, clipped to +-CLIP."""
+SIGNED = ("ret", "vwap_ret", "close_to_vwap", "momentum_6", "momentum_24")
+"""Features that change their sign when the price is turned upside down (1 / price); the others do not see it."""
 CLIP = 8.0
 MIN_VALID_SHARE = 0.75
 """A trailing statistic needs this share of its window valid; otherwise the bar is masked, not filled."""
@@ -104,6 +106,25 @@ def season(bars_per_day: int) -> int:
     return bars_per_day if bars_per_day > 1 else 5
 
 
+def clock_slots(bars_per_day: int) -> int:
+    """Slots of the calendar's clock: the bars of a UTC day, or for daily bars the seven weekdays."""
+    return bars_per_day if bars_per_day > 1 else 7
+
+
+def season_slots(ts_T: NDArray, bars_per_day: int) -> NDArray[np.int64]:
+    """Slot of each bar, 0 to `clock_slots` - 1: its place in the UTC day, or its weekday (Monday 0) for daily bars.
+
+    Args:
+        ts_T: bar opens, UTC (datetime64). Slots are read off the calendar, which is known in advance: the slot of a
+            bar that has not opened yet is no look-ahead.
+    """
+    day_T = ts_T.astype("datetime64[D]")
+    if bars_per_day == 1:
+        return (day_T.astype(np.int64) + 3) % 7  # day 0 of the epoch was a Thursday
+    second_T = (ts_T - day_T).astype("timedelta64[s]").astype(np.int64)
+    return second_T * bars_per_day // 86_400
+
+
 def _trailing_mean(x_T: NDArray, window: int, first: int) -> NDArray:
     """Mean over the `window` values that end at each position from `first` on.
 
@@ -114,10 +135,10 @@ def _trailing_mean(x_T: NDArray, window: int, first: int) -> NDArray:
     first = max(first, window - 1)
     if len(x_T) <= first:
         return out
-    windows_TW = sliding_window_view(x_T, window)[first - window + 1 :]
-    count_T = np.isfinite(windows_TW).sum(axis=1)
-    known_TW = np.where(np.isfinite(windows_TW), windows_TW, 0.0)
-    total_T = np.array([row.sum() for row in known_TW])
+    known_T = np.isfinite(x_T)
+    total_T = sliding_window_view(np.where(known_T, x_T, 0.0), window)[first - window + 1 :].sum(axis=1)
+    seen_T = np.concatenate([[0], np.cumsum(known_T)])
+    count_T = (seen_T[window:] - seen_T[:-window])[first - window + 1 :]
     enough_T = count_T >= MIN_VALID_SHARE * window
     out[first:] = np.divide(total_T, count_T, out=np.full(len(total_T), np.nan), where=enough_T)
     return out

@@ -59,7 +59,7 @@ def _gate_orders(
     inside_T = panel.date_T >= np.datetime64(gate_start)
     asset_A, bar_A = np.nonzero(panel.accepted(universe.horizon) & inside_T)
     models = {name: (c.model_id, c.model) for name, c in contenders.items()}
-    table = execute(panel, asset_A, bar_A, universe.horizon, universe.backtest, models)
+    table = execute(panel, asset_A, bar_A, universe.horizon, universe.backtest, universe.costs, models)
     keys = ["asset", "arrival", "side", "benchmark", "target", "min_bars"]
     return table.pivot(index=keys, columns="strategy", values="gain_bps").reset_index()
 

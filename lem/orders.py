@@ -7,6 +7,7 @@ between `min_bars` (m) and `max_bars` (N).
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 from itertools import product
 
@@ -83,25 +84,25 @@ class Order:
         check_limits(self.min_bars, self.max_bars, self.min_rate, self.max_rate, self.risk_aversion)
 
 
-def check_limits(m: int, n: int, min_rate: float, max_rate: float, risk_aversion: float) -> None:
+def check_limits(m: float, n: float, min_rate: float, max_rate: float, risk_aversion: float) -> None:
     """Refuse an order that no schedule can satisfy.
 
     Raises:
         OrderError: names the limit, its value and what is allowed.
     """
-    if not 1 <= m <= n:
-        raise OrderError(f"min_bars {m} with max_bars {n}; allowed: 1 <= min_bars <= max_bars")
+    if not (1 <= m <= n < math.inf and float(m).is_integer() and float(n).is_integer()):
+        raise OrderError(f"min_bars {m:g} with max_bars {n:g}; allowed: whole bars, 1 <= min_bars <= max_bars")
     if not 0.0 <= min_rate <= max_rate <= 1.0:
         raise OrderError(f"min_rate {min_rate} and max_rate {max_rate}; allowed: 0 <= min_rate <= max_rate <= 1")
     if max_rate * n < 1.0 - TOLERANCE:
         raise OrderError(
-            f"max_rate {max_rate} over max_bars {n} trades at most {max_rate * n:.4g} of the order; "
+            f"max_rate {max_rate} over max_bars {n:g} trades at most {max_rate * n:.4g} of the order; "
             f"allowed: max_rate of at least {1 / n:.4g}"
         )
     if min_rate * m > 1.0 + TOLERANCE:
         raise OrderError(
-            f"min_rate {min_rate} over min_bars {m} trades {min_rate * m:.4g} of the order before it may end; "
+            f"min_rate {min_rate} over min_bars {m:g} trades {min_rate * m:.4g} of the order before it may end; "
             f"allowed: min_rate of at most {1 / m:.4g}"
         )
-    if not risk_aversion >= 0.0:
-        raise OrderError(f"risk_aversion {risk_aversion}; allowed: 0 or more")
+    if not 0.0 <= risk_aversion < math.inf:
+        raise OrderError(f"risk_aversion {risk_aversion}; allowed: 0 or more, finite")

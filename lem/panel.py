@@ -7,6 +7,7 @@ Shapes: N = assets, T = bars, F = features, K = horizon.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,16 @@ def panel_table(features: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[PANEL_SCHEMA.names]
 
 
-_BY_ASSET = ("present_NT", "features_NTF", "valid_NT", "vwap_NT", "close_NT", "volume_NT", "sigma_NT")
+_BY_ASSET = (
+    "present_NT",
+    "features_NTF",
+    "valid_NT",
+    "vwap_NT",
+    "close_NT",
+    "volume_NT",
+    "sigma_NT",
+    "mean_volume_NT",
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class Panel:
     ts_T: bar opens (UTC, datetime64[us]). present_NT: the asset has a row for the bar, traded or not. date_T: the
     partition date of each bar (its UTC open date, datetime64[D]).
     features_NTF (float32, 0 where not valid), valid_NT; vwap_NT, close_NT, volume_NT, sigma_NT (float64).
+    mean_volume_NT: trailing mean volume at each bar's close, from the feature log_volume = log(volume / mean).
     """
 
     assets: tuple[str, ...]
@@ -49,6 +60,7 @@ class Panel:
     close_NT: NDArray
     volume_NT: NDArray
     sigma_NT: NDArray
+    mean_volume_NT: NDArray
 
     @classmethod
     def from_table(cls, table: pd.DataFrame) -> Panel:
@@ -72,6 +84,8 @@ class Panel:
             out[row, column] = values
             return out
 
+        valid, volume = table["valid"].to_numpy(bool), table["volume"].to_numpy(float)
+        mean_volume = np.where(valid, volume / np.exp(table["log_volume"].to_numpy(float)), np.nan)
         naive = stamps.tz_convert("UTC").tz_localize(None).to_numpy("datetime64[us]")
         return cls(
             assets=tuple(assets),
@@ -79,16 +93,25 @@ class Panel:
             date_T=naive.astype("datetime64[D]"),
             present_NT=spread(np.ones(len(table), dtype=bool), False),
             features_NTF=spread(table[list(FEATURES)].to_numpy(np.float32), 0.0, (len(FEATURES),)),
-            valid_NT=spread(table["valid"].to_numpy(bool), False),
+            valid_NT=spread(valid, False),
             vwap_NT=spread(table["vwap"].to_numpy(float), np.nan),
             close_NT=spread(table["close"].to_numpy(float), np.nan),
-            volume_NT=spread(table["volume"].to_numpy(float), np.nan),
+            volume_NT=spread(volume, np.nan),
             sigma_NT=spread(table["sigma"].to_numpy(float), np.nan),
+            mean_volume_NT=spread(mean_volume, np.nan),
         )
 
     @property
     def bars(self) -> int:
         return len(self.ts_T)
+
+    @property
+    def bars_per_day(self) -> int:
+        """Bars of a full day, from the median distance between bars; 1 for daily bars."""
+        if self.bars < 2:
+            return 1
+        distance = np.median(np.diff(self.ts_T) / np.timedelta64(1, "D"))
+        return max(1, round(1 / float(distance)))
 
     def between(self, start: dt.date | None, end: dt.date | None) -> Panel:
         """The bars of the partition dates [start, end)."""
@@ -102,10 +125,18 @@ class Panel:
         by_asset = (getattr(self, name)[:, rows] for name in _BY_ASSET)
         return Panel(self.assets, self.ts_T[rows], self.date_T[rows], *by_asset)
 
-    def only(self, row: int) -> Panel:
-        """One asset's row."""
-        by_asset = (getattr(self, name)[row : row + 1] for name in _BY_ASSET)
-        return Panel((self.assets[row],), self.ts_T, self.date_T, *by_asset)
+    def of(self, symbols: Sequence[str]) -> Panel:
+        """Some of the assets, in the panel's order.
+
+        Raises:
+            BarsError: the panel lacks one of them.
+        """
+        lacking = sorted(set(symbols) - set(self.assets))
+        if lacking:
+            raise BarsError(f"panel: no {', '.join(lacking)}; allowed: {', '.join(self.assets)}")
+        rows = [row for row, symbol in enumerate(self.assets) if symbol in symbols]
+        by_asset = (getattr(self, name)[rows] for name in _BY_ASSET)
+        return Panel(tuple(self.assets[row] for row in rows), self.ts_T, self.date_T, *by_asset)
 
     def accepted(self, horizon: int) -> NDArray:
         """Bool (N, T): an order of `horizon` bars may arrive at bar t.
@@ -119,12 +150,6 @@ class Panel:
             known = sliding_window_view(self.valid_NT[:, :-1], horizon, axis=1).all(-1)
             out[:, 1 : 1 + fills.shape[1]] = fills & known
         return out
-
-    def mean_volume(self) -> NDArray:
-        """Trailing mean volume at each bar's close (N, T), from the feature log_volume = log(volume / mean)."""
-        log_ratio = self.features_NTF[..., FEATURES.index("log_volume")].astype(float)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(self.valid_NT, self.volume_NT / np.exp(log_ratio), np.nan)
 
 
 @dataclass(frozen=True)
@@ -152,7 +177,7 @@ def order_tape(panel: Panel, asset_A: NDArray, bar_A: NDArray, horizon: int) -> 
     rows_A1, before_A = asset_A[:, None], np.maximum(bar_A - 1, 0)
     at_AK = (bar_A[:, None] + np.arange(horizon)).clip(1, panel.bars - 1)
     arrival_A = panel.close_NT[asset_A, before_A]
-    mean_A = panel.mean_volume()[asset_A, before_A]
+    mean_A = panel.mean_volume_NT[asset_A, before_A]
 
     def relative(values: NDArray, scale_A: NDArray) -> NDArray:
         out = values / scale_A[:, None]

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from lem.backtest.config import BacktestConfig, GateConfig
+from lem.backtest.config import BacktestConfig, CostsConfig, GateConfig
 from lem.errors import UniverseError
 from lem.features import FeatureConfig
 from lem.model.config import ModelConfig
@@ -83,6 +83,7 @@ class Universe(_Section):
     training: TrainingConfig = TrainingConfig()
     gate: GateConfig = GateConfig()
     backtest: BacktestConfig = BacktestConfig()
+    costs: CostsConfig = CostsConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> Universe:
@@ -108,6 +109,8 @@ class Universe(_Section):
         bad = sorted({m for m in self.backtest.min_bars if not 1 <= m <= self.horizon})
         if bad:
             problems.append(f"backtest.min_bars: {bad} with horizon {self.horizon}; allowed: 1 to {self.horizon}")
+        if too_large := self.costs.size_problem(self.horizon):
+            problems.append(f"costs.order_size: {too_large}")
         needed = self.model.warmup + self.horizon + 1
         if self.training.sequence < needed:
             problems.append(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lem.backtest.simulator import Market
 from lem.execution import Terms
+from lem.features import season_slots
 from lem.model.lem import LEM
 from lem.numerics import reproducible
 from lem.panel import Panel, order_tape
@@ -28,10 +29,11 @@ def context_of(panel: Panel, model: LEM) -> torch.Tensor:
 def market_of(panel: Panel, asset_A: NDArray, bar_A: NDArray, horizon: int, model: LEM | None = None) -> Market:
     """The market of orders whose bar 0 is `bar_A` of asset row `asset_A`. Slice k will see the context of bar k-1."""
     tape = order_tape(panel, asset_A, bar_A, horizon)
+    at_AK = bar_A[:, None] + np.arange(horizon)
+    slot_T = season_slots(panel.ts_T, panel.bars_per_day)
     context_AKH = None
     if model is not None:
-        before_AK = (bar_A[:, None] + np.arange(horizon) - 1).clip(0, panel.bars - 1)
-        context_AKH = context_of(panel, model)[asset_A[:, None], before_AK]
+        context_AKH = context_of(panel, model)[asset_A[:, None], (at_AK - 1).clip(0, panel.bars - 1)]
     return Market(
         price_AK=torch.from_numpy(tape.price_AK),
         volume_AK=torch.from_numpy(tape.volume_AK),
@@ -39,6 +41,7 @@ def market_of(panel: Panel, asset_A: NDArray, bar_A: NDArray, horizon: int, mode
         sigma_A=torch.from_numpy(tape.sigma_A),
         accepted_A=torch.from_numpy(panel.accepted(horizon)[asset_A, bar_A]),
         context_AKH=context_AKH,
+        slot_AK=torch.from_numpy(slot_T[at_AK.clip(0, panel.bars - 1)]),
     )
 
 

@@ -1,6 +1,8 @@
 """The backtest table: every bar of a day an arrival, in all scenarios and for every m, executed by every strategy.
 
-Orders over a gap are in the table too, as excluded, so that every order is accounted for.
+Orders over a gap are in the table too, as excluded, so that every order is accounted for. Gains stand there before
+costs and without the participation cap (`gain_bps`), before costs under the cap (`capped_gain_bps`) and after costs
+under it (`net_gain_bps`).
 """
 
 from __future__ import annotations
@@ -9,21 +11,33 @@ import numpy as np
 import pandas as pd
 import pyarrow as arrow
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lem.backtest.bounds import bound
-from lem.backtest.config import BacktestConfig
+from lem.backtest.config import BacktestConfig, CostsConfig
+from lem.backtest.costs import BPS
 from lem.backtest.market import market_of, terms_for
-from lem.backtest.simulator import Executions, Market, simulate
+from lem.backtest.oracle import oracle_gain
+from lem.backtest.simulator import Executions, simulate
 from lem.model.lem import LEM
 from lem.orders import SCENARIOS
 from lem.panel import Panel
+from lem.strategies.bang_bang import BangBang
 from lem.strategies.base import Strategy
 from lem.strategies.learned import Learned
 from lem.strategies.optimal_stopping import OptimalStopping
 from lem.strategies.twap import Twap
+from lem.strategies.twap_to_m import TwapToM
+from lem.strategies.volume_curve import VolumeCurve
 
-BPS = 1e4
-RULES: tuple[Strategy, ...] = (Twap(), OptimalStopping())
+
+def rules(curve_W: Tensor | None = None) -> tuple[Strategy, ...]:
+    """Every rule, in the order of the table; `curve_W` as in `VolumeCurve`."""
+    return Twap(), TwapToM(), VolumeCurve(curve_W), BangBang(), OptimalStopping()
+
+
+RULES = tuple(rule.name for rule in rules())
+"""Names of the rules: every order has a row for each of them, and one for each model."""
 
 BACKTEST_SCHEMA = arrow.schema(
     [
@@ -42,8 +56,12 @@ BACKTEST_SCHEMA = arrow.schema(
         ("gain_bps", arrow.float64()),
         ("gain_sigma", arrow.float64()),
         ("gain_arrival_bps", arrow.float64()),
+        ("capped_gain_bps", arrow.float64()),
+        ("net_gain_bps", arrow.float64()),
         ("bound_bps", arrow.float64()),
+        ("oracle_bps", arrow.float64()),
         ("end_bar", arrow.int64()),
+        ("net_end_bar", arrow.int64()),
         ("achieved", arrow.float64()),
         ("benchmark_price", arrow.float64()),
     ]
@@ -57,51 +75,55 @@ def execute(
     bar_A: NDArray,
     horizon: int,
     config: BacktestConfig,
+    costs: CostsConfig,
     models: dict[str, tuple[str, LEM]],
 ) -> pd.DataFrame:
-    """Execute the arrivals with the rules and with each model.
+    """Execute the arrivals with the rules and with each model, before and after costs.
 
     Args:
         asset_A, bar_A: places of the arrivals in the panel.
-        models: {strategy name: (model id, model)}; usually one, `lem`.
+        models: {strategy name: (model id, model)}; usually one, `lem`. The volume curve is that of `champion` if there
+            is one, of the first model otherwise; it is flat without a model.
 
     Returns:
         One row per order and strategy (`BACKTEST_SCHEMA`).
+
+    Raises:
+        OrderError: the orders are too large for `costs.participation_cap`.
     """
     terms = terms_for(config.min_bars, horizon, config.risk_aversion)
-    runs: list[tuple[str, str, Strategy, LEM | None]] = [(rule.name, "", rule, None) for rule in RULES]
-    runs += [(name, model_id, Learned(model), model) for name, (model_id, model) in models.items()]
+    market = market_of(panel, asset_A, bar_A, horizon)
+    oracle_O = oracle_gain(market, terms).numpy().ravel()
+    orders = _orders(panel, asset_A, bar_A, horizon, config, market.sigma_A.numpy(), market.accepted_A.numpy())
+    orders["oracle_bps"] = np.where(orders["status"] == "done", oracle_O * BPS, np.nan)
+    leading = models.get("champion") or next(iter(models.values()), None)
+    runs: list[tuple[str, Strategy, str, LEM | None]] = [
+        (rule.name, rule, "", None) for rule in rules(leading[1].volume_curve_W if leading else None)
+    ]
+    runs += [(name, Learned(model), model_id, model) for name, (model_id, model) in models.items()]
     frames = []
-    for name, model_id, strategy, model in runs:
-        market = market_of(panel, asset_A, bar_A, horizon, model)
-        done = simulate(strategy, market, terms)
-        frames.append(_rows(panel, asset_A, bar_A, horizon, config, market, done, name, model_id))
-    return pd.concat(frames, ignore_index=True)
+    for name, strategy, model_id, model in runs:
+        seen = market if model is None else market_of(panel, asset_A, bar_A, horizon, model)
+        done, net = simulate(strategy, seen, terms), simulate(strategy, seen, terms, costs)
+        frames.append(_with_results(orders, done, net).assign(strategy=name, model_id=model_id))
+    return pd.concat(frames, ignore_index=True)[BACKTEST_SCHEMA.names]
 
 
-def _rows(
+def _orders(
     panel: Panel,
     asset_A: NDArray,
     bar_A: NDArray,
     horizon: int,
     config: BacktestConfig,
-    market: Market,
-    done: Executions,
-    name: str,
-    model_id: str,
+    sigma_A: NDArray,
+    accepted_A: NDArray,
 ) -> pd.DataFrame:
-    arrivals, limits, scenarios = done.gain_O.shape
+    """One row per order: the columns that are the same for every strategy, and the arrival price."""
+    arrivals, limits, scenarios = len(asset_A), len(config.min_bars), len(SCENARIOS)
     per_arrival = limits * scenarios
-    accepted_O = np.repeat(market.accepted_A.numpy(), per_arrival)
-    sigma_O = np.repeat(market.sigma_A.numpy(), per_arrival)
-    price_O = np.repeat(panel.close_NT[asset_A, np.maximum(bar_A - 1, 0)], per_arrival)
-    sign_O = np.tile([scenario.side.sign for scenario in SCENARIOS], arrivals * limits)
-    gain_O, achieved_O, benchmark_O = (x.numpy().ravel() for x in (done.gain_O, done.achieved_O, done.benchmark_O))
+    accepted_O = np.repeat(accepted_A, per_arrival)
     bound_M = np.array([bound(m, horizon) for m in config.min_bars])
-
-    def numeric(values: NDArray) -> NDArray:
-        return np.where(accepted_O, values, np.nan)
-
+    sigma_O = np.where(accepted_O, np.repeat(sigma_A, per_arrival), np.nan)
     return pd.DataFrame(
         {
             "asset": np.repeat(np.array(panel.assets)[asset_A], per_arrival),
@@ -111,17 +133,36 @@ def _rows(
             "target": np.tile([str(s.target) for s in SCENARIOS], arrivals * limits),
             "min_bars": np.tile(np.repeat(config.min_bars, scenarios), arrivals),
             "max_bars": horizon,
-            "strategy": name,
-            "model_id": model_id,
             "status": np.where(accepted_O, "done", "excluded"),
             "reason": np.where(accepted_O, "", EXCLUDED),
-            "sigma_bps": numeric(sigma_O * BPS),
-            "gain_bps": numeric(gain_O * BPS),
-            "gain_sigma": numeric(gain_O / sigma_O),
-            "gain_arrival_bps": numeric(sign_O * (1.0 - achieved_O) * BPS),
-            "bound_bps": numeric(np.tile(np.repeat(bound_M, scenarios), arrivals) * sigma_O * BPS),
-            "end_bar": np.where(accepted_O, done.end_bar_O.numpy().ravel(), 0),
-            "achieved": numeric(achieved_O * price_O),
-            "benchmark_price": numeric(benchmark_O * price_O),
+            "sigma_bps": sigma_O * BPS,
+            "bound_bps": np.tile(np.repeat(bound_M, scenarios), arrivals) * sigma_O * BPS,
+            "arrival_price": np.repeat(panel.close_NT[asset_A, np.maximum(bar_A - 1, 0)], per_arrival),
         }
+    )
+
+
+def _with_results(orders: pd.DataFrame, done: Executions, net: Executions) -> pd.DataFrame:
+    """The orders with what one strategy made of them, before costs (`done`) and with them (`net`)."""
+    accepted_O, price_O = (orders["status"] == "done").to_numpy(), orders["arrival_price"].to_numpy()
+    sign_O = np.where(orders["side"] == "buy", 1.0, -1.0)
+    achieved_O = done.achieved_O.numpy().ravel()
+
+    def numeric(values: NDArray) -> NDArray:
+        return np.where(accepted_O, values.ravel(), np.nan)
+
+    def bars(values: NDArray) -> NDArray:
+        return np.where(accepted_O, values.ravel(), 0)
+
+    gain_bps = numeric(done.gain_O.numpy() * BPS)
+    return orders.assign(
+        gain_bps=gain_bps,
+        gain_sigma=gain_bps / orders["sigma_bps"],
+        gain_arrival_bps=numeric(sign_O * (1.0 - achieved_O) * BPS),
+        capped_gain_bps=numeric(net.gain_O.numpy() * BPS),
+        net_gain_bps=numeric(net.net_gain_O.numpy() * BPS),
+        end_bar=bars(done.end_bar_O.numpy()),
+        net_end_bar=bars(net.end_bar_O.numpy()),
+        achieved=numeric(achieved_O * price_O),
+        benchmark_price=numeric(done.benchmark_O.numpy().ravel() * price_O),
     )

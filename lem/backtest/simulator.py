@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from lem.backtest.config import CostsConfig
+from lem.backtest.costs import capped, charged_price
 from lem.errors import OrderError
 from lem.execution import (
     Ledger,
@@ -33,7 +35,8 @@ class Market:
     """The bars of A arrivals, float64, prices relative to the arrival price.
 
     price_AK, volume_AK: VWAP and volume of bar k. last_close_AK, context_AKH: of bar k-1 (context None for rules only).
-    sigma_A: per-bar volatility at arrival. accepted_A: bool, no gap.
+    sigma_A: per-bar volatility at arrival. accepted_A: bool, no gap. slot_AK: int64, place of bar k on the clock
+    (`lem.features.season_slots`), None on a market without a calendar.
     """
 
     price_AK: Tensor
@@ -42,6 +45,7 @@ class Market:
     sigma_A: Tensor
     accepted_A: Tensor
     context_AKH: Tensor | None = None
+    slot_AK: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,13 @@ class Executions:
     """What became of each order, shape (A, M, S): prices relative to the arrival price, gain as a fraction of the
     benchmark.
 
-    end_bar_O: bars used, 1 to N. slices_KO: share traded in each bar, summing to 1.
+    gain_O: before costs. net_gain_O: of the same slices after costs, the very bits of gain_O without costs.
+    achieved_O: average price before costs. end_bar_O: bars used, 1 to N. slices_KO: share traded in each bar, summing
+    to 1.
     """
 
     gain_O: Tensor
+    net_gain_O: Tensor
     achieved_O: Tensor
     benchmark_O: Tensor
     end_bar_O: Tensor
@@ -67,7 +74,7 @@ def check_terms(terms: Terms, horizon: int) -> None:
     """
     columns = torch.broadcast_tensors(terms.m_O, terms.n_O, terms.min_rate_O, terms.max_rate_O, terms.risk_aversion_O)
     for m, n, low, high, risk in torch.unique(torch.stack([c.flatten().double() for c in columns]), dim=1).T.tolist():
-        check_limits(int(m), int(n), low, high, risk)
+        check_limits(m, n, low, high, risk)
         if n > horizon:
             raise OrderError(f"max_bars {int(n)} on a market of {horizon} bars; allowed: at most {horizon}")
 
@@ -76,36 +83,45 @@ def _where(active_O: Tensor, new: Ledger, old: Ledger) -> Ledger:
     return Ledger(*(torch.where(active_O, getattr(new, f), getattr(old, f)) for f in Ledger.__dataclass_fields__))
 
 
-def simulate(strategy: Strategy, market: Market, terms: Terms) -> Executions:
+def simulate(strategy: Strategy, market: Market, terms: Terms, costs: CostsConfig | None = None) -> Executions:
     """Execute every order of `terms` (broadcastable to (A, M, S)) with one strategy.
 
     Limits, end times and the budget hold whatever the strategy asks for: a slice is clipped to its limits, an order
     finishes only where it may, and the last bar takes what is left.
 
+    With costs, the participation cap bounds the rate per bar, and what was paid stands in a ledger of its own: a
+    strategy sees clean fills and decides nothing differently because of what they cost.
+
     Raises:
-        OrderError: infeasible limits, or the strategy asked for something that is not finite.
+        OrderError: infeasible limits, an order too large for its participation cap, or the strategy asked for something
+            that is not finite.
     """
     horizon = market.price_AK.shape[1]
     check_terms(terms, horizon)
+    if costs is not None:
+        terms = capped(terms, costs)
     terms = replace(terms, sigma_O=market.sigma_A[:, None, None])
     parts = (terms.sigma_O, terms.m_O, terms.n_O, terms.sign_O, terms.max_rate_O, terms.min_rate_O)
     shape = torch.broadcast_shapes(*(p.shape for p in parts))
-    ledger = open_ledger(terms, shape)
+    ledger = charged = open_ledger(terms, shape)
     active_O = torch.ones(shape, dtype=torch.bool)
     end_O = torch.zeros(shape, dtype=torch.int64)
     slices = []
     for k in range(horizon):
         last_close_A11 = market.last_close_AK[:, k, None, None]
         context_AH = None if market.context_AKH is None else market.context_AKH[:, k]
-        decision = strategy.decide(View(k, terms, ledger, last_close_A11, context_AH))
+        decision = strategy.decide(View(k, terms, ledger, last_close_A11, context_AH, market.slot_AK))
         if not torch.isfinite(decision.slice_O[active_O]).all():
             raise OrderError(f"strategy {strategy.name}: a slice of bar {k} is not finite")
         low_O, high_O = limits(ledger, terms, k)
         asked_O = torch.minimum(torch.maximum(decision.slice_O, low_O), high_O)
         done_O = (decision.finish_O & may_finish(ledger, terms, k)) | must_finish(ledger, terms, k)
         slice_O = torch.where(active_O, torch.where(done_O, ledger.remaining_O, asked_O), 0.0)
-        after = advance(ledger, terms, slice_O, market.price_AK[:, k, None, None], market.volume_AK[:, k, None, None])
-        ledger = _where(active_O, after, ledger)
+        bar = slice_O, market.price_AK[:, k, None, None], market.volume_AK[:, k, None, None]
+        ledger = _where(active_O, advance(ledger, terms, *bar), ledger)
+        if costs is not None:
+            paid = advance(charged, terms, *bar, fill_O=charged_price(costs, terms, *bar))
+            charged = _where(active_O, paid, charged)
         # An order that has nothing left may end in this very bar: its benchmark stops with it.
         done_O = done_O | ((ledger.remaining_O <= TOLERANCE) & (terms.m_O <= k + 1))
         end_O = torch.where(active_O & done_O, k + 1, end_O)
@@ -114,4 +130,6 @@ def simulate(strategy: Strategy, market: Market, terms: Terms) -> Executions:
     slices_KO = torch.stack(slices)
     assert not active_O.any()
     assert torch.allclose(slices_KO.sum(0), torch.ones(shape, dtype=slices_KO.dtype), atol=1e-9)
-    return Executions(gain(ledger, terms), achieved(ledger, terms), benchmark(ledger), end_O, slices_KO)
+    gain_O = gain(ledger, terms)
+    net_gain_O = gain_O if costs is None else gain(charged, terms)
+    return Executions(gain_O, net_gain_O, achieved(ledger), benchmark(ledger), end_O, slices_KO)

@@ -40,7 +40,7 @@ def backtest_day(
     panel = Panel.from_table(panel_table({symbol: features}))
     asset_A, bar_A = day_arrivals(panel, symbol, date)
     models = {"lem": (champion.model_id, champion.model)} if champion else {}
-    return execute(panel, asset_A, bar_A, universe.horizon, universe.backtest, models)
+    return execute(panel, asset_A, bar_A, universe.horizon, universe.backtest, universe.costs, models)
 
 
 def expected_rows(arrivals: int, universe: Universe, with_model: bool) -> int:

@@ -24,8 +24,6 @@ class Learned:
             raise OrderError(
                 "strategy lem: the market holds no context; build it with the model (market_of(..., model))"
             )
-        read_ASD = self.model.heads.read_context(view.context_AH)
-        slice_O, finish_O = self.model.heads.decide(
-            read_ASD.unsqueeze(1), view.ledger, view.terms, view.last_close_A11, view.k
-        )
+        read_SA1D = self.model.heads.read_context(view.context_AH).unsqueeze(2)
+        slice_O, finish_O = self.model.heads.decide(read_SA1D, view.ledger, view.terms, view.last_close_A11, view.k)
         return Decision(slice_O, finish_O >= 0.5)

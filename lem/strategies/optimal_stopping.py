@@ -6,10 +6,29 @@ Optimal for the mean gain on a driftless market; on a real one it is the rule th
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from lem.backtest.bounds import stopping_rule
-from lem.execution import benchmark
+from lem.execution import Terms, benchmark
 from lem.strategies.base import Decision, View
+
+
+def stopping_thresholds(terms: Terms, k: int) -> Tensor:
+    """Threshold of each order in bar k, float64, of the shape of m and N; +inf once bar N is reached.
+
+    Looked up in a table of the (m, N) that occur, of which there are few however many orders there are.
+    """
+    m_O, n_O = (x.long() for x in torch.broadcast_tensors(terms.m_O, terms.n_O))
+    size = int(n_O.max()) + 1
+    pair_O = m_O * size + n_O
+    occurs = torch.zeros(size * size, dtype=torch.bool)
+    occurs[pair_O.flatten()] = True
+    table = torch.full((size * size,), float("inf"), dtype=torch.float64)
+    for pair in occurs.nonzero().flatten().tolist():
+        m, n = divmod(pair, size)
+        if k < n:
+            table[pair] = stopping_rule(m, n).threshold[k]
+    return table[pair_O]
 
 
 class OptimalStopping:
@@ -21,14 +40,5 @@ class OptimalStopping:
     def decide(self, view: View) -> Decision:
         terms = view.terms
         distance_O = terms.sign_O * (view.last_close_A11 - benchmark(view.ledger)) / terms.sigma_O
-        m_O, n_O = (x.long() for x in torch.broadcast_tensors(terms.m_O, terms.n_O))
-        pairs, inverse = torch.unique(torch.stack([m_O.flatten(), n_O.flatten()]), dim=1, return_inverse=True)
-        limit = torch.tensor(
-            [
-                stopping_rule(int(m), int(n)).threshold[view.k] if view.k < n else float("inf")
-                for m, n in pairs.T.tolist()
-            ],
-            dtype=distance_O.dtype,
-        )
-        finish_O = distance_O <= limit[inverse].view_as(m_O)
+        finish_O = distance_O <= stopping_thresholds(terms, view.k)
         return Decision((1.0 / terms.n_O).expand_as(distance_O), finish_O)

@@ -15,6 +15,7 @@ from lem.execution import Terms
 from lem.features import FeatureConfig, compute_features
 from lem.model.config import ModelConfig
 from lem.model.lem import LEM
+from lem.orders import SCENARIOS, Order
 from lem.panel import Panel, panel_table
 from lem.strategies.base import Decision, View
 from lem.training.config import TrainingConfig
@@ -150,8 +151,17 @@ def random_limits(rng: np.random.Generator, orders: int, horizon: int) -> Terms:
     return terms_of(m, n, low, high, rng.random(orders) * 3)
 
 
+def random_order(rng: np.random.Generator, horizon: int) -> Order:
+    """Any feasible order of at most `horizon` bars; its cap binds tightly in one of three."""
+    n = int(rng.integers(1, horizon + 1))
+    m = int(rng.integers(1, n + 1))
+    high = 1 / n if rng.random() < 1 / 3 else 1 / n + (1 - 1 / n) * rng.random() ** 2
+    low = min(high, 1 / m) * (rng.random() if rng.random() < 0.7 else 1.0)
+    return Order(SCENARIOS[rng.integers(8)], m, n, low, high, 3 * rng.random())
+
+
 def random_market(rng: np.random.Generator, arrivals: int, horizon: int, sigma: float = SIGMA) -> Market:
-    """Prices relative to the arrival price, without contexts."""
+    """Prices relative to the arrival price, without contexts; the clock has 24 slots, arrival a begins in slot a."""
     e, y = brownian_steps(rng, (arrivals, horizon))
     close = np.exp(sigma * np.cumsum(e, axis=1))
     before = np.concatenate([np.ones((arrivals, 1)), close[:, :-1]], axis=1)
@@ -161,6 +171,7 @@ def random_market(rng: np.random.Generator, arrivals: int, horizon: int, sigma: 
         last_close_AK=torch.from_numpy(before),
         sigma_A=torch.full((arrivals,), sigma, dtype=torch.float64),
         accepted_A=torch.ones(arrivals, dtype=torch.bool),
+        slot_AK=(torch.arange(arrivals)[:, None] + torch.arange(horizon)) % 24,
     )
 
 

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 import lem.causality
 import lem.features
+from lem.backtest.config import CostsConfig
 from lem.backtest.market import context_of, market_of
+from lem.backtest.orders_table import rules
 from lem.backtest.simulator import simulate
 from lem.causality import features_are_causal, model_is_causal, perturbed_bars, perturbed_panel
 from lem.features import compute_features
 from lem.strategies.learned import Learned
-from lem.strategies.optimal_stopping import OptimalStopping
-from lem.strategies.twap import Twap
 from tests.lem.builders import (
     FEATURE_CONFIG,
     brownian_bars,
@@ -30,9 +30,9 @@ HORIZON = 5
 BARS = brownian_bars(5, seed=2)
 PANEL = brownian_panel(5, seed=3).cut(48, 120)
 MODELS = {"random": lively_model(), "timing": timing_model(-1.0)}
+COSTS = CostsConfig(order_size=0.2, participation_cap=0.2)
 STRATEGIES = {
-    "twap": (Twap(), None),
-    "optimal_stopping": (OptimalStopping(), None),
+    **{rule.name: (rule, None) for rule in rules(torch.linspace(0.5, 1.5, 24))},
     **{name: (Learned(model), model) for name, model in MODELS.items()},
 }
 EXAMPLES = settings(deadline=None, max_examples=15)
@@ -65,8 +65,10 @@ def test_no_slice_depends_on_its_own_bar_or_a_later_one(name, bar, k, seed):
     terms = random_limits(np.random.default_rng(seed), 1, HORIZON)
     place = (np.array([0]), np.array([bar]))
     panels = (PANEL, perturbed_panel(PANEL, bar + k, seed))
-    one, two = (simulate(strategy, market_of(panel, *place, HORIZON, model), terms) for panel in panels)
-    assert torch.equal(one.slices_KO[: k + 1], two.slices_KO[: k + 1])
+    markets = [market_of(panel, *place, HORIZON, model) for panel in panels]
+    for costs in (None, COSTS):
+        one, two = (simulate(strategy, market, terms, costs) for market in markets)
+        assert torch.equal(one.slices_KO[: k + 1], two.slices_KO[: k + 1])
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -93,6 +95,12 @@ def close_of_bar_k(panel, asset_A, bar_A, horizon, model=None):
     return replace(market_of(panel, asset_A, bar_A, horizon, model), last_close_AK=torch.from_numpy(close_AK))
 
 
+def clock_of_volumes(panel, asset_A, bar_A, horizon, model=None):
+    """A clock that is no calendar: the slot of a bar follows the volume that trades in it."""
+    market = market_of(panel, asset_A, bar_A, horizon, model)
+    return replace(market, slot_AK=(market.volume_AK * 6).long().clamp(max=23))
+
+
 @pytest.mark.parametrize(
     ("leak", "name"),
     [
@@ -100,6 +108,8 @@ def close_of_bar_k(panel, asset_A, bar_A, horizon, model=None):
         (close_of_bar_k, "random"),
         (close_of_bar_k, "timing"),
         (close_of_bar_k, "optimal_stopping"),
+        (close_of_bar_k, "bang_bang"),
+        (clock_of_volumes, "volume_curve"),
     ],
 )
 def test_the_proof_finds_an_index_shifted_by_one(monkeypatch, leak, name):

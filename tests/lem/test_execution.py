@@ -8,7 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lem.backtest.simulator import simulate
 from lem.execution import (
+    Terms,
     achieved,
     advance,
     benchmark,
@@ -17,9 +19,11 @@ from lem.execution import (
     may_finish,
     must_finish,
     open_ledger,
+    terms_of_orders,
 )
 from lem.orders import SCENARIOS, Benchmark, Side, Target
-from tests.lem.builders import PROPERTY, random_limits, random_market, terms_of
+from lem.strategies.twap import Twap
+from tests.lem.builders import PROPERTY, random_limits, random_market, random_order, terms_of
 
 SHAPE = torch.Size((1, 1, 8))
 
@@ -28,7 +32,7 @@ def test_a_fresh_ledger_has_all_remaining_and_stands_at_the_arrival_price():
     terms = terms_of(1, 4)
     ledger = open_ledger(terms, SHAPE)
     assert torch.equal(ledger.remaining_O, torch.ones(SHAPE, dtype=torch.float64))
-    for price in (benchmark(ledger), achieved(ledger, terms)):
+    for price in (benchmark(ledger), achieved(ledger)):
         assert torch.equal(price, torch.ones(SHAPE, dtype=torch.float64))
     assert torch.equal(gain(ledger, terms), torch.zeros(SHAPE, dtype=torch.float64))
 
@@ -80,3 +84,45 @@ def test_any_slice_within_the_limits_leaves_a_rest_that_can_be_traded(seed, hori
         share = torch.from_numpy(rng.random((6, 1, 8)))
         slices = torch.where(open_orders, low + (high - low) * share, 0.0)
         ledger = advance(ledger, terms, slices, *(x[:, k, None, None] for x in (market.price_AK, market.volume_AK)))
+
+
+LIMITS = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+
+
+@PROPERTY
+@given(LIMITS, st.integers(0, 30))
+def test_a_batch_of_orders_keeps_the_terms_and_the_head_of_each(rng, count):
+    orders = [random_order(rng, 14) for _ in range(count)]
+    terms, head_O = terms_of_orders(orders)
+    assert head_O.dtype == torch.int64
+    for i, order in enumerate(orders):
+        assert SCENARIOS[int(head_O[i])] == order.scenario
+        assert float(terms.sign_O[i]) == order.scenario.side.sign
+        assert bool(terms.vwap_O[i]) == (order.scenario.benchmark is Benchmark.VWAP)
+        assert bool(terms.notional_O[i]) == (order.scenario.target is Target.NOTIONAL)
+        limits = (order.min_bars, order.max_bars, order.min_rate, order.max_rate, order.risk_aversion)
+        kept = (terms.m_O, terms.n_O, terms.min_rate_O, terms.max_rate_O, terms.risk_aversion_O)
+        assert tuple(float(column[i]) for column in kept) == limits
+    assert all(getattr(terms, name).shape == (count,) for name in Terms.__dataclass_fields__)
+
+
+@PROPERTY
+@given(LIMITS, st.integers(1, 14))
+def test_a_batch_of_orders_executes_like_the_same_orders_in_a_grid(rng, horizon):
+    """An order alone is the column of its scenario in the grid of all eight."""
+    market, order = random_market(rng, 3, horizon), random_order(rng, horizon)
+    terms, head_O = terms_of_orders([order] * 3)
+    alone = simulate(Twap(), market, Terms(*(x[:, None, None] for x in vars(terms).values())))
+    limits = (order.min_bars, order.max_bars, order.min_rate, order.max_rate)
+    together = simulate(Twap(), market, terms_of(*limits))
+    assert torch.equal(alone.gain_O[..., 0], together.gain_O[..., int(head_O[0])])
+
+
+def test_costs_change_what_was_paid_and_not_the_benchmark():
+    terms = terms_of(1, 2)
+    ledger, ones = open_ledger(terms, SHAPE), torch.ones(SHAPE, dtype=torch.float64)
+    clean = advance(ledger, terms, 0.5 * ones, 1.1 * ones, ones)
+    paid = advance(ledger, terms, 0.5 * ones, 1.1 * ones, ones, fill_O=1.2 * ones)
+    assert torch.equal(benchmark(paid), benchmark(clean))
+    assert torch.equal(paid.remaining_O, clean.remaining_O)
+    torch.testing.assert_close(achieved(paid), 1.2 * ones)

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lem.errors import BarsError
-from lem.features import CLIP, FEATURES, TABLE_SCHEMA, FeatureConfig, check_features, compute_features, season
+from lem.features import (
+    CLIP,
+    FEATURES,
+    TABLE_SCHEMA,
+    FeatureConfig,
+    check_features,
+    clock_slots,
+    compute_features,
+    season,
+    season_slots,
+)
 from tests.lem.builders import FEATURE_CONFIG, PROPERTY, brownian_bars, features_of, without_values
 
 HISTORY = FEATURE_CONFIG.history(24)
@@ -150,3 +160,17 @@ def test_daily_bars_have_a_week_of_sessions_as_season():
     config = FeatureConfig(volatility=20, short_volatility=5, volume=20, seasons=6)
     table = compute_features(bars.iloc[:100], bars.iloc[100:101], config, 1)
     assert table["valid"].all()
+
+
+@pytest.mark.parametrize(("bar", "per_day"), [("1min", 1440), ("5min", 288), ("1h", 24), ("4h", 6)])
+def test_the_slot_of_an_intraday_bar_is_its_place_in_the_utc_day(bar, per_day):
+    stamps = pd.date_range("2024-02-28", periods=3 * per_day, freq=bar).to_numpy("datetime64[us]")
+    assert season_slots(stamps, per_day).tolist() == list(range(per_day)) * 3
+    assert clock_slots(per_day) == per_day
+
+
+def test_the_slot_of_a_daily_bar_is_its_weekday():
+    stamps = pd.date_range("1969-12-29 14:30", periods=21_000, freq="D")
+    slots = season_slots(stamps.to_numpy("datetime64[us]"), 1)
+    np.testing.assert_array_equal(slots, stamps.day_of_week)
+    assert clock_slots(1) == slots.max() + 1 == 7

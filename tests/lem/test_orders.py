@@ -27,6 +27,9 @@ def test_scenarios_are_all_eight_combinations_once():
     [
         ((0, 5, 0, 1, 1), "min_bars 0 with max_bars 5", "1 <= min_bars <= max_bars"),
         ((6, 5, 0, 1, 1), "min_bars 6 with max_bars 5", "1 <= min_bars <= max_bars"),
+        ((2.5, 5, 0, 1, 1), "min_bars 2.5 with max_bars 5", "whole bars, 1 <= min_bars <= max_bars"),
+        ((1, float("inf"), 0, 1, 1), "min_bars 1 with max_bars inf", "whole bars, 1 <= min_bars <= max_bars"),
+        ((float("nan"), 5, 0, 1, 1), "min_bars nan with max_bars 5", "whole bars, 1 <= min_bars <= max_bars"),
         ((1, 5, 0.5, 0.4, 1), "min_rate 0.5 and max_rate 0.4", "0 <= min_rate <= max_rate <= 1"),
         ((1, 5, -0.1, 0.4, 1), "min_rate -0.1", "0 <= min_rate <= max_rate <= 1"),
         ((1, 5, 0, 1.1, 1), "max_rate 1.1", "0 <= min_rate <= max_rate <= 1"),
@@ -35,6 +38,7 @@ def test_scenarios_are_all_eight_combinations_once():
         ((4, 5, 0.5, 1, 1), "min_rate 0.5 over min_bars 4 trades 2 of the order", "at most 0.25"),
         ((1, 5, 0, 1, -1), "risk_aversion -1", "0 or more"),
         ((1, 5, 0, 1, float("nan")), "risk_aversion nan", "0 or more"),
+        ((1, 5, 0, 1, float("inf")), "risk_aversion inf", "finite"),
     ],
 )
 def test_an_infeasible_order_is_refused_with_the_limit_and_what_is_allowed(limits, named, allowed):
@@ -62,6 +66,8 @@ def test_the_simulator_refuses_one_infeasible_order_among_many():
         simulate(Erratic(0), market, terms_of(1, 6, 0.0, high))
     with pytest.raises(OrderError, match="max_bars 7 on a market of 6 bars; allowed: at most 6"):
         simulate(Erratic(0), market, terms_of(1, 7))
+    with pytest.raises(OrderError, match=r"min_bars 2\.5 with max_bars 6; allowed: whole bars"):
+        simulate(Erratic(0), market, terms_of(2.5, 6))
 
 
 @PROPERTY

@@ -106,7 +106,7 @@ def test_parts_of_a_panel_hold_the_same_numbers():
     assert days.bars == 48
     np.testing.assert_array_equal(days.close_NT, PANEL.close_NT[:, 24:72])
     assert PANEL.between(None, None).bars == PANEL.bars
-    one = PANEL.only(1)
+    one = PANEL.of(PANEL.assets[1:2])
     assert one.assets == ("BBB",)
     np.testing.assert_array_equal(one.features_NTF[0], PANEL.features_NTF[1])
 
@@ -133,3 +133,13 @@ def test_the_tape_over_a_gap_is_masked_by_ones_and_never_nan():
     for values in (tape.price_AK, tape.volume_AK, tape.last_close_AK, tape.sigma_A):
         assert np.isfinite(values).all()
         assert (values > 0).all()
+
+
+@pytest.mark.parametrize(("bar", "per_day"), [("1min", 1440), ("4h", 6), ("1D", 1), ("B", 1)])
+def test_a_panel_knows_how_many_bars_a_day_has(bar, per_day):
+    stamps = pd.date_range("2024-01-01 14:00", periods=30, freq=bar).to_numpy("datetime64[us]")
+    near = PANEL.cut(0, 30)
+    panel = replace(near, ts_T=stamps)
+    assert panel.bars_per_day == per_day
+    assert replace(near.cut(0, 4), ts_T=stamps[[0, 1, 2, 9]]).bars_per_day == per_day, "an outage changes nothing"
+    assert panel.cut(0, 1).bars_per_day == 1

@@ -22,6 +22,7 @@ SECTIONS = {
     ("training",): ("sequence", "steps"),
     ("gate",): ("confidence", "tail_tolerance"),
     ("backtest",): ("bootstrap", "min_bars"),
+    ("costs",): ("fee_bps", "half_spread_bps", "impact", "order_size", "participation_cap"),
 }
 
 
@@ -64,7 +65,7 @@ def test_a_folder_loads_by_name_sorted(tmp_path, write_universe, tiny_keys):
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: ".".join(map(str, section)) or "top")
 def test_an_unknown_key_is_refused_with_its_place_and_what_is_allowed(section, tmp_path, write_universe, tiny_keys):
-    keys = tiny_keys(outages=[dict(OUTAGE)], assets={"AAA-USD": {}}, gate={})
+    keys = tiny_keys(outages=[dict(OUTAGE)], assets={"AAA-USD": {}}, gate={}, costs={})
     where = put(keys, section, "colour", "blue")
     path = write_universe(tmp_path, keys)
     with pytest.raises(UniverseError) as error:
@@ -82,13 +83,13 @@ def test_an_unknown_key_is_refused_with_its_place_and_what_is_allowed(section, t
     | st.sampled_from(["files", "simulated", "source", "kinds", "Horizon", "hidden_size", "a.b"]),
 )
 def test_no_unknown_key_is_ever_accepted(section, key, tmp_path, write_universe, tiny_keys):
-    keys = tiny_keys(outages=[dict(OUTAGE)], assets={"AAA-USD": {}}, gate={})
+    keys = tiny_keys(outages=[dict(OUTAGE)], assets={"AAA-USD": {}}, gate={}, costs={})
     if section == ("source", "columns"):
         keys["source"] = {**FILES_SOURCE, "columns": {}}
     target = keys
     for part in section:
         target = target[part]
-    known = {"columns", "listed", "delisted", "venue_symbol", "gate", "calendar", "quote_volume"}
+    known = {"columns", "listed", "delisted", "venue_symbol", "gate", "costs", "calendar", "quote_volume"}
     if key in target or key in known:
         return
     where = put(keys, section, key, {})
@@ -132,6 +133,13 @@ def test_an_outage_of_an_unknown_symbol_is_refused(refused):
         ({"source": {"seed": 1}}, r"source\.kind: this key is required; allowed: 'simulated', 'files'"),
         ({"source": {"kind": "files"}}, r"source\.url: this key is required"),
         ({"outages": [{**OUTAGE, "end": OUTAGE["start"]}]}, r"outages\.0: the outage ends at .* end must be"),
+        ({"costs": {"fee_bps": -1}}, r"costs\.fee_bps: .*greater than or equal to 0, not -1"),
+        ({"costs": {"participation_cap": 0}}, r"costs\.participation_cap: .*greater than 0, not 0"),
+        (
+            {"costs": {"order_size": 0.5, "participation_cap": 0.1}},
+            r"costs\.order_size: an order_size of 0\.5 .* participation_cap of 0\.1 cannot trade in 3 bars; "
+            r"allowed: an order_size of at most 0\.3",
+        ),
         ({"model": {"hidden": 10, "heads": 4}}, r"model: heads: 4 does not divide hidden 10"),
         ({"training": {"sequence": 60}}, r"training\.sequence: 60 bars cannot hold model\.warmup 64 \+ horizon"),
         (
@@ -158,6 +166,18 @@ def test_a_missing_key_is_named(key, tmp_path, write_universe, tiny_keys):
     path = write_universe(tmp_path, keys, "tiny")
     with pytest.raises(UniverseError, match=f"  {key}: this key is required"):
         load_universe(path)
+
+
+def test_the_default_costs_can_be_traded_on_the_shortest_horizon(make_universe):
+    assert make_universe(horizon=2, backtest={"min_bars": [1, 2]}).costs.size_problem(2) is None
+
+
+def test_a_cost_that_is_not_a_number_is_refused(tmp_path, write_universe, tiny_keys):
+    for value in ("nan", "inf", "-inf"):
+        path = write_universe(tmp_path, tiny_keys())
+        path.write_text(path.read_text() + f"[costs]\nimpact = {value}\n")
+        with pytest.raises(UniverseError, match=r"costs\.impact: .*not (nan|inf|-inf)"):
+            load_universe(path)
 
 
 def test_all_problems_are_listed_at_once(refused):

@@ -27,7 +27,7 @@ GOLDEN = {
     11: (0.0552, 0.0510, 0.0593),
     12: (0.0, 0.0, 0.0),
 }
-ROUNDING = 6e-4
+ROUNDING = 5e-4
 ARRIVALS, TINY_SIGMA = 60_000, 1e-5
 
 

@@ -3,15 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from lem.backtest.bounds import bound
-from lem.backtest.config import BacktestConfig
-from lem.backtest.orders_table import BACKTEST_SCHEMA, EXCLUDED, execute
+from lem.backtest.config import BacktestConfig, CostsConfig
+from lem.backtest.orders_table import BACKTEST_SCHEMA, EXCLUDED, RULES, execute
+from lem.errors import OrderError
 from lem.lake import Lake
 from lem.panel import Panel, panel_table
 from tests.lem.builders import brownian_bars, features_of, lively_model, without_values
 
 HORIZON, CONFIG = 6, BacktestConfig(min_bars=(1, 4, 6))
+COSTS = CostsConfig(fee_bps=1.0, half_spread_bps=0.5, impact=1.0, order_size=0.2, participation_cap=0.06)
+CURVE_W = torch.linspace(0.5, 1.5, 24)
 NUMBERS = [field.name for field in BACKTEST_SCHEMA if field.type == "double"]
 GAP, DAY = 110, np.arange(96, 120)
 
@@ -25,18 +29,24 @@ def panel():
 @pytest.fixture(scope="module")
 def table(panel):
     asset_A, bar_A = np.repeat([0, 1], len(DAY)), np.tile(DAY, 2)
-    models = {"lem": ("model-one", lively_model())}
-    return execute(panel, asset_A, bar_A, HORIZON, CONFIG, models)
+    return execute(panel, asset_A, bar_A, HORIZON, CONFIG, COSTS, {"lem": ("model-one", with_curve(CURVE_W))})
+
+
+def with_curve(curve_W, seed=0):
+    model = lively_model(seed=seed)
+    model.volume_curve_W = curve_W
+    return model
 
 
 def test_every_arrival_is_there_once_for_every_m_scenario_and_strategy(panel, table):
     keys = ["asset", "arrival", "side", "benchmark", "target", "min_bars", "strategy"]
-    assert len(table) == 2 * len(DAY) * 3 * 8 * 3
+    assert len(table) == 2 * len(DAY) * 3 * 8 * 6
     assert not table.duplicated(keys).any()
-    assert [table[key].nunique() for key in keys] == [2, len(DAY), 2, 2, 2, 3, 3]
+    assert [table[key].nunique() for key in keys] == [2, len(DAY), 2, 2, 2, 3, 6]
     assert list(table["arrival"].drop_duplicates()) == list(pd.DatetimeIndex(panel.ts_T[DAY], tz="UTC"))
     ids = table.groupby("strategy")["model_id"].unique().map(list).to_dict()
-    assert ids == {"twap": [""], "optimal_stopping": [""], "lem": ["model-one"]}
+    assert ids == {name: [""] for name in RULES} | {"lem": ["model-one"]}
+    assert tuple(table["strategy"].drop_duplicates()) == (*RULES, "lem")
 
 
 def test_an_order_over_a_gap_is_excluded_with_a_reason_and_without_numbers(panel, table):
@@ -48,7 +58,7 @@ def test_an_order_over_a_gap_is_excluded_with_a_reason_and_without_numbers(panel
     assert 0 < excluded.sum() < len(table) / 2
     assert (table.loc[excluded, "reason"] == EXCLUDED).all()
     assert table.loc[excluded, NUMBERS].isna().all().all()
-    assert (table.loc[excluded, "end_bar"] == 0).all()
+    assert (table.loc[excluded, ["end_bar", "net_end_bar"]] == 0).all().all()
     done = table[~excluded]
     assert (done["reason"] == "").all()
     assert done[NUMBERS].notna().all().all()
@@ -84,10 +94,60 @@ def test_twap_of_a_quantity_is_its_own_benchmark(panel, table):
     assert price["achieved"] == pytest.approx(panel.vwap_NT[1, DAY[0] : DAY[0] + HORIZON].mean())
 
 
-def test_a_model_changes_no_row_of_the_rules(panel, table):
+def test_a_model_changes_no_row_of_the_rules_but_those_of_its_volume_curve(panel, table):
     asset_A, bar_A = np.repeat([0, 1], len(DAY)), np.tile(DAY, 2)
-    rules = execute(panel, asset_A, bar_A, HORIZON, CONFIG, {})
-    pd.testing.assert_frame_equal(rules, table[table["strategy"] != "lem"].reset_index(drop=True))
+    without = execute(panel, asset_A, bar_A, HORIZON, CONFIG, COSTS, {})
+    curve = without["strategy"] == "volume_curve"
+    same = table[table["strategy"].isin(RULES)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(without[~curve], same[~curve])
+    assert not without.loc[curve, "gain_bps"].equals(same.loc[curve, "gain_bps"])
+    flat = without[curve].reset_index(drop=True)
+    twap = without[without["strategy"] == "twap"].reset_index(drop=True)
+    np.testing.assert_allclose(flat["gain_bps"], twap["gain_bps"], atol=1e-8)
+
+
+def test_the_volume_curve_of_two_models_is_the_champions(panel):
+    asset_A, bar_A = np.ones(24, dtype=int), DAY
+    new, old = with_curve(CURVE_W), with_curve(CURVE_W.flip(0), seed=1)
+
+    def curve_gains(**models):
+        named = {name: (name, model) for name, model in models.items()}
+        table = execute(panel, asset_A, bar_A, HORIZON, CONFIG, COSTS, named)
+        return table.loc[table["strategy"] == "volume_curve", "gain_bps"].to_numpy()
+
+    both = curve_gains(candidate=new, champion=old)
+    np.testing.assert_array_equal(both, curve_gains(champion=old))
+    assert not np.array_equal(both, curve_gains(candidate=new))
+
+
+def test_the_oracle_bounds_every_strategy_and_is_the_same_for_all(table):
+    done = table[table["status"] == "done"]
+    assert (done["gain_bps"] <= done["oracle_bps"] + 1e-6).all()
+    assert (done["oracle_bps"] > 0).any()
+    order = ["asset", "arrival", "side", "benchmark", "target", "min_bars"]
+    assert (done.groupby(order)["oracle_bps"].nunique() == 1).all()
+
+
+def test_costs_and_cap_are_in_columns_of_their_own(panel, table):
+    done = table[table["status"] == "done"]
+    assert (done["net_gain_bps"] < done["capped_gain_bps"] - 1.0).all(), "fees, spread and impact are paid"
+    assert (done["net_end_bar"] >= 4).all(), "0.2 of a bar's volume at 0.06 a bar takes four bars"
+    assert (done["end_bar"] < 4).any()
+    uncapped = done["strategy"] == "twap"
+    np.testing.assert_array_equal(done.loc[uncapped, "capped_gain_bps"], done.loc[uncapped, "gain_bps"])
+    asset_A, bar_A = np.repeat([0, 1], len(DAY)), np.tile(DAY, 2)
+    free = CostsConfig(fee_bps=0, half_spread_bps=0, impact=0, order_size=1, participation_cap=1)
+    other = execute(panel, asset_A, bar_A, HORIZON, CONFIG, free, {"lem": ("model-one", with_curve(CURVE_W))})
+    charged = ["capped_gain_bps", "net_gain_bps", "net_end_bar"]
+    pd.testing.assert_frame_equal(other.drop(columns=charged), table.drop(columns=charged))
+    for name in ("capped_gain_bps", "net_gain_bps"):
+        pd.testing.assert_series_equal(other[name], other["gain_bps"], check_names=False)
+
+
+def test_orders_too_large_for_their_cap_are_refused(panel):
+    large = COSTS.model_copy(update={"order_size": 0.4})
+    with pytest.raises(OrderError, match=r"cannot trade in 6 bars; allowed: an order_size of at most 0\.36"):
+        execute(panel, np.zeros(24, dtype=int), DAY, HORIZON, CONFIG, large, {})
 
 
 def test_the_table_keeps_its_schema_through_the_lake(tmp_path, table):

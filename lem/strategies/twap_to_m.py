@@ -1,0 +1,15 @@
+"""TWAP to m: the same slice in every bar up to the first bar in which the order may end, 1 / m of the order."""
+
+from __future__ import annotations
+
+from lem.strategies.base import Decision, View
+
+
+class TwapToM:
+    """As short as the order allows. Under a cap below 1 / m it goes on at the cap until the rest fits into a bar."""
+
+    name = "twap_to_m"
+
+    def decide(self, view: View) -> Decision:
+        slice_O = (1.0 / view.terms.m_O).expand_as(view.ledger.remaining_O)
+        return Decision(slice_O, (view.terms.m_O <= view.k + 1).expand(slice_O.shape))
