@@ -4,97 +4,214 @@ A head sees the market context of the last closed bar and the order's own state,
 trade if the order goes on, and how likely it is to finish in this bar. The heads share nothing but the context; their
 parameters lie in stacked tensors so that all eight run in one product.
 
-Shapes: ... = any batch of orders, S = scenarios (8), H = context, J = order state, D = head width.
+Shapes: O = (*X, S): any batch of orders X in each of the scenarios S (8); H = context, J = order state, D = head width.
+Inside the heads the scenarios come first, (S, *X, D): then every layer is one batched product without a copy.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.autograd.function import once_differentiable
 
 from lem.execution import Ledger, Terms, achieved, benchmark, limits, may_finish, must_finish
 from lem.model.config import ModelConfig
-from lem.orders import SCENARIOS
+from lem.orders import SCENARIOS, Benchmark, Side, Target
 
-STATE_INPUTS = 14
+VOLUME_GUESSES = (1.0, 2.0, 4.0)
+"""Volume of a coming bar, relative to its trailing mean, by which an order may pace itself. More than 1 holds back for
+the rare bars whose volume is many times the mean, and in which the VWAP is made."""
+STATE_INPUTS = 13 + len(VOLUME_GUESSES)
 
 
-def order_state(ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int) -> Tensor:
-    """What the order knows of itself before bar k, in sigma and shares: shape (*O, J).
+def scenario_inputs() -> Tensor:
+    """What one network for all scenarios is told of each, (S, 3): sell, TWAP, notional as 1, the others as 0."""
+    return torch.tensor(
+        [
+            [float(s.side is Side.SELL), float(s.benchmark is Benchmark.TWAP), float(s.target is Target.NOTIONAL)]
+            for s in SCENARIOS
+        ]
+    )
+
+
+def order_state(ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int | Tensor) -> Tensor:
+    """What the order knows of itself before bar k, in sigma and shares: shape (S, *X, J).
 
     Args:
         last_close_O: close of bar k-1 relative to the arrival price (1 before bar 0).
+        k: the bar (0-based) of all orders, or of each.
     """
     running_O = benchmark(ledger)
     scale_O = terms.sign_O / terms.sigma_O
-    distance_O = (last_close_O - running_O) * scale_O
+    distance_O = ((last_close_O - running_O) * scale_O).clamp(-10.0, 10.0)
     left_O = (terms.n_O - k).clamp(min=0.0)
+    at = torch.as_tensor(k, dtype=distance_O.dtype, device=distance_O.device)
     values = (
         ledger.remaining_O,
         distance_O,
-        distance_O / math.sqrt(k + 1),
-        (achieved(ledger, terms) - running_O) * scale_O,
-        ledger.remaining_O - left_O / terms.n_O,
-        torch.log1p(ledger.weight_O) - math.log1p(k),
-        k / terms.n_O,
-        (terms.m_O - k).clamp(min=0.0) / terms.n_O,
+        distance_O / torch.sqrt(at + 1.0),
+        ((achieved(ledger) - running_O) * scale_O).clamp(-10.0, 10.0),
+        *_benchmark_paces(ledger, terms, k),
+        torch.log1p(ledger.weight_O) - torch.log1p(at),
+        (at / terms.n_O).clamp(max=1.0),
+        (terms.m_O - at).clamp(min=0.0) / terms.n_O,
         torch.log(left_O.clamp(min=1.0)),
         terms.m_O / terms.n_O,
         (terms.m_O >= terms.n_O).to(distance_O.dtype),
-        terms.min_rate_O * terms.n_O,
+        (terms.min_rate_O * terms.n_O).clamp(max=10.0),
         1.0 / (terms.max_rate_O * terms.n_O),
         torch.log1p(terms.risk_aversion_O),
     )
-    return torch.stack(torch.broadcast_tensors(*values), dim=-1).clamp(-10.0, 10.0)
+    first_SX = [value.movedim(-1, 0) for value in torch.broadcast_tensors(*values)]
+    return torch.stack(first_SX, dim=-1)
+
+
+def _pace(slice_O: Tensor, low_O: Tensor, high_O: Tensor, edge: float) -> Tensor:
+    """Logit of a slice's place between its limits; `edge` keeps it finite."""
+    return torch.logit(((slice_O - low_O) / (high_O - low_O).clamp(min=1e-6)).clamp(edge, 1.0 - edge))
+
+
+def _even_pace(ledger: Ledger, terms: Terms, low_O: Tensor, high_O: Tensor, k: int | Tensor) -> Tensor:
+    return _pace(ledger.remaining_O / (terms.n_O - k).clamp(min=1.0), low_O, high_O, 1e-3)
+
+
+def _benchmark_paces(ledger: Ledger, terms: Terms, k: int | Tensor) -> list[Tensor]:
+    """Paces that leave what the benchmark still has to come after bar k, for each guess of a bar's volume; against the
+    even pace, in units of 4."""
+    low_O, high_O = limits(ledger, terms, k)
+    even_O = _even_pace(ledger, terms, low_O, high_O, k)
+    left_O = (terms.n_O - k).clamp(min=1.0)
+    paces = []
+    for guess in VOLUME_GUESSES:
+        # Against TWAP each bar weighs the same, whatever its volume.
+        bar_O = torch.where(terms.vwap_O, guess, 1.0)
+        after_O = (left_O - 1.0) * bar_O / (ledger.weight_O + left_O * bar_O)
+        paces.append((_pace(ledger.remaining_O - after_O, low_O, high_O, 1e-2) - even_O) / 4.0)
+    return paces
+
+
+def within_limits(
+    pace_O: Tensor, finish_O: Tensor, ledger: Ledger, terms: Terms, k: int | Tensor
+) -> tuple[Tensor, Tensor]:
+    """Slice and probability to finish from a head's two logits, within the order's limits."""
+    low_O, high_O = limits(ledger, terms, k)
+    even_O = _even_pace(ledger, terms, low_O, high_O, k)
+    slice_O = low_O + (high_O - low_O) * torch.sigmoid(pace_O.to(low_O.dtype) + even_O)
+    probability_O = torch.sigmoid(finish_O.to(low_O.dtype))
+    probability_O = torch.where(may_finish(ledger, terms, k), probability_O, 0.0)
+    return slice_O, torch.where(must_finish(ledger, terms, k), 1.0, probability_O)
+
+
+LEAK = 0.05
+"""Slope of the leaky ReLU below 0: with none, a head whose units all fall silent early in training stays silent."""
+
+
+def _activate(x: Tensor) -> Tensor:
+    """Leaky ReLU, in place."""
+    return torch.ops.aten.leaky_relu_(x, LEAK)
+
+
+def _back(grad: Tensor, output: Tensor) -> Tensor:
+    """The gradient before the activation, in place, from the one behind it and the activation's output."""
+    return torch.ops.aten.leaky_relu_backward.grad_input(grad, output, LEAK, True, grad_input=grad)
+
+
+class _Perceptron(torch.autograd.Function):
+    """Two hidden layers with leaky ReLU, of all scenarios at once: (S, *X, J) -> (S, R, 2).
+
+    By hand, because nothing wider than needed is then kept or copied: biases and activations work in place, and what a
+    bar's context adds is broadcast over the orders that share it.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        read_SXD: Tensor,
+        state_SXJ: Tensor,
+        state_SJD: Tensor,
+        middle_SDD: Tensor,
+        middle_bias_SD: Tensor,
+        out_SD2: Tensor,
+        out_bias_S2: Tensor,
+    ) -> Tensor:
+        state_SRJ = state_SXJ.flatten(1, -2)
+        first_SRD = torch.bmm(state_SRJ, state_SJD)
+        first_SRD.unflatten(1, state_SXJ.shape[1:-1]).add_(read_SXD)
+        _activate(first_SRD)
+        second_SRD = _activate(torch.bmm(first_SRD, middle_SDD).add_(middle_bias_SD.unsqueeze(1)))
+        ctx.save_for_backward(state_SRJ, first_SRD, second_SRD, state_SJD, middle_SDD, out_SD2)
+        ctx.shapes = read_SXD.shape, state_SXJ.shape
+        return torch.bmm(second_SRD, out_SD2).add_(out_bias_S2.unsqueeze(1))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        state_SRJ, first_SRD, second_SRD, state_SJD, middle_SDD, out_SD2 = ctx.saved_tensors
+        read_shape, state_shape = ctx.shapes
+        dout_SR2 = grads[0].contiguous()
+        dsecond_SRD = _back(torch.bmm(dout_SR2, out_SD2.transpose(1, 2)), second_SRD)
+        dfirst_SRD = _back(torch.bmm(dsecond_SRD, middle_SDD.transpose(1, 2)), first_SRD)
+        return (
+            dfirst_SRD.unflatten(1, state_shape[1:-1]).sum_to_size(read_shape) if ctx.needs_input_grad[0] else None,
+            torch.bmm(dfirst_SRD, state_SJD.transpose(1, 2)).view(state_shape) if ctx.needs_input_grad[1] else None,
+            torch.bmm(state_SRJ.transpose(1, 2), dfirst_SRD),
+            torch.bmm(first_SRD.transpose(1, 2), dsecond_SRD),
+            dsecond_SRD.sum(1),
+            torch.bmm(second_SRD.transpose(1, 2), dout_SR2),
+            dout_SR2.sum(1),
+        )
 
 
 class AllocationHeads(nn.Module):
-    """Eight independent networks context + order state -> (pace logit, finish logit)."""
+    """Eight independent networks context + order state -> (pace logit, finish logit); or one, told the scenario."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        scenarios, context, width = len(SCENARIOS), config.hidden, config.head_hidden
+        scenarios, context, width, inputs = len(SCENARIOS), config.hidden, config.head_hidden, STATE_INPUTS
+        self.scenario_S3: Tensor | None
+        if not config.independent_heads:
+            scenarios, inputs = 1, STATE_INPUTS + scenario_inputs().shape[1]
+        told_S3 = None if config.independent_heads else scenario_inputs()
+        self.register_buffer("scenario_S3", told_S3, persistent=False)
 
         def weight(inputs: int, outputs: int) -> nn.Parameter:
             return nn.Parameter(torch.randn(scenarios, inputs, outputs) / math.sqrt(inputs))
 
         self.context_SHD = weight(context, width)
-        self.state_SJD = weight(STATE_INPUTS, width)
+        self.state_SJD = weight(inputs, width)
         self.bias_SD = nn.Parameter(torch.zeros(scenarios, width))
         self.middle_SDD = weight(width, width)
         self.middle_bias_SD = nn.Parameter(torch.zeros(scenarios, width))
         self.out_SD2 = nn.Parameter(torch.zeros(scenarios, width, 2))
         self.out_bias_S2 = nn.Parameter(torch.tensor([0.0, -1.0]).repeat(scenarios, 1))
-        self.dropout = nn.Dropout(config.dropout)
 
     def read_context(self, context_XH: Tensor) -> Tensor:
-        """The context's part of every head's first layer, (..., H) -> (..., S, D): once per bar, for all orders."""
-        return torch.einsum("...h,shd->...sd", context_XH, self.context_SHD) + self.bias_SD
+        """The context's part of every head's first layer, (*X, H) -> (S, *X, D): once per bar, for all orders."""
+        rows_RH = context_XH.flatten(0, -2)
+        read_SRD = rows_RH @ self.context_SHD + self.bias_SD.unsqueeze(1)
+        return read_SRD.expand(len(SCENARIOS), -1, -1).unflatten(1, context_XH.shape[:-1])
 
-    def forward(self, read_XSD: Tensor, state_XSJ: Tensor) -> tuple[Tensor, Tensor]:
-        """Pace and finish logits, each (..., S)."""
-        first = F.silu(read_XSD + torch.einsum("...sj,sjd->...sd", state_XSJ, self.state_SJD))
-        second = F.silu(torch.einsum("...sd,sde->...se", self.dropout(first), self.middle_SDD) + self.middle_bias_SD)
-        pace, finish = (torch.einsum("...sd,sdo->...so", second, self.out_SD2) + self.out_bias_S2).unbind(-1)
+    def forward(self, read_SXD: Tensor, state_SXJ: Tensor) -> tuple[Tensor, Tensor]:
+        """Pace and finish logits, each (*X, S). What was read may have ones where several orders share it."""
+        rows = state_SXJ.shape[1:-1]
+        if self.scenario_S3 is not None:
+            told_S3 = self.scenario_S3.to(state_SXJ.dtype)[(slice(None),) + (None,) * len(rows)]
+            state_SXJ = torch.cat([state_SXJ, told_S3.expand(-1, *rows, -1)], dim=-1)
+        weights = (self.state_SJD, self.middle_SDD, self.middle_bias_SD, self.out_SD2, self.out_bias_S2)
+        each = (weight.expand(len(state_SXJ), *weight.shape[1:]) for weight in weights)
+        out_SR2 = _Perceptron.apply(read_SXD, state_SXJ, *each)
+        pace, finish = out_SR2.unflatten(1, rows).movedim(0, -2).unbind(-1)
         return pace, finish
 
     def decide(
-        self, read_XSD: Tensor, ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int
+        self, read_SXD: Tensor, ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int
     ) -> tuple[Tensor, Tensor]:
-        """Slice and probability to finish in bar k, within the order's limits: each (..., S).
+        """Slice and probability to finish in bar k, within the order's limits: each of shape O = (*X, S).
 
         The pace is a correction of the even pace over the bars left, so that an untrained head trades a TWAP.
         """
-        dtype = self.out_bias_S2.dtype
-        pace, finish = self(read_XSD, order_state(ledger, terms, last_close_O, k).to(dtype))
-        low_O, high_O = limits(ledger, terms, k)
-        room_O = high_O - low_O
-        even_O = ledger.remaining_O / (terms.n_O - k).clamp(min=1.0)
-        prior_O = ((even_O - low_O) / room_O.clamp(min=1e-6)).clamp(1e-3, 1 - 1e-3)
-        slice_O = low_O + room_O * torch.sigmoid(pace.to(low_O.dtype) + torch.logit(prior_O))
-        probability_O = torch.sigmoid(finish.to(low_O.dtype))
-        probability_O = torch.where(may_finish(ledger, terms, k), probability_O, 0.0)
-        return slice_O, torch.where(must_finish(ledger, terms, k), 1.0, probability_O)
+        pace, finish = self(read_SXD, order_state(ledger, terms, last_close_O, k).to(self.out_bias_S2.dtype))
+        return within_limits(pace, finish, ledger, terms, k)

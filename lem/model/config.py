@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,8 +14,11 @@ class ModelConfig(BaseModel):
         hidden: width of the context. embedding: width of one feature's embedding. tkan_layers: recurrent layers.
         kan_layers, kan_width: KAN sub-layers inside a TKAN cell and their width.
         heads: attention heads (must divide hidden). lookback: bars that attention sees.
-        head_hidden: width of an allocation head. dropout: in gates and heads, training only.
+        head_hidden: width of an allocation head. dropout: in the context's gates, training only.
         warmup: bars fed to the recurrence before the first context that is used.
+        recurrence: the paper's TKAN, a plain LSTM of the same width, or none. variable_selection, attention: the parts
+        of the context; without selection the features enter through one linear layer. independent_heads: a network of
+        its own for each scenario, or one for all that is told the scenario.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,6 +33,10 @@ class ModelConfig(BaseModel):
     head_hidden: Annotated[int, Field(ge=4, le=1024)] = 32
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     warmup: Annotated[int, Field(ge=1, le=4000)] = 64
+    recurrence: Literal["tkan", "lstm", "none"] = "tkan"
+    variable_selection: bool = True
+    attention: bool = True
+    independent_heads: bool = True
 
     @model_validator(mode="after")
     def _divides(self) -> ModelConfig:

@@ -9,11 +9,13 @@ Shapes: B = sequences, T = bars, F = features, H = hidden.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from torch import Tensor, nn
 
-from lem.model.attention import LookbackAttention
+from lem.model.attention import AttentionState, LookbackAttention
 from lem.model.config import ModelConfig
-from lem.model.tkan import TKAN
+from lem.model.tkan import TKAN, TKANState
 from lem.model.variable_selection import (
     FeatureEmbedding,
     GatedAddNorm,
@@ -22,27 +24,75 @@ from lem.model.variable_selection import (
 )
 
 
+class LSTMState(NamedTuple):
+    """What a plain LSTM carries: h_1BH, c_1BH."""
+
+    h_1BH: Tensor
+    c_1BH: Tensor
+
+
+class PlainLSTM(nn.Module):
+    """An LSTM in the TKAN's place, for comparison: the same width in and out."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(hidden, hidden, batch_first=True)
+
+    def forward(self, x_BTH: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
+        h_BTH, last = self.lstm(x_BTH, None if state is None else tuple(state))
+        return h_BTH, LSTMState(*(part_1BH.detach() for part_1BH in last))
+
+
+class ContextState(NamedTuple):
+    """What a market carries from one bar to the next: of each recurrent layer, and of the attention. Its size does not
+    grow with the history."""
+
+    recurrence: tuple[TKANState | LSTMState, ...]
+    attention: AttentionState | None
+
+
 class MarketContext(nn.Module):
     """features_BTF, valid_BT -> context_BTH."""
 
     def __init__(self, features: int, config: ModelConfig) -> None:
         super().__init__()
-        hidden = config.hidden
-        self.embedding = FeatureEmbedding(features, config.embedding)
-        self.selection = VariableSelection(features, config.embedding, config.dropout)
-        self.enter = nn.Linear(config.embedding, hidden)
-        self.recurrence = nn.ModuleList(
-            TKAN(hidden, hidden, config.kan_layers, config.kan_width) for _ in range(config.tkan_layers)
-        )
-        self.after_recurrence = GatedAddNorm(hidden, config.dropout)
-        self.residual = GatedResidualNetwork(hidden, hidden, hidden, config.dropout)
-        self.attention = LookbackAttention(hidden, config.heads, config.lookback)
-        self.after_attention = GatedAddNorm(hidden, config.dropout)
+        hidden, dropout = config.hidden, config.dropout
+        self.enter: nn.Module = nn.Linear(features, hidden)
+        if config.variable_selection:
+            self.enter = nn.Sequential(
+                FeatureEmbedding(features, config.embedding),
+                VariableSelection(features, config.embedding, dropout),
+                nn.Linear(config.embedding, hidden),
+            )
+        self.recurrence = nn.ModuleList()
+        if config.recurrence != "none":
+            for _ in range(config.tkan_layers):
+                tkan = config.recurrence == "tkan"
+                self.recurrence.append(
+                    TKAN(hidden, hidden, config.kan_layers, config.kan_width) if tkan else PlainLSTM(hidden)
+                )
+        self.after_recurrence = GatedAddNorm(hidden, dropout)
+        self.residual = GatedResidualNetwork(hidden, hidden, hidden, dropout)
+        self.attention, self.after_attention = None, None
+        if config.attention:
+            self.attention = LookbackAttention(hidden, config.heads, config.lookback)
+            self.after_attention = GatedAddNorm(hidden, dropout)
 
-    def forward(self, features_BTF: Tensor, valid_BT: Tensor) -> Tensor:
-        selected_BTH = self.enter(self.selection(self.embedding(features_BTF)))
-        state_BTH = selected_BTH
-        for layer in self.recurrence:
-            state_BTH = layer(state_BTH)
+    def forward(
+        self, features_BTF: Tensor, valid_BT: Tensor, state: ContextState | None = None
+    ) -> tuple[Tensor, ContextState]:
+        """Context of every bar, and the state after the last of them.
+
+        With a carried state the bars go on where the ones before ended, with the same contexts as in one pass.
+        """
+        selected_BTH = self.enter(features_BTF)
+        carried = state.recurrence if state else (None,) * len(self.recurrence)
+        state_BTH, after = selected_BTH, []
+        for layer, before in zip(self.recurrence, carried, strict=True):
+            state_BTH, last = layer(state_BTH, before)
+            after.append(last)
         enriched_BTH = self.residual(self.after_recurrence(state_BTH, selected_BTH))
-        return self.after_attention(self.attention(enriched_BTH, valid_BT), enriched_BTH)
+        if self.attention is None or self.after_attention is None:
+            return enriched_BTH, ContextState(tuple(after), None)
+        mixed_BTH, attended = self.attention(enriched_BTH, valid_BT, state.attention if state else None)
+        return self.after_attention(mixed_BTH, enriched_BTH), ContextState(tuple(after), attended)

@@ -29,10 +29,13 @@ class LEM(nn.Module):
             torch.manual_seed(seed)
             self.context = MarketContext(len(FEATURES), config)
             self.heads = AllocationHeads(config)
+        # Not the network's but its training window's: mean volume by place on the clock, for the rule beside it.
+        self.volume_curve_W: Tensor
+        self.register_buffer("volume_curve_W", torch.ones(1))
 
     def encode(self, features_BTF: Tensor, valid_BT: Tensor) -> Tensor:
         """Context of every bar, (B, T, F) -> (B, T, H); the context of bar t reads bars up to t."""
-        return self.context(features_BTF, valid_BT)
+        return self.context(features_BTF, valid_BT)[0]
 
     def weights(self) -> bytes:
         """The weights as safetensors: the same weights give the same bytes."""
@@ -56,7 +59,9 @@ def load_lem(weights: bytes, sha256: str, config: ModelConfig) -> LEM:
         raise LakeError(f"weights: SHA-256 is {found}, the manifest says {sha256}; the object was changed, refused")
     model = LEM(config)
     try:
-        model.load_state_dict(load(weights))
+        tensors = load(weights)
+        model.volume_curve_W = torch.empty_like(tensors["volume_curve_W"])
+        model.load_state_dict(tensors)
     except Exception as error:
         raise LakeError(f"weights {sha256[:12]}: not safetensors of a model of size {config!r}: {error}") from error
     return model.eval()

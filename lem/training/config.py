@@ -19,6 +19,7 @@ class TrainingConfig(BaseModel):
         risk_aversion: range [low, high] of lambda (per sigma) drawn in training: maximise E[g] - lambda/2 E[g^2], g
         in sigma.
         tracking_weight: weight of E|g| where there is nothing to time (m = N).
+        mirror: show half of the sequences upside down (1 / price), drawn anew each time.
         seed: of the weights and of every draw. threads: CPU threads, part of what fixes the bits.
     """
 
@@ -35,5 +36,6 @@ class TrainingConfig(BaseModel):
     clip: Annotated[float, Field(gt=0)] = 1.0
     risk_aversion: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = (0.25, 2.0)
     tracking_weight: Annotated[float, Field(ge=0)] = 1.5
+    mirror: bool = True
     seed: Annotated[int, Field(ge=0)] = 0
     threads: Annotated[int, Field(ge=1, le=256)] = 1

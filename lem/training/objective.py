@@ -7,15 +7,18 @@ tracks: E|g| is minimised.
 
 Slice k reads the context of bar k-1: the last bar that had closed when bar k opened.
 
-Shapes: B = sequences, A = arrivals of a sequence, S = scenarios, K = bars of the horizon, T = bars, H = context.
+Shapes: B = sequences, A = arrivals of a sequence, S = scenarios, K = bars of the horizon, T = bars, H = context,
+D = head width, O = (B, A, S), or (B, A, M, S) with several orders M at each arrival.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from lem.execution import Terms, advance, gain, open_ledger
 from lem.model.lem import LEM
@@ -39,11 +42,31 @@ class Tape:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Expectations over the end of each order: mean_BAS E[g], square_BAS E[g^2], absolute_BAS E|g|, g in sigma."""
+    """Expectations over the end of each order: mean_O E[g], square_O E[g^2], absolute_O E|g|, g in sigma."""
 
-    mean_BAS: Tensor
-    square_BAS: Tensor
-    absolute_BAS: Tensor
+    mean_O: Tensor
+    square_O: Tensor
+    absolute_O: Tensor
+
+
+class _Shifted(torch.autograd.Function):
+    """What the heads read at each bar k of the orders: bars [first + k - 1, ... + arrivals) of the sequence.
+
+    The backward pass adds all K of them up in one place; that of a plain index makes a sequence of zeros for each.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, read_SBTD: Tensor, first: int, arrivals: int, horizon: int) -> tuple[Tensor, ...]:
+        ctx.first, ctx.arrivals, ctx.shape = first, arrivals, read_SBTD.shape
+        return tuple(read_SBTD.narrow(2, first + k - 1, arrivals).contiguous() for k in range(horizon))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        total_SBTD = grads[0].new_zeros(ctx.shape)
+        for k, grad in enumerate(grads):
+            total_SBTD.narrow(2, ctx.first + k - 1, ctx.arrivals).add_(grad)
+        return total_SBTD, None, None, None
 
 
 def expected_outcome(model: LEM, context_BTH: Tensor, first: int, tape: Tape, terms: Terms) -> Outcome:
@@ -51,33 +74,39 @@ def expected_outcome(model: LEM, context_BTH: Tensor, first: int, tape: Tape, te
 
     Args:
         context_BTH: contexts of the sequence. first: index of the first arrival's bar 0 in it.
-        terms: of shape (B, A, S) or broadcastable; its sigma is taken from the tape.
+        terms: of shape O or broadcastable; its sigma is taken from the tape.
     """
     arrivals, horizon = tape.price_BAK.shape[1:]
-    terms = replace(terms, sigma_O=tape.sigma_BA[..., None])
-    read_BTSD = model.heads.read_context(context_BTH)
+    shared = terms.m_O.dim() - 2  # dimensions of O after (B, A)
+
+    def each(values_BA: Tensor) -> Tensor:
+        return values_BA[(...,) + (None,) * shared]
+
+    terms = replace(terms, sigma_O=each(tape.sigma_BA))
+    reads = _Shifted.apply(model.heads.read_context(context_BTH), first, arrivals, horizon)
     ledger = open_ledger(terms, torch.broadcast_shapes(terms.sigma_O.shape, terms.m_O.shape))
     alive = torch.ones_like(ledger.remaining_O)
     mean = square = absolute = torch.zeros_like(alive)
-    for k in range(horizon):
-        read_BASD = read_BTSD[:, first + k - 1 : first + k - 1 + arrivals]
-        price, volume = tape.price_BAK[..., k, None], tape.volume_BAK[..., k, None]
-        slice_BAS, finish_BAS = model.heads.decide(read_BASD, ledger, terms, tape.last_close_BAK[..., k, None], k)
+    bars = zip(*(x.unbind(-1) for x in (tape.price_BAK, tape.volume_BAK, tape.last_close_BAK)), reads, strict=True)
+    for k, (price_BA, volume_BA, last_close_BA, read_SBAD) in enumerate(bars):
+        price, volume = each(price_BA), each(volume_BA)
+        read = read_SBAD if shared == 1 else read_SBAD.unsqueeze(3)
+        slice_O, finish_O = model.heads.decide(read, ledger, terms, each(last_close_BA), k)
         ended = advance(ledger, terms, ledger.remaining_O, price, volume)
         g = gain(ended, terms) / terms.sigma_O
-        here = alive * finish_BAS
+        here = alive * finish_O
         mean, square, absolute = mean + here * g, square + here * g**2, absolute + here * g.abs()
-        alive = alive * (1.0 - finish_BAS)
-        ledger = advance(ledger, terms, slice_BAS, price, volume)
+        alive = alive * (1.0 - finish_O)
+        ledger = advance(ledger, terms, slice_O, price, volume)
     return Outcome(mean, square, absolute)
 
 
 def objective(outcome: Outcome, terms: Terms, accepted_BA: Tensor, tracking_weight: float) -> tuple[Tensor, Tensor]:
     """Loss to minimise and the mean gain in sigma of the orders that have something to time, both scalars."""
-    fixed_BAS = (terms.m_O >= terms.n_O).expand_as(outcome.mean_BAS)
-    timing = outcome.mean_BAS - terms.risk_aversion_O / 2 * outcome.square_BAS
-    value = torch.where(fixed_BAS, -tracking_weight * outcome.absolute_BAS, timing)
-    weight = accepted_BA[..., None].to(value.dtype).expand_as(value)
-    timed = weight * ~fixed_BAS
-    mean_gain = (outcome.mean_BAS * timed).sum() / timed.sum().clamp(min=1.0)
+    fixed_O = (terms.m_O >= terms.n_O).expand_as(outcome.mean_O)
+    timing = outcome.mean_O - terms.risk_aversion_O / 2 * outcome.square_O
+    value = torch.where(fixed_O, -tracking_weight * outcome.absolute_O, timing)
+    weight = accepted_BA[(...,) + (None,) * (value.dim() - 2)].to(value.dtype).expand_as(value)
+    timed = weight * ~fixed_O
+    mean_gain = (outcome.mean_O * timed).sum() / timed.sum().clamp(min=1.0)
     return -(value * weight).sum() / weight.sum().clamp(min=1.0), mean_gain.detach()

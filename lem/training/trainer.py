@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -18,11 +18,13 @@ from torch import Tensor
 
 from lem.errors import TrainingError
 from lem.execution import Terms
+from lem.features import FEATURES, SIGNED
 from lem.model.config import ModelConfig
 from lem.model.lem import LEM
 from lem.numerics import reproducible
 from lem.orders import SCENARIOS, Benchmark, Target
 from lem.panel import OrderTape, Panel, order_tape
+from lem.strategies.volume_curve import fit_volume_curve
 from lem.training.config import TrainingConfig
 from lem.training.objective import Tape, expected_outcome, objective
 
@@ -61,7 +63,7 @@ def scenario_terms() -> dict[str, Tensor]:
 def random_terms(shape: tuple[int, ...], horizon: int, config: TrainingConfig, generator: torch.Generator) -> Terms:
     """Orders with random limits, so that one model serves all of them: every combination drawn is feasible.
 
-    Half of the horizons N are the universe's, the rest uniform from 2; m is N for one order in six and uniform
+    Half of the horizons N are the universe's, the rest uniform from 2; m is N for one order in four and uniform
     below otherwise; a third of the orders have rates that bind.
     """
 
@@ -69,7 +71,7 @@ def random_terms(shape: tuple[int, ...], horizon: int, config: TrainingConfig, g
         return torch.rand(shape, generator=generator)
 
     n = torch.where(uniform() < 0.5, float(horizon), 2 + torch.floor(uniform() * (horizon - 1)))
-    m = torch.where(uniform() < 1 / 6, n, 1 + torch.floor(uniform() * n).clamp(max=horizon - 1)).minimum(n)
+    m = torch.where(uniform() < 1 / 4, n, 1 + torch.floor(uniform() * n).clamp(max=horizon - 1)).minimum(n)
     bound = uniform() < 1 / 3
     # A hair above 1 / n: its float32 may lie below, and then N bars could not trade the whole order.
     max_rate = torch.where(bound, ((1 / n + (1 - 1 / n) * uniform() ** 2) * (1 + 1e-6)).clamp(max=1.0), 1.0)
@@ -96,6 +98,21 @@ def to_tape(tape: OrderTape, accepted: np.ndarray, shape: tuple[int, int]) -> Ta
         last_close_BAK=as_tensor["last_close_AK"].view(*shape, -1),
         sigma_BA=as_tensor["sigma_A"].view(shape),
         accepted_BA=torch.from_numpy(accepted).view(shape),
+    )
+
+
+def mirrored(features_BTF: Tensor, tape: Tape, flip_B: Tensor) -> tuple[Tensor, Tape]:
+    """The market of some sequences upside down: prices become 1 / price, so that a rise is a fall.
+
+    What is worth buying in the one market is worth selling in the other. Without it a model takes the drift of its
+    training years for a law.
+    """
+    sign_F = torch.tensor([-1.0 if name in SIGNED else 1.0 for name in FEATURES])
+    flip_B11 = flip_B[:, None, None]
+    return torch.where(flip_B11, features_BTF * sign_F, features_BTF), replace(
+        tape,
+        price_BAK=torch.where(flip_B11, 1.0 / tape.price_BAK, tape.price_BAK),
+        last_close_BAK=torch.where(flip_B11, 1.0 / tape.last_close_BAK, tape.last_close_BAK),
     )
 
 
@@ -163,6 +180,9 @@ def train(
             shape = (config.batch, arrivals)
             tape = to_tape(order_tape(panel, asset_A, bar_A, horizon), accepted_NT[asset_A, bar_A], shape)
             terms = random_terms((*shape, len(SCENARIOS)), horizon, config, generator)
+            if config.mirror:
+                flip_B = torch.rand(config.batch, generator=generator) < 0.5
+                features_BTF, tape = mirrored(features_BTF, tape, flip_B)
             outcome = expected_outcome(model, model.encode(features_BTF, valid_BT), warmup, tape, terms)
             loss, gain = objective(outcome, terms, tape.accepted_BA, config.tracking_weight)
             if not math.isfinite(loss.item()):
@@ -182,4 +202,5 @@ def train(
             schedule.step()
             if on_step is not None:
                 on_step(step, loss.item())
+    model.volume_curve_W = torch.from_numpy(fit_volume_curve(panel)).float()
     return Trained(model.eval(), curve, int(accepted_NT.sum()))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -92,7 +94,7 @@ def test_an_untrained_head_trades_an_even_pace():
         name = "untrained"
 
         def decide(self, view):
-            read = heads.read_context(torch.zeros(4, TINY.hidden, dtype=torch.float64)).unsqueeze(1)
+            read = heads.read_context(torch.zeros(4, TINY.hidden, dtype=torch.float64)).unsqueeze(2)
             slice_O, finish_O = heads.decide(read, view.ledger, view.terms, view.last_close_A11, view.k)
             return type(Twap().decide(view))(slice_O, finish_O >= 0.5)
 
@@ -113,7 +115,7 @@ def test_heads_ask_for_what_the_limits_allow(seed, horizon):
         name = "checked"
 
         def decide(self, view):
-            read = heads.read_context(torch.randn(5, TINY.hidden, dtype=torch.float64)).unsqueeze(1)
+            read = heads.read_context(torch.randn(5, TINY.hidden, dtype=torch.float64)).unsqueeze(2)
             slice_O, finish_O = heads.decide(read, view.ledger, view.terms, view.last_close_A11, view.k)
             low_O, high_O = limits(view.ledger, view.terms, view.k)
             assert (slice_O >= low_O).all()
@@ -127,10 +129,9 @@ def test_heads_ask_for_what_the_limits_allow(seed, horizon):
 
 
 def test_an_orders_state_is_finite_and_of_order_one_even_at_its_edges():
-    terms = terms_of(1, 1, 0.0, 1.0, 0.0)
-    for k in (0, 1, 50):
+    for terms, k in product((terms_of(1, 1, 0.0, 1.0, 0.0), terms_of(1, 48, 1.0, 1.0, 3.0)), (0, 1, 50)):
         state = order_state(open_ledger(terms, torch.Size((1, 1, 8))), terms, torch.full((1, 1, 1), 1e9), k)
-        assert state.shape == (1, 1, 8, STATE_INPUTS)
+        assert state.shape == (8, 1, 1, STATE_INPUTS)
         assert torch.isfinite(state).all()
         assert state.abs().max() <= 10
 
@@ -139,9 +140,9 @@ def test_an_orders_state_is_finite_and_of_order_one_even_at_its_edges():
 def test_heads_are_independent_networks():
     heads = lively_model().heads
     read = heads.read_context(torch.randn(3, TINY.hidden))
-    state = torch.randn(3, 8, STATE_INPUTS)
+    state = torch.randn(8, 3, STATE_INPUTS)
     pace, finish = heads(read, state)
-    state[:, 2] += 1.0
+    state[2] += 1.0
     for before, after in zip((pace, finish), heads(read, state), strict=True):
         assert (before != after).any(dim=0).tolist() == [s == 2 for s in range(8)]
 

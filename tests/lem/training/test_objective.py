@@ -16,7 +16,7 @@ from lem.model.lem import LEM
 from lem.panel import order_tape
 from lem.strategies.base import Decision
 from lem.strategies.learned import Learned
-from lem.training.objective import Outcome, Tape, expected_outcome, objective
+from lem.training.objective import Outcome, Tape, _Shifted, expected_outcome, objective
 from tests.lem.builders import TINY, brownian_panel, lively_model, random_limits, random_market, terms_of
 
 BARS, FIRST, ARRIVALS = 14, 5, 3
@@ -55,7 +55,7 @@ class FinishAt:
         self.model, self.end, self.probabilities = model, end, []
 
     def decide(self, view):
-        read = self.model.heads.read_context(view.context_AH).unsqueeze(1)
+        read = self.model.heads.read_context(view.context_AH).unsqueeze(2)
         slice_O, finish_O = self.model.heads.decide(read, view.ledger, view.terms, view.last_close_A11, view.k)
         self.probabilities.append(finish_O)
         return Decision(slice_O, torch.full_like(finish_O, view.k == self.end, dtype=torch.bool))
@@ -80,7 +80,7 @@ def test_the_expectation_is_the_sum_over_all_ends(seed, horizon):
         alive = alive - here
     assert alive.abs().max() < 1e-12, "the order ends for sure"
     outcome = expected_outcome(model, context_TH[None], FIRST, tape_of(market), as_batch(terms))
-    for found, total in zip((outcome.mean_BAS, outcome.square_BAS, outcome.absolute_BAS), expected, strict=True):
+    for found, total in zip((outcome.mean_O, outcome.square_O, outcome.absolute_O), expected, strict=True):
         torch.testing.assert_close(found[0], total, rtol=1e-9, atol=1e-10)
 
 
@@ -109,8 +109,8 @@ def test_training_and_backtest_agree_on_the_same_tape(bias):
         outcome = expected_outcome(model, context, warmup, tape_of(market), as_batch(terms))
         gain = done.gain_O[:, 0] / market.sigma_A[:, None]
         assert gain.abs().max() > 0.1
-        torch.testing.assert_close(outcome.mean_BAS[0], gain, rtol=0, atol=1e-5)
-        torch.testing.assert_close(outcome.square_BAS[0], gain**2, rtol=0, atol=1e-5)
+        torch.testing.assert_close(outcome.mean_O[0], gain, rtol=0, atol=1e-5)
+        torch.testing.assert_close(outcome.square_O[0], gain**2, rtol=0, atol=1e-5)
         if terms.max_rate_O.min() == 1:
             assert (done.end_bar_O == (2 if bias > 0 else horizon)).all()
 
@@ -146,10 +146,42 @@ def test_slices_of_training_read_the_context_of_the_bar_before():
     model, market = lively_model().double(), random_market(np.random.default_rng(0), 1, 4)
     context = torch.randn(1, BARS, TINY.hidden, dtype=torch.float64, requires_grad=True)
     outcome = expected_outcome(model, context, FIRST, tape_of(market), terms_of(1, 4))
-    (gradient,) = torch.autograd.grad(outcome.mean_BAS.sum(), context)
+    (gradient,) = torch.autograd.grad(outcome.mean_O.sum(), context)
     used = [t for t in range(BARS) if gradient[0, t].abs().max() > 0]
     # The last bar takes what is left whatever the model says: bars FIRST - 1 to FIRST + 1 decide slices 0 to 2.
     assert used == [FIRST - 1, FIRST, FIRST + 1]
+
+
+@pytest.mark.parametrize(("first", "arrivals", "horizon"), [(1, 1, 1), (1, 4, 3), (5, 3, 6), (9, 5, 1)])
+def test_what_the_heads_read_is_cut_and_added_up_as_by_a_plain_index(first, arrivals, horizon):
+    read_SBTD = torch.randn(8, 2, BARS, 3, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(horizon, 8, 2, arrivals, 3, dtype=torch.float64)
+    cut = _Shifted.apply(read_SBTD, first, arrivals, horizon)
+    plain = [read_SBTD[:, :, first + k - 1 : first + k - 1 + arrivals] for k in range(horizon)]
+    assert all(torch.equal(x, y) for x, y in zip(cut, plain, strict=True))
+    losses = [sum((w * x).sum() for w, x in zip(weights, parts, strict=True)) for parts in (cut, plain)]
+    one, other = (torch.autograd.grad(loss, read_SBTD)[0] for loss in losses)
+    torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_several_orders_at_one_arrival_are_those_of_each_alone_and_add_up_their_gradients():
+    rng = np.random.default_rng(8)
+    model, market = lively_model(seed=6).double(), random_market(rng, ARRIVALS, 6)
+    context = torch.randn(1, BARS, TINY.hidden, dtype=torch.float64, requires_grad=True)
+    each = [as_batch(random_limits(rng, ARRIVALS, 6)) for _ in range(3)]
+    columns = {name: [getattr(terms, name) for terms in each] for name in Terms.__dataclass_fields__}
+    together = Terms(**{n: torch.stack(c, 2) if c[0].dim() == 3 else c[0] for n, c in columns.items()})
+    tape = tape_of(market)
+    whole = expected_outcome(model, context, FIRST, tape, together)
+    parts = [expected_outcome(model, context, FIRST, tape, terms) for terms in each]
+    assert whole.mean_O.shape == (1, ARRIVALS, 3, 8)
+    for name in Outcome.__dataclass_fields__:
+        expected = torch.stack([getattr(part, name) for part in parts], 2)
+        torch.testing.assert_close(getattr(whole, name), expected, rtol=1e-11, atol=1e-12)
+    parameters = [context, *model.heads.parameters()]
+    of_whole = torch.autograd.grad(whole.mean_O.sum(), parameters)
+    of_parts = torch.autograd.grad(sum(part.mean_O.sum() for part in parts), parameters)
+    torch.testing.assert_close(of_whole, of_parts, rtol=1e-9, atol=1e-10)
 
 
 def test_the_loss_weighs_timing_against_risk_tracks_at_m_equal_n_and_skips_gaps():
