@@ -15,7 +15,9 @@ from lem.calendars import partition_dates
 from lem.errors import LakeError
 from lem.lake import Lake
 from lem.registry import Registry
+from lem.reports.grids import BOUNDS
 from lem.reports.nightly import report_path
+from lem.reports.wording import label
 from lem.tables import PER_ASSET, missing_partitions, name_missing
 from lem.universe import Universe
 from lem_pipeline.plan import last_data_date, latest_report_date
@@ -31,7 +33,7 @@ def show_report(console: Console, lake: Lake, universe: Universe, date: dt.date 
     """Print a report's headline and results and where its page lies; returns its date.
 
     Raises:
-        LakeError: there is no such report.
+        LakeError: there is no such report, or an earlier version made it.
     """
     there = report_dates(lake, universe)
     if not there or (date and date not in there):
@@ -42,38 +44,48 @@ def show_report(console: Console, lake: Lake, universe: Universe, date: dt.date 
         )
     date = date or there[-1]
     summary: dict[str, Any] = json.loads(lake.read_bytes(report_path(universe.name, date, "report.json")))
+    if "statistics_after_costs" not in summary:
+        raise LakeError(
+            f"{universe.name}: the report of {date} was made by an earlier version and has no results after costs; "
+            f"make it again with: lem run -u {universe.name} -d {date} --force"
+        )
     console.print(results_table(universe, date, summary))
     for comparison in summary["comparisons"]:
-        console.print(f"LEM against {comparison['against'].replace('_', ' ')}: [bold]{comparison['verdict']}[/bold]")
+        console.print(
+            f"LEM against {comparison['against'].replace('_', ' ')}: [bold]{comparison['verdict']}[/bold]; "
+            f"after costs: [bold]{comparison['net_verdict']}[/bold]"
+        )
+    for what, text in summary["costs_text"].items():
+        console.print(f"{what}: {escape(text)}")
+    if summary["capacity_text"]:
+        console.print(f"Capacity: {escape(summary['capacity_text'])}")
     console.print(f"Report: {escape(lake.show(report_path(universe.name, date, 'report.html')))}")
     return date
 
 
 def results_table(universe: Universe, date: dt.date, summary: dict[str, Any]) -> Table:
-    """Mean gain of every strategy by m with its interval, and the theoretical bound."""
-    rows = [r for r in summary["statistics"] if r["level"] == "m" and not r["against"]]
-    strategies = list(dict.fromkeys(r["strategy"] for r in rows))
+    """Mean gain of every strategy by m, over all orders with its interval before and after costs, and the bounds."""
+    before = [r for r in summary["statistics"] if not r["against"]]
+    after = {r["strategy"]: r for r in summary["statistics_after_costs"] if not r["against"] and r["level"] == "all"}
+    limits = sorted({r["min_bars"] for r in before if r["level"] == "m"})
     table = Table(
         title=f"{universe.name} {date}: mean gain in bps over all eight scenarios (95 % interval); positive is good"
     )
-    table.add_column("m (min bars)", justify="right")
-    for name in strategies:
-        table.add_column(name.replace("_", " "), justify="right")
-    table.add_column("bound, driftless", justify="right")
-    for m in sorted({r["min_bars"] for r in rows}):
-        cells = {r["strategy"]: r for r in rows if r["min_bars"] == m}
-        bound = next(iter(cells.values()))["bound_bps"]
-        table.add_row(
-            str(int(m)),
-            *(_cell(cells.get(name)) for name in strategies),
-            "" if bound is None else _bps(bound),
-        )
+    table.add_column("min bars m")
+    for m in (*limits, "all", "all, after costs"):
+        table.add_column(str(m), justify="right")
+    cells = {(r["strategy"], r["min_bars"]): r for r in before}
+    for strategy in after:
+        means = [_bps(cells[strategy, m]["mean_bps"]) if (strategy, m) in cells else "-" for m in limits]
+        table.add_row(label(strategy), *means, _cell(cells[strategy, "all"]), _cell(after[strategy]))
+    best = {r["min_bars"]: r for r in sorted(before, key=lambda r: r["orders"])}
+    for column, name in BOUNDS.items():
+        if best:
+            table.add_row(name, *(_bps(best[m][column]) for m in (*limits, "all")), "")
     return table
 
 
-def _cell(row: dict[str, Any] | None) -> str:
-    if row is None or row["mean_bps"] is None:
-        return "-"
+def _cell(row: dict[str, Any]) -> str:
     inside = "" if row["low_bps"] is None else f" ({_bps(row['low_bps'])} to {_bps(row['high_bps'])})"
     return f"{_bps(row['mean_bps'])}{inside}"
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from lem.backtest.orders_table import BACKTEST_SCHEMA
 from lem.calendars import offset_partition, partition_dates
 from lem.errors import LakeError
 from lem.lake import Lake
@@ -49,9 +50,11 @@ def read_orders(lake: Lake, universe: Universe, dates: list[dt.date]) -> tuple[p
     Dates before the first backtest are left out; a date that some assets have and others lack is an error.
 
     Raises:
-        LakeError: the last date's backtest is missing, for some assets or all.
+        LakeError: the last date's backtest is missing, for some assets or all; or partitions lack columns, as they were
+            made by an earlier version.
     """
     frames, inputs = [], []
+    old: dict[str, list[str]] = {}
     for date in dates:
         missing = missing_partitions(lake, universe, "backtest", [date], universe.symbols)
         if missing and len(missing) == len(universe.symbols) and date != dates[-1]:
@@ -64,8 +67,17 @@ def read_orders(lake: Lake, universe: Universe, dates: list[dt.date]) -> tuple[p
             )
         for symbol in universe.symbols:
             frame, versions = read_range(lake, universe, "backtest", [date], symbol)
+            if lacking := [name for name in BACKTEST_SCHEMA.names if name not in frame.columns]:
+                old[versions[0].partition_key] = lacking
             frames.append(frame.assign(date=date))
             inputs += versions
+    if old:
+        lacking = sorted(set().union(*old.values()))
+        raise LakeError(
+            f"{universe.name}/execution_report {dates[-1]}: {len(old)} backtest partition(s) without the column(s) "
+            f"{', '.join(lacking)}, made by an earlier version: {name_missing(sorted(old))}; "
+            f"make them again with: lem run --universe {universe.name} --date {dates[-1]} --force"
+        )
     return pd.concat(frames, ignore_index=True), inputs
 
 
@@ -113,6 +125,7 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
         horizon=universe.horizon,
         bar=universe.bar,
         orders=orders,
+        costs=universe.costs,
         promotions=[_promotion(p) for p in promotions],
         champion_manifest=champion.manifest | {"model_id": champion.id} if champion else None,
         training_curve=curve,

@@ -24,19 +24,23 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from lem.reports.tables import MODEL, RIVALS, strategy_rank
+from lem.reports.grids import WHEN
+from lem.reports.tables import COSTS, MODEL, RIVALS, strategy_rank
+from lem.reports.wording import NO_BREAK, label
 
 WIDTH = 4.7
 """Inches: at 10 points a letter, what a phone shows without shrinking."""
-MARKERS = (7.5, 5.5, 4.0, 2.5)
+MARKERS = (8.5, 7.0, 5.5, 4.5, 3.5, 2.5)
 """Marker sizes on lines: smaller ones are drawn on top, so that equal strategies do not hide each other."""
-LABELS = {"lem": "LEM model", "optimal_stopping": "Optimal stopping", "twap": "TWAP"}
 STYLES = {
     "lem": ("#0072B2", "o", "-"),
     "optimal_stopping": ("#D55E00", "s", "--"),
     "twap": ("#4D4D4D", "^", ":"),
+    "twap_to_m": ("#009E73", "D", "-."),
+    "volume_curve": ("#CC79A7", "v", "--"),
+    "bang_bang": ("#E69F00", "P", ":"),
 }
-SPARE = [("#009E73", "D", "-."), ("#CC79A7", "v", "--"), ("#E69F00", "P", ":"), ("#56B4E9", "X", "-.")]
+SPARE = [("#56B4E9", "X", "-."), ("#8B6914", "p", "--")]
 SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "execution report",
     "svg.fonttype": "path",
@@ -60,65 +64,63 @@ class Picture:
     caption: str
 
 
-def label(strategy: str) -> str:
-    """A strategy's name as readers see it."""
-    return LABELS.get(strategy, strategy.replace("_", " ").capitalize())
-
-
-def gain_by_m(by_m: pd.DataFrame) -> Picture:
-    """Mean gain against m with 95 % intervals, every strategy, and the bound. by_m: level `m` of a
-    `full_table`.
+def gain_by_m(by_m: pd.DataFrame, costs: str = "off") -> Picture:
+    """Mean gain against m with 95 % intervals, every strategy, and the bound (before costs). by_m: level `m` of a
+    `full_table` with these costs.
     """
+    when = WHEN[costs]
     with style.context(["default", SETTINGS]):
-        figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
-        _draw_gain_by_m(figure.subplots(), by_m)
+        figure = Figure(figsize=(WIDTH, 4.3), layout="constrained")
+        _draw_gain_by_m(figure.subplots(), by_m, costs)
         _legend(figure)
-        alt = "Mean gain in bps by m, the bars before an order may end. " + " ".join(
+        alt = f"Mean gain {when} in bps by m, the bars before an order may end. " + " ".join(
             f"{label(s)}: {_list(part['min_bars'], part['mean_bps'])}." for s, part in _by_strategy(by_m)
+        )
+        caption = (
+            f"Mean gain {when} by m, the number of bars before an order may end. "
+            f"Whiskers: 95{NO_BREAK}% intervals (none with too few days). "
+            "Dashed line: the bound on a driftless market, before costs."
         )
         bound = _bound(by_m)
         alt += f" Bound: {_list(bound['min_bars'], bound['bound_bps'])}."
-        caption = (
-            "Mean gain by m, the number of bars before an order may end. "
-            "Whiskers: 95\N{NO-BREAK SPACE}% intervals (none with too few days). Dashed line: the bound."
-        )
-        return Picture(_svg(figure, "gain-by-m", "Gain by m", alt), alt, caption)
+        return Picture(_svg(figure, f"gain-by-m-{costs}", f"Gain by m {when}", alt), alt, caption)
 
 
-def distribution(gains: pd.DataFrame) -> Picture:
+def distribution(gains: pd.DataFrame, costs: str = "off") -> Picture:
     """Histogram of gains, the model against optimal stopping (or the rules there are). gains: rows of
     `executed`.
     """
+    column, when = COSTS[costs][0], WHEN[costs]
     there = [s for s, _ in _by_strategy(gains)]
     shown = [s for s in (MODEL, RIVALS[0]) if s in there] or there
-    low, high = np.quantile(gains.loc[gains["strategy"].isin(shown), "gain_bps"], [0.005, 0.995])
+    low, high = np.quantile(gains.loc[gains["strategy"].isin(shown), column], [0.005, 0.995])
     edges = np.linspace(low, high if high > low else low + 1.0, 61)
     with style.context(["default", SETTINGS]):
         figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
         axes, parts = figure.subplots(), []
         for strategy in shown:
-            gain = gains.loc[gains["strategy"] == strategy, "gain_bps"].to_numpy()
+            gain = gains.loc[gains["strategy"] == strategy, column].to_numpy()
             colour, _, dash = _style(strategy, there)
             share = np.histogram(gain, edges)[0] / len(gain) * 100
             axes.stairs(share, edges, color=colour, linestyle=dash, linewidth=1.6, label=label(strategy))
             axes.axvline(gain.mean(), color=colour, linestyle=dash, linewidth=1)
             quantiles = np.quantile(gain, [0.05, 0.5, 0.95])
             parts.append(f"{label(strategy)}: {_list(['5 %', 'median', '95 %'], quantiles)}, mean {gain.mean():.1f}.")
-        axes.set(xlabel="gain, bps (right is good)", ylabel="% of orders")
+        axes.set(xlabel=f"gain {when}, bps (right is good)", ylabel="% of orders")
         _legend(figure)
-        alt = "Distribution of gains in bps over all orders. " + " ".join(parts)
+        alt = f"Distribution of gains {when} in bps over all orders. " + " ".join(parts)
         caption = (
-            "Gains of single orders, the outer 0.5\N{NO-BREAK SPACE}% on each side cut off. "
+            f"Gains of single orders {when}, the outer 0.5{NO_BREAK}% on each side cut off. "
             "Thin vertical lines: the means."
         )
-        return Picture(_svg(figure, "distribution", "Distribution of gains", alt), alt, caption)
+        return Picture(_svg(figure, f"distribution-{costs}", f"Distribution of gains {when}", alt), alt, caption)
 
 
-def over_time(daily: pd.DataFrame) -> Picture:
-    """Running sum of the daily mean gains of every strategy. daily: from `daily_table`."""
-    dates = sorted(daily["date"].unique())
+def over_time(daily: pd.DataFrame, costs: str = "off") -> Picture:
+    """Running sum of the daily mean gains of every strategy. daily: from `daily_table` with these costs."""
+    dates, when = sorted(daily["date"].unique()), WHEN[costs]
     with style.context(["default", SETTINGS]):
-        figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
         axes, parts = figure.subplots(), []
         for place, (strategy, part) in enumerate(_by_strategy(daily)):
             colour, marker, dash = _style(strategy, daily["strategy"].unique())
@@ -129,18 +131,18 @@ def over_time(daily: pd.DataFrame) -> Picture:
                 color=colour,
                 marker=marker,
                 linestyle=dash,
-                markersize=MARKERS[place % 4],
+                markersize=MARKERS[place % len(MARKERS)],
                 label=label(strategy),
             )
             parts.append(f"{label(strategy)}: {part['cumulative_bps'].iloc[-1]:.1f} bps after {len(part)} days.")
         ticks = range(len(dates) - 1, -1, -math.ceil(len(dates) / 4))  # evenly, so that no two dates touch
         axes.set_xticks(ticks, [dates[t] for t in ticks], fontsize=8.5)
-        axes.set(xlabel="arrival day (UTC)", ylabel="bps, running sum")
+        axes.set(xlabel="arrival day (UTC)", ylabel=f"bps {when}, running sum")
         axes.margins(x=0.09)
         _legend(figure)
-        alt = f"Running sum of the daily mean gain, {dates[0]} to {dates[-1]}. " + " ".join(parts)
-        caption = "Running sum of each day's mean gain: a straight line upwards is a steady gain."
-        return Picture(_svg(figure, "over-time", "Gain over time", alt), alt, caption)
+        alt = f"Running sum of the daily mean gain {when}, {dates[0]} to {dates[-1]}. " + " ".join(parts)
+        caption = f"Running sum of each day's mean gain {when}: a straight line upwards is a steady gain."
+        return Picture(_svg(figure, f"over-time-{costs}", f"Gain over time {when}", alt), alt, caption)
 
 
 def order_ends(ends: pd.DataFrame) -> Picture:
@@ -161,7 +163,7 @@ def order_ends(ends: pd.DataFrame) -> Picture:
                     color=colour,
                     marker=marker,
                     linestyle=dash,
-                    markersize=MARKERS[place % 4],
+                    markersize=MARKERS[place % len(MARKERS)],
                     label=label(strategy),
                 )
                 mean = (part["end_bar"] * part["share"]).sum()
@@ -173,7 +175,7 @@ def order_ends(ends: pd.DataFrame) -> Picture:
         panels[-1].set_xlabel("bar in which the order ends")
         _legend(figure, panels[0])
         alt = "When orders end. " + " ".join(sentences)
-        caption = "Share of the orders that end in each bar, one panel for each m."
+        caption = "Share of the orders that end in each bar, one panel for each m, without a participation cap."
         return Picture(_svg(figure, "order-ends", "When orders end", alt), alt, caption)
 
 
@@ -215,7 +217,7 @@ def thumbnail(by_m: pd.DataFrame) -> bytes:
         return buffer.getvalue()
 
 
-def _draw_gain_by_m(axes: Axes, by_m: pd.DataFrame) -> None:
+def _draw_gain_by_m(axes: Axes, by_m: pd.DataFrame, costs: str = "off") -> None:
     values, strategies = sorted(by_m["min_bars"].unique()), _by_strategy(by_m)
     axes.axhline(0, color="#000000", linewidth=0.8)
     bound = _bound(by_m)
@@ -227,10 +229,12 @@ def _draw_gain_by_m(axes: Axes, by_m: pd.DataFrame) -> None:
         x = np.array([values.index(m) for m in part["min_bars"]]) + 0.12 * (number - (len(strategies) - 1) / 2)
         mean, low, high = part[["mean_bps", "low_bps", "high_bps"]].to_numpy(dtype=float).T
         whiskers = np.nan_to_num(np.array([mean - low, high - mean]))
-        axes.errorbar(x, mean, yerr=whiskers, color=colour, fmt=marker, markersize=6, capsize=3, label=label(strategy))
+        axes.errorbar(
+            x, mean, yerr=whiskers, color=colour, fmt=marker, markersize=5, capsize=2.5, label=label(strategy)
+        )
     axes.set_xticks(range(len(values)), [str(m) for m in values])
     axes.grid(visible=False, axis="x")
-    axes.set(xlabel="m, bars before the order may end", ylabel="mean gain, bps (up is good)")
+    axes.set(xlabel="m, bars before the order may end", ylabel=f"mean gain {WHEN[costs]}, bps")
 
 
 def _by_strategy(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

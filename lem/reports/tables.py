@@ -1,82 +1,47 @@
-"""Summary tables of the backtest, and the answers of the report's first screen: pure functions of the orders
-table.
+"""Summary tables of the backtest: pure functions of the orders table.
 
 An orders table has one row per order and strategy, with the columns `COLUMNS`; all gains are in bps or in
-sigma, and positive is good. Comparisons are paired: the same orders under two strategies, the difference
-summarised like a gain.
+sigma, and positive is good. Every statistic is there twice: with costs "off", of the gain before costs and without a
+participation cap, and with costs "on", of the gain after costs under the cap. Comparisons are paired: the same orders
+under two strategies, the difference summarised like a gain.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from lem.backtest.bootstrap import EvaluationError, Interval, cvar, day_blocks, grouped_means
+from lem.backtest.bootstrap import EvaluationError, cvar, day_blocks, grouped_means
+from lem.backtest.config import CostsConfig
+from lem.backtest.costs import capacity
+from lem.backtest.orders_table import RULES
 
 MODEL = "lem"
 RIVALS = ("optimal_stopping", "twap")
+"""The rules that the first screen compares the model with."""
 SCENARIO = ["side", "benchmark", "target"]
 ORDER = ["asset", "date", "arrival", *SCENARIO, "min_bars", "max_bars"]
-GAINS = ["gain_bps", "gain_sigma", "gain_arrival_bps", "bound_bps"]
-COLUMNS = [*ORDER, "strategy", "model_id", "status", "reason", *GAINS, "end_bar"]
+BOUNDS = ["bound_bps", "oracle_bps"]
+"""What no strategy gains before costs: on a driftless market (dynamic programming), and knowing every price."""
+GAINS = ["gain_bps", "gain_arrival_bps", "capped_gain_bps", "net_gain_bps"]
+NUMBERS = ["sigma_bps", *GAINS, *BOUNDS]
+COLUMNS = [*ORDER, "strategy", "model_id", "status", "reason", *NUMBERS, "end_bar", "net_end_bar"]
+COSTS = {"off": ("gain_bps", "end_bar"), "on": ("net_gain_bps", "net_end_bar")}
+"""Costs off and on: the columns of the gain and of the bars used."""
 STATISTICS = [
-    *(
-        "orders",
-        "blocks",
-        "mean_bps",
-        "low_bps",
-        "high_bps",
-        "mean_sigma",
-        "median_bps",
-        "std_bps",
-        "p5_bps",
-        "p95_bps",
-    ),
-    *("cvar5_bps", "hit_rate", "arrival_bps", "bound_bps"),
+    *("orders", "blocks", "mean_bps", "low_bps", "high_bps", "mean_sigma", "median_bps", "std_bps", "p5_bps"),
+    *("p95_bps", "cvar5_bps", "hit_rate", "arrival_bps", "capped_bps", "end_bar", *BOUNDS, "capacity"),
 ]
 LEVELS = {"scenario and m": [*SCENARIO, "min_bars"], "m": ["min_bars"], "all": []}
 """How far orders are pooled: each level names the columns that stay apart."""
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """The model against a rule on the same orders: the paired difference in bps and what it allows to say."""
-
-    against: str
-    interval: Interval
-    verdict: str
-
-
-@dataclass(frozen=True)
-class Headline:
-    """What the first screen says.
-
-    status: complete, incomplete, no model, or no orders. problems: what was not as it should be, in
-    sentences. decision, reasons, champion_id: of the promotion gate for `date` ("" and () where it made
-    none). last_day: latest arrival day with an executed order ("" without one). orders, blocks: executed
-    parent orders, and independent blocks of days. comparisons: one for each of `RIVALS` that traded the
-    model's orders.
-    """
-
-    date: str
-    status: str
-    problems: tuple[str, ...]
-    last_day: str
-    champion_id: str
-    decision: str
-    reasons: tuple[str, ...]
-    orders: int
-    blocks: int
-    comparisons: tuple[Comparison, ...]
-
-
 def prepare_orders(orders: pd.DataFrame, block_days: int = 1) -> pd.DataFrame:
-    """Check an orders table; return it in one row order, `date` as ISO strings, with each order's `block`.
+    """Check an orders table; return it in one row order, `date` as ISO strings, with each order's number (`order`) and
+    `block`.
 
     block_days: days of a bootstrap block (see `day_blocks`); blocks are made of the days with executed
     orders, and excluded orders have block -1.
@@ -101,13 +66,14 @@ def prepare_orders(orders: pd.DataFrame, block_days: int = 1) -> pd.DataFrame:
     if twice.any():
         raise EvaluationError(f"orders table: {int(twice.sum())} row(s) twice, the first {_name(table, twice)}")
     done = table["status"] == "done"
-    table[GAINS] = table[GAINS].astype(np.float64)
-    broken = done & ~np.isfinite(table[GAINS].to_numpy()).all(axis=1)
+    table[NUMBERS] = table[NUMBERS].astype(np.float64)
+    broken = done & ~np.isfinite(table[NUMBERS].to_numpy()).all(axis=1)
     if broken.any():
         raise EvaluationError(
-            f"orders table: {int(broken.sum())} executed order(s) without finite {', '.join(GAINS)}, "
+            f"orders table: {int(broken.sum())} executed order(s) without finite {', '.join(NUMBERS)}, "
             f"the first {_name(table, broken)}; allowed: finite, or status excluded"
         )
+    table["order"] = table.groupby(ORDER, sort=False).ngroup()
     table["block"] = -1
     table.loc[done, "block"] = day_blocks(table.loc[done, "date"], block_days)
     return table
@@ -124,88 +90,110 @@ def executed(orders: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(orders: pd.DataFrame, strategy: str, against: str) -> pd.DataFrame:
-    """The orders that both strategies executed, with gains `strategy` - `against`; the bound's difference is
-    NaN.
+    """The orders that both strategies executed, with gains and bars used `strategy` - `against`; the bounds'
+    differences are NaN.
     """
-    done = executed(orders)
-    keys = [*ORDER, "block"]
+    done, compared = executed(orders), [*GAINS, "end_bar", "net_end_bar"]
     both = done[done["strategy"] == strategy].merge(
-        done.loc[done["strategy"] == against, [*keys, *GAINS]],
-        on=keys,
+        done.loc[done["strategy"] == against, ["order", *compared]],
+        on="order",
         suffixes=("", "_other"),
         validate="one_to_one",
     )
-    for name in GAINS[:-1]:
+    for name in compared:
         both[name] -= both.pop(f"{name}_other")
-    return both.drop(columns="bound_bps_other").assign(against=against, bound_bps=np.nan)
+    return both.assign(against=against, **dict.fromkeys(BOUNDS, math.nan))
 
 
-def summarise(gains: pd.DataFrame, by: Sequence[str], *, resamples: int, seed: int) -> pd.DataFrame:
-    """One row per strategy, `against` and group of `by`: the statistics of its orders.
+def summarise(gains: pd.DataFrame, by: Sequence[str], costs: CostsConfig, *, resamples: int, seed: int) -> pd.DataFrame:
+    """Two rows per strategy, `against` and group of `by`, costs "off" and "on": the statistics of its orders.
 
     Columns: orders, blocks, mean_bps with its 95 % interval low_bps and high_bps, mean_sigma, median_bps,
-    std_bps, p5_bps, p95_bps, cvar5_bps (mean of the worst 5 %), hit_rate (share with a gain above 0),
-    arrival_bps (mean gain against the arrival price), bound_bps (mean bound). In rows with `against`, all are
-    of the paired difference.
+    std_bps, p5_bps, p95_bps, cvar5_bps (mean of the worst 5 %), hit_rate (share with a gain above 0), end_bar (mean
+    bars used), bound_bps and oracle_bps (means, before costs). Off only: arrival_bps (mean gain against the arrival
+    price). On only: capped_bps (mean gain under the cap, before costs) and capacity (see `lem.backtest.costs`). In rows
+    with `against`, all are of the paired difference, without bounds and capacity.
     """
     keys = ["strategy", "against", *by]
     grouped = gains.groupby(keys, sort=True)
-    number = grouped.ngroup().to_numpy()
-    intervals = grouped_means(gains["gain_bps"], gains["block"], number, resamples=resamples, seed=seed)
-    means = grouped[["gain_sigma", "gain_arrival_bps", "bound_bps"]].mean().reset_index()
-    rows = []
-    for g, interval in enumerate(intervals):
-        gain = gains["gain_bps"].to_numpy()[number == g]
-        p5, median, p95 = np.quantile(gain, [0.05, 0.5, 0.95])
-        rows.append(
-            {
-                "orders": interval.orders,
-                "blocks": interval.blocks,
-                "mean_bps": interval.mean,
-                "low_bps": interval.low,
-                "high_bps": interval.high,
-                "mean_sigma": means.loc[g, "gain_sigma"],
-                "median_bps": median,
-                "std_bps": gain.std(ddof=1) if len(gain) > 1 else math.nan,
-                "p5_bps": p5,
-                "p95_bps": p95,
-                "cvar5_bps": cvar(gain),
-                "hit_rate": float((gain > 0).mean()),
-                "arrival_bps": means.loc[g, "gain_arrival_bps"],
-                "bound_bps": means.loc[g, "bound_bps"],
-            }
+    number_O = grouped.ngroup().to_numpy()
+    pooled = grouped[["gain_arrival_bps", "capped_gain_bps", "end_bar", "net_end_bar", *BOUNDS]].mean().reset_index()
+    rows_G = np.split(np.argsort(number_O, kind="stable"), np.cumsum(np.bincount(number_O))[:-1]) if len(gains) else []
+    capped_O, sigma_O = gains["capped_gain_bps"].to_numpy(), gains["sigma_bps"].to_numpy()
+    parts = []
+    for name, (column, bars) in COSTS.items():
+        intervals = grouped_means(gains[column], gains["block"], number_O, resamples=resamples, seed=seed)
+        gain_O, rows = gains[column].to_numpy(), []
+        for interval, rows_O in zip(intervals, rows_G, strict=True):
+            gain = gain_O[rows_O]
+            p5, median, p95 = np.quantile(gain, [0.05, 0.5, 0.95])
+            first = gains["against"].iat[rows_O[0]]
+            rows.append(
+                {
+                    "orders": interval.orders,
+                    "blocks": interval.blocks,
+                    "mean_bps": interval.mean,
+                    "low_bps": interval.low,
+                    "high_bps": interval.high,
+                    "mean_sigma": (gain / sigma_O[rows_O]).mean(),
+                    "median_bps": median,
+                    "std_bps": gain.std(ddof=1) if len(gain) > 1 else math.nan,
+                    "p5_bps": p5,
+                    "p95_bps": p95,
+                    "cvar5_bps": cvar(gain),
+                    "hit_rate": float((gain > 0).mean()),
+                    "capacity": math.nan if first or name == "off" else capacity(capped_O[rows_O], gain, costs),
+                }
+            )
+        both = pooled[keys].join(pd.DataFrame(rows, columns=[c for c in STATISTICS if c not in _POOLED]))
+        both = both.assign(
+            costs=name,
+            arrival_bps=pooled["gain_arrival_bps"] if name == "off" else math.nan,
+            capped_bps=pooled["capped_gain_bps"] if name == "on" else math.nan,
+            end_bar=pooled[bars],
+            **{bound: pooled[bound] for bound in BOUNDS},
         )
-    return means[keys].join(pd.DataFrame(rows, columns=STATISTICS))
+        parts.append(both[["costs", *keys, *STATISTICS]])
+    return pd.concat(parts, ignore_index=True)
 
 
-def full_table(orders: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFrame:
+_POOLED = ("arrival_bps", "capped_bps", "end_bar", *BOUNDS)
+
+
+def full_table(orders: pd.DataFrame, costs: CostsConfig, *, resamples: int, seed: int) -> pd.DataFrame:
     """All statistics at every level of `LEVELS`, gains and the model's paired differences: what the CSV
     holds.
 
-    Columns: level, strategy, against ("" for a gain), side, benchmark, target, min_bars ("all" where pooled),
-    then those of `summarise`. Strategies in the order of `strategy_rank`.
+    Columns: level, costs ("off", "on"), strategy, against ("" for a gain), side, benchmark, target, min_bars ("all"
+    where pooled), then those of `summarise`. Strategies in the order of `strategy_rank`.
     """
-    gains = pd.concat([executed(orders), *(differences(orders, MODEL, rival) for rival in RIVALS)], ignore_index=True)
+    others = [name for name in orders["strategy"].unique() if name != MODEL]
+    gains = pd.concat([executed(orders), *(differences(orders, MODEL, name) for name in others)], ignore_index=True)
     parts = []
     for level, by in LEVELS.items():
-        part = summarise(gains, by, resamples=resamples, seed=seed)
+        part = summarise(gains, by, costs, resamples=resamples, seed=seed)
         pooled = {name: "all" for name in LEVELS["scenario and m"] if name not in by}
         parts.append(part.assign(level=level, **pooled).astype({"min_bars": object}))
     table = pd.concat(parts, ignore_index=True)
-    order = {strategy: place for place, strategy in enumerate(sorted(table["strategy"].unique(), key=strategy_rank))}
-    table = table.assign(place=table["strategy"].map(order), row=range(len(table)))
-    table = table.sort_values(["level", "against", "place", "row"])
-    return table[["level", "strategy", "against", *LEVELS["scenario and m"], *STATISTICS]].reset_index(drop=True)
+    names = sorted({*table["strategy"], *table["against"]}, key=lambda name: (name != "", *strategy_rank(name)))
+    order = {name: place for place, name in enumerate(names)}
+    table = table.assign(place=table["strategy"].map(order), rival=table["against"].map(order), row=range(len(table)))
+    table = table.sort_values(["level", "costs", "rival", "place", "row"])
+    return table[["level", "costs", "strategy", "against", *LEVELS["scenario and m"], *STATISTICS]].reset_index(
+        drop=True
+    )
 
 
-def select(table: pd.DataFrame, level: str, against: str = "") -> pd.DataFrame:
-    """The rows of a `full_table` at one level of pooling."""
-    return table[(table["level"] == level) & (table["against"] == against)].reset_index(drop=True)
+def select(table: pd.DataFrame, level: str, costs: str = "off", against: str | None = "") -> pd.DataFrame:
+    """The rows of a `full_table` at one level of pooling, costs "off" or "on"; `against` None: all differences."""
+    rows = (table["level"] == level) & (table["costs"] == costs)
+    rows &= table["against"] != "" if against is None else table["against"] == against
+    return table[rows].reset_index(drop=True)
 
 
 def strategy_rank(strategy: str) -> tuple[int, str]:
-    """Sorting key: the model, then the rules it must beat, then the others by name."""
-    first = (MODEL, *RIVALS)
+    """Sorting key: the model, then the rules it must beat, then the other rules, then others by name."""
+    first = list(dict.fromkeys((MODEL, *RIVALS, *RULES)))
     return (first.index(strategy) if strategy in first else len(first), strategy)
 
 
@@ -227,11 +215,12 @@ def end_bar_table(orders: pd.DataFrame) -> pd.DataFrame:
     return counts.assign(share=counts["orders"] / counts.groupby(["strategy", "min_bars"])["orders"].transform("sum"))
 
 
-def daily_table(orders: pd.DataFrame) -> pd.DataFrame:
-    """Gain by arrival day: strategy, date, orders, mean_bps of the day, cumulative_bps (running sum of the
-    days' means).
+def daily_table(orders: pd.DataFrame, costs: str = "off") -> pd.DataFrame:
+    """Gain by arrival day, costs "off" or "on": strategy, date, orders, mean_bps of the day, cumulative_bps (running
+    sum of the days' means).
     """
-    days = executed(orders).groupby(["strategy", "date"])["gain_bps"].agg(orders="size", mean_bps="mean").reset_index()
+    gain = COSTS[costs][0]
+    days = executed(orders).groupby(["strategy", "date"])[gain].agg(orders="size", mean_bps="mean").reset_index()
     return days.assign(cumulative_bps=days.groupby("strategy")["mean_bps"].cumsum())
 
 
@@ -242,74 +231,3 @@ def model_table(orders: pd.DataFrame) -> pd.DataFrame:
     done = executed(orders)
     days = done[done["strategy"] == MODEL].groupby("model_id")["date"]
     return days.agg(first="min", last="max", days="nunique", orders="size").reset_index().sort_values(["first", "last"])
-
-
-def row_interval(row: Mapping[Any, Any]) -> Interval:
-    """The interval of a row of `full_table`."""
-    return Interval(row["mean_bps"], row["low_bps"], row["high_bps"], int(row["orders"]), int(row["blocks"]))
-
-
-def verdict(interval: Interval) -> str:
-    """What a paired difference allows to say: better, worse, not distinguishable, or too few days to say."""
-    if not interval.known:
-        return "too few days to say"
-    if interval.low > 0:
-        return "better"
-    return "worse" if interval.high < 0 else "not distinguishable"
-
-
-def headline(
-    orders: pd.DataFrame, table: pd.DataFrame, promotions: Sequence[Mapping[str, Any]], date: str, due: str
-) -> Headline:
-    """Answer the first screen: did it work, is the model better, by how much, how sure.
-
-    orders: from `prepare_orders`. table: from `full_table` of the same orders. promotions: dicts with date,
-    decision, champion_id and reasons. date: the report's, ISO. due: the arrival day up to which orders should
-    have been executed.
-    """
-    done = executed(orders)
-    overall = table[table["level"] == "all"]
-    comparisons = tuple(
-        Comparison(str(row["against"]), interval, verdict(interval))
-        for rival in RIVALS
-        for _, row in overall[overall["against"] == rival].iterrows()
-        for interval in [Interval(row["mean_bps"], row["low_bps"], row["high_bps"], row["orders"], row["blocks"])]
-    )
-    gate = next((dict(row) for row in promotions if str(row["date"])[:10] == date), {})
-    last_day = str(done["date"].max()) if len(done) else ""
-    problems = [] if gate else [f"No decision of the promotion gate is recorded for {date}."]
-    problems += _problems(orders, done, last_day, due)
-    if not len(done):
-        status = "no orders"
-    elif MODEL not in done["strategy"].unique():
-        status = "no model"
-    else:
-        status = "incomplete" if problems else "complete"
-    return Headline(
-        date=date,
-        status=status,
-        problems=tuple(problems),
-        last_day=last_day,
-        champion_id=str(gate.get("champion_id") or ""),
-        decision=str(gate.get("decision") or ""),
-        reasons=tuple(map(str, gate.get("reasons") or ())),
-        orders=len(done.drop_duplicates(ORDER)),
-        blocks=done["block"].nunique(),
-        comparisons=comparisons,
-    )
-
-
-def _problems(orders: pd.DataFrame, done: pd.DataFrame, last_day: str, due: str) -> list[str]:
-    """What was not as it should be on the latest day with executed orders."""
-    if not len(done):
-        return ["No order was executed."]
-    problems = []
-    if last_day < due:
-        problems.append(f"The latest executed orders arrived on {last_day}; those up to {due} should be there.")
-    last = done[done["date"] == last_day]
-    idle = sorted(set(orders["asset"].unique()) - set(last["asset"].unique()))
-    if idle:
-        problems.append(f"No order in {', '.join(idle)} was executed on {last_day}.")
-    if MODEL in done["strategy"].unique() and MODEL not in last["strategy"].unique():
-        problems.append(f"The model executed no order on {last_day}.")
-    return problems

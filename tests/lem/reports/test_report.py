@@ -16,13 +16,17 @@ import pytest
 from PIL import Image
 
 from lem.backtest.bootstrap import EvaluationError
-from lem.reports.plots import label
-from lem.reports.report import Report, ReportInputs, block_days, number, render_report
+from lem.backtest.config import CostsConfig
+from lem.backtest.costs import capacity
+from lem.backtest.orders_table import RULES
+from lem.reports.grids import BOUNDS, WHEN
+from lem.reports.report import Report, ReportInputs, block_days, render_report
+from lem.reports.tables import NUMBERS
+from lem.reports.wording import label, number, percent, size
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
-
-
-RULES = ("twap", "optimal_stopping")
+STRATEGIES = ("lem", "optimal_stopping", "twap", "twap_to_m", "volume_curve", "bang_bang")
+COSTS = CostsConfig()
 ASSETS = ("BTC-USDT", "ETH-USDT")
 
 
@@ -35,25 +39,24 @@ def make_orders(
         arrival = pd.Timestamp("2024-01-01", tz="UTC") + pd.Timedelta(days=day, hours=5)
         for strategy in strategies:
             gain = generator.normal(0 if strategy == "twap" else 12 - m, 15)
+            capped = gain - 0.25 * (m == 1)
             rows.append(
                 {
                     **{"asset": asset, "date": arrival.date(), "arrival": arrival, "side": side},
                     **{"benchmark": benchmark, "target": target, "min_bars": m, "max_bars": 12},
                     **{"strategy": strategy, "model_id": "model-1" if strategy == "lem" else ""},
-                    **{"status": "done", "reason": "", "gain_bps": gain, "gain_sigma": gain / 50},
-                    **{
-                        "gain_arrival_bps": gain,
-                        "bound_bps": 12.0 - m,
-                        "end_bar": 12 if strategy == "twap" else m,
-                    },
+                    **{"status": "done", "reason": "", "sigma_bps": 50.0, "gain_bps": gain, "gain_arrival_bps": gain},
+                    **{"capped_gain_bps": capped, "net_gain_bps": capped - 4 - generator.random()},
+                    **{"bound_bps": 12.0 - m, "oracle_bps": 100.0 - m, "end_bar": 12 if strategy == "twap" else m},
+                    **{"net_end_bar": 12 if strategy == "twap" else max(m, 2)},
                 }
             )
     return pd.DataFrame(rows)
 
 
 def exclude(orders: pd.DataFrame) -> pd.DataFrame:
-    numbers = dict.fromkeys(["gain_bps", "gain_sigma", "gain_arrival_bps", "bound_bps"], math.nan)
-    return orders.assign(**numbers, status="excluded", reason="outage within the horizon", end_bar=0)
+    numbers = dict.fromkeys(NUMBERS, math.nan)
+    return orders.assign(**numbers, status="excluded", reason="outage within the horizon", end_bar=0, net_end_bar=0)
 
 
 def make_inputs(orders: pd.DataFrame, **changes: Any) -> ReportInputs:
@@ -80,6 +83,7 @@ def make_inputs(orders: pd.DataFrame, **changes: Any) -> ReportInputs:
         horizon=12,
         bar="1h",
         orders=orders,
+        costs=COSTS,
         promotions=[
             {
                 **{"date": last, "decision": "promoted", "champion_id": "model-1", "candidate_id": "model-1"},
@@ -101,7 +105,8 @@ def make_inputs(orders: pd.DataFrame, **changes: Any) -> ReportInputs:
 
 
 class Page(HTMLParser):
-    """All elements with their attributes, and tables as rows of cells; fails on tags that do not match."""
+    """All elements with their attributes, and tables as rows of cells (titles of groups: rows of one cell); fails on
+    tags that do not match."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -158,8 +163,10 @@ def check_page(report: Report) -> Page:
     assert any(attrs.get("name") == "viewport" for tag, attrs in page.elements if tag == "meta")
     for table in page.tables:
         assert table["caption"], table
-        assert set(table["scopes"]) == {"col", "row"}, table["caption"]
-        assert len({len(row) for row in table["rows"]}) == 1, table["caption"]
+        assert set(table["scopes"]) - {"rowgroup"} == {"col", "row"}, table["caption"]
+        titles = [row for row in table["rows"] if len(row) == 1]
+        assert len(titles) == table["scopes"].count("rowgroup"), table["caption"]
+        assert len({len(row) for row in table["rows"] if row not in titles}) == 1, table["caption"]
     ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
     named = [attrs for tag, attrs in page.elements if tag == "svg"]
@@ -195,9 +202,9 @@ def report() -> Report:
 
 def test_page_is_complete_semantic_and_needs_no_network(report: Report) -> None:
     page = check_page(report)
-    assert page.count("svg") == 5
+    assert page.count("svg") == 8
     sections = [str(attrs["id"]) for tag, attrs in page.elements if tag == "section"]
-    assert " ".join(sections) == "summary gain distribution time ends model quality excluded versions glossary"
+    assert " ".join(sections) == "summary gain costs distribution time ends model quality excluded versions glossary"
     words = text_of(report.html)
     assert "the most that any strategy could gain on a driftless random walk" in words
     assert "Positive is good everywhere" in words
@@ -218,39 +225,117 @@ def test_figures_on_the_page_are_those_of_the_csv_and_of_the_orders(report: Repo
     page = Page(report.html)
     csv = pd.read_csv(io.StringIO(report.table.to_csv(index=False)), keep_default_na=True, dtype={"min_bars": str})
     csv = csv.fillna({"against": ""})
-    names = {label(strategy): strategy for strategy in ("lem", "optimal_stopping", "twap")}
+    names = {label(strategy): strategy for strategy in STRATEGIES}
+    orders = make_orders()
 
     def printed(rows: pd.DataFrame) -> str:
         (row,) = rows.to_dict("records")
         return f"{number(row['mean_bps'])}|{number(row['low_bps'])} to {number(row['high_bps'])}"
 
-    head, *body = page.table("Mean gain by scenario and m")
-    assert len(body) == 24
-    gains = csv[csv["against"] == ""]
+    for costs, when in WHEN.items():
+        gain = {"off": "gain_bps", "on": "net_gain_bps"}[costs]
+        own = csv[(csv["costs"] == costs) & (csv["against"] == "")]
+        head, *body = page.table(f"Mean gain by scenario and m {when}")
+        assert head == ["m =", "1", "6", "12"]
+        assert len(body) == 8 * (1 + len(STRATEGIES) + 2)
+        query = ""
+        for name, *cells in body:
+            if not cells:
+                side, benchmark, target = name.lower().split()
+                query = f"side == '{side}' and benchmark == '{benchmark}' and target == '{target}'"
+                continue
+            for m, cell in zip(head[1:], cells, strict=True):
+                if name in names:
+                    assert cell == printed(own.query(f"{query} and min_bars == '{m}' and strategy == '{names[name]}'"))
+                    mean = orders.query(f"{query} and min_bars == {m} and strategy == '{names[name]}'")[gain].mean()
+                    assert cell.split("|")[0] == number(mean)
+                else:
+                    assert cell == number({"Bound, driftless": 12.0, "Bound, foresight": 100.0}[name] - int(m))
+
+        assert [row[0] for row in page.table(f"Mean gain by m {when}")[1:]] == [*names, *BOUNDS.values()]
+        head, *body = page.table(f"Model minus rule {when}")
+        assert head == ["m", *map(label, STRATEGIES[1:])]
+        assert [row[0] for row in body] == ["1", "6", "12", "all"]
+        for m, *cells in body:
+            for name, cell in zip(head[1:], cells, strict=True):
+                level = "all" if m == "all" else "m"
+                found = csv.query(f"level == '{level}' and min_bars == '{m}' and against == '{names[name]}'")
+                assert cell.rpartition("|")[0] == printed(found[found["costs"] == costs])
+
+        groups = [row[0] for row in page.table(f"Gain of single orders {when}") if len(row) == 1]
+        assert groups == list(names)
+        (row,) = own.query("level == 'all' and strategy == 'lem'").to_dict("records")
+        first = page.table(f"Gain of single orders {when}")[2]
+        assert first[0] == "all"
+        assert (first[1], first[7], first[8]) == (
+            number(row["mean_bps"]),
+            number(row["cvar5_bps"]),
+            percent(row["hit_rate"]),
+        )
+        assert page.table(f"Mean bars used {when}")[3][1] == {"off": "12.0", "on": "12.0"}[costs]
+        assert page.table(f"Mean bars used {when}")[1][1] == {"off": "1.0", "on": "2.0"}[costs]
+
+    body = page.table("All executed orders")[1:]
+    assert [row[0] for row in body] == [*names, *BOUNDS.values()]
+    for name, before, after, tail in body[:-2]:
+        gains = orders.loc[orders["strategy"] == names[name]]
+        assert before.split("|")[0] == number(gains["gain_bps"].mean())
+        assert after.split("|")[0] == number(gains["net_gain_bps"].mean())
+        assert tail == number(gains["net_gain_bps"].nsmallest(math.ceil(len(gains) / 20)).mean())
+    assert [row[1] for row in body[-2:]] == [number(12 - 19 / 3), number(100 - 19 / 3)]
+
+
+def test_what_costs_take_adds_up_from_the_gain_before_to_the_gain_after() -> None:
     orders = make_orders()
-    for scenario, m, *cells, bound in body:
-        side, benchmark, target = scenario.lower().split()
-        query = f"side == '{side}' and benchmark == '{benchmark}' and target == '{target}'"
-        for name, cell in zip(head[2:-1], cells, strict=True):
-            assert cell == printed(gains.query(f"{query} and min_bars == '{m}' and strategy == '{names[name]}'"))
-            mean = orders.query(f"{query} and min_bars == {m} and strategy == '{names[name]}'")["gain_bps"].mean()
-            assert cell.split("|")[0] == number(mean)
-        assert bound == number(12.0 - int(m))
+    page = Page(render_report(make_inputs(orders)).html)
+    body = page.table("What costs take")[1:]
+    assert [row[0] for row in body] == [label(strategy) for strategy in STRATEGIES]
+    model = orders[orders["strategy"] == "lem"]
+    for shown, exact in zip(
+        body[0][1:],
+        (
+            model["gain_bps"].mean(),
+            -0.25 / 3,
+            -1.5,
+            (model["net_gain_bps"] - model["capped_gain_bps"]).mean() + 1.5,
+            model["net_gain_bps"].mean(),
+        ),
+        strict=True,
+    ):
+        assert shown == number(exact)
 
-    head, *body = page.table("Model minus rule")
-    assert [row[0] for row in body] == ["1", "6", "12", "all"]
-    for m, *cells in body:
-        for name, cell in zip(head[1:], cells, strict=True):
-            level = "all" if m == "all" else "m"
-            found = csv.query(f"level == '{level}' and min_bars == '{m}' and against == '{names[name]}'")
-            assert cell.rpartition("|")[0] == printed(found)
 
-    for name, gain, tail, hits in page.table("All executed orders")[1:]:
-        (row,) = gains.query(f"level == 'all' and strategy == '{names[name]}'").to_dict("records")
-        own = orders.loc[orders["strategy"] == names[name], "gain_bps"]
-        assert gain.split("|")[0] == number(own.mean()) == number(row["mean_bps"])
-        assert tail == number(own.nsmallest(math.ceil(len(own) / 20)).mean())
-        assert hits == f"{number(100 * (own > 0).mean())}\xa0%"
+def test_capacity_on_the_page_is_that_of_the_orders(report: Report) -> None:
+    page, orders = Page(report.html), make_orders()
+    head, *body = page.table("Order size at which the mean gain is gone")
+    assert head == ["m =", "1", "6", "12", "all"]
+    assert [row[0] for row in body] == [label(strategy) for strategy in STRATEGIES]
+    for m, cell in zip((1, 6, 12, None), body[0][1:], strict=True):
+        own = orders[(orders["strategy"] == "lem") & ((orders["min_bars"] == m) | (m is None))]
+        assert cell == size(capacity(own["capped_gain_bps"], own["net_gain_bps"], COSTS))
+    assert report.summary["capacity"] > 0
+    assert report.summary["capacity_text"].replace("\N{NO-BREAK SPACE}", " ") in text_of(report.html)
+
+
+def test_costs_are_told_in_words_on_the_first_screen_and_in_full_below(report: Report) -> None:
+    words = text_of(report.html)
+    first = words.index("a fee of 1 bps and half a spread of 0.5 bps on every fill, and impact for orders of 20 %")
+    assert words.index("What is left after costs?") < first < words.index("Gain by scenario and m An order")
+    rows = dict(Page(report.html).table("Costs assumed")[1:])
+    assert set(rows) == {"Fee", "Half spread", "Impact", "Order size", "Participation cap"}
+    assert "needs at least 2 of its 12 bars" in rows["Participation cap"]
+    assert report.summary["costs"] == COSTS.model_dump()
+
+
+def test_without_impact_there_is_no_limit_to_the_size_and_nothing_infinite_in_the_json() -> None:
+    orders = make_orders()
+    free = CostsConfig(fee_bps=0.0, half_spread_bps=0.0, impact=0.0, participation_cap=1.0)
+    report = render_report(make_inputs(orders.assign(net_gain_bps=orders["capped_gain_bps"]), costs=free))
+    page = check_page(report)
+    assert page.table("Order size at which the mean gain is gone")[1][-1] == "no limit"
+    assert report.summary["capacity"] is None
+    assert "Without impact the gain does not depend on the order size." in text_of(report.html)
+    assert dict(page.table("Costs assumed")[1:])["Impact"] == "Not charged."
 
 
 def test_headline_figures_are_those_of_the_summary(report: Report) -> None:
@@ -259,6 +344,11 @@ def test_headline_figures_are_those_of_the_summary(report: Report) -> None:
         gap = found["interval"]
         assert f"the model gained {number(abs(gap['mean']))} bps {'less' if gap['mean'] < 0 else 'more'}" in words
         assert f"{number(gap['low'])} to {number(gap['high'])} bps" in words
+        net = found["net_interval"]
+        said = f"{found['net_verdict']}, {number(abs(net['mean']))} bps {'less' if net['mean'] < 0 else 'more'}"
+        assert f"After costs: {said} ({number(net['low'])} to {number(net['high'])} bps)." in words
+    left = report.summary["net_gain"]
+    assert f"{number(left['mean'])} bps per order, of {number(report.summary['gain']['mean'])} before." in words
     assert "288 orders on 6 independent days." in words
     assert "the intervals are rough" in words
     assert "The promotion gate decided: promoted. Reasons: first model; sanity checks passed. Champion" in words
@@ -294,7 +384,7 @@ def test_one_day_of_one_asset_has_means_and_no_intervals() -> None:
     report = render_report(make_inputs(make_orders(days=1, assets=("BTC-USDT",))))
     page = check_page(report)
     assert report.table["low_bps"].isna().all()
-    assert all(cell.endswith("|no interval") for row in page.table("Mean gain by m")[1:] for cell in row[1:-1])
+    assert all(cell.endswith("|no interval") for row in page.table("Mean gain by m")[1:-2] for cell in row[1:])
     assert "Too few days to say." in text_of(report.html)
     assert {found["verdict"] for found in report.summary["comparisons"]} == {"too few days to say"}
 
@@ -321,9 +411,10 @@ def test_no_rows_at_all() -> None:
     assert page.count("svg") == 1
 
 
-def test_more_strategies_have_a_column_each() -> None:
-    page = check_page(render_report(make_inputs(make_orders(strategies=("bang_bang", "twap", "lem")))))
-    assert page.table("Mean gain by m")[0] == ["m", "LEM model", "TWAP", "Bang bang", "Bound"]
+def test_more_strategies_have_a_row_each() -> None:
+    page = check_page(render_report(make_inputs(make_orders(strategies=("another_rule", "twap", "lem")))))
+    rows = [row[0] for row in page.table("Mean gain by m")[1:]]
+    assert rows == ["LEM model", "TWAP", "Another rule", "Bound, driftless", "Bound, foresight"]
 
 
 def test_orders_longer_than_a_day_make_longer_blocks() -> None:

@@ -9,8 +9,12 @@ import pandas as pd
 import pytest
 
 from lem.backtest.bootstrap import EvaluationError, Interval
+from lem.backtest.config import CostsConfig
+from lem.backtest.orders_table import RULES
 from lem.reports import tables
+from lem.reports.headline import Headline, headline, verdict
 
+COSTS = CostsConfig(fee_bps=1.0, half_spread_bps=0.5, impact=0.5, order_size=0.2)
 GATE = [{"date": "2024-01-06", "decision": "kept", "champion_id": "c1", "reasons": ["the tail is worse"]}]
 
 
@@ -19,14 +23,16 @@ def row(strategy: str, gain: float, day: int = 1, hour: int = 0, **changes: Any)
     return {
         "asset": "BTC-USDT", "date": arrival.date(), "arrival": arrival, "side": "buy", "benchmark": "twap",
         "target": "quantity", "min_bars": 3, "max_bars": 12, "strategy": strategy,
-        "model_id": "c1" if strategy == "lem" else "", "status": "done", "reason": "", "gain_bps": gain,
-        "gain_sigma": gain / 50, "gain_arrival_bps": gain + 1, "bound_bps": 18.0, "end_bar": 4,
+        "model_id": "c1" if strategy == "lem" else "", "status": "done", "reason": "", "sigma_bps": 50.0,
+        "gain_bps": gain, "gain_arrival_bps": gain + 1, "capped_gain_bps": gain - 0.5, "net_gain_bps": gain - 5.0,
+        "bound_bps": 18.0, "oracle_bps": 90.0, "end_bar": 4, "net_end_bar": 5,
     } | changes  # fmt: skip
 
 
 def excluded(strategy: str, **changes: Any) -> dict[str, Any]:
-    nothing = dict.fromkeys(tables.GAINS, math.nan)
-    return row(strategy, math.nan, **changes) | nothing | {"status": "excluded", "reason": "outage", "end_bar": 0}
+    nothing: dict[str, Any] = dict.fromkeys(tables.NUMBERS, math.nan)
+    nothing |= {"status": "excluded", "reason": "outage", "end_bar": 0, "net_end_bar": 0}
+    return row(strategy, math.nan, **changes) | nothing
 
 
 def week(edge: float = 2.0) -> pd.DataFrame:
@@ -44,7 +50,7 @@ def week(edge: float = 2.0) -> pd.DataFrame:
 
 
 def full(orders: pd.DataFrame) -> pd.DataFrame:
-    return tables.full_table(tables.prepare_orders(orders), resamples=200, seed=0)
+    return tables.full_table(tables.prepare_orders(orders), COSTS, resamples=200, seed=0)
 
 
 def test_statistics_of_one_strategy_by_hand() -> None:
@@ -67,6 +73,39 @@ def test_statistics_of_one_strategy_by_hand() -> None:
     assert math.isnan(one["low_bps"])
 
 
+def test_statistics_after_costs_are_those_of_the_net_gain() -> None:
+    gains = [-10.0, 0.0, 4.0, 26.0]
+    orders = pd.DataFrame([row("twap", g, hour=h) for h, g in enumerate(gains)] + [excluded("twap", hour=9)])
+    off, on = (tables.select(full(orders), "all", costs).to_dict("records")[0] for costs in ("off", "on"))
+    assert (on["mean_bps"], on["median_bps"], on["cvar5_bps"], on["hit_rate"]) == (0.0, -3.0, -15.0, 0.25)
+    assert on["mean_sigma"] == pytest.approx(0.0)
+    assert (on["capped_bps"], on["end_bar"], off["end_bar"]) == (4.5, 5.0, 4.0)
+    assert {(r["bound_bps"], r["oracle_bps"]) for r in (off, on)} == {(18.0, 90.0)}
+    assert math.isnan(off["capacity"])
+    assert math.isnan(on["arrival_bps"])
+    # 4.5 bps under the cap less 1.5 bps of fee and spread leave 3 for impact; at 0.2 bar volumes impact takes 3
+    assert on["capacity"] == pytest.approx(0.2)
+
+
+def test_a_difference_after_costs_is_that_of_the_net_gains_of_the_same_orders() -> None:
+    orders = week()
+    model = orders["strategy"] == "lem"
+    orders.loc[model, "net_gain_bps"] -= np.arange(model.sum()) % 3
+    gap = tables.select(full(orders), "all", "on", "optimal_stopping").to_dict("records")[0]
+    net = orders.groupby("strategy")["net_gain_bps"].mean()
+    assert gap["mean_bps"] == pytest.approx(net["lem"] - net["optimal_stopping"])
+    assert gap["low_bps"] < gap["mean_bps"] < gap["high_bps"]
+    assert all(math.isnan(gap[name]) for name in ("capacity", *tables.BOUNDS))
+
+
+def test_capacity_of_a_group_uses_only_its_own_orders() -> None:
+    orders = week()
+    orders.loc[orders["min_bars"] == 12, "capped_gain_bps"] = 1.0
+    table = tables.select(full(orders), "m", "on").set_index(["strategy", "min_bars"])["capacity"]
+    assert table["lem", 12] == 0.0
+    assert table["lem", 3] > 0.2
+
+
 def test_pooled_means_are_the_means_of_their_parts_weighted_by_orders() -> None:
     table = full(week())
     for strategy in ("twap", "optimal_stopping", "lem"):
@@ -78,20 +117,19 @@ def test_pooled_means_are_the_means_of_their_parts_weighted_by_orders() -> None:
 
 
 def test_strategies_come_model_first() -> None:
-    orders = pd.concat([week(), week().query("strategy == 'twap'").assign(strategy="bang_bang")])
-    assert tables.select(full(orders), "all")["strategy"].tolist() == [
-        "lem",
-        "optimal_stopping",
-        "twap",
-        "bang_bang",
-    ]
+    others = [week().query("strategy == 'twap'").assign(strategy=name) for name in ("another", *RULES[1:4])]
+    table = full(pd.concat([*others, week()]))
+    rules = ["optimal_stopping", "twap", "twap_to_m", "volume_curve", "bang_bang", "another"]
+    for costs in ("off", "on"):
+        assert tables.select(table, "all", costs)["strategy"].tolist() == ["lem", *rules]
+        assert tables.select(table, "all", costs, None)["against"].tolist() == rules
 
 
 def test_paired_difference_is_the_difference_of_means_over_common_orders_only() -> None:
     orders = week()
     first_model = (orders["strategy"] == "lem") & (orders["arrival"] == orders["arrival"].min())
     orders = orders[~first_model]
-    gap = tables.select(full(orders), "all", "optimal_stopping").to_dict("records")[0]
+    gap = tables.select(full(orders), "all", against="optimal_stopping").to_dict("records")[0]
     common = orders[orders["arrival"] > orders["arrival"].min()].groupby("strategy")["gain_bps"].mean()
     assert gap["orders"] == 72 - first_model.sum()
     assert gap["mean_bps"] == pytest.approx(common["lem"] - common["optimal_stopping"])
@@ -139,12 +177,13 @@ def test_daily_gain_adds_up_over_the_days() -> None:
     ],
 )
 def test_verdict_needs_an_interval_clear_of_zero(low: float, high: float, said: str) -> None:
-    assert tables.verdict(Interval(0.5, low, high, 10, 10)) == said
+    assert verdict(Interval(0.5, low, high, 10, 10)) == said
 
 
-def head_of(orders: pd.DataFrame, gate: list[dict[str, Any]], due: str = "2024-01-06") -> tables.Headline:
+def head_of(orders: pd.DataFrame, gate: list[dict[str, Any]], due: str = "2024-01-06") -> Headline:
     prepared = tables.prepare_orders(orders)
-    return tables.headline(prepared, tables.full_table(prepared, resamples=200, seed=0), gate, "2024-01-06", due)
+    table = tables.full_table(prepared, COSTS, resamples=200, seed=0)
+    return headline(prepared, table, gate, "2024-01-06", due)
 
 
 def test_headline_of_a_good_night() -> None:
@@ -156,6 +195,11 @@ def test_headline_of_a_good_night() -> None:
         ("optimal_stopping", "better"),
         ("twap", "better"),
     ]
+    assert head.gain is not None
+    assert head.net_gain is not None
+    assert head.net_gain.mean == pytest.approx(head.gain.mean - 5.0)
+    assert head.capacity is not None
+    assert head.capacity > 0
     assert head_of(week(edge=-2.0), GATE).comparisons[0].verdict == "worse"
     assert head_of(week(edge=0.0), GATE).comparisons[0].verdict == "not distinguishable"
 
@@ -177,11 +221,21 @@ def test_headline_without_a_model_and_without_orders() -> None:
     assert (rules.status, rules.comparisons) == ("no model", ())
     nothing = head_of(pd.DataFrame([excluded("twap")]), GATE)
     assert (nothing.status, nothing.orders, nothing.blocks) == ("no orders", 0, 0)
+    assert (rules.gain, rules.net_gain, rules.capacity) == (nothing.gain, nothing.net_gain, nothing.capacity)
+    assert rules.net_gain is None
+
+
+def test_headline_compares_after_costs_too() -> None:
+    orders = week()
+    orders.loc[orders["strategy"] == "lem", "net_gain_bps"] -= 4.0
+    found = head_of(orders, GATE).comparisons[0]
+    assert (found.verdict, found.net_verdict) == ("better", "worse")
+    assert found.net_interval.mean == pytest.approx(found.interval.mean - 4.0)
 
 
 def test_an_empty_table_gives_empty_tables() -> None:
     prepared = tables.prepare_orders(week().iloc[:0])
-    assert tables.full_table(prepared, resamples=200, seed=0).empty
+    assert tables.full_table(prepared, COSTS, resamples=200, seed=0).empty
     assert tables.excluded_table(prepared).empty
 
 
@@ -189,6 +243,8 @@ def test_broken_tables_are_refused_by_name() -> None:
     orders = week()
     with pytest.raises(EvaluationError, match=r"missing column\(s\) gain_bps, end_bar"):
         tables.prepare_orders(orders.drop(columns=["gain_bps", "end_bar"]))
+    with pytest.raises(EvaluationError, match=r"72 executed order\(s\) without finite .* net_gain_bps"):
+        tables.prepare_orders(orders.assign(net_gain_bps=orders["net_gain_bps"].where(orders["strategy"] != "lem")))
     with pytest.raises(EvaluationError, match="twice, the first lem BTC-USDT 2024-01-01"):
         tables.prepare_orders(pd.concat([orders, orders[orders["strategy"] == "lem"].head(1)]))
     with pytest.raises(EvaluationError, match=r"status \['lost'\]"):

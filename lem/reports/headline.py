@@ -1,0 +1,127 @@
+"""The answers of the report's first screen: did it work, is the model better, by how much, how sure are we, and what is
+left after costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from lem.backtest.bootstrap import Interval
+from lem.reports.tables import MODEL, RIVALS, executed, select
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The model against a rule on the same orders: the paired differences in bps before costs and after (`net_`), and
+    what each allows to say."""
+
+    against: str
+    interval: Interval
+    verdict: str
+    net_interval: Interval
+    net_verdict: str
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What the first screen says.
+
+    status: complete, incomplete, no model, or no orders. problems: what was not as it should be, in
+    sentences. decision, reasons, champion_id: of the promotion gate for `date` ("" and () where it made
+    none). last_day: latest arrival day with an executed order ("" without one). orders, blocks: executed
+    parent orders, and independent blocks of days. gain, net_gain: the model's, over all its orders, before and after
+    costs (bps; None without a model). capacity: size of an order at which the model's mean gain is gone, in bar volumes
+    (None without a model). comparisons: one for each of `RIVALS` that traded the model's orders.
+    """
+
+    date: str
+    status: str
+    problems: tuple[str, ...]
+    last_day: str
+    champion_id: str
+    decision: str
+    reasons: tuple[str, ...]
+    orders: int
+    blocks: int
+    gain: Interval | None
+    net_gain: Interval | None
+    capacity: float | None
+    comparisons: tuple[Comparison, ...]
+
+
+def row_interval(row: Mapping[Any, Any]) -> Interval:
+    """The interval of a row of `full_table`."""
+    return Interval(row["mean_bps"], row["low_bps"], row["high_bps"], int(row["orders"]), int(row["blocks"]))
+
+
+def verdict(interval: Interval) -> str:
+    """What a paired difference allows to say: better, worse, not distinguishable, or too few days to say."""
+    if not interval.known:
+        return "too few days to say"
+    if interval.low > 0:
+        return "better"
+    return "worse" if interval.high < 0 else "not distinguishable"
+
+
+def headline(
+    orders: pd.DataFrame, table: pd.DataFrame, promotions: Sequence[Mapping[str, Any]], date: str, due: str
+) -> Headline:
+    """Answer the first screen: did it work, is the model better, by how much, how sure, what is left after costs.
+
+    orders: from `prepare_orders`. table: from `full_table` of the same orders. promotions: dicts with date,
+    decision, champion_id and reasons. date: the report's, ISO. due: the arrival day up to which orders should
+    have been executed.
+    """
+    done = executed(orders)
+    comparisons = []
+    for rival in RIVALS:
+        off, on = (select(table, "all", costs, rival).to_dict("records") for costs in ("off", "on"))
+        if off:
+            gap, net = row_interval(off[0]), row_interval(on[0])
+            comparisons.append(Comparison(rival, gap, verdict(gap), net, verdict(net)))
+    own = table[table["strategy"] == MODEL]
+    off, on = (select(own, "all", costs).to_dict("records") for costs in ("off", "on"))
+    gate = next((dict(row) for row in promotions if str(row["date"])[:10] == date), {})
+    last_day = str(done["date"].max()) if len(done) else ""
+    problems = [] if gate else [f"No decision of the promotion gate is recorded for {date}."]
+    problems += _problems(orders, done, last_day, due)
+    if not len(done):
+        status = "no orders"
+    elif not off:
+        status = "no model"
+    else:
+        status = "incomplete" if problems else "complete"
+    return Headline(
+        date=date,
+        status=status,
+        problems=tuple(problems),
+        last_day=last_day,
+        champion_id=str(gate.get("champion_id") or ""),
+        decision=str(gate.get("decision") or ""),
+        reasons=tuple(map(str, gate.get("reasons") or ())),
+        orders=done["order"].nunique(),
+        blocks=done["block"].nunique(),
+        gain=row_interval(off[0]) if off else None,
+        net_gain=row_interval(on[0]) if on else None,
+        capacity=on[0]["capacity"] if on else None,
+        comparisons=tuple(comparisons),
+    )
+
+
+def _problems(orders: pd.DataFrame, done: pd.DataFrame, last_day: str, due: str) -> list[str]:
+    """What was not as it should be on the latest day with executed orders."""
+    if not len(done):
+        return ["No order was executed."]
+    problems = []
+    if last_day < due:
+        problems.append(f"The latest executed orders arrived on {last_day}; those up to {due} should be there.")
+    last = done[done["date"] == last_day]
+    idle = sorted(set(orders["asset"].unique()) - set(last["asset"].unique()))
+    if idle:
+        problems.append(f"No order in {', '.join(idle)} was executed on {last_day}.")
+    if MODEL in done["strategy"].unique() and MODEL not in last["strategy"].unique():
+        problems.append(f"The model executed no order on {last_day}.")
+    return problems
