@@ -4,7 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UNIVERSE ?= sample
 
-.PHONY: help run ui test format clean
+BENCHMARKS ?= bound real speed peek ablation
+ARGS ?=
+
+.PHONY: help run ui test bench format clean
 help:  ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -21,6 +24,9 @@ test: $(VENV)/.test  ## install, then check style and types and run the tests
 	@$(BIN)/mypy
 	@echo "== tests (a few minutes; the slowest ones train small models)"
 	@$(BIN)/python -m pytest -n auto --dist loadfile
+
+bench: $(VENV)/.run  ## run all benchmarks (hours), or one: make bench BENCHMARKS=speed ARGS=--quick
+	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name $(ARGS); done
 
 format: $(VENV)/.test  ## rewrite the code in the project's style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

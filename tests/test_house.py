@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "resources": {"lem"},
     "assets": {"lem", "resources"},
     "lem_pipeline": {"lem", "resources", "assets"},
+    "benchmarks": {"lem"},
 }
 MODULES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
 LONGEST = 400
@@ -32,16 +33,16 @@ def imported(path: Path) -> dict[str, int]:
     return found
 
 
-def test_all_four_packages_are_there():
+def test_all_packages_are_there():
     assert {path.relative_to(ROOT).parts[0] for path in MODULES} == set(MAY_IMPORT)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_run_one_way_only_and_the_library_knows_no_dagster(path):
+def test_imports_run_one_way_only_and_library_and_benchmarks_know_no_dagster(path):
     package = path.relative_to(ROOT).parts[0]
     wrong = set(MAY_IMPORT) - MAY_IMPORT[package] - {package}
     names = imported(path)
-    if package == "lem":
+    if package in ("lem", "benchmarks"):
         wrong |= {name for name in names if name.startswith("dagster")}
     assert not {f"{name} (line {names[name]})" for name in wrong & set(names)}
 
@@ -61,6 +62,13 @@ def test_the_whole_library_works_without_dagster():
     assert done.returncode == 0, done.stderr
     ours = [p for p in MODULES if p.relative_to(ROOT).parts[0] == "lem" and "migrations" not in p.parts]
     assert int(done.stdout) >= len(ours) - 1  # lem itself is not among its own modules
+
+
+def test_the_peers_driver_knows_nothing_of_this_repository_and_nobody_else_knows_the_peer():
+    driver = ROOT / "benchmarks" / "peer_lems.py"
+    ours, theirs = set(MAY_IMPORT) | {"tests"}, {"lems", "keras", "tkan", "jax"}
+    assert not ours & set(imported(driver))
+    assert not [path for path in MODULES if path != driver and theirs & set(imported(path))]
 
 
 def test_no_module_lies_in_the_root_of_the_repository():

@@ -1,0 +1,124 @@
+"""What each part of the model contributes: the crypto split of `benchmarks.real`, trained and tested without it.
+
+A variant's figures stand beside the full model's on the same orders, with the same seeds and steps. A part whose
+difference is inside the spread over seeds does not help here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import Column, Row, command_line, console, each_seed, parser, publish, spread
+from benchmarks.evaluate import Arrivals, arrivals, gains
+from benchmarks.markets import data_root, real_panel, real_universe
+from benchmarks.real import HORIZON, RISK_AVERSION, SPLITS, Split
+from lem.features import FEATURES
+from lem.orders import SCENARIOS, Benchmark
+from lem.panel import Panel
+from lem.training.trainer import train
+from lem.universe import Universe
+
+NAME = "ablation"
+MIN_BARS = (6, 9, HORIZON)
+COLUMNS = (
+    Column("variant", "variant"),
+    Column("parameters", "parameters", ",d"),
+    Column("m6_bps", "m = 6", ".2f"),
+    Column("m6_seeds", "sd over seeds", ".2f"),
+    Column("m6_sd", "sd", ".1f"),
+    Column("m9_bps", "m = 9", ".2f"),
+    Column("m9_seeds", "sd over seeds", ".2f"),
+    Column("m9_sd", "sd", ".1f"),
+    Column("vwap_sd", "tracking VWAP, sd", ".1f"),
+    Column("twap_sd", "tracking TWAP, sd", ".2f"),
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What differs from the default: fields of the model and of the training, features left out, the orders' lambda."""
+
+    name: str
+    model: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+    risk_aversion: float = RISK_AVERSION
+
+
+VARIANTS = (
+    Variant("full"),
+    Variant("LSTM for TKAN", {"recurrence": "lstm"}),
+    Variant("no recurrence", {"recurrence": "none"}),
+    Variant("no variable selection", {"variable_selection": False}),
+    Variant("no attention", {"attention": False}),
+    Variant("no close-to-VWAP", without=("close_to_vwap",)),
+    Variant("one head for all scenarios", {"independent_heads": False}),
+    Variant("no risk term", training={"risk_aversion": (0.0, 0.01)}, risk_aversion=0.0),
+    Variant("no mirrored sequences", training={"mirror": False}),
+)
+
+
+def without(panel: Panel, names: tuple[str, ...]) -> Panel:
+    """The panel with some features always 0."""
+    features_NTF = panel.features_NTF.copy()
+    features_NTF[..., [FEATURES.index(name) for name in names]] = 0.0
+    return replace(panel, features_NTF=features_NTF)
+
+
+def one_seed(
+    seed: int, panel: Panel, split: Split, universe: Universe, orders: Arrivals, variants: tuple[Variant, ...]
+) -> list[Row]:
+    """One row a variant."""
+    rows = []
+    vwap = np.array([scenario.benchmark is Benchmark.VWAP for scenario in SCENARIOS])
+    for variant in variants:
+        market = without(panel, variant.without) if variant.without else panel
+        training = split.training.model_copy(update=variant.training | {"seed": seed})
+        config = universe.model.model_copy(update=variant.model)
+        model = train(market.between(None, split.train_end), HORIZON, config, training).model
+        gross_AMS = gains(market, orders, model, MIN_BARS, HORIZON, variant.risk_aversion).gross_AMS
+        tracking_S = gross_AMS[:, 2].std(0)
+        row: Row = {"seed": seed, "variant": variant.name}
+        row["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+        for i, m in enumerate(MIN_BARS[:2]):
+            row |= {f"m{m}_bps": float(gross_AMS[:, i].mean()), f"m{m}_sd": float(gross_AMS[:, i].std())}
+        row |= {"vwap_sd": float(tracking_S[vwap].mean()), "twap_sd": float(tracking_S[~vwap].mean())}
+        rows.append(row)
+    return rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    made = parser(NAME, "what each part of the model contributes (LEM_DATA names the folder of the bars)", seeds=3)
+    names = [variant.name for variant in VARIANTS]
+    made.add_argument("--variant", action="append", choices=names, help="only these, beside the full model")
+    arguments = made.parse_args(argv)
+    root = data_root()
+    if root is None:
+        console.print("ablation: LEM_DATA is not set: no real bars here, nothing was measured")
+        return
+    split = next(split for split in SPLITS if split.name == "crypto")
+    split = split.quick() if arguments.quick else split
+    universe = real_universe(split.universe, split.start, split.test_end, split.seen)
+    panel = real_panel(universe, root)
+    orders = arrivals(panel, split.test_start, split.test_end, HORIZON)
+    wanted = tuple(v for v in VARIANTS if not arguments.variant or v.name in ("full", *arguments.variant))
+    seeds = range(1 if arguments.quick else arguments.seeds)
+    found = [
+        row
+        for rows in each_seed(one_seed, seeds, arguments.jobs, panel, split, universe, orders, wanted)
+        for row in rows
+    ]
+    rows = []
+    for variant in wanted:
+        mine = [row for row in found if row["variant"] == variant.name]
+        row: Row = {key: spread([m[key] for m in mine]).mean for key in mine[0] if key not in ("seed", "variant")}
+        row |= {f"m{m}_seeds": spread([r[f"m{m}_bps"] for r in mine]).sd for m in MIN_BARS[:2]}
+        rows.append(row | {"variant": variant.name, "parameters": mine[0]["parameters"]})
+    publish(NAME, "Without each part: crypto test year, all scenarios, bps", COLUMNS, rows, arguments, by_seed=found)
+
+
+if __name__ == "__main__":
+    command_line(main)

@@ -1,0 +1,108 @@
+"""Every bar of a period an arrival, executed by several strategies: the gains of all orders, as arrays.
+
+Shapes: A = arrivals, M = values of m, S = scenarios, in the order of `lem.orders.SCENARIOS`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.common import BenchmarkError, Row
+from lem.backtest.bounds import bound
+from lem.backtest.config import CostsConfig
+from lem.backtest.market import context_of, market_of, terms_for
+from lem.backtest.oracle import oracle_gain
+from lem.backtest.simulator import simulate
+from lem.model.lem import LEM
+from lem.panel import Panel
+from lem.strategies.base import Strategy
+from lem.strategies.learned import Learned
+
+CHUNK = 2048
+BPS = 1e4
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """Accepted arrivals of a period: asset row, bar 0, day (datetime64[D]) and per-bar volatility in bps."""
+
+    asset_A: NDArray
+    bar_A: NDArray
+    day_A: NDArray
+    sigma_A: NDArray
+
+
+@dataclass(frozen=True)
+class Gains:
+    """Gains in bps, float32, (A, M, S): gross, and net of costs under the participation cap (gross without costs)."""
+
+    gross_AMS: NDArray
+    net_AMS: NDArray
+
+
+def arrivals(panel: Panel, start: dt.date, end: dt.date, horizon: int, assets: tuple[str, ...] = ()) -> Arrivals:
+    """Every bar of the dates [start, end) at which an order may arrive, of all assets or of some.
+
+    Raises:
+        BenchmarkError: there is none.
+    """
+    inside_T = (panel.date_T >= np.datetime64(start)) & (panel.date_T < np.datetime64(end))
+    wanted_N = np.isin(panel.assets, assets or panel.assets)
+    asset_A, bar_A = np.nonzero(panel.accepted(horizon) & inside_T & wanted_N[:, None])
+    if not len(asset_A):
+        raise BenchmarkError(f"no order of {horizon} bars may arrive in [{start}, {end}) of {', '.join(panel.assets)}")
+    return Arrivals(asset_A, bar_A, panel.date_T[bar_A], panel.sigma_NT[asset_A, bar_A - 1] * BPS)
+
+
+@torch.no_grad()
+def gains(
+    panel: Panel,
+    orders: Arrivals,
+    strategy: Strategy | LEM,
+    min_bars: tuple[int, ...],
+    horizon: int,
+    risk_aversion: float = 1.0,
+    costs: CostsConfig | None = None,
+) -> Gains:
+    """Execute all arrivals for every m and scenario. A model is used as the strategy `Learned`."""
+    context_NTH = context_of(panel, strategy) if isinstance(strategy, LEM) else None
+    rule: Strategy = Learned(strategy) if isinstance(strategy, LEM) else strategy
+    terms = terms_for(min_bars, horizon, risk_aversion)
+    gross, net = [], []
+    for low in range(0, len(orders.asset_A), CHUNK):
+        asset_A, bar_A = orders.asset_A[low : low + CHUNK], orders.bar_A[low : low + CHUNK]
+        market = market_of(panel, asset_A, bar_A, horizon)
+        if context_NTH is not None:
+            before_AK = bar_A[:, None] + np.arange(horizon) - 1
+            market = replace(market, context_AKH=context_NTH[asset_A[:, None], before_AK])
+        done = simulate(rule, market, terms)
+        gross.append((done.gain_O * BPS).float().numpy())
+        net.append(
+            gross[-1] if costs is None else (simulate(rule, market, terms, costs).net_gain_O * BPS).float().numpy()
+        )
+    return Gains(np.concatenate(gross), np.concatenate(net))
+
+
+def bound_gains(market: str, panel: Panel, orders: Arrivals, min_bars: tuple[int, ...], horizon: int) -> list[Row]:
+    """Both bounds as rows, means in bps over all scenarios: the driftless market's at each order's volatility, and that
+    of perfect foresight."""
+    best: list[NDArray] = []
+    for low in range(0, len(orders.asset_A), CHUNK):
+        cut = slice(low, low + CHUNK)
+        one = market_of(panel, orders.asset_A[cut], orders.bar_A[cut], horizon)
+        best.append(oracle_gain(one, terms_for(min_bars, horizon, 1.0)).numpy().mean(-1) * BPS)
+    oracle_AM = np.concatenate(best)
+    rows: list[Row] = []
+    for i, m in enumerate(min_bars):
+        driftless_A = bound(m, horizon) * orders.sigma_A
+        for name, values_A in (("driftless_bound", driftless_A), ("oracle", oracle_AM[:, i])):
+            sigma = float((values_A / orders.sigma_A).mean())
+            rows.append(
+                {"market": market, "m": m, "strategy": name, "mean_bps": float(values_A.mean()), "mean_sigma": sigma}
+            )
+    return rows

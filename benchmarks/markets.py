@@ -1,0 +1,105 @@
+"""The markets of the benchmarks: real bars through the pipeline's own source and rules, and a driftless control."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.common import BenchmarkError
+from lem.bars import validate_days
+from lem.calendars import expected_bars, partition_dates, partition_window
+from lem.features import FeatureConfig, compute_features
+from lem.panel import Panel, panel_table
+from lem.sources.files import Files
+from lem.universe import Universe, load_universe
+
+UNIVERSES = Path(__file__).resolve().parent.parent / "universes"
+SIGMA = 0.002
+"""Per-bar volatility of the driftless market: small, so that a notional order is worth what a quantity is."""
+
+
+def data_root() -> str | None:
+    """Folder of the real bars (LEM_DATA), or None: then a benchmark on real bars says that it skips."""
+    return os.environ.get("LEM_DATA") or None
+
+
+def real_universe(name: str, start: dt.date, end: dt.date, symbols: tuple[str, ...] = ()) -> Universe:
+    """A shipped universe over other dates and, for crypto, with other pairs (`BNB-USDT`: file BNBUSDT)."""
+    universe = load_universe(UNIVERSES / f"{name}.toml")
+    changes: dict[str, object] = {"start": start, "end": end}
+    if symbols:
+        changes["assets"] = {symbol: {"venue_symbol": symbol.replace("-", "")} for symbol in symbols}
+    return Universe.model_validate(universe.model_dump() | changes)
+
+
+def real_panel(universe: Universe, root: str) -> Panel:
+    """All features of a universe of files, made by the rules of the nightly pipeline.
+
+    A bar's features do not depend on how many days are made at once, so one pass gives the nightly tables' bits.
+
+    Args:
+        universe: with an end, as `real_universe` gives it. root: the folder (or fsspec URL) of LEM_DATA.
+
+    Raises:
+        BenchmarkError: the universe has no end, or an asset no whole day of bars in it.
+        SourceError, BarsError, UniverseError: as in the pipeline.
+    """
+    if universe.end is None:
+        raise BenchmarkError(f"{universe.name}: no end; allowed here: a universe with a first and a last date")
+    source, tables = Files(universe, root), {}
+    dates = partition_dates(universe, universe.start, universe.end)
+    window = partition_window(universe.start)[0], partition_window(universe.end)[1]
+    for symbol in universe.symbols:
+        raw = source.fetch(symbol, *window).table
+        by_day = dict(iter(raw.groupby(raw["ts"].dt.date)))
+        first = min(by_day, default=universe.end)
+        # A pair listed within a day has its first whole day after it.
+        listed = raw["ts"].min() == expected_bars(universe, symbol, first).min()
+        days = {d: by_day.get(d, raw.iloc[:0]) for d in dates if d > first or (listed and d == first)}
+        if not days:
+            raise BenchmarkError(f"{source.url(symbol)}: no whole day of bars from {universe.start} to {universe.end}")
+        bars = pd.concat([day.table for day in validate_days(days, universe, symbol).values()], ignore_index=True)
+        tables[symbol] = compute_features(bars.iloc[:0], bars, universe.features, universe.bars_per_day)
+    return Panel.from_table(panel_table(tables))
+
+
+def driftless_panel(assets: int, days: int, seed: int, sigma: float = SIGMA) -> Panel:
+    """Hourly bars of independent driftless Brownian prices with constant volatility, volume drawn without a pattern.
+
+    Over a unit bar the increment e and the mean y are drawn from their joint law: var y = 1/3, cov(e, y) = 1/2. The
+    price itself, not its logarithm, is the martingale.
+    """
+    rng = np.random.default_rng(seed)
+    config, bars = FeatureConfig(), 24 * days
+    history = config.history(24)
+    tables = {}
+    for asset in range(assets):
+        e_T = rng.standard_normal(history + bars)
+        y_T = e_T / 2 + np.sqrt(1 / 12) * rng.standard_normal(history + bars)
+        close_T = np.exp(np.cumsum(sigma * e_T - sigma**2 / 2))
+        open_T = np.concatenate([[1.0], close_T[:-1]])
+        vwap_T = open_T * (1.0 + sigma * y_T)
+        volume_T = np.exp(0.5 * rng.standard_normal(history + bars))
+        ts = pd.date_range("2024-01-01", periods=history + bars, freq="h", tz="UTC", unit="us")
+        prices = np.stack([open_T, vwap_T, close_T])
+        table = pd.DataFrame(
+            {
+                "ts": ts,
+                "close_ts": ts + pd.Timedelta("1h"),
+                "open": open_T,
+                "high": prices.max(axis=0),
+                "low": prices.min(axis=0),
+                "close": close_T,
+                "vwap": vwap_T,
+                "volume": volume_T,
+                "quote_volume": volume_T * vwap_T,
+                "flag": "ok",
+                "vwap_kind": "exact",
+            }
+        )
+        tables[f"SIM{asset}"] = compute_features(table.iloc[:history], table.iloc[history:], config, 24)
+    return Panel.from_table(panel_table(tables))
