@@ -34,7 +34,7 @@ NAME, HORIZON, BPS = "bound", 12, 1e4
 MIN_BARS = tuple(range(1, HORIZON + 1))
 RISK_AVERSION = (0.0, 0.1)
 """The bound is one of means, so risk hardly counts here; at exactly 0 the schedule would not matter at all."""
-TRAINING = TrainingConfig(risk_aversion=RISK_AVERSION, steps=900)
+TRAINING = TrainingConfig(risk_aversion=RISK_AVERSION, steps=500)
 COLUMNS = (
     Column("side", "side"),
     Column("m", "m", "d"),

@@ -40,7 +40,7 @@ from lem.universe import Universe
 
 NAME, HORIZON = "real", 12
 MIN_BARS = tuple(range(1, HORIZON + 1))
-RISK_AVERSION = 3.0
+RISK_AVERSION = 1.0
 """The orders' lambda, the same in all scenarios: see `lem.training.objective`."""
 SEEN = ("BTC-USDT", "ETH-USDT", "XRP-USDT", "ADA-USDT", "LTC-USDT", "LINK-USDT")
 UNSEEN = ("BNB-USDT", "ETC-USDT", "TRX-USDT", "XLM-USDT")

@@ -120,47 +120,36 @@ def _back(grad: Tensor, output: Tensor) -> Tensor:
 
 
 class _Perceptron(torch.autograd.Function):
-    """Two hidden layers with leaky ReLU, of all scenarios at once: (S, *X, J) -> (S, R, 2).
+    """One hidden layer with leaky ReLU, of all scenarios at once: (S, *X, J) -> (S, R, 2).
 
-    By hand, because nothing wider than needed is then kept or copied: biases and activations work in place, and what a
-    bar's context adds is broadcast over the orders that share it.
+    By hand, because nothing wider than needed is then kept or copied: the activation works in place, and what a bar's
+    context adds is broadcast over the orders that share it.
     """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        read_SXD: Tensor,
-        state_SXJ: Tensor,
-        state_SJD: Tensor,
-        middle_SDD: Tensor,
-        middle_bias_SD: Tensor,
-        out_SD2: Tensor,
-        out_bias_S2: Tensor,
+        ctx: Any, read_SXD: Tensor, state_SXJ: Tensor, state_SJD: Tensor, out_SD2: Tensor, out_bias_S2: Tensor
     ) -> Tensor:
         state_SRJ = state_SXJ.flatten(1, -2)
-        first_SRD = torch.bmm(state_SRJ, state_SJD)
-        first_SRD.unflatten(1, state_SXJ.shape[1:-1]).add_(read_SXD)
-        _activate(first_SRD)
-        second_SRD = _activate(torch.bmm(first_SRD, middle_SDD).add_(middle_bias_SD.unsqueeze(1)))
-        ctx.save_for_backward(state_SRJ, first_SRD, second_SRD, state_SJD, middle_SDD, out_SD2)
+        hidden_SRD = torch.bmm(state_SRJ, state_SJD)
+        hidden_SRD.unflatten(1, state_SXJ.shape[1:-1]).add_(read_SXD)
+        _activate(hidden_SRD)
+        ctx.save_for_backward(state_SRJ, hidden_SRD, state_SJD, out_SD2)
         ctx.shapes = read_SXD.shape, state_SXJ.shape
-        return torch.bmm(second_SRD, out_SD2).add_(out_bias_S2.unsqueeze(1))
+        return torch.bmm(hidden_SRD, out_SD2).add_(out_bias_S2.unsqueeze(1))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        state_SRJ, first_SRD, second_SRD, state_SJD, middle_SDD, out_SD2 = ctx.saved_tensors
+        state_SRJ, hidden_SRD, state_SJD, out_SD2 = ctx.saved_tensors
         read_shape, state_shape = ctx.shapes
         dout_SR2 = grads[0].contiguous()
-        dsecond_SRD = _back(torch.bmm(dout_SR2, out_SD2.transpose(1, 2)), second_SRD)
-        dfirst_SRD = _back(torch.bmm(dsecond_SRD, middle_SDD.transpose(1, 2)), first_SRD)
+        dhidden_SRD = _back(torch.bmm(dout_SR2, out_SD2.transpose(1, 2)), hidden_SRD)
         return (
-            dfirst_SRD.unflatten(1, state_shape[1:-1]).sum_to_size(read_shape) if ctx.needs_input_grad[0] else None,
-            torch.bmm(dfirst_SRD, state_SJD.transpose(1, 2)).view(state_shape) if ctx.needs_input_grad[1] else None,
-            torch.bmm(state_SRJ.transpose(1, 2), dfirst_SRD),
-            torch.bmm(first_SRD.transpose(1, 2), dsecond_SRD),
-            dsecond_SRD.sum(1),
-            torch.bmm(second_SRD.transpose(1, 2), dout_SR2),
+            dhidden_SRD.unflatten(1, state_shape[1:-1]).sum_to_size(read_shape) if ctx.needs_input_grad[0] else None,
+            torch.bmm(dhidden_SRD, state_SJD.transpose(1, 2)).view(state_shape) if ctx.needs_input_grad[1] else None,
+            torch.bmm(state_SRJ.transpose(1, 2), dhidden_SRD),
+            torch.bmm(hidden_SRD.transpose(1, 2), dout_SR2),
             dout_SR2.sum(1),
         )
 
@@ -183,8 +172,6 @@ class AllocationHeads(nn.Module):
         self.context_SHD = weight(context, width)
         self.state_SJD = weight(inputs, width)
         self.bias_SD = nn.Parameter(torch.zeros(scenarios, width))
-        self.middle_SDD = weight(width, width)
-        self.middle_bias_SD = nn.Parameter(torch.zeros(scenarios, width))
         self.out_SD2 = nn.Parameter(torch.zeros(scenarios, width, 2))
         self.out_bias_S2 = nn.Parameter(torch.tensor([0.0, -1.0]).repeat(scenarios, 1))
 
@@ -200,7 +187,7 @@ class AllocationHeads(nn.Module):
         if self.scenario_S3 is not None:
             told_S3 = self.scenario_S3.to(state_SXJ.dtype)[(slice(None),) + (None,) * len(rows)]
             state_SXJ = torch.cat([state_SXJ, told_S3.expand(-1, *rows, -1)], dim=-1)
-        weights = (self.state_SJD, self.middle_SDD, self.middle_bias_SD, self.out_SD2, self.out_bias_S2)
+        weights = (self.state_SJD, self.out_SD2, self.out_bias_S2)
         each = (weight.expand(len(state_SXJ), *weight.shape[1:]) for weight in weights)
         out_SR2 = _Perceptron.apply(read_SXD, state_SXJ, *each)
         pace, finish = out_SR2.unflatten(1, rows).movedim(0, -2).unbind(-1)

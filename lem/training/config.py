@@ -28,13 +28,13 @@ class TrainingConfig(BaseModel):
     window_days: Annotated[int, Field(ge=2, le=5000)] = 90
     holdout_days: Annotated[int, Field(ge=1, le=1000)] = 14
     retrain_every: Annotated[int, Field(ge=1, le=366)] = 1
-    steps: Annotated[int, Field(ge=1, le=100_000)] = 300
+    steps: Annotated[int, Field(ge=1, le=100_000)] = 900
     batch: Annotated[int, Field(ge=1, le=1024)] = 16
     sequence: Annotated[int, Field(ge=8, le=4096)] = 192
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 4e-3
-    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 1e-2
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 5e-2
     clip: Annotated[float, Field(gt=0)] = 1.0
-    risk_aversion: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = (0.25, 2.0)
+    risk_aversion: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = (0.25, 3.0)
     tracking_weight: Annotated[float, Field(ge=0)] = 1.5
     mirror: bool = True
     seed: Annotated[int, Field(ge=0)] = 0

@@ -116,7 +116,6 @@ def timing_model(sign: float, config: ModelConfig = TINY, strength: float = 12.0
         for parameter in model.heads.parameters():
             parameter.zero_()
         model.heads.state_SJD[:, 1, 0] = sign * 4.0
-        model.heads.middle_SDD[:, 0, 0] = 1.0
         model.heads.out_SD2[:, 0, 1] = strength
         model.heads.out_bias_S2[:, 1] = -strength
     return model

@@ -56,10 +56,10 @@ def test_without_a_candidate_the_champion_stays(universe):
 def test_weights_that_are_not_finite_are_refused(universe, champion, value):
     model = lively_model()
     with torch.no_grad():
-        model.heads.middle_SDD[3, 2, 1] = value
+        model.heads.state_SJD[3, 2, 1] = value
     verdict = judge(PANEL, universe, GATE_START, contender(model), champion)
     assert verdict.decision == ("kept" if champion else "none")
-    assert verdict.reasons == ["weights are not finite: heads.middle_SDD"]
+    assert verdict.reasons == ["weights are not finite: heads.state_SJD"]
 
 
 @pytest.mark.parametrize("champion", [None, contender(BAD, "old")], ids=["none", "kept"])
@@ -95,7 +95,6 @@ def hurrying(pace: float) -> LEM:
     model = timing_model(-1.0)
     with torch.no_grad():
         model.heads.state_SJD[:, 1, 1] = 4.0
-        model.heads.middle_SDD[:, 1, 1] = 1.0
         model.heads.out_SD2[:, 1, 0] = pace
     return model
 

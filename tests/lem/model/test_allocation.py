@@ -11,13 +11,12 @@ from tests.lem.builders import PROPERTY, TINY, lively_model
 S = 8
 
 
-def plain(read_SXD, state_SXJ, state_SJD, middle_SDD, middle_bias_SD, out_SD2, out_bias_S2):
+def plain(read_SXD, state_SXJ, state_SJD, out_SD2, out_bias_S2):
     """The perceptron as it is written down, one scenario after the other."""
     out_SR2 = []
     for s, state_XJ in enumerate(state_SXJ):
-        first_XD = F.leaky_relu(state_XJ @ state_SJD[s] + read_SXD[s], LEAK)
-        second_RD = F.leaky_relu(first_XD.flatten(0, -2) @ middle_SDD[s] + middle_bias_SD[s], LEAK)
-        out_SR2.append(second_RD @ out_SD2[s] + out_bias_S2[s])
+        hidden_XD = F.leaky_relu(state_XJ @ state_SJD[s] + read_SXD[s], LEAK)
+        out_SR2.append(hidden_XD.flatten(0, -2) @ out_SD2[s] + out_bias_S2[s])
     return torch.stack(out_SR2)
 
 
@@ -26,8 +25,6 @@ def perceptron_inputs(rows, read_rows, inputs=5, width=6):
         (S, *read_rows, width),
         (S, *rows, inputs),
         (S, inputs, width),
-        (S, width, width),
-        (S, width),
         (S, width, 2),
         (S, 2),
     )
@@ -60,7 +57,7 @@ def test_an_order_state_without_gradient_needs_none():
 def test_heads_answer_with_the_perceptrons_two_logits():
     heads = lively_model().double().heads
     read, state = heads.read_context(torch.randn(40, TINY.hidden).double()), torch.randn(S, 40, STATE_INPUTS).double()
-    weights = (heads.state_SJD, heads.middle_SDD, heads.middle_bias_SD, heads.out_SD2, heads.out_bias_S2)
+    weights = (heads.state_SJD, heads.out_SD2, heads.out_bias_S2)
     found = torch.stack([logit.T for logit in heads(read, state)], -1)
     torch.testing.assert_close(found, plain(read, state, *weights), rtol=1e-6, atol=1e-6)
 
