@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import Column, Row, command_line, console, each_seed, parser, publish, spread
-from benchmarks.evaluate import Arrivals, arrivals, gains
-from benchmarks.markets import data_root, real_panel, real_universe
-from benchmarks.real import HORIZON, RISK_AVERSION, SPLITS, Split
+from benchmarks.evaluate import Arrivals, gains
+from benchmarks.markets import data_root
+from benchmarks.real import HORIZON, RISK_AVERSION, Split, crypto_year
 from lem.features import FEATURES
 from lem.orders import SCENARIOS, Benchmark
 from lem.panel import Panel
@@ -99,11 +99,7 @@ def main(argv: list[str] | None = None) -> None:
     if root is None:
         console.print("ablation: LEM_DATA is not set: no real bars here, nothing was measured")
         return
-    split = next(split for split in SPLITS if split.name == "crypto")
-    split = split.quick() if arguments.quick else split
-    universe = real_universe(split.universe, split.start, split.test_end, split.seen)
-    panel = real_panel(universe, root)
-    orders = arrivals(panel, split.test_start, split.test_end, HORIZON)
+    split, universe, panel, orders = crypto_year(root, arguments.quick)
     wanted = tuple(v for v in VARIANTS if not arguments.variant or v.name in ("full", *arguments.variant))
     seeds = range(1 if arguments.quick else arguments.seeds)
     found = [

@@ -24,13 +24,14 @@ from benchmarks.evaluate import arrivals, gains
 from benchmarks.markets import SIGMA, driftless_panel
 from lem.backtest.bootstrap import Interval, block_mean
 from lem.backtest.bounds import bound
+from lem.backtest.costs import BPS
 from lem.model.config import ModelConfig
 from lem.orders import SCENARIOS, Benchmark, Side
 from lem.strategies.optimal_stopping import OptimalStopping
 from lem.training.config import TrainingConfig
 from lem.training.trainer import train
 
-NAME, HORIZON, BPS = "bound", 12, 1e4
+NAME, HORIZON = "bound", 12
 MIN_BARS = tuple(range(1, HORIZON + 1))
 RISK_AVERSION = (0.0, 0.1)
 """The bound is one of means, so risk hardly counts here; at exactly 0 the schedule would not matter at all."""

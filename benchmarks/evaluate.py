@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from benchmarks.common import BenchmarkError, Row
 from lem.backtest.bounds import bound
 from lem.backtest.config import CostsConfig
-from lem.backtest.market import context_of, market_of, terms_for
+from lem.backtest.costs import BPS
+from lem.backtest.market import context_of, contexts_at, market_of, terms_for
 from lem.backtest.oracle import oracle_gain
 from lem.backtest.simulator import simulate
 from lem.model.lem import LEM
@@ -24,7 +25,6 @@ from lem.strategies.base import Strategy
 from lem.strategies.learned import Learned
 
 CHUNK = 2048
-BPS = 1e4
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,7 @@ def gains(
         asset_A, bar_A = orders.asset_A[low : low + CHUNK], orders.bar_A[low : low + CHUNK]
         market = market_of(panel, asset_A, bar_A, horizon)
         if context_NTH is not None:
-            before_AK = bar_A[:, None] + np.arange(horizon) - 1
-            market = replace(market, context_AKH=context_NTH[asset_A[:, None], before_AK])
+            market = replace(market, context_AKH=contexts_at(context_NTH, asset_A, bar_A, horizon))
         done = simulate(rule, market, terms)
         gross.append((done.gain_O * BPS).float().numpy())
         net.append(

@@ -70,8 +70,9 @@ def real_panel(universe: Universe, root: str) -> Panel:
 def driftless_panel(assets: int, days: int, seed: int, sigma: float = SIGMA) -> Panel:
     """Hourly bars of independent driftless Brownian prices with constant volatility, volume drawn without a pattern.
 
-    Over a unit bar the increment e and the mean y are drawn from their joint law: var y = 1/3, cov(e, y) = 1/2. The
-    price itself, not its logarithm, is the martingale.
+    This is not the simulated source because two draws a bar give exactly the joint law of its increment e and mean y
+    that the bounds assume (over a unit bar var y = 1/3, cov(e, y) = 1/2), where that source pays for many steps inside
+    the bar and only comes close. The price itself, not its logarithm, is the martingale.
     """
     rng = np.random.default_rng(seed)
     config, bars = FeatureConfig(), 24 * days

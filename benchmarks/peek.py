@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from benchmarks.common import Column, Row, command_line, console, each_seed, parser, publish, spread
-from benchmarks.evaluate import Arrivals, arrivals, gains
-from benchmarks.markets import data_root, real_panel, real_universe
-from benchmarks.real import HORIZON, RISK_AVERSION, SPLITS, Split
+from benchmarks.evaluate import Arrivals, gains
+from benchmarks.markets import data_root
+from benchmarks.real import HORIZON, RISK_AVERSION, Split, crypto_year
 from lem.causality import model_is_causal
 from lem.model.lem import LEM
 from lem.orders import SCENARIOS, Benchmark
@@ -97,11 +97,7 @@ def main(argv: list[str] | None = None) -> None:
     if root is None:
         console.print("peek: LEM_DATA is not set: no real bars here, nothing was measured")
         return
-    split = next(split for split in SPLITS if split.name == "crypto")
-    split = split.quick() if arguments.quick else split
-    universe = real_universe(split.universe, split.start, split.test_end, split.seen)
-    panel = real_panel(universe, root)
-    orders = arrivals(panel, split.test_start, split.test_end, HORIZON)
+    split, universe, panel, orders = crypto_year(root, arguments.quick)
     seeds = range(1 if arguments.quick else arguments.seeds)
     found = [row for rows in each_seed(one_seed, seeds, arguments.jobs, panel, split, universe, orders) for row in rows]
     rows = []

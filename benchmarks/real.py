@@ -25,15 +25,11 @@ from benchmarks.common import Column, Row, command_line, console, each_seed, par
 from benchmarks.evaluate import Arrivals, Gains, arrivals, bound_gains, gains
 from benchmarks.markets import data_root, real_panel, real_universe
 from lem.backtest.bootstrap import Interval, block_mean, cvar
+from lem.backtest.orders_table import rules
 from lem.model.lem import LEM
 from lem.orders import SCENARIOS
 from lem.panel import Panel
-from lem.strategies.bang_bang import BangBang
 from lem.strategies.base import Strategy
-from lem.strategies.optimal_stopping import OptimalStopping
-from lem.strategies.twap import Twap
-from lem.strategies.twap_to_m import TwapToM
-from lem.strategies.volume_curve import VolumeCurve
 from lem.training.config import TrainingConfig
 from lem.training.trainer import train
 from lem.universe import Universe
@@ -120,10 +116,18 @@ SPLITS = (
 )
 
 
+def crypto_year(root: str, quick: bool) -> tuple[Split, Universe, Panel, Arrivals]:
+    """The crypto split on its seen pairs alone, with the arrivals of its test year."""
+    split = next(split for split in SPLITS if split.name == "crypto")
+    split = split.quick() if quick else split
+    universe = real_universe(split.universe, split.start, split.test_end, split.seen)
+    panel = real_panel(universe, root)
+    return split, universe, panel, arrivals(panel, split.test_start, split.test_end, HORIZON)
+
+
 def strategies(model: LEM) -> dict[str, Strategy | LEM]:
     """The rules, and the model whose training window gave the volume curve."""
-    rules: tuple[Strategy, ...] = (Twap(), TwapToM(), VolumeCurve(model.volume_curve_W), BangBang(), OptimalStopping())
-    return {rule.name: rule for rule in rules} | {"lem": model}
+    return {rule.name: rule for rule in rules(model.volume_curve_W)} | {"lem": model}
 
 
 def trained_gains(

@@ -157,8 +157,7 @@ class OrderTape:
     """The bars of orders that arrive at given places: float64, prices relative to the arrival price.
 
     price_AK, volume_AK: VWAP and volume (relative to the trailing mean at arrival) of bar k. last_close_AK: close of
-    bar
-    k-1 (1 at k = 0). sigma_A: per-bar volatility known at arrival. arrival_price_A: close before bar 0, in currency.
+    bar k-1 (1 at k = 0). sigma_A: per-bar volatility known at arrival. arrival_price_A: close before bar 0, currency.
     """
 
     price_AK: NDArray

@@ -26,14 +26,18 @@ def context_of(panel: Panel, model: LEM) -> torch.Tensor:
         return model.eval().encode(torch.from_numpy(panel.features_NTF), torch.from_numpy(panel.valid_NT))
 
 
+def contexts_at(context_NTH: torch.Tensor, asset_A: NDArray, bar_A: NDArray, horizon: int) -> torch.Tensor:
+    """What orders with bar 0 at `bar_A` may see, (A, K, H): for slice k the context of bar k-1, the last to close."""
+    before_AK = bar_A[:, None] + np.arange(horizon) - 1
+    return context_NTH[asset_A[:, None], before_AK.clip(0, context_NTH.shape[1] - 1)]
+
+
 def market_of(panel: Panel, asset_A: NDArray, bar_A: NDArray, horizon: int, model: LEM | None = None) -> Market:
     """The market of orders whose bar 0 is `bar_A` of asset row `asset_A`. Slice k will see the context of bar k-1."""
     tape = order_tape(panel, asset_A, bar_A, horizon)
     at_AK = bar_A[:, None] + np.arange(horizon)
     slot_T = season_slots(panel.ts_T, panel.bars_per_day)
-    context_AKH = None
-    if model is not None:
-        context_AKH = context_of(panel, model)[asset_A[:, None], (at_AK - 1).clip(0, panel.bars - 1)]
+    context_AKH = None if model is None else contexts_at(context_of(panel, model), asset_A, bar_A, horizon)
     return Market(
         price_AK=torch.from_numpy(tape.price_AK),
         volume_AK=torch.from_numpy(tape.volume_AK),

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lem.errors import OrderError
-from lem.features import FEATURES, clock_slots, season_slots
+from lem.features import clock_slots, season_slots
 from lem.panel import Panel
 from lem.strategies.base import Decision, View
 
@@ -25,8 +25,8 @@ def fit_volume_curve(panel: Panel) -> NDArray[np.float64]:
     """
     count = clock_slots(panel.bars_per_day)
     slot_NT = np.broadcast_to(season_slots(panel.ts_T, panel.bars_per_day), panel.valid_NT.shape)
-    ratio_NT = np.exp(panel.features_NTF[..., FEATURES.index("log_volume")].astype(np.float64))
-    slots_X, ratios_X = slot_NT[panel.valid_NT], ratio_NT[panel.valid_NT]
+    slots_X = slot_NT[panel.valid_NT]
+    ratios_X = panel.volume_NT[panel.valid_NT] / panel.mean_volume_NT[panel.valid_NT]
     bars_W = np.bincount(slots_X, minlength=count)
     mean_W = np.bincount(slots_X, weights=ratios_X, minlength=count) / np.maximum(bars_W, 1)
     known_W = bars_W > 0

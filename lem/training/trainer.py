@@ -132,11 +132,9 @@ def training_places(panel: Panel, horizon: int, warmup: int, sequence: int) -> n
         if len(places):
             return places
     raise TrainingError(
-        f"training: {panel.bars} bars of {len(panel.assets)} assets hold no sequence of {sequence} bars with an "
-        f"order of "
-        f"{horizon} bars in it ({int(accepted_NT.sum())} arrivals are free of gaps); allowed: a longer "
-        f"training.window_days, "
-        "a shorter training.sequence, or data without holes"
+        f"training: {panel.bars} bars of {len(panel.assets)} assets hold no sequence of {sequence} bars with an order "
+        f"of {horizon} bars in it ({int(accepted_NT.sum())} arrivals are free of gaps); allowed: a longer "
+        "training.window_days, a shorter training.sequence, or data without holes"
     )
 
 

@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from lem.model.allocation import LEAK, STATE_INPUTS, _Perceptron
-from tests.lem.builders import PROPERTY, TINY, lively_model
+from lem.execution import Ledger
+from lem.model.allocation import LEAK, STATE_INPUTS, VOLUME_GUESSES, _benchmark_paces, _even_pace, _Perceptron
+from lem.orders import SCENARIOS, Benchmark
+from tests.lem.builders import PROPERTY, TINY, lively_model, terms_of
 
 S = 8
 
@@ -75,3 +77,24 @@ def test_what_a_bar_gives_to_its_orders_is_read_once_and_shared():
         for one, other in zip(together, alone, strict=True):
             assert one.shape == (3, 5, S)
             torch.testing.assert_close(one[:, order], other, rtol=1e-12, atol=1e-12)
+
+
+@PROPERTY
+@given(st.integers(2, 30), st.data())
+def test_a_benchmark_pace_leaves_what_the_benchmark_has_to_come_if_each_bar_has_the_guessed_volume(n, data):
+    k = data.draw(st.integers(0, n - 2))
+    traded = data.draw(st.lists(st.floats(0.1, 20.0), min_size=k, max_size=k))
+    terms, one = terms_of(n, n), torch.ones(1, 1, 8, dtype=torch.float64)
+    vwap = torch.tensor([scenario.benchmark is Benchmark.VWAP for scenario in SCENARIOS])
+    weight = torch.where(vwap, one * sum(traded), one * k)
+    remaining = data.draw(st.floats(0.05, 1.0)) * one
+    ledger = Ledger(remaining, 1 - remaining, 1 - remaining, weight, weight)
+    for guess, pace in zip(VOLUME_GUESSES, _benchmark_paces(ledger, terms, k), strict=True):
+        even = _even_pace(ledger, terms, 0 * one, remaining, k)
+        left_after = remaining - remaining * torch.sigmoid(4 * pace + even)
+        bar = torch.where(vwap, guess, 1.0)
+        expected = bar * (n - k - 1) / (weight + bar * (n - k))
+        inside = (expected < 0.99 * remaining) & (expected > 0.01 * remaining)
+        torch.testing.assert_close(left_after[inside], expected[inside], rtol=1e-6, atol=1e-9)
+        behind = expected >= remaining
+        assert (left_after[behind] >= 0.98 * remaining[behind]).all(), "who is ahead of the benchmark waits"

@@ -5,9 +5,17 @@ import math
 import pytest
 
 from lem.backtest.config import CostsConfig
-from lem.reports.wording import bar_volumes, capacity_sentence, cost_sentence, cost_words, size
+from lem.reports.wording import bar_volumes, capacity_sentence, cost_sentence, cost_words, number, size
 
 COSTS = CostsConfig(fee_bps=1.0, half_spread_bps=0.5, impact=0.5, order_size=0.2, participation_cap=0.1)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(-0.04, "0.0"), (-1.25, "−1.2"), (1234.5, "1,234.5"), (math.nan, "n/a"), (math.inf, "n/a")],
+)
+def test_numbers_are_printed_plainly(value: float, shown: str) -> None:
+    assert number(value) == shown
 
 
 @pytest.mark.parametrize(

@@ -79,11 +79,11 @@ def test_the_fitted_curve_is_the_mean_volume_of_each_hour_and_has_mean_one():
 
 def test_only_valid_bars_enter_the_curve():
     panel = brownian_panel(8, seed=1)
-    spoilt = replace(panel, features_NTF=panel.features_NTF.copy(), valid_NT=panel.valid_NT.copy())
+    spoilt = replace(panel, volume_NT=panel.volume_NT.copy(), valid_NT=panel.valid_NT.copy())
     bad = np.arange(60, 80)
     spoilt.valid_NT[:, bad] = False
     clean = fit_volume_curve(spoilt)
-    spoilt.features_NTF[:, bad] = 7.0
+    spoilt.volume_NT[:, bad] *= 50.0
     np.testing.assert_array_equal(fit_volume_curve(spoilt), clean)
 
 

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from lem.backtest.simulator import check_terms
 from lem.errors import TrainingError
-from lem.features import FEATURES
-from lem.model.lem import LEM, weights_hash
+from lem.features import FEATURES, SIGNED
+from lem.model.lem import LEM, load_lem, weights_hash
+from lem.panel import Panel, order_tape, panel_table
+from lem.strategies.volume_curve import fit_volume_curve
 from lem.training.config import TrainingConfig
-from lem.training.trainer import random_terms, train, training_places
-from tests.lem.builders import PROPERTY, TINY, TINY_TRAINING, brownian_panel
+from lem.training.trainer import mirrored, random_terms, to_tape, train, training_places
+from tests.lem.builders import PROPERTY, TINY, TINY_TRAINING, brownian_bars, brownian_panel, features_of
 
 HORIZON = 4
 PANEL = brownian_panel(6, assets=2).cut(48, 144)
@@ -42,6 +44,7 @@ def test_anything_else_gives_other_weights():
         hash_of(steps=5),
         hash_of(PANEL.of(PANEL.assets[:1])),
         hash_of(tracking_weight=0.5),
+        hash_of(mirror=False),
     ]
     assert len(set(hashes)) == len(hashes)
 
@@ -147,3 +150,48 @@ def test_a_new_model_has_its_seeds_weights_before_the_first_step():
     none = train(PANEL, HORIZON, TINY, TINY_TRAINING.model_copy(update={"learning_rate": 1e-12, "weight_decay": 0.0}))
     for name, value in LEM(TINY, seed=TINY_TRAINING.seed).named_parameters():
         torch.testing.assert_close(none.model.state_dict()[name], value, rtol=0, atol=1e-9)
+
+
+def tape_of(panel: Panel):
+    """All accepted arrivals of the panel's only asset as one sequence."""
+    bar_A = np.flatnonzero(panel.accepted(HORIZON)[0])
+    tape = order_tape(panel, np.zeros_like(bar_A), bar_A, HORIZON)
+    return to_tape(tape, np.ones(len(bar_A), dtype=bool), (1, len(bar_A)))
+
+
+def test_a_mirrored_market_is_the_one_that_the_bars_upside_down_would_give():
+    bars = brownian_bars(6, momentum=0.3, seed=4)
+    turned = bars.assign(**{name: 1 / bars[name] for name in ("open", "close", "vwap")})
+    turned["high"], turned["low"] = 1 / bars["low"], 1 / bars["high"]
+    there, turned = (Panel.from_table(panel_table({"AAA": features_of(table)})) for table in (bars, turned))
+    features_1TF = torch.from_numpy(there.features_NTF)
+    found_1TF, found = mirrored(features_1TF, tape_of(there), torch.tensor([True]))
+    expected = tape_of(turned)
+    torch.testing.assert_close(found_1TF, torch.from_numpy(turned.features_NTF), rtol=0, atol=1e-5)
+    for name in ("price_BAK", "last_close_BAK", "volume_BAK", "sigma_BA"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-6)
+    moved = {name for i, name in enumerate(FEATURES) if (found_1TF[..., i] != features_1TF[..., i]).any()}
+    assert moved == set(SIGNED)
+
+
+def test_only_the_chosen_sequences_are_turned_and_twice_is_back():
+    generator = torch.Generator().manual_seed(0)
+    features_BTF = torch.randn(3, 9, len(FEATURES), generator=generator)
+    one = tape_of(PANEL.of(PANEL.assets[:1]))
+    tape = replace(one, **{n: getattr(one, n).expand(3, -1, -1) for n in ("price_BAK", "last_close_BAK")})
+    flip_B = torch.tensor([True, False, True])
+    turned_BTF, turned = mirrored(features_BTF, tape, flip_B)
+    assert torch.equal(turned_BTF[1], features_BTF[1])
+    assert torch.equal(turned.price_BAK[1], tape.price_BAK[1])
+    assert not torch.equal(turned.price_BAK[2], tape.price_BAK[2])
+    back_BTF, back = mirrored(turned_BTF, turned, flip_B)
+    assert torch.equal(back_BTF, features_BTF)
+    torch.testing.assert_close(back.last_close_BAK, tape.last_close_BAK)
+
+
+def test_the_volume_curve_of_the_training_window_travels_with_the_weights():
+    weights = train(PANEL, HORIZON, TINY, TINY_TRAINING).model.weights()
+    again = load_lem(weights, weights_hash(weights), TINY)
+    np.testing.assert_array_equal(again.volume_curve_W.numpy(), fit_volume_curve(PANEL).astype(np.float32))
+    assert len(again.volume_curve_W) == 24
+    assert again.volume_curve_W.std() > 0.1, "the builders' volume has a daily pattern"
