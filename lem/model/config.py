@@ -31,7 +31,7 @@ class ModelConfig(BaseModel):
     heads: Annotated[int, Field(ge=1, le=32)] = 4
     lookback: Annotated[int, Field(ge=2, le=2000)] = 48
     head_hidden: Annotated[int, Field(ge=4, le=1024)] = 64
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     warmup: Annotated[int, Field(ge=1, le=4000)] = 64
     recurrence: Literal["tkan", "lstm", "none"] = "tkan"
     variable_selection: bool = True

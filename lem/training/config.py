@@ -31,10 +31,10 @@ class TrainingConfig(BaseModel):
     steps: Annotated[int, Field(ge=1, le=100_000)] = 900
     batch: Annotated[int, Field(ge=1, le=1024)] = 16
     sequence: Annotated[int, Field(ge=8, le=4096)] = 192
-    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 4e-3
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 8e-3
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 5e-2
     clip: Annotated[float, Field(gt=0)] = 1.0
-    risk_aversion: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = (0.25, 3.0)
+    risk_aversion: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = (0.25, 4.0)
     tracking_weight: Annotated[float, Field(ge=0)] = 1.5
     mirror: bool = True
     seed: Annotated[int, Field(ge=0)] = 0
