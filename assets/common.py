@@ -14,6 +14,7 @@ import pandas as pd
 from assets.partitions import Partitions, partitions_of
 from lem.errors import LakeError
 from lem.lake import Lake
+from lem.registry.records import InputVersion
 from lem.tables import missing_partitions, name_missing
 from lem.universe import Universe
 
@@ -48,8 +49,12 @@ class Stage:
             "code_version": CODE_VERSION,
         }
 
-    def reader(self, lake: Lake, table: str, wanted: dict[str, set[Date]]) -> Callable[[str, Date], pd.DataFrame]:
-        """A function (asset, date) -> partition that reads each object once, for a step that needs it many times.
+    def reader(
+        self, lake: Lake, table: str, wanted: dict[str, set[Date]]
+    ) -> Callable[[str, Date], tuple[pd.DataFrame, InputVersion]]:
+        """A function (asset, date) -> partition and its version, for a step that needs it many times.
+
+        Each object is read once.
 
         Raises:
             LakeError: at once, with the list of all `wanted` partitions that are not in the lake.
@@ -68,7 +73,8 @@ class Stage:
             )
 
         @lru_cache(maxsize=4096)
-        def read(asset: str, date: Date) -> pd.DataFrame:
-            return lake.read_table(lake.path(self.universe.name, table, date, asset))
+        def read(asset: str, date: Date) -> tuple[pd.DataFrame, InputVersion]:
+            frame, version = lake.read_versioned(lake.path(self.universe.name, table, date, asset))
+            return frame, InputVersion(table, f"{asset}|{date}", version)
 
         return read

@@ -1,7 +1,7 @@
 """The data stages: raw_bars -> bars -> features, one partition per asset and date, and panel, one per date.
 
-Bars and features are validated in batches of an asset's dates and then written one by one: a bad day keeps its batch
-from being written, and a run that is killed leaves whole partitions only.
+Bars and features are validated in batches of an asset's dates and then written one by one: a run that is killed leaves
+whole partitions only. A day whose bars break a rule is quarantined, the others are written, and then the run fails.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of its functions as objects.
@@ -13,15 +13,16 @@ import pandas as pd
 
 from assets.common import Stage
 from assets.partitions import Key, asset_keys, batches, date_keys, history
-from assets.recording import Wrote, record
+from assets.recording import Wrote, record, record_partitions
 from lem.bars import TABLE_SCHEMA as BARS_SCHEMA
-from lem.bars import validate_days
 from lem.calendars import partition_window
 from lem.features import TABLE_SCHEMA as FEATURES_SCHEMA
 from lem.features import check_features, compute_features
 from lem.panel import PANEL_SCHEMA, panel_table
 from lem.progress import track
-from lem.sources.base import RAW_SCHEMA
+from lem.quarantine import judge_days, refuse_quarantined, set_quarantine
+from lem.registry.records import InputVersion
+from lem.revisions import named, store_raw
 from lem.tables import read_range
 from lem.windows import history_dates
 from resources.stores import LakeResource, SourceResource
@@ -40,14 +41,19 @@ def raw_bars(stage: Stage) -> dg.AssetsDefinition:
         store, market, wrote = lake.open(), source.open(universe), {}
         for key in track(asset_keys(context.partition_keys), f"{universe.name}: raw bars"):
             answer = market.fetch(key.asset, *partition_window(key.date))
-            path = store.path(universe.name, "raw_bars", key.date, key.asset)
-            written = store.write_table(path, answer.table, RAW_SCHEMA)
-            figures = {
+            written, revised = store_raw(store, universe.name, key.date, key.asset, answer.table)
+            figures: dict[str, object] = {
                 "rows": written.rows,
                 "source": answer.source,
                 "fetched_at": answer.fetched_at.isoformat(),
+                "path": store.show(written.path),
             }
-            wrote[key.text] = Wrote(written.data_version, {**figures, "path": store.show(path)})
+            if (answer.table["adjustment"] != 1).any():
+                low, high = answer.table["adjustment"].agg(["min", "max"])
+                figures |= {"adjusted": True, "adjustment range": f"{low:.10g} to {high:.10g}"}
+            if revised:
+                figures["revised"] = f"{revised} -> {written.data_version}"
+            wrote[key.text] = Wrote(written.data_version, figures)
         yield from record(context, wrote)
 
     return asset
@@ -68,13 +74,20 @@ def bars(stage: Stage) -> dg.AssetsDefinition:
         deps=[stage.key("raw_bars")],
     )
     def asset(context: dg.AssetExecutionContext, lake: LakeResource):  # type: ignore[no-untyped-def]
-        store, wrote = lake.open(), {}
+        store, wrote, errors = lake.open(), dict[str, Wrote](), dict[str, str]()
         for symbol, dates in track(batches(asset_keys(context.partition_keys)), f"{universe.name}: bars (batches)"):
-            raw = {d: store.read_table(store.path(universe.name, "raw_bars", d, symbol)) for d in dates}
-            for date, result in validate_days(raw, universe, symbol).items():
-                path = store.path(universe.name, "bars", date, symbol)
-                written = store.write_table(path, result.table, BARS_SCHEMA)
-                wrote[Key(symbol, date).text] = Wrote(written.data_version, {"rows": written.rows, **result.counts})
+            read = {d: store.read_versioned(store.path(universe.name, "raw_bars", d, symbol)) for d in dates}
+            good, bad = judge_days({date: raw for date, (raw, _) in read.items()}, universe, symbol)
+            for date, result in good.items():
+                path, key = store.path(universe.name, "bars", date, symbol), Key(symbol, date).text
+                made_from = named([InputVersion("raw_bars", key, read[date][1])])
+                written = store.write_table(path, result.table, BARS_SCHEMA, made_from)
+                wrote[key] = Wrote(written.data_version, {"rows": written.rows, **result.counts})
+            set_quarantine(store, universe.name, symbol, good, bad)
+            errors |= {Key(symbol, date).text: error for date, error in bad.items()}
+        if errors:
+            record_partitions(context, wrote)
+            refuse_quarantined(errors)
         yield from record(context, wrote)
 
     return asset
@@ -101,15 +114,16 @@ def features(stage: Stage) -> dg.AssetsDefinition:
             wanted.setdefault(key.asset, {key.date}).update([key.date, *history_dates(universe, key.date)])
         read = stage.reader(store, "bars", wanted)
         for symbol, dates in track(batches(keys), f"{universe.name}: features (batches)"):
-            tables = {}
+            tables, made_from = {}, {}
             for date in dates:
-                before = [read(symbol, day) for day in history_dates(universe, date)]
-                past = pd.concat(before, ignore_index=True) if before else BARS_SCHEMA.empty_table().to_pandas()
-                tables[date] = compute_features(past, read(symbol, date), universe.features, universe.bars_per_day)
+                *before, day = [read(symbol, d) for d in (*history_dates(universe, date), date)]
+                past = pd.concat([bars for bars, _ in before]) if before else BARS_SCHEMA.empty_table().to_pandas()
+                tables[date] = compute_features(past, day[0], universe.features, universe.bars_per_day)
+                made_from[date] = named(version for _, version in (*before, day))
             check_features(pd.concat(tables.values(), ignore_index=True))
             for date, table in tables.items():
                 path = store.path(universe.name, "features", date, symbol)
-                written = store.write_table(path, table, FEATURES_SCHEMA)
+                written = store.write_table(path, table, FEATURES_SCHEMA, made_from[date])
                 figures = {"rows": written.rows, "valid_rows": int(table["valid"].sum())}
                 wrote[Key(symbol, date).text] = Wrote(written.data_version, figures)
         yield from record(context, wrote)
@@ -130,9 +144,11 @@ def panel(stage: Stage) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext, lake: LakeResource):  # type: ignore[no-untyped-def]
         store, wrote = lake.open(), {}
         for date in track(date_keys(context.partition_keys), f"{universe.name}: panel"):
-            tables = {symbol: read_range(store, universe, "features", [date], symbol)[0] for symbol in universe.symbols}
-            table = panel_table(tables)
-            written = store.write_table(store.path(universe.name, "panel", date), table, PANEL_SCHEMA)
+            read = {symbol: read_range(store, universe, "features", [date], symbol) for symbol in universe.symbols}
+            tables = {symbol: features for symbol, (features, _) in read.items()}
+            table, path = panel_table(tables), store.path(universe.name, "panel", date)
+            made_from = named(version for _, versions in read.values() for version in versions)
+            written = store.write_table(path, table, PANEL_SCHEMA, made_from)
             figures = {"rows": written.rows, "valid_rows": int(table["valid"].sum()), "assets": len(tables)}
             wrote[date.isoformat()] = Wrote(written.data_version, figures)
         yield from record(context, wrote)

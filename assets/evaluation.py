@@ -17,6 +17,7 @@ from lem.backtest.walk_forward import backtest_day
 from lem.gate import Contender
 from lem.progress import track
 from lem.reports.nightly import make_report
+from lem.revisions import named, traded_by
 from lem.training.nightly import load_contender
 from lem.windows import execution_dates
 from resources.stores import LakeResource, RegistryResource
@@ -58,12 +59,13 @@ def backtest(stage: Stage) -> dg.AssetsDefinition:
             chosen = models.champion_on(universe.name, key.date)
             if chosen is not None and chosen.id not in champions:
                 champions[chosen.id] = load_contender(store, chosen)
-            features = pd.concat([read(key.asset, date) for date in execution_dates(universe, key.date)])
+            parts = [read(key.asset, date) for date in execution_dates(universe, key.date)]
+            features = pd.concat([features for features, _ in parts])
             champion = champions[chosen.id] if chosen else None
             table = backtest_day(features, universe, key.asset, key.date, champion)
-            written = store.write_table(
-                store.path(universe.name, "backtest", key.date, key.asset), table, BACKTEST_SCHEMA
-            )
+            path = store.path(universe.name, "backtest", key.date, key.asset)
+            made_from = named(version for _, version in parts) | traded_by(chosen)
+            written = store.write_table(path, table, BACKTEST_SCHEMA, made_from)
             wrote[key.text] = Wrote(
                 written.data_version, order_figures(table) | {"champion": chosen.id if chosen else "none"}
             )

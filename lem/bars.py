@@ -1,7 +1,8 @@
 """Validated bars: the complete grid of a partition, or an error that lists every broken rule with its rows.
 
 Nothing is invented: a bar that the venue did not make is there only where the universe lists an outage,
-flagged and without values; a bar without trades has no VWAP; a VWAP that had to be estimated says so.
+flagged and without values; a bar without trades has no VWAP; a VWAP that had to be estimated says so. Rules are
+tested on the bars that the source gives; where those are shorter than the universe's, they are then aggregated.
 
 Shapes: D = days, T = bars of their grids, N = numbers of a bar.
 """
@@ -18,6 +19,7 @@ import pandera.pandas as pa
 import pyarrow as arrow
 from numpy.typing import ArrayLike, NDArray
 
+from lem.aggregate import aggregate
 from lem.bar_rules import PlacedRows, failures, place_rows, refuse, refuse_faults, row_rules
 from lem.calendars import bar_close, is_listed
 from lem.errors import BarsError
@@ -73,7 +75,8 @@ class BarsResult:
     Args:
         table: the `bars` table (`TABLE_SCHEMA`).
         counts: expected (bars of the grid), received (rows of the source), missing (expected without a row),
-            outage (missing and listed: all of them), no_trades, duplicates (identical rows that collapsed).
+            outage (missing and listed: all of them), no_trades, duplicates (identical rows that collapsed); all of
+            them in bars of the source's length.
     """
 
     table: pd.DataFrame
@@ -98,8 +101,8 @@ def validate_bars(raw: pd.DataFrame, universe: Universe, symbol: str, date: dt.d
         raw: rows of `lem.sources.RAW_SCHEMA` whose bars open on `date` (UTC), in the source's order.
 
     Returns:
-        One row per expected bar; none on a holiday, and none outside of the listing that the universe states:
-        what the source has for an unlisted day counts as received and goes no further.
+        One row per expected bar of the universe's length; none on a holiday, and none outside of the listing that the
+        universe states: what the source has for an unlisted day counts as received and goes no further.
 
     Raises:
         BarsError: lists every broken rule with file and row, at most MAX_SHOWN of them.
@@ -114,7 +117,8 @@ def validate_days(raw: Mapping[dt.date, pd.DataFrame], universe: Universe, symbo
     Raises:
         BarsError: of the first day that breaks a rule; UniverseError as for one day.
     """
-    days = sorted(raw)
+    days, parts = sorted(raw), universe.bar_length // universe.source_bar_length
+    source = universe.model_copy(update={"bar": universe.source_bar})
     listed = [raw[day] if is_listed(universe, symbol, day) else raw[day].iloc[:0] for day in days]
     rows = pd.concat(listed, ignore_index=True)
     half_unit = 0.5 * 10.0**-universe.source.quote_decimals if universe.source.kind == "files" else 0.0
@@ -123,14 +127,17 @@ def validate_days(raw: Mapping[dt.date, pd.DataFrame], universe: Universe, symbo
     for check in failed["check"][failed["row"].isna()]:
         raise BarsError(f"{where} {days[0]}: no table of raw bars: {check}; its columns: {', '.join(RAW_DTYPES)}")
     rows["day"] = np.repeat(np.arange(len(days)), [len(part) for part in listed])
-    placed = place_rows(rows, universe, symbol, days)
-    refuse_faults(placed, failed, universe, symbol)
-    table = check_bars(_complete(placed, universe), where)
+    placed = place_rows(rows, source, symbol, days)
+    refuse_faults(placed, failed, source, symbol)
+    table = check_bars(_complete(placed, source), where)
     counts = _counts(placed, table)
-    end_D = np.cumsum(counts["expected"])
+    if parts > 1:
+        table = check_bars(aggregate(table, parts), where)
+    end_D = np.cumsum(counts["expected"]) // parts
+    start_D = end_D - counts["expected"] // parts
     out = {}
     for d, day in enumerate(days):
-        part = table.iloc[end_D[d] - counts["expected"][d] : end_D[d]]
+        part = table.iloc[start_D[d] : end_D[d]]
         part.index = pd.RangeIndex(len(part))
         out[day] = BarsResult(part, {name: int(n_D[d]) for name, n_D in counts.items()} | {"received": len(raw[day])})
     return out

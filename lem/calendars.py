@@ -87,9 +87,10 @@ def is_session(universe: Universe, date: dt.date) -> bool:
 
 
 def is_listed(universe: Universe, symbol: str, date: dt.date) -> bool:
-    """Whether `date` lies within the asset's listing, both ends inclusive."""
+    """Whether `date` lies within the asset's listing, less its first `settle_days` days; `delisted` is inclusive."""
     asset = universe.assets[universe.check_symbol(symbol)]
-    return (asset.listed or date) <= date <= (asset.delisted or date)
+    first = asset.listed + dt.timedelta(days=universe.settle_days) if asset.listed else date
+    return first <= date <= (asset.delisted or date)
 
 
 def session_opens(universe: Universe, dates: pd.DatetimeIndex) -> pd.DatetimeIndex:

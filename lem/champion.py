@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 
-from lem.calendars import offset_partition
 from lem.gate import Verdict, judge
-from lem.lake import Lake
+from lem.lake import Lake, inputs_version
 from lem.panel import Panel
 from lem.registry import PromotionRecord, Registry
+from lem.revisions import named
 from lem.tables import read_range
 from lem.training.nightly import load_contender
 from lem.universe import Universe
-from lem.windows import dates_before, training_window, warmup_days
+from lem.windows import gate_dates, training_window
 
 
 def decide_champion(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> PromotionRecord:
@@ -24,12 +24,13 @@ def decide_champion(lake: Lake, registry: Registry, universe: Universe, date: dt
         LakeError: the gate's window is incomplete, or a model's weights cannot be read or were changed.
     """
     candidate, before = registry.candidate(universe.name, date), registry.champion_before(universe.name, date)
+    made_from: dict[str, str] = {}
     if candidate is None:
         verdict: Verdict = Verdict("kept" if before else "none", ["no model was trained for this date"], {})
     else:
         gate_start = training_window(universe, date).gate_start
-        start = offset_partition(universe, gate_start, -warmup_days(universe))
-        table, _ = read_range(lake, universe, "panel", dates_before(universe, start, date))
+        table, inputs = read_range(lake, universe, "panel", gate_dates(universe, date))
+        made_from = {"panel_version": inputs_version(named(inputs))}
         verdict = judge(
             Panel.from_table(table),
             universe,
@@ -46,7 +47,7 @@ def decide_champion(lake: Lake, registry: Registry, universe: Universe, date: dt
         previous_id=previous,
         decision=verdict.decision,
         reasons=verdict.reasons,
-        figures=verdict.figures,
+        figures=verdict.figures | made_from,
     )
     registry.record_promotion(decision)
     if candidate and "mean_bps" in verdict.figures:

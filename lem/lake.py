@@ -6,7 +6,8 @@
 The layout is Hive's, so DuckDB, Polars and Spark read it as it is. A reader sees the old object or the new one, never
 half: a local write goes to a hidden temporary file that is synced and renamed, a write to an object store is one PUT.
 The data version of a table is the SHA-256 of its Arrow content, not of its file, so another compression or library
-version does not change it.
+version does not change it. Beside it stands one version of all that the table was made from: what does not agree with
+what its inputs are now is out of date, and that can be told from the lake alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import hashlib
 import io
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,9 @@ import pyarrow.parquet as pq
 
 from lem.errors import LakeError
 
-_HASH_KEY = b"lem.content_sha256"
+_HASH_KEY, _INPUTS_KEY = b"lem.content_sha256", b"lem.inputs"
+_READERS = 32
+"""Objects of a remote lake whose footers are read at the same time."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,19 @@ class Written:
     data_version: str
     rows: int
     size: int
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Data version of an object, and `inputs_version` of what it was made from (empty where that was not recorded)."""
+
+    data: str
+    inputs: str
+
+
+def inputs_version(inputs: Mapping[str, str]) -> str:
+    """One version of all inputs (data version by the name of the partition), in whatever order they were read."""
+    return hashlib.sha256("".join(f"{name}={inputs[name]}\n" for name in sorted(inputs)).encode()).hexdigest()
 
 
 def content_hash(table: pa.Table) -> str:
@@ -83,20 +100,40 @@ class Lake:
         folder = f"{universe}/{table}" + (f"/asset={asset}" if asset else "")
         return f"{folder}/date={date:%Y-%m-%d}.parquet"
 
-    def write_table(self, path: str, frame: pd.DataFrame, schema: pa.Schema) -> Written:
+    def write_table(
+        self, path: str, frame: pd.DataFrame, schema: pa.Schema, inputs: Mapping[str, str] | None = None
+    ) -> Written:
         """Write a partition with exactly this schema.
+
+        Args:
+            inputs: data version of each partition that it was made from, by a name; no part of the content.
 
         Raises:
             LakeError: the frame does not have the schema, or the lake cannot be written; what was there stays.
         """
+        table = self._table(path, frame, schema)
+        version = content_hash(table)
+        metadata = {_HASH_KEY: version.encode()}
+        if inputs is not None:
+            metadata[_INPUTS_KEY] = inputs_version(inputs).encode()
+        sink = io.BytesIO()
+        pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+        return Written(path, version, table.num_rows, self.write_bytes(path, sink.getvalue()))
+
+    def version_of(self, path: str, frame: pd.DataFrame, schema: pa.Schema) -> str:
+        """The data version that the frame would have if it were written to `path`.
+
+        Raises:
+            LakeError: the frame does not have the schema.
+        """
+        return content_hash(self._table(path, frame, schema))
+
+    @staticmethod
+    def _table(path: str, frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
         try:
-            table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+            return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError, KeyError) as error:
             raise LakeError(f"lake: {path} does not have the table's schema: {error}") from error
-        version = content_hash(table)
-        sink = io.BytesIO()
-        pq.write_table(table.replace_schema_metadata({_HASH_KEY: version.encode()}), sink, compression="zstd")
-        return Written(path, version, table.num_rows, self.write_bytes(path, sink.getvalue()))
 
     def write_bytes(self, path: str, data: bytes) -> int:
         """Write one object atomically and durably; returns its size.
@@ -143,7 +180,14 @@ class Lake:
         Raises:
             LakeError: no such object, it is not Parquet, or its content does not have the hash it was written with.
         """
-        data = self.read_bytes(path)
+        return self.decode(path, self.read_bytes(path))
+
+    def decode(self, path: str, data: bytes) -> tuple[pd.DataFrame, str]:
+        """The partition and data version that the bytes of an object hold.
+
+        Raises:
+            LakeError: they are not Parquet, or their content does not have the hash it was written with.
+        """
         try:
             table = pq.read_table(io.BytesIO(data))
         except (pa.ArrowInvalid, OSError) as error:
@@ -154,6 +198,59 @@ class Lake:
                 f"lake {self.url}: the content of {path} was changed after it was written; materialise it again"
             )
         return table.to_pandas(), version
+
+    def versions(self, path: str) -> Versions | None:
+        """The versions written into an object, from its footer alone; None where it has none that can be read.
+
+        The content is not verified: whoever reads the table does that.
+
+        Raises:
+            LakeError: no such object, or the lake cannot be read.
+        """
+        try:
+            with self.fs.open(f"{self.root}/{path}", "rb") as file:
+                metadata = pq.read_metadata(file).metadata or {}
+        except FileNotFoundError:
+            raise LakeError(f"lake {self.url}: there is no {path}; materialise that partition first") from None
+        except pa.ArrowInvalid:
+            return None
+        except Exception as error:  # every filesystem has exceptions of its own
+            raise LakeError(f"lake {self.url}: cannot read {path}: {error}") from error
+        if _HASH_KEY not in metadata:
+            return None
+        return Versions(metadata[_HASH_KEY].decode(), metadata.get(_INPUTS_KEY, b"").decode())
+
+    def versions_of(self, paths: Iterable[str]) -> dict[str, Versions]:
+        """`versions` of those of `paths` that are there and can be read.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+        wanted = list(paths)
+        absent = set(self.missing(wanted))
+        there = [path for path in wanted if path not in absent]
+        if self._local:
+            found = list(map(self.versions, there))
+        else:
+            with ThreadPoolExecutor(_READERS) as pool:
+                found = list(pool.map(self.versions, there))
+        return {path: versions for path, versions in zip(there, found, strict=True) if versions}
+
+    def remove(self, path: str) -> None:
+        """Remove an object; nothing happens where there is none.
+
+        Raises:
+            LakeError: it is there and cannot be removed.
+        """
+        try:
+            self.fs.rm_file(f"{self.root}/{path}")
+        except FileNotFoundError:
+            return
+        except Exception as error:  # every filesystem has exceptions of its own
+            raise LakeError(
+                f"lake {self.url}: cannot remove {path}: {error}; allowed: a place this user may write (setting "
+                f"LEM_LAKE)"
+            ) from error
 
     def exists(self, path: str) -> bool:
         """Whether there is such an object."""

@@ -11,6 +11,7 @@ import difflib
 import os
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,22 +22,50 @@ from lem.backtest.config import BacktestConfig, CostsConfig, GateConfig
 from lem.errors import UniverseError
 from lem.features import FeatureConfig
 from lem.model.config import ModelConfig
-from lem.sources.config import FilesConfig, SimulatedConfig
+from lem.sources.config import KINDS, BarLength, CcxtConfig, SourceConfig
 from lem.training.config import TrainingConfig
 
 SYMBOL = re.compile(r"^[A-Z0-9][A-Z0-9.]*(-[A-Z0-9]+)?$")
+
+
+def _length(bar: BarLength) -> pd.Timedelta:
+    return pd.Timedelta(1, "D") if bar == "1d" else pd.Timedelta(bar)
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Rename(_Section):
+    """What the venue called the asset up to and including a UTC date."""
+
+    until: dt.date
+    venue_symbol: Annotated[str, Field(min_length=1)]
+
+
 class Asset(_Section):
-    """One asset: its venue's spelling, and the days on which it was listed (UTC dates, inclusive)."""
+    """One asset: its venue's spelling, and the days on which it was listed (UTC dates, inclusive).
+
+    Args:
+        renames: its earlier names, the oldest first.
+    """
 
     venue_symbol: str | None = None
     listed: dt.date | None = None
     delisted: dt.date | None = None
+    renames: tuple[Rename, ...] = ()
+
+    @model_validator(mode="after")
+    def _renames_in_order(self) -> Asset:
+        until = [rename.until for rename in self.renames]
+        if any(later <= earlier for earlier, later in pairwise(until)):
+            raise ValueError("renames: each must end later than the one before it")
+        return self
+
+    def name_on(self, date: dt.date, symbol: str) -> str:
+        """What the venue calls the asset `symbol` in its bars of a UTC date."""
+        earlier = (rename.venue_symbol for rename in self.renames if date <= rename.until)
+        return next(earlier, self.venue_symbol or symbol)
 
 
 class Outage(_Section):
@@ -66,16 +95,18 @@ class Universe(_Section):
         name: the key prefix and group of its assets in the graph; must equal the file's name.
         start, end: first and last date with data (UTC dates, inclusive); without an end, up to yesterday.
         bar: bar length; `1d` is one bar a session. horizon: the longest order, in bars (N, at least 2).
+        settle_days: days after an asset's listing that are left out: its first prices are not yet a market's.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     description: str = ""
     calendar: Literal["24/7", "XNYS"] = "24/7"
-    bar: Literal["1min", "5min", "15min", "30min", "1h", "2h", "4h", "1d"] = "1h"
+    bar: BarLength = "1h"
     start: dt.date
     end: dt.date | None = None
     horizon: Annotated[int, Field(ge=2, le=500)] = 12
-    source: Annotated[SimulatedConfig | FilesConfig, Field(discriminator="kind")]
+    settle_days: Annotated[int, Field(ge=0, le=366)] = 3
+    source: SourceConfig
     assets: dict[str, Asset] = Field(min_length=1)
     outages: tuple[Outage, ...] = ()
     features: FeatureConfig = FeatureConfig()
@@ -104,6 +135,12 @@ class Universe(_Section):
             problems.append(f"end: {self.end} lies before start {self.start}")
         if self.bar == "1d" and self.calendar == "24/7" and self.source.kind == "simulated":
             problems.append("bar: the simulated source has no daily bars; allowed: an intraday bar length")
+        exact = self.bar_length % self.source_bar_length == pd.Timedelta(0)
+        if not exact or (self.calendar != "24/7" and self.source_bar != self.bar):
+            problems.append(
+                f"source.bar: bars of {self.source_bar} cannot be made into bars of {self.bar} on calendar "
+                f"{self.calendar}; allowed: a length that divides it (24/7), or the same"
+            )
         if self.calendar != "24/7" and self.bar != "1d":
             problems.append(f"bar: {self.bar!r} on calendar {self.calendar}; allowed there: '1d'")
         bad = sorted({m for m in self.backtest.min_bars if not 1 <= m <= self.horizon})
@@ -115,20 +152,18 @@ class Universe(_Section):
         if self.training.sequence < needed:
             problems.append(
                 f"training.sequence: {self.training.sequence} bars cannot hold model.warmup {self.model.warmup} "
-                f"+ horizon "
-                f"{self.horizon} + 1 arrival; allowed: {needed} or more"
+                f"+ horizon {self.horizon} + 1 arrival; allowed: {needed} or more"
             )
         if self.training.window_days * self.bars_per_day < self.training.sequence:
             problems.append(
                 f"training.window_days: {self.training.window_days} days hold "
-                f"{self.training.window_days * self.bars_per_day} "
-                f"bars, fewer than one training.sequence of {self.training.sequence}"
+                f"{self.training.window_days * self.bars_per_day} bars, fewer than one training.sequence of "
+                f"{self.training.sequence}"
             )
         if self.training.window_days <= self.training.holdout_days + self.purge_days:
             problems.append(
                 f"training.holdout_days: {self.training.holdout_days} plus a purge of {self.purge_days} leave "
-                f"nothing of "
-                f"training.window_days {self.training.window_days}; allowed: less than the window"
+                f"nothing of training.window_days {self.training.window_days}; allowed: less than the window"
             )
         if problems:
             raise ValueError("\n".join(problems))
@@ -141,7 +176,16 @@ class Universe(_Section):
 
     @property
     def bar_length(self) -> pd.Timedelta:
-        return pd.Timedelta(1, "D") if self.bar == "1d" else pd.Timedelta(self.bar)
+        return _length(self.bar)
+
+    @property
+    def source_bar(self) -> BarLength:
+        """Length of the bars that the source gives, which is the universe's or divides it."""
+        return getattr(self.source, "bar", None) or self.bar
+
+    @property
+    def source_bar_length(self) -> pd.Timedelta:
+        return _length(self.source_bar)
 
     @property
     def bars_per_day(self) -> int:
@@ -176,7 +220,7 @@ def _explain(path: Path, error: ValidationError, model: type[BaseModel]) -> str:
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             text = f"unknown key{hint}; allowed: {', '.join(allowed)}"
         elif item["type"] == "union_tag_not_found":
-            key, text = f"{key}.kind", "this key is required; allowed: 'simulated', 'files'"
+            key, text = f"{key}.kind", f"this key is required; allowed: {', '.join(map(repr, KINDS))}"
         elif item["type"] != "value_error":
             text = f"{text}, not {item['input']!r}" if item["type"] != "missing" else "this key is required"
         lines += [f"  {key}: {line}" if key != "(file)" else f"  {line}" for line in text.splitlines()]
@@ -188,17 +232,21 @@ def _shown(loc: tuple[Any, ...]) -> str:
     return ".".join(str(part) for i, part in enumerate(loc) if i != 1 or loc[0] != "source")
 
 
+_INNER = {"assets": Asset, "outages": Outage, "renames": Rename, "fallback": CcxtConfig}
+"""Keys whose values are sections of their own, or lists or tables of them."""
+
+
 def _allowed_keys(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
     """The keys of the section that `loc` names, found by walking the models' fields."""
     section: Any = model
     for part in loc:
-        if part in ("simulated", "files"):
-            section = {"simulated": SimulatedConfig, "files": FilesConfig}[part]
+        if part in KINDS:
+            section = KINDS[part]
             continue
         field = getattr(section, "model_fields", {}).get(part)
         if field is None:
             continue  # an index or a symbol: the section stays the one of the enclosing table
-        section = {"assets": Asset, "outages": Outage}.get(part, field.annotation)
+        section = _INNER.get(part, field.annotation)
     return sorted(getattr(section, "model_fields", {}))
 
 

@@ -80,6 +80,12 @@ def execution_dates(universe: Universe, date: dt.date) -> list[dt.date]:
     return partition_dates(universe, start, offset_partition(universe, date, forward_days(universe)))
 
 
+def gate_dates(universe: Universe, date: dt.date) -> list[dt.date]:
+    """Partition dates of the panels that the decision of `date` reads: the gate's days and the warm-up before them."""
+    start = offset_partition(universe, training_window(universe, date).gate_start, -warmup_days(universe))
+    return dates_before(universe, start, date)
+
+
 def is_training_date(universe: Universe, date: dt.date) -> bool:
     """Whether a model is trained for `date`: every `training.retrain_every`-th partition since the universe's start."""
     return (len(partition_dates(universe, universe.start, date)) - 1) % universe.training.retrain_every == 0

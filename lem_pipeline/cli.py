@@ -61,6 +61,27 @@ def _stores() -> tuple[Lake, Registry]:
     return Lake(settings.lake), Registry(settings.registry)
 
 
+def _readjust(universe: Universe, lake: Lake) -> None:
+    """Fetch again the history of assets that the source has adjusted again: no part of it may stay on the old scale."""
+    from lem_pipeline.plan import readjust_steps
+
+    if steps := readjust_steps(lake, universe, Settings().data, _today()):
+        console.print("The source has adjusted the history of some assets again: fetching all of it.")
+        _run(universe, steps)
+
+
+def _revisit(universe: Universe, lake: Lake, dates: list[dt.date]) -> None:
+    """Fetch again what the source may have revised, and validate again what it has."""
+    from lem_pipeline.plan import revised_steps, revisit_steps
+
+    if steps := revisit_steps(lake, universe, dates, _today()):
+        console.print("Fetching the last days again: the source may have revised them.")
+        _run(universe, steps)
+    if steps := revised_steps(lake, universe, dates):
+        console.print("Validating revised bars again.")
+        _run(universe, steps)
+
+
 def _run(universe: Universe, steps: Sequence[Step]) -> None:
     """Execute the steps one after the other and say how far they are."""
     from lem_pipeline.build import build
@@ -86,6 +107,9 @@ def run(universe: UniverseName, date: Day = None, force: Force = False) -> None:
     wanted = _day(date) if date else latest_report_date(chosen, _today())
     dates = dates_for(chosen, wanted, _today())
     lake, registry = _stores()
+    _readjust(chosen, lake)
+    if not force:
+        _revisit(chosen, lake, dates.bars)
     steps = report_steps(lake, registry, chosen, dates, force)
     console.print(
         f"Universe [bold]{chosen.name}[/bold] ({escape(chosen.description)}): report of {wanted}, "
@@ -116,7 +140,11 @@ def backfill(
     after = end + dt.timedelta(days=1)
     features = dates_before(chosen, start, after)
     bars = dates_before(chosen, offset_partition(chosen, features[0], -feature_history_days(chosen)), after)
-    steps = data_steps(_stores()[0], chosen, bars, features, force)
+    lake = _stores()[0]
+    _readjust(chosen, lake)
+    if not force:
+        _revisit(chosen, lake, bars)
+    steps = data_steps(lake, chosen, bars, features, force)
     console.print(
         f"{len(steps)} runs to do; bars from {bars[0]}, features and panels from {features[0]}, both to {features[-1]}"
     )
@@ -125,8 +153,8 @@ def backfill(
 
 @app.command()
 def status(universe: UniverseName) -> None:
-    """What is in the lake: partitions of each stage, holes among them, the champion, and what to do next."""
-    from lem_pipeline.show import show_status
+    """What is in the lake, what is missing there, stale or quarantined and how to repair it, and the champion."""
+    from lem_pipeline.status import show_status
 
     show_status(console, *_stores(), _universe(universe), _today())
 

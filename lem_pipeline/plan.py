@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lem.calendars import offset_partition, partition_dates
 from lem.errors import UniverseError
 from lem.lake import Lake
 from lem.registry import Registry
-from lem.reports.nightly import report_path, trailing_dates
+from lem.reports.nightly import trailing_dates
+from lem.revisions import Versioned, rescaled, traded_by
+from lem.sources import open_source
+from lem.sources.config import FilesConfig, YahooConfig
+from lem.staleness import decision_is_stale, model_is_stale, report_is_stale
 from lem.tables import PER_ASSET, missing_partitions
 from lem.universe import Universe
 from lem.windows import (
@@ -17,6 +22,7 @@ from lem.windows import (
     execution_dates,
     feature_history_days,
     forward_days,
+    gate_dates,
     history_dates,
     is_training_date,
     training_window,
@@ -100,8 +106,10 @@ def dates_for(universe: Universe, date: dt.date, today: dt.date) -> Dates:
     )
 
 
-def span_steps(universe: Universe, tables: tuple[str, ...], dates: list[dt.date], absent: set[dt.date]) -> list[Step]:
-    """One step for each stretch of consecutive dates in `dates` that has absent partitions."""
+def span_steps(
+    universe: Universe, tables: tuple[str, ...], dates: list[dt.date], absent: set[dt.date], symbol: str | None = None
+) -> list[Step]:
+    """One step for each stretch of consecutive dates in `dates` that has absent partitions; of one asset, or of all."""
     stretches: list[list[dt.date]] = []
     before_absent = False
     for date in dates:
@@ -111,7 +119,7 @@ def span_steps(universe: Universe, tables: tuple[str, ...], dates: list[dt.date]
             else:
                 stretches.append([date])
         before_absent = date in absent
-    first, last = universe.symbols[0], universe.symbols[-1]
+    first, last = symbol or universe.symbols[0], symbol or universe.symbols[-1]
     per_asset = tables[0] in PER_ASSET
     return [
         Step(
@@ -125,32 +133,89 @@ def span_steps(universe: Universe, tables: tuple[str, ...], dates: list[dt.date]
 
 @dataclass(frozen=True)
 class _Remade:
-    """Dates whose data partitions are made: those that are absent, and those that read one that is made."""
+    """Dates whose data partitions are made: those that are absent or out of date, and those that read one that is made.
 
+    raw: dates whose bars are fetched. bars: those whose bars are made, of what is fetched or was before.
+    """
+
+    raw: set[dt.date]
     bars: set[dt.date]
     features: set[dt.date]
     panel: set[dt.date]
 
 
-def _remade(lake: Lake, universe: Universe, bars: list[dt.date], features: list[dt.date], force: bool) -> _Remade:
+def revisited(universe: Universe, dates: Iterable[dt.date], today: dt.date) -> list[dt.date]:
+    """Those of `dates` that the source may still revise: the last `source.revisit_days` days before `today`."""
+    first = today - dt.timedelta(days=getattr(universe.source, "revisit_days", 0))
+    return [date for date in dates if first <= date < today]
+
+
+def revisit_steps(lake: Lake, universe: Universe, dates: list[dt.date], today: dt.date) -> list[Step]:
+    """The runs that fetch again, of `dates`, what is in the lake and the source may have revised since."""
+    chosen = revisited(universe, dates, today)
+    absent = {_date(key) for key in missing_partitions(lake, universe, "raw_bars", chosen, universe.symbols)}
+    return span_steps(universe, ("raw_bars",), chosen, set(chosen) - absent)
+
+
+def readjust_steps(lake: Lake, universe: Universe, data_root: str, today: dt.date) -> list[Step]:
+    """The runs that fetch again all that is in the lake of assets whose history the source has adjusted again.
+
+    A dividend or a split changes every day before it, however long ago the last run was: the oldest stored day tells,
+    and the revisited ones. The oldest is fetched last, so that a run that was stopped on the way is found again.
+    """
+    if not isinstance(universe.source, FilesConfig | YahooConfig) or not universe.source.revisit_days:
+        return []
+    dates = partition_dates(universe, universe.start, last_data_date(universe, today))
+    source, steps = open_source(universe, data_root), list[Step]()
+    for symbol in universe.symbols:
+        absent = {_date(key) for key in missing_partitions(lake, universe, "raw_bars", dates, [symbol])}
+        there = [date for date in dates if date not in absent]
+        told = ((date, rescaled(lake, universe, source, symbol, date)) for date in there)
+        oldest, changed = next((found for found in told if found[1] is not None), (None, None))
+        recent = [] if changed or not oldest else revisited(universe, there, today)
+        if oldest and (changed or any(rescaled(lake, universe, source, symbol, date) for date in recent)):
+            for days in (set(there) - {oldest}, {oldest}):
+                steps += span_steps(universe, ("raw_bars",), dates, days, symbol)
+    return steps
+
+
+def revised_steps(lake: Lake, universe: Universe, dates: list[dt.date]) -> list[Step]:
+    """The runs that validate again the bars of `dates` whose raw bars were revised.
+
+    They go before the plan: where the bars stay the same, nothing that is made from them is made again. A date whose
+    raw bars an asset lacks is left to the plan.
+    """
+    absent = {_date(key) for key in missing_partitions(lake, universe, "raw_bars", dates, universe.symbols)}
+    return span_steps(universe, ("bars",), dates, set(Versioned(lake, universe).stale("bars", dates)) - absent)
+
+
+def _remade(
+    lake: Lake, versioned: Versioned, universe: Universe, bars: list[dt.date], features: list[dt.date], force: bool
+) -> _Remade:
+    def stale(table: str, dates: list[dt.date]) -> set[dt.date]:
+        return set() if force else set(versioned.stale(table, dates))
+
     def absent(table: str, dates: list[dt.date]) -> set[dt.date]:
         if force:
             return set(dates)
         assets = universe.symbols if table in PER_ASSET else [None]
-        return {
-            dt.date.fromisoformat(key.split("|")[-1])
-            for key in missing_partitions(lake, universe, table, dates, assets)
-        }
+        return {_date(key) for key in missing_partitions(lake, universe, table, dates, assets)}
 
-    made = absent("raw_bars", bars) | absent("bars", bars)
+    fetched = absent("raw_bars", bars) | absent("bars", bars)
+    made = fetched | stale("bars", bars)
     computed = {date for date in features if made & {date, *history_dates(universe, date)}}
-    computed |= absent("features", features)
-    return _Remade(made, computed, computed | absent("panel", features))
+    computed |= absent("features", features) | stale("features", features)
+    return _Remade(fetched, made, computed, computed | absent("panel", features) | stale("panel", features))
+
+
+def _date(key: str) -> dt.date:
+    return dt.date.fromisoformat(key.split("|")[-1])
 
 
 def _data_steps(universe: Universe, bars: list[dt.date], features: list[dt.date], remade: _Remade) -> list[Step]:
     return [
-        *span_steps(universe, ("raw_bars", "bars"), bars, remade.bars),
+        *span_steps(universe, ("raw_bars", "bars"), bars, remade.raw),
+        *span_steps(universe, ("bars",), bars, remade.bars - remade.raw),
         *span_steps(universe, ("features",), features, remade.features),
         *span_steps(universe, ("panel",), features, remade.panel),
     ]
@@ -158,36 +223,45 @@ def _data_steps(universe: Universe, bars: list[dt.date], features: list[dt.date]
 
 def data_steps(lake: Lake, universe: Universe, bars: list[dt.date], features: list[dt.date], force: bool) -> list[Step]:
     """The runs that make these dates' bars, features and panels, and those that depend on one that is made."""
-    return _data_steps(universe, bars, features, _remade(lake, universe, bars, features, force))
+    remade = _remade(lake, Versioned(lake, universe), universe, bars, features, force)
+    return _data_steps(universe, bars, features, remade)
 
 
 def report_steps(lake: Lake, registry: Registry, universe: Universe, dates: Dates, force: bool) -> list[Step]:
     """The runs that make a report: data, then models and decisions in date order, then backtests, then the page."""
-    remade = _remade(lake, universe, dates.bars, dates.features, force)
+    versioned = Versioned(lake, universe)
+    remade = _remade(lake, versioned, universe, dates.bars, dates.features, force)
     steps = _data_steps(universe, dates.bars, dates.features, remade)
-    decided = set() if force else {p.date for p in registry.promotions(universe.name)}
+    decided = {} if force else {p.date: p for p in registry.promotions(universe.name)}
     judged: set[dt.date] = set()
     for date in dates.decisions:
-        window = training_window(universe, date)
+        window, candidate = training_window(universe, date), registry.candidate(universe.name, date)
         trains = date in dates.training and (
             force
-            or registry.candidate(universe.name, date) is None
+            or candidate is None
             or not remade.panel.isdisjoint(dates_before(universe, window.start, window.train_end))
+            or model_is_stale(versioned, candidate)
         )
         if trains:
             steps.append(Step(("lem_model",), f"{date}", f"{date}"))
-        gate = dates_before(universe, offset_partition(universe, window.gate_start, -warmup_days(universe)), date)
         # A decision is about the champion before it: the decisions after one that is made again are made again.
-        if trains or judged or date not in decided or not remade.panel.isdisjoint(gate):
+        if (
+            trains
+            or judged
+            or date not in decided
+            or not remade.panel.isdisjoint(gate_dates(universe, date))
+            or decision_is_stale(versioned, universe, decided[date], candidate)
+        ):
             if judged and not trains and steps[-1] == Step(("champion",), steps[-1].first, f"{max(judged)}"):
                 steps[-1] = Step(("champion",), steps[-1].first, f"{date}")
             else:
                 steps.append(Step(("champion",), f"{date}", f"{date}"))
             judged.add(date)
-    keys = missing_partitions(lake, universe, "backtest", dates.backtest, universe.symbols)
-    absent = {dt.date.fromisoformat(key.split("|")[1]) for key in keys}
+    absent = {_date(key) for key in missing_partitions(lake, universe, "backtest", dates.backtest, universe.symbols)}
+    traded = {d: traded_by(registry.champion_on(universe.name, d)) for d in dates.backtest}
+    absent |= set(versioned.stale("backtest", dates.backtest, traded))
     absent |= {d for d in dates.backtest if d in judged or not remade.features.isdisjoint(execution_dates(universe, d))}
     steps += span_steps(universe, ("backtest",), dates.backtest, absent)
-    if steps or not lake.exists(report_path(universe.name, dates.report, "report.html")):
+    if steps or report_is_stale(lake, versioned, universe, dates.report):
         steps.append(Step(("execution_report",), f"{dates.report}", f"{dates.report}"))
     return steps

@@ -1,4 +1,4 @@
-"""What the `lem` command prints: results, status and models as tables for a terminal."""
+"""What the `lem` command prints: results and models as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lem.calendars import partition_dates
 from lem.errors import LakeError
 from lem.lake import Lake
 from lem.registry import Registry
 from lem.reports.grids import BOUNDS
 from lem.reports.nightly import report_path
 from lem.reports.wording import label
-from lem.tables import PER_ASSET, missing_partitions, name_missing
 from lem.universe import Universe
-from lem_pipeline.plan import last_data_date, latest_report_date
 
 
 def report_dates(lake: Lake, universe: Universe) -> list[dt.date]:
@@ -106,36 +103,6 @@ def save_report(console: Console, lake: Lake, universe: Universe, date: dt.date,
     except OSError as error:
         raise LakeError(f"{target}: cannot be written: {error}; allowed: a file in a folder that exists") from error
     console.print(f"Saved: {escape(str(target))}")
-
-
-def show_status(console: Console, lake: Lake, registry: Registry, universe: Universe, today: dt.date) -> None:
-    """Print each stage's partitions, the holes between the first and the last, the champion and the next report."""
-    dates = partition_dates(universe, universe.start, last_data_date(universe, today))
-    table = Table(title=f"{universe.name}: {escape(universe.description)}")
-    for column in ("stage", "partitions", "first", "last", "holes"):
-        table.add_column(column, justify="left" if column == "stage" else "right")
-    holes_from: list[str] = []
-    for stage in ("raw_bars", "bars", "features", "panel", "backtest"):
-        assets = universe.symbols if stage in PER_ASSET else [None]
-        missing = set(missing_partitions(lake, universe, stage, dates, assets))
-        keys = {d: {f"{a}|{d}" if a else f"{d}" for a in assets} for d in dates}
-        there = [d for d in dates if keys[d] - missing]
-        holes = sorted(key for d in dates if there and there[0] <= d <= there[-1] for key in keys[d] & missing)
-        count = sum(len(keys[d] - missing) for d in dates)
-        first, last = (str(there[0]), str(there[-1])) if there else ("-", "-")
-        table.add_row(stage, str(count), first, last, str(len(holes)))
-        if holes:
-            holes_from.append(f"{stage}: {name_missing(holes)}")
-    console.print(table)
-    for line in holes_from:
-        console.print(f"[yellow]missing[/yellow] {line}")
-    champion = registry.champion_on(universe.name, today)
-    console.print(f"Champion: {champion.id + f' (trained for {champion.usable_on})' if champion else 'none yet'}")
-    reports = report_dates(lake, universe)
-    console.print(
-        f"Latest report: {reports[-1] if reports else 'none yet'}; possible: {latest_report_date(universe, today)}"
-    )
-    console.print(f"Next: lem run --universe {universe.name}")
 
 
 def show_models(console: Console, registry: Registry, universe: str | None) -> None:

@@ -1,14 +1,16 @@
-"""Settings of this machine: where things are kept. Environment variables `LEM_...`, or a `.env` file beside the
-command.
+"""Settings of this machine: where things are kept, and keys of venues. Environment variables `LEM_...`, or a `.env`
+file beside the command.
 
-Nothing here is read when a module is imported; resources build `Settings()` when a run starts.
+Nothing here is read when a module is imported; resources build `Settings()` when a run starts. Keys are read when a
+source is opened, and are part of no resource's configuration: Dagster stores that and shows it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,3 +37,24 @@ class Settings(BaseSettings):
         self.home = self.home.absolute()
         self.lake = self.lake or str(self.home / "lake")
         self.registry = self.registry or f"sqlite:///{self.home / 'registry.sqlite'}"
+
+
+class Credentials(BaseSettings):
+    """Keys of one venue, all optional: `LEM_<VENUE>_API_KEY`, `LEM_<VENUE>_SECRET` and `LEM_<VENUE>_PASSWORD`."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore")
+
+    api_key: SecretStr = SecretStr("")
+    secret: SecretStr = SecretStr("")
+    password: SecretStr = SecretStr("")
+
+    @classmethod
+    def of(cls, venue: str) -> Credentials:
+        """The keys of a venue, by ccxt's name of it."""
+        prefix: dict[str, Any] = {"_env_prefix": f"LEM_{venue.upper()}_"}
+        return cls(**prefix)
+
+    def given(self) -> dict[str, str]:
+        """Those that are set, in plain text and by ccxt's names: for its client and for nothing else."""
+        found = {"apiKey": self.api_key, "secret": self.secret, "password": self.password}
+        return {name: value.get_secret_value() for name, value in found.items() if value.get_secret_value()}

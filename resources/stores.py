@@ -8,8 +8,9 @@ from lem.lake import Lake
 from lem.registry import Registry
 from lem.sources import open_source
 from lem.sources.base import Source
+from lem.sources.config import ArchiveConfig, CcxtConfig
 from lem.universe import Universe
-from resources.settings import Settings
+from resources.settings import Credentials, Settings
 
 
 class LakeResource(dg.ConfigurableResource):
@@ -38,5 +39,13 @@ class SourceResource(dg.ConfigurableResource):
     data: str = ""
 
     def open(self, universe: Universe) -> Source:
-        """The universe's source."""
-        return open_source(universe, self.data or Settings().data)
+        """The universe's source, with the keys of its venue where the environment has some."""
+        venue = venue_of(universe)
+        credentials = Credentials.of(venue).given() if venue else {}
+        return open_source(universe, self.data or Settings().data, credentials)
+
+
+def venue_of(universe: Universe) -> str | None:
+    """The venue that the universe's source asks, or falls back to; None where it asks none."""
+    source = universe.source.fallback if isinstance(universe.source, ArchiveConfig) else universe.source
+    return source.venue if isinstance(source, CcxtConfig) else None

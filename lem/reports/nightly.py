@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,6 +23,8 @@ from lem.training.manifest import code_version, curve_path
 from lem.universe import Universe
 
 FILES = ("report.csv", "report.json", "report.html")
+BACKTESTS_VERSION = "backtest data version (hash of all)"
+"""Name, among a report's versions, of that of the backtests it was made from."""
 
 
 @dataclass(frozen=True)
@@ -81,25 +84,31 @@ def read_orders(lake: Lake, universe: Universe, dates: list[dt.date]) -> tuple[p
     return pd.concat(frames, ignore_index=True), inputs
 
 
+def backtests_version(inputs: Iterable[InputVersion]) -> str:
+    """One version of all backtests that a report is made from."""
+    return hashlib.sha256("".join(read.data_version for read in sorted(inputs)).encode()).hexdigest()
+
+
 def data_quality(lake: Lake, universe: Universe, dates: list[dt.date]) -> pd.DataFrame:
-    """Counts of each asset and date: bars expected, rows received, missing, in an outage, without trades,
-    duplicates."""
-    rows = []
+    """Counts of each asset and date, in the source's bars: expected, rows received, missing, in an outage, without
+    trades, duplicates."""
+    rows, parts = [], universe.bar_length // universe.source_bar_length
     for symbol in universe.symbols:
         for date in dates:
             raw, _ = read_range(lake, universe, "raw_bars", [date], symbol)
             bars, _ = read_range(lake, universe, "bars", [date], symbol)
-            outage = int((bars["flag"] == "outage").sum())
+            once = raw.drop_duplicates("ts") if len(bars) else raw.iloc[:0]
+            expected = len(bars) * parts
             rows.append(
                 {
                     "asset": symbol,
                     "date": date,
-                    "expected": len(bars),
+                    "expected": expected,
                     "received": len(raw),
-                    "missing": outage,
-                    "outage": outage,
-                    "no_trades": int((bars["flag"] == "no_trades").sum()),
-                    "duplicates": max(0, len(raw) - (len(bars) - outage)) if len(bars) else 0,
+                    "missing": expected - len(once),
+                    "outage": expected - len(once),
+                    "no_trades": int((once["volume"] == 0).sum()),
+                    "duplicates": len(raw) - len(once) if len(bars) else 0,
                 }
             )
     return pd.DataFrame(rows)
@@ -117,7 +126,6 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
     promotions = [p for p in registry.promotions(universe.name) if p.date <= date]
     champion = registry.champion_on(universe.name, date)
     curve = lake.read_table(curve_path(universe.name, champion.id)) if champion else None
-    digest = hashlib.sha256("".join(read.data_version for read in sorted(inputs)).encode()).hexdigest()
     return ReportInputs(
         universe=universe.name,
         date=date,
@@ -134,7 +142,7 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
             "code": code_version(),
             "champion": champion.id if champion else "none",
             "backtest partitions read": str(len(inputs)),
-            "backtest data version (hash of all)": digest,
+            BACKTESTS_VERSION: backtests_version(inputs),
         },
         bootstrap=universe.backtest.bootstrap,
         seed=universe.training.seed,

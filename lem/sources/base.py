@@ -18,15 +18,19 @@ RAW_SCHEMA = arrow.schema(
     [
         ("ts", arrow.timestamp("us", tz="UTC")),
         *((name, arrow.float64()) for name in NUMBERS),
+        ("adjustment", arrow.float64()),
         ("source", arrow.string()),
         ("source_row", arrow.int64()),
     ]
 )
-"""Raw bars: `ts` is the bar's open, `quote_volume` NaN where there is none, `source_row` counts from 1."""
+"""Raw bars: `ts` is the bar's open, `quote_volume` NaN where there is none, `source_row` counts from 1.
+
+`adjustment` is what the source's prices were multiplied by and its volume divided by: 1 where nothing was adjusted.
+"""
 
 RAW_DTYPES = {
     "ts": "datetime64[us, UTC]",
-    **dict.fromkeys(NUMBERS, "float64"),
+    **dict.fromkeys((*NUMBERS, "adjustment"), "float64"),
     "source": "str",
     "source_row": "int64",
 }
@@ -37,7 +41,7 @@ class RawBars:
     """A source's answer.
 
     Args:
-        table: rows of `RAW_SCHEMA`, exactly as the source gave them and in its order.
+        table: rows of `RAW_SCHEMA`, exactly as the source gave them but for `adjustment`, and in its order.
         source: where they came from (URL, or `simulated:<seed>`). fetched_at: when (UTC).
     """
 

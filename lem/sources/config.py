@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+BarLength = Literal["1min", "5min", "15min", "30min", "1h", "2h", "4h", "1d"]
+
 
 class SimulatedConfig(BaseModel):
     """A deterministic market, any (asset, date) by itself. Volatilities are per day, in fractions of the price.
@@ -28,7 +30,12 @@ class SimulatedConfig(BaseModel):
 
 
 class Columns(BaseModel):
-    """Which column of the file holds what. `quote_volume = ""` says that there is none: the VWAP is then estimated."""
+    """Which column of the file holds what.
+
+    Args:
+        quote_volume: "" says that there is none: the VWAP is then estimated.
+        adjusted_close: "" says that there is none: prices and volume are then left as they are.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,6 +46,7 @@ class Columns(BaseModel):
     close: str = "close"
     volume: str = "volume"
     quote_volume: str = "quote_volume"
+    adjusted_close: str = ""
 
 
 class FilesConfig(BaseModel):
@@ -47,7 +55,10 @@ class FilesConfig(BaseModel):
     Args:
         url: with `{symbol}` (canonical), `{venue_symbol}` and `{data}` (the LEM_DATA setting); ends in .csv, .csv.gz
         or .parquet.
+        bar: length of the file's bars; without one, the universe's. Shorter ones are aggregated.
         quote_decimals: decimals to which the file rounds quote volume; widens the VWAP's tolerance by half a unit.
+        revisit_days: the last partitions that a run fetches again, to find what the source has revised; where it is
+        not 0, a history that was adjusted again is found too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,4 +66,91 @@ class FilesConfig(BaseModel):
     kind: Literal["files"]
     url: Annotated[str, Field(min_length=1)]
     columns: Columns = Columns()
+    bar: BarLength | None = None
     quote_decimals: Annotated[int, Field(ge=0, le=18)] = 8
+    revisit_days: Annotated[int, Field(ge=0, le=366)] = 0
+
+
+class CcxtConfig(BaseModel):
+    """A venue through ccxt's client.
+
+    Args:
+        venue: ccxt's name of it (`binance`, `bybit`, `okx`, `kraken`, `coinbase`, ...).
+        url: base of the venue's REST interface, where it is not the venue's own (a proxy, a mirror).
+        bar: length of the bars that are fetched; shorter ones than the universe's are aggregated.
+        page: bars asked for in one request; without one, the most that the venue gives.
+        grace_seconds: a bar counts as closed this long after its end, by the venue's clock.
+        timeout_seconds, retries: of one request.
+        requests_per_second: limit of all requests to the venue; without one, the limit that ccxt knows.
+        revisit_days: the last partitions that a run fetches again, to find what the venue has revised.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["ccxt"]
+    venue: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    url: str = ""
+    bar: BarLength = "1min"
+    page: Annotated[int, Field(ge=2, le=5000)] | None = None
+    grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 60.0
+    timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 20.0
+    retries: Annotated[int, Field(ge=0, le=20)] = 6
+    requests_per_second: Annotated[float, Field(gt=0, le=1000)] | None = None
+    revisit_days: Annotated[int, Field(ge=0, le=366)] = 3
+
+
+class ArchiveConfig(BaseModel):
+    """A venue's zip archives of bars with SHA-256 sidecars, over HTTP(S), S3 or any other fsspec URL.
+
+    Args:
+        daily, monthly: URLs of the archives, with `{symbol}`, `{venue_symbol}`, `{data}`, and `{date}` (2024-01-31) or
+        `{month}` (2024-01). The monthly one is preferred for months that are over; without one, days are read.
+        bar: length of the archives' bars; shorter ones than the universe's are aggregated.
+        max_bytes: the most that one archive may unpack to.
+        timeout_seconds, retries: of one request.
+        fallback: the venue, asked for days that are not archived yet; without one, such a day is an error.
+        revisit_days: the last partitions that a run fetches again, to find what the venue has revised.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["archive"]
+    daily: Annotated[str, Field(min_length=1)]
+    monthly: str = ""
+    bar: BarLength = "1min"
+    max_bytes: Annotated[int, Field(ge=1000, le=2**34)] = 2**28
+    timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
+    retries: Annotated[int, Field(ge=0, le=20)] = 6
+    fallback: CcxtConfig | None = None
+    revisit_days: Annotated[int, Field(ge=0, le=366)] = 3
+
+
+class YahooConfig(BaseModel):
+    """Daily bars from Yahoo through the yfinance package, adjusted for dividends.
+
+    Args:
+        grace_seconds: a session's bar counts as final this long after the session's close.
+        timeout_seconds: of one request.
+        revisit_days: the last partitions that a run fetches again, to find what the source has revised; where it is
+        not 0, a history that was adjusted again is found too.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["yfinance"]
+    bar: Literal["1d"] = "1d"
+    grace_seconds: Annotated[float, Field(ge=0, le=86400)] = 7200.0
+    timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
+    revisit_days: Annotated[int, Field(ge=0, le=366)] = 5
+
+
+SourceConfig = Annotated[
+    SimulatedConfig | FilesConfig | CcxtConfig | ArchiveConfig | YahooConfig, Field(discriminator="kind")
+]
+KINDS: dict[str, type[BaseModel]] = {
+    "simulated": SimulatedConfig,
+    "files": FilesConfig,
+    "ccxt": CcxtConfig,
+    "archive": ArchiveConfig,
+    "yfinance": YahooConfig,
+}

@@ -152,6 +152,7 @@ class Simulated:
                 "close": close_B,
                 "volume": volume_BS.sum(axis=1),
                 "quote_volume": (volume_BS * price_BS).sum(axis=1),
+                "adjustment": 1.0,
                 "source": f"simulated:{self._config.seed}",
                 "source_row": day * bars + np.arange(bars) + 1,
             }

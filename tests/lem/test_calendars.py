@@ -11,6 +11,7 @@ from lem.calendars import (
     bar_close,
     expected_bars,
     expected_grid,
+    is_listed,
     is_session,
     offset_partition,
     outage_mask,
@@ -90,20 +91,35 @@ def test_a_date_that_the_calendar_does_not_know_is_an_error_and_no_holiday(make_
         is_session(make_universe(calendar="XNYS"), dt.date(1970, 1, 1))
 
 
-def test_an_asset_has_bars_from_its_listing_to_its_delisting_both_inclusive(make_universe):
-    universe = make_universe(assets={"AAA-USD": {"listed": "2024-01-03", "delisted": "2024-01-05"}})
-    counts = [len(expected_bars(universe, "AAA-USD", dt.date(2024, 1, day))) for day in range(2, 7)]
-    assert counts == [0, 24, 24, 24, 0]
+@pytest.mark.parametrize(("settle", "counts"), [(0, [0, 24, 24, 24, 0]), (1, [0, 0, 24, 24, 0]), (3, [0] * 5)])
+def test_an_asset_has_bars_from_its_listing_less_the_first_days_to_its_delisting_inclusive(
+    make_universe, settle, counts
+):
+    assets = {"AAA-USD": {"listed": "2024-01-03", "delisted": "2024-01-05"}}
+    universe = make_universe(assets=assets, settle_days=settle)
+    assert [len(expected_bars(universe, "AAA-USD", dt.date(2024, 1, day))) for day in range(2, 7)] == counts
+
+
+def test_three_days_after_a_listing_are_left_out_and_none_where_no_listing_is_stated(make_universe):
+    universe = make_universe(assets={"AAA-USD": {"listed": "2024-01-03"}, "BBB-USD": {"delisted": "2024-01-03"}})
+    listed = {
+        symbol: [day for day in range(1, 9) if is_listed(universe, symbol, dt.date(2024, 1, day))]
+        for symbol in universe.symbols
+    }
+    assert listed == {"AAA-USD": [6, 7, 8], "BBB-USD": [1, 2, 3]}
 
 
 @CALENDARS
-@given(start=DATES, count=st.integers(0, 12), listed=st.integers(0, 6), listing=st.integers(0, 6))
+@given(
+    start=DATES, count=st.integers(0, 12), listed=st.integers(0, 6), settle=st.integers(0, 3), listing=st.integers(0, 6)
+)
 def test_the_grid_of_several_partitions_is_their_expected_bars_in_order(
-    make_universe, calendar, start, count, listed, listing
+    make_universe, calendar, start, count, listed, settle, listing
 ):
     first = start + dt.timedelta(days=listed)
     last = first + dt.timedelta(days=listing)
-    universe = make_universe(calendar=calendar, assets={"AAA-USD": {"listed": first, "delisted": last}})
+    assets = {"AAA-USD": {"listed": first - dt.timedelta(days=settle), "delisted": last}}
+    universe = make_universe(calendar=calendar, assets=assets, settle_days=settle)
     dates = [start + dt.timedelta(days=n) for n in range(count)]
     ts, day = expected_grid(universe, "AAA-USD", dates)
     grids = [expected_bars(universe, "AAA-USD", date) for date in dates]

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import datetime as dt
 import re
 
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lem.errors import UniverseError
-from lem.universe import load_universe, load_universes
+from lem.universe import Asset, load_universe, load_universes
 from tests.conftest import ROOT
 
 FILES_SOURCE = {"kind": "files", "url": "{data}/{symbol}.csv"}
+ARCHIVE_SOURCE = {"kind": "archive", "daily": "https://example.org/{venue_symbol}-{date}.zip"}
+RENAME = {"until": "2024-01-05", "venue_symbol": "OLDUSD"}
 OUTAGE = {"start": "2024-01-05T00:00:00Z", "end": "2024-01-05T04:00:00Z", "reason": "venue was down"}
 SECTIONS = {
     (): (),
@@ -129,8 +133,51 @@ def test_an_outage_of_an_unknown_symbol_is_refused(refused):
         ({"assets": {"btc/usdt": {}}}, r"assets: 'btc/usdt' is not a canonical symbol; allowed: capitals"),
         ({"assets": {"AAA-USD": 7}}, r"assets\.AAA-USD: .*not 7"),
         ({"name": "Tiny One"}, r"name: .*\^\[a-z\]\[a-z0-9_\]\*\$.*not 'Tiny One'"),
-        ({"source": {"kind": "ccxt"}}, r"source: .*'ccxt'.*'simulated', 'files'"),
-        ({"source": {"seed": 1}}, r"source\.kind: this key is required; allowed: 'simulated', 'files'"),
+        ({"source": {"kind": "ftp"}}, r"source: .*'ftp'.*'simulated', 'files', 'ccxt', 'archive', 'yfinance'"),
+        (
+            {"source": {"seed": 1}},
+            r"source\.kind: this key is required; allowed: 'simulated', 'files', 'ccxt'",
+        ),
+        ({"source": {"kind": "ccxt"}}, r"source\.venue: this key is required"),
+        ({"source": {"kind": "ccxt", "venue": "Bin/ance"}}, r"source\.venue: .*not 'Bin/ance'"),
+        ({"source": {"kind": "archive"}}, r"source\.daily: this key is required"),
+        (
+            {"source": {**ARCHIVE_SOURCE, "fallback": {"kind": "ccxt"}}},
+            r"source\.fallback\.venue: this key is required",
+        ),
+        (
+            {"source": {**ARCHIVE_SOURCE, "fallback": {"kind": "ccxt", "venue": "binance", "pages": 9}}},
+            r"source\.fallback\.pages: unknown key \(did you mean 'page'\?\); allowed: bar, grace_seconds, kind, ",
+        ),
+        (
+            {"source": {**FILES_SOURCE, "revisit_days": -1}},
+            r"source\.revisit_days: .*or equal to 0, not -1",
+        ),
+        ({"settle_days": -1}, r"settle_days: .*greater than or equal to 0, not -1"),
+        (
+            {"source": {**FILES_SOURCE, "bar": "1d"}},
+            r"source\.bar: bars of 1d cannot be made into bars of 4h on calendar 24/7; allowed: a length that",
+        ),
+        (
+            {"bar": "2h", "source": {**FILES_SOURCE, "bar": "4h"}},
+            r"source\.bar: bars of 4h cannot be made into bars of 2h on calendar 24/7",
+        ),
+        (
+            {"bar": "1d", "calendar": "XNYS", "source": {**FILES_SOURCE, "bar": "1min"}},
+            r"source\.bar: bars of 1min cannot be made into bars of 1d on calendar XNYS",
+        ),
+        (
+            {"assets": {"AAA-USD": {"renames": [RENAME, {**RENAME, "until": "2024-01-04"}]}}},
+            r"assets\.AAA-USD: renames: each must end later than the one before it",
+        ),
+        (
+            {"assets": {"AAA-USD": {"renames": [RENAME, RENAME]}}},
+            r"assets\.AAA-USD: renames: each must end later than the one before it",
+        ),
+        (
+            {"assets": {"AAA-USD": {"renames": [{**RENAME, "from": "2024-01-04"}]}}},
+            r"assets\.AAA-USD\.renames\.0\.from: unknown key; allowed: until, venue_symbol",
+        ),
         ({"source": {"kind": "files"}}, r"source\.url: this key is required"),
         ({"outages": [{**OUTAGE, "end": OUTAGE["start"]}]}, r"outages\.0: the outage ends at .* end must be"),
         ({"costs": {"fee_bps": -1}}, r"costs\.fee_bps: .*greater than or equal to 0, not -1"),
@@ -166,6 +213,26 @@ def test_a_missing_key_is_named(key, tmp_path, write_universe, tiny_keys):
     path = write_universe(tmp_path, keys, "tiny")
     with pytest.raises(UniverseError, match=f"  {key}: this key is required"):
         load_universe(path)
+
+
+@given(
+    until=st.lists(st.dates(dt.date(2020, 1, 1), dt.date(2020, 3, 1)), max_size=4, unique=True).map(sorted),
+    date=st.dates(dt.date(2019, 12, 20), dt.date(2020, 3, 10)),
+    now=st.sampled_from([None, "NOW"]),
+)
+def test_an_asset_is_called_by_the_first_name_that_had_not_ended_on_the_date(until, date, now):
+    renames = [{"until": last, "venue_symbol": f"OLD{n}"} for n, last in enumerate(until)]
+    asset = Asset.model_validate({"venue_symbol": now, "renames": renames})
+    passed = sum(last < date for last in until)
+    assert asset.name_on(date, "AAA-USD") == (f"OLD{passed}" if passed < len(until) else now or "AAA-USD")
+
+
+@pytest.mark.parametrize(("bar", "expected"), [(None, "1h"), ("1min", "1min"), ("1h", "1h")])
+def test_the_sources_bars_are_the_universes_unless_it_names_their_length(bar, expected, make_universe):
+    source = {**FILES_SOURCE} if bar is None else {**FILES_SOURCE, "bar": bar}
+    universe = make_universe(source=source)
+    assert universe.source_bar == expected
+    assert universe.bar_length % universe.source_bar_length == pd.Timedelta(0)
 
 
 def test_the_default_costs_can_be_traded_on_the_shortest_horizon(make_universe):

@@ -102,9 +102,10 @@ def test_status_counts_partitions_and_names_holes(home, lem_command, models):
     done = lem_command(home, "status", "-u", "tiny")
     assert done.code == 0
     rows = {line.split("│")[1].strip(): line.split("│")[2:-1] for line in done.out.splitlines() if "│" in line}
-    assert [cell.strip() for cell in rows["bars"]] == ["32", "2024-01-04", "2024-01-19", "0"]
-    assert [cell.strip() for cell in rows["features"]] == ["21", "2024-01-09", "2024-01-19", "1"]
-    assert "missing features: BBB-USD|2024-01-12" in done.out
+    assert [cell.strip() for cell in rows["bars"]] == ["32", "2024-01-04", "2024-01-19", "0", "0", "0"]
+    assert [cell.strip() for cell in rows["features"]] == ["21", "2024-01-09", "2024-01-19", "1", "0", "0"]
+    repair = "lem backfill --universe tiny --from 2024-01-12 --to 2024-01-12"
+    assert f"missing features: BBB-USD|2024-01-12; make them with: {repair}\n" in done.out
     assert "Latest report: 2024-01-18; possible: 2024-01-30" in done.out
     assert re.search(rf"Champion: ({'|'.join(models)}|none yet)", done.out)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lem.universe import load_universes
-from resources.settings import ROOT, Settings
+from resources.settings import ROOT, Credentials, Settings
 
 NAMES = ("LEM_HOME", "LEM_LAKE", "LEM_REGISTRY", "LEM_DATA", "LEM_UNIVERSES")
 
@@ -51,6 +51,13 @@ def test_a_dotenv_file_is_read_and_the_environment_wins(monkeypatch, tmp_path):
     (tmp_path / ".env").write_text("LEM_DATA=from_file\nLEM_LAKE=lake_from_file\nUNRELATED=1\n")
     monkeypatch.setenv("LEM_LAKE", "lake_from_environment")
     assert (Settings().data, Settings().lake) == ("from_file", "lake_from_environment")
+
+
+def test_keys_of_a_venue_come_from_a_dotenv_file_too_and_none_is_needed(monkeypatch, tmp_path):
+    assert Credentials.of("okx").given() == {}
+    (tmp_path / ".env").write_text("LEM_OKX_API_KEY=from_file\nLEM_OKX_PASSWORD=phrase\nLEM_BINANCE_SECRET=other\n")
+    monkeypatch.setenv("LEM_OKX_API_KEY", "from_environment")
+    assert Credentials.of("okx").given() == {"apiKey": "from_environment", "password": "phrase"}
 
 
 def test_each_settings_object_reads_the_environment_anew(monkeypatch):

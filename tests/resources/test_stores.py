@@ -7,9 +7,12 @@ import pytest
 from lem.errors import LakeError, RegistryError
 from lem.sources.files import Files
 from lem.sources.simulated import Simulated
+from resources import stores
 from resources.stores import LakeResource, RegistryResource, SourceResource
 
 FILES_SOURCE = {"kind": "files", "url": "{data}/{symbol}.csv"}
+CCXT_SOURCE = {"kind": "ccxt", "venue": "binance", "bar": "1h"}
+ARCHIVE_SOURCE = {"kind": "archive", "daily": "https://a/{symbol}-{date}.zip", "bar": "1h"}
 
 
 def test_what_is_opened_follows_the_environment_of_the_moment(monkeypatch, tmp_path):
@@ -77,3 +80,23 @@ def test_a_lake_of_an_unknown_kind_is_refused():
 def test_a_registry_that_cannot_be_opened_is_an_error_with_a_remedy(url, expected, tmp_path):
     with pytest.raises(RegistryError, match=expected):
         RegistryResource(url=url.format(tmp=tmp_path)).open()
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (CCXT_SOURCE, {"apiKey": "mine", "secret": "hidden"}),
+        ({**CCXT_SOURCE, "venue": "okx"}, {}),
+        ({**ARCHIVE_SOURCE, "fallback": CCXT_SOURCE}, {"apiKey": "mine", "secret": "hidden"}),
+        (ARCHIVE_SOURCE, {}),
+        (FILES_SOURCE, {}),
+    ],
+    ids=["ccxt", "another venue", "archive with a fallback", "archive", "files"],
+)
+def test_a_source_gets_the_keys_of_its_venue_and_of_no_other(source, expected, monkeypatch, make_universe):
+    got = {}
+    monkeypatch.setattr(stores, "open_source", lambda universe, data, credentials: got.update(credentials))
+    monkeypatch.setenv("LEM_BINANCE_API_KEY", "mine")
+    monkeypatch.setenv("LEM_BINANCE_SECRET", "hidden")
+    SourceResource().open(make_universe(source=source))
+    assert got == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 
 import pandas as pd
@@ -12,19 +13,40 @@ from lem.bars import validate_bars
 from lem.calendars import partition_window
 from lem.errors import SourceError, UniverseError
 from lem.sources import RAW_SCHEMA, open_source
+from tests.exchange.archive_server import DAILY, put_bars
+from tests.exchange.server import Exchange
 
 DATE = dt.date(2024, 1, 5)
 
 
-@pytest.fixture(params=["simulated", "parquet", "csv"])
+@pytest.fixture
+def stack():
+    """Servers that a case needs, until its test is over."""
+    with contextlib.ExitStack() as servers:
+        yield servers
+
+
+@pytest.fixture(params=["simulated", "parquet", "csv", "ccxt", "archive"])
 def case(request, make_universe, tmp_path):
     """A universe and a source of it that has bars around DATE."""
     universe = make_universe()
     if request.param == "simulated":
         return universe, open_source(universe, "")
     start = partition_window(DATE - dt.timedelta(days=3))[0]
+    window = (start, start + dt.timedelta(days=6))
+    if request.param == "ccxt":
+        simulated = open_source(universe, "")
+        bars = {symbol.replace("-", ""): simulated.fetch(symbol, *window).table for symbol in universe.symbols}
+        exchange = request.getfixturevalue("stack").enter_context(Exchange(bars, interval="1h"))
+        universe = make_universe(source={"kind": "ccxt", "venue": "binance", "bar": "1h", "url": exchange.url})
+        return universe, open_source(universe, "")
+    if request.param == "archive":
+        for symbol in universe.symbols:
+            put_bars(tmp_path, DAILY, symbol, open_source(universe, "").fetch(symbol, *window).table, bar="1h")
+        universe = make_universe(source={"kind": "archive", "daily": f"{{data}}/{DAILY}", "bar": "1h"})
+        return universe, open_source(universe, str(tmp_path))
     for symbol in universe.symbols:
-        table = open_source(universe, "").fetch(symbol, start, start + dt.timedelta(days=6)).table
+        table = open_source(universe, "").fetch(symbol, *window).table
         table = table.drop(columns=["source", "source_row"])
         if request.param == "csv":
             table.to_csv(tmp_path / f"{symbol}.csv", index=False)

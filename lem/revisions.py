@@ -1,0 +1,175 @@
+"""What a source has revised: the superseded rows are kept, and what was made from them is told from the lake alone.
+
+    <universe>/superseded/raw_bars/asset=BTC-USDT/date=2024-01-10/sha256=<data version>.parquet
+
+A partition is out of date when the versions of what it was made from, recorded in it, are not those that are there now.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from lem.calendars import partition_window
+from lem.errors import LakeError
+from lem.lake import Lake, Versions, Written, inputs_version
+from lem.registry.records import InputVersion, ModelRecord
+from lem.sources.base import RAW_SCHEMA, Source
+from lem.universe import Universe
+from lem.windows import execution_dates, history_dates
+
+ADJUSTMENT_TOLERANCE = 1e-6
+"""Relative: sources give an adjusted close to about seven digits, and the last one changes from answer to answer."""
+
+Partition = tuple[str, dt.date, str | None]
+"""Table, date and asset (None in tables of all assets)."""
+
+
+def superseded_path(universe: str, date: dt.date, asset: str, version: str) -> str:
+    """Where raw bars that the source has revised are kept."""
+    return f"{universe}/superseded/raw_bars/asset={asset}/date={date}/sha256={version}.parquet"
+
+
+def store_raw(lake: Lake, universe: str, date: dt.date, asset: str, table: pd.DataFrame) -> tuple[Written, str | None]:
+    """Write raw bars unless they are in the lake already; rows that differ are copied away before they are replaced.
+
+    Returns:
+        What lies there now, and the data version that it replaced (None where it replaced nothing).
+
+    Raises:
+        LakeError: the lake cannot be read or written; what was there stays.
+    """
+    path = lake.path(universe, "raw_bars", date, asset)
+    old, data = None, b""
+    if lake.exists(path):
+        data = lake.read_bytes(path)
+        try:
+            old = lake.decode(path, data)[1]
+        except LakeError:
+            old = None  # damaged bytes are nothing that the source ever said: they are only replaced
+    if old:
+        if lake.version_of(path, table, RAW_SCHEMA) == old:
+            return Written(path, old, len(table), len(data)), None
+        lake.write_bytes(superseded_path(universe, date, asset, old), data)
+    return lake.write_table(path, table, RAW_SCHEMA), old
+
+
+def rescaled(lake: Lake, universe: Universe, source: Source, symbol: str, date: dt.date) -> bool | None:
+    """Whether the source has a stored day's closes on another scale now; None where one of the two has no rows of it.
+
+    A dividend changes the adjustment of all earlier days, a split their prices. What is stored and cannot be read, or
+    does not say how it was adjusted, counts as on another scale.
+
+    Raises:
+        LakeError: the day is not in the lake, or the lake cannot be read. SourceError: the source cannot be read.
+    """
+    path = lake.path(universe.name, "raw_bars", date, symbol)
+    data = lake.read_bytes(path)
+    try:
+        old = lake.decode(path, data)[0]
+    except LakeError:
+        return True
+    if "adjustment" not in old:
+        return True
+    both = old.merge(source.fetch(symbol, *partition_window(date)).table, on="ts", suffixes=("", "_now"))
+    if both.empty:
+        return None
+    then, now = both[["close", "adjustment"]], both[["close_now", "adjustment_now"]]
+    return not np.allclose(now, then, rtol=ADJUSTMENT_TOLERANCE, atol=0, equal_nan=True)
+
+
+def partition_key(date: dt.date, asset: str | None) -> str:
+    """`2024-01-10`, or `BTC-USDT|2024-01-10`."""
+    return f"{asset}|{date}" if asset else f"{date}"
+
+
+def named(inputs: Iterable[InputVersion]) -> dict[str, str]:
+    """Data versions by name, as the lake records what a partition was made from."""
+    return {f"{read.table_name}/{read.partition_key}": read.data_version for read in inputs}
+
+
+def traded_by(champion: ModelRecord | None) -> dict[str, str]:
+    """The input of a backtest that is not in the lake: the model that traded."""
+    return {"champion": champion.id if champion else "none"}
+
+
+def inputs_of(universe: Universe, table: str, date: dt.date, asset: str | None) -> list[Partition]:
+    """The partitions of the lake that a partition is made from."""
+    match table:
+        case "bars":
+            return [("raw_bars", date, asset)]
+        case "features":
+            return [("bars", day, asset) for day in (*history_dates(universe, date), date)]
+        case "panel":
+            return [("features", date, symbol) for symbol in universe.symbols]
+        case "backtest":
+            return [("features", day, asset) for day in execution_dates(universe, date)]
+    return []
+
+
+class Versioned:
+    """Data versions of the partitions in the lake, each footer read once.
+
+    Args:
+        lake: is read when a table's versions are first asked for, and not again.
+    """
+
+    def __init__(self, lake: Lake, universe: Universe) -> None:
+        self._lake, self._universe = lake, universe
+        self._found: dict[str, Versions | None] = {}
+
+    def path(self, partition: Partition) -> str:
+        table, date, asset = partition
+        return self._lake.path(self._universe.name, table, date, asset)
+
+    def read(self, partitions: Iterable[Partition]) -> dict[Partition, Versions]:
+        """The versions of those of the partitions that are there.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+        paths = {partition: self.path(partition) for partition in partitions}
+        new = [path for path in paths.values() if path not in self._found]
+        self._found |= dict.fromkeys(new) | self._lake.versions_of(new)
+        return {partition: found for partition, path in paths.items() if (found := self._found[path])}
+
+    def version(self, inputs: Iterable[Partition], more: dict[str, str]) -> str | None:
+        """One version of these partitions as they are now and of what is named in `more`; None if one is missing."""
+        wanted = list(inputs)
+        there = self.read(wanted)
+        if len(there) < len(wanted):
+            return None
+        names = {f"{table}/{partition_key(date, asset)}": v.data for (table, date, asset), v in there.items()}
+        return inputs_version(names | more)
+
+    def stale(
+        self, table: str, dates: Iterable[dt.date], more: dict[dt.date, dict[str, str]] | None = None
+    ) -> dict[dt.date, list[str]]:
+        """Keys of the partitions that are there and were made from something else than what is there now, by date.
+
+        Raw bars are made from nothing in the lake. A partition that lacks an input cannot be judged; one that has no
+        record of its inputs was made by an earlier version and counts as out of date.
+
+        Args:
+            more: inputs from outside of the lake, by date and name.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+        if table == "raw_bars":
+            return {}
+        universe, days = self._universe, list(dates)
+        assets: list[str | None] = [None] if table == "panel" else list(universe.symbols)
+        there = self.read([(table, date, asset) for date in days for asset in assets])
+        needs = {partition: inputs_of(universe, table, partition[1], partition[2]) for partition in there}
+        self.read({upstream for inputs in needs.values() for upstream in inputs})
+        found: dict[dt.date, list[str]] = {}
+        for partition, inputs in needs.items():
+            _, date, asset = partition
+            now = self.version(inputs, (more or {}).get(date, {}))
+            if now is not None and now != there[partition].inputs:
+                found.setdefault(date, []).append(partition_key(date, asset))
+        return found

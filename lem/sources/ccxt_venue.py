@@ -1,0 +1,276 @@
+"""Bars of a venue through ccxt: pages along the expected grid, each whole or asked for again.
+
+A window is refused until the venue's own clock says that all of its bars are closed. A page that fails after
+its retries fails the window; nothing is skipped. The rows are handed on as the venue gave them: broken prices,
+duplicates and gaps are judged when bars are validated.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lem.calendars import outage_mask
+from lem.errors import SourceError
+from lem.sources.base import NUMBERS, RawBars, check_window
+from lem.sources.ccxt_client import PageFault, VenueClient
+from lem.sources.config import CcxtConfig
+from lem.sources.limits import CLOCK, Clock
+from lem.sources.venues import Bar, Klines, Unified, Window, bars_of
+from lem.universe import Universe
+
+ASKED_AGAIN = 2
+"""How often bars that a page lacks are asked for again before their absence counts as the venue's answer."""
+
+_DAY_MS = 86_400_000
+Row = tuple[int, Bar]
+"""Open in ms of UTC, and the numbers."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a window in which the asset has one name. Opens of its first and last bar in ms of UTC."""
+
+    market: Mapping[str, Any]
+    first: int
+    last: int
+
+
+class Ccxt:
+    """The source of `kind = "ccxt"`.
+
+    Args:
+        universe: whose `[source]` section names the venue.
+        credentials: `apiKey`, `secret`, `password` of the venue; public bars need none.
+        clock: of this machine, for waiting; bars are closed by the venue's clock alone.
+
+    Raises:
+        SourceError: ccxt knows no such venue, or the venue has no bars of this length.
+    """
+
+    def __init__(self, universe: Universe, credentials: Mapping[str, str], clock: Clock = CLOCK) -> None:
+        config = universe.source
+        if not isinstance(config, CcxtConfig):
+            raise SourceError(f"{universe.name}: source.kind is {universe.source.kind!r}, not 'ccxt'")
+        self._universe, self._config, self._credentials, self._clock = universe, config, dict(credentials), clock
+        self._timeframe = config.bar.replace("min", "m")
+        self._own, self._lock = threading.local(), threading.Lock()
+        self._first = VenueClient(config, self._credentials, clock)
+        timeframes = self._first.client.timeframes or {}
+        if self._timeframe not in timeframes:
+            raise SourceError(
+                f"{universe.name}: source.bar: {config.venue} has no bars of {config.bar}; "
+                f"allowed there: {', '.join(timeframes) or 'none'}"
+            )
+        self._bar_ms = self._first.client.parse_timeframe(self._timeframe) * 1000
+
+    def fetch(self, symbol: str, start: dt.datetime, end: dt.datetime) -> RawBars:
+        """Rows of the asset whose bar opens in [start, end), UTC.
+
+        `source` is venue, market and bar length, `source_row` the number of the bar in its UTC day, from 1: the
+        same bars give the same bytes, whatever was asked before and however often.
+
+        Raises:
+            SourceError: the venue did not answer, or not with bars; the window reaches past what is closed there.
+            UniverseError: unknown symbol.
+        """
+        check_window(start, end)
+        self._universe.check_symbol(symbol)
+        tables, names = [], []
+        opens = self._opens(start, end)
+        if len(opens):
+            venue = self._venue()
+            self._check_closed(venue, symbol, int(opens[-1]))
+            for part in self._parts(venue, symbol, opens):
+                names.append(f"{self._config.venue}/{part.market['id']}/{self._timeframe}")
+                tables.append(self._table(self._rows(venue, symbol, part), names[-1]))
+        # A window without any bar's open asks the venue nothing.
+        source = names[-1] if names else f"{self._config.venue}/{self._universe.assets[symbol].name_on(end, symbol)}"
+        table = pd.concat(tables, ignore_index=True) if tables else self._table([], source)
+        return RawBars(table, source, self._clock.now())
+
+    def _venue(self) -> VenueClient:
+        """This thread's client. The markets are asked for once, by the thread that comes first."""
+        if not hasattr(self._own, "venue"):
+            with self._lock:
+                if not self._first.client.markets:
+                    self._first.load_markets()
+                    self._own.venue = self._first
+                    return self._first
+            self._own.venue = VenueClient(self._config, self._credentials, self._clock)
+            self._own.venue.client.set_markets_from_exchange(self._first.client)
+        return self._own.venue
+
+    def _opens(self, start: dt.datetime, end: dt.datetime) -> np.ndarray:
+        """Opens of the expected bars in [start, end), in ms of UTC: every bar length divides the UTC day."""
+        first, stop = (-(-int(pd.Timestamp(time).value) // (self._bar_ms * 10**6)) for time in (start, end))
+        return np.arange(first, stop, dtype=np.int64) * self._bar_ms
+
+    def _check_closed(self, venue: VenueClient, symbol: str, last: int) -> None:
+        """Refuse a window whose last bar is not closed by the venue's clock.
+
+        Raises:
+            SourceError: says until when the venue has closed bars.
+        """
+        grace = dt.timedelta(seconds=self._config.grace_seconds)
+        end = _time(last + self._bar_ms)
+        if not venue.is_past(end + grace):
+            now = venue.known_time
+            assert now is not None
+            closed = _time(int((now - grace).timestamp() * 1000) // self._bar_ms * self._bar_ms)
+            raise SourceError(
+                f"{self._config.venue}: {symbol}: bars up to {end:%Y-%m-%d %H:%M} are asked for, but the venue "
+                f"has closed bars only until {closed:%Y-%m-%d %H:%M} UTC (its clock says {now:%Y-%m-%d %H:%M:%S}, "
+                f"source.grace_seconds is {self._config.grace_seconds:g}); ask again later"
+            )
+
+    def _parts(self, venue: VenueClient, symbol: str, opens: np.ndarray) -> Iterator[_Part]:
+        """The window, split where the asset's name changes."""
+        asset = self._universe.assets[symbol]
+        days = opens // _DAY_MS
+        name_of = {day: asset.name_on(_time(int(day) * _DAY_MS).date(), symbol) for day in np.unique(days)}
+        names = np.array([name_of[day] for day in days], dtype=object)
+        changes = np.flatnonzero(names[1:] != names[:-1]) + 1
+        for part in np.split(np.arange(len(opens)), changes):
+            market = self._market(venue, symbol, names[part[0]])
+            yield _Part(market, int(opens[part[0]]), int(opens[part[-1]]))
+
+    def _market(self, venue: VenueClient, symbol: str, name: str) -> Mapping[str, Any]:
+        """ccxt's market of a name: unified (`BTC/USDT`), the venue's (`BTCUSDT`), or canonical (`BTC-USDT`).
+
+        The venue may use one name for a spot market and a swap: spot is meant. The unified name of the swap
+        (`BTC/USDT:USDT`) says otherwise.
+
+        Raises:
+            SourceError: the venue has no such market; the message offers the nearest ones.
+        """
+        markets, by_id = venue.client.markets, venue.client.markets_by_id
+        pair = name.replace("-", "/")
+        for unified in (name, pair, f"{pair}:{pair.partition('/')[2]}"):
+            if unified in markets:
+                return markets[unified]
+        if same := by_id.get(name):
+            return next((market for market in same if market.get("spot")), same[0])
+        near = dict.fromkeys(difflib.get_close_matches(name, [*markets, *by_id], n=4))
+        near |= dict.fromkeys(difflib.get_close_matches(pair, list(markets), n=2))
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise SourceError(
+            f"{self._universe.name}: {symbol}: {self._config.venue} has no market {name!r}: {hint}"
+            "set venue_symbol to its name there; a market that was renamed is listed with its earlier names "
+            f"(assets.{symbol}.renames: until, venue_symbol)"
+        )
+
+    def _rows(self, venue: VenueClient, symbol: str, part: _Part) -> list[Row]:
+        """Rows of one part of a window, page by page along the grid."""
+        bars = bars_of(venue.client, part.market)
+        self._check_reach(venue, symbol, part, bars)
+        limit = min(self._config.page or bars.page, bars.page)
+        rows: list[Row] = []
+        before: list[Row] = []
+        for first in range(part.first, part.last + 1, limit * self._bar_ms):
+            last = min(part.last, first + (limit - 1) * self._bar_ms)
+            window = Window(part.market, self._timeframe, self._bar_ms, first, last, limit)
+            before = self._page(venue, symbol, bars, window, before)
+            rows += before
+        return rows
+
+    def _check_reach(self, venue: VenueClient, symbol: str, part: _Part, bars: Klines | Unified) -> None:
+        """Refuse what the venue no longer has."""
+        if bars.reach is None:
+            return
+        oldest = _time(part.first + bars.reach * self._bar_ms)
+        if venue.is_past(oldest):
+            raise SourceError(
+                f"{self._config.venue}: {symbol}: bars from {_time(part.first):%Y-%m-%d %H:%M} UTC are asked for, "
+                f"but the venue has only the last {bars.reach} of {self._config.bar}; allowed: later ones, or longer "
+                "bars (source.bar)"
+            )
+
+    def _page(
+        self, venue: VenueClient, symbol: str, bars: Klines | Unified, window: Window, before: list[Row]
+    ) -> list[Row]:
+        """Rows of one page. Bars that it lacks are asked for again, from one bar earlier where that may help.
+
+        A page that lacks bars can be a fault of the moment, the venue's own idea of how long a page is, or a start
+        that it leaves out; what it still lacks then is its answer, and validation judges it.
+        """
+        rows = self._ask(venue, symbol, bars, window, before)
+        asked = 0
+        while asked < ASKED_AGAIN:
+            missing = self._missing(symbol, window, rows)
+            if not len(missing):
+                break
+            venue.again(asked)
+            empty = not rows and not asked
+            first = int(missing[0]) - (0 if empty else self._bar_ms)
+            last = min(int(missing[-1]), first + (window.limit - 1) * self._bar_ms)
+            more = self._ask(venue, symbol, bars, replace(window, first=first, last=last), [])
+            new = [row for row in more if row[0] >= missing[0] and row not in rows]
+            rows = _merged(rows, new)
+            asked = 0 if np.isin([ts for ts, _ in new], missing).any() else asked + 1
+        return rows
+
+    def _missing(self, symbol: str, window: Window, rows: list[Row]) -> np.ndarray:
+        """Opens of bars of a page that are not among the rows and should be: listed then, and no known outage."""
+        opens = np.arange(window.first, window.last + 1, self._bar_ms, dtype=np.int64)
+        opens = np.setdiff1d(opens, [ts for ts, _ in rows])
+        asset = self._universe.assets[symbol]
+        listed, delisted = (
+            int(pd.Timestamp(day).value) // 10**6 if day else None for day in (asset.listed, asset.delisted)
+        )
+        opens = opens if listed is None else opens[opens >= listed]
+        opens = opens if delisted is None else opens[opens < delisted + _DAY_MS]
+        times = pd.DatetimeIndex(pd.to_datetime(opens, unit="ms", utc=True))
+        return opens[~outage_mask(self._universe, symbol, times)]
+
+    def _ask(
+        self, venue: VenueClient, symbol: str, bars: Klines | Unified, window: Window, before: list[Row]
+    ) -> list[Row]:
+        """One page as the venue gives it. Rows from outside of the page are a fault of the venue."""
+        first, end = _time(window.first), _time(window.last + window.length)
+
+        def call() -> list[Row]:
+            rows = bars.ask(venue.client, window)
+            if rows and rows == before:
+                raise PageFault("the answer is the page before this one, again")
+            outside = [row[0] for row in rows if not window.first <= row[0] < window.last + window.length]
+            if outside:
+                raise PageFault(
+                    f"{len(outside)} of {len(rows)} rows lie outside of the page, the first at "
+                    f"{_time(outside[0]):%Y-%m-%d %H:%M} UTC"
+                )
+            return rows
+
+        return venue.ask(f"{symbol} [{first:%Y-%m-%d %H:%M}, {end:%Y-%m-%d %H:%M}) UTC", call)
+
+    def _table(self, rows: list[Row], source: str) -> pd.DataFrame:
+        """Rows as raw bars."""
+        ts = np.array([ts for ts, _ in rows], dtype=np.int64)
+        numbers = np.array([numbers for _, numbers in rows], dtype=float).reshape(len(rows), len(NUMBERS))
+        table = pd.DataFrame(numbers, columns=list(NUMBERS))
+        # Column by column: a cast of the whole table takes longer than to make it.
+        table.insert(0, "ts", pd.to_datetime(ts, unit="ms", utc=True).as_unit("us"))
+        table["adjustment"] = 1.0
+        table["source"] = pd.Series(source, index=table.index, dtype="str")
+        table["source_row"] = ts % _DAY_MS // self._bar_ms + 1
+        return table
+
+
+def _merged(rows: list[Row], new: list[Row]) -> list[Row]:
+    """The rows in their order, each of the new ones before the first that opens later."""
+    rows = list(rows)
+    for row in sorted(new, key=lambda row: row[0]):
+        place = next((i for i, (ts, _) in enumerate(rows) if ts > row[0]), len(rows))
+        rows.insert(place, row)
+    return rows
+
+
+def _time(epoch_ms: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(epoch_ms / 1000, dt.UTC)

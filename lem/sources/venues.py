@@ -1,0 +1,259 @@
+"""The venues whose own bars carry quote volume, and how ccxt asks for them; all others through `fetch_ohlcv`.
+
+What stands here is what ccxt 4.5.90 has for these venues: its implicit methods, the fields of a row as its comments
+name them, and the parameters and limits that its own `fetch_ohlcv` uses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from typing import Any
+
+Bar = tuple[float, float, float, float, float, float]
+"""open, high, low, close, volume and quote volume, which is NaN where there is none."""
+
+_TEXT = frozenset({str})
+
+
+@dataclass(frozen=True)
+class Window:
+    """One page: bars that open from `first` to `last`, both inclusive, at most `limit` of them. Times in ms of UTC.
+
+    Args:
+        market: ccxt's market. timeframe: ccxt's name of the bar length. length: of a bar, in ms.
+    """
+
+    market: Mapping[str, Any]
+    timeframe: str
+    length: int
+    first: int
+    last: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class Klines:
+    """How a venue's own bars are asked for and read.
+
+    Args:
+        method: ccxt's implicit method. request: its parameters for a page, for a client.
+        rows: the rows in the venue's answer. fields: of a row, where time (s or ms), open, high, low, close, volume and
+            quote volume are.
+        page: most bars in one answer. newest_first: so the venue orders them.
+        unbounded: the venue takes no end: rows behind the page are its manner, not a fault.
+        vwap: the last field is the bar's VWAP, of which the quote volume is made.
+        reach: bars back from now that the venue still has; None where it has them all.
+    """
+
+    method: str
+    request: Callable[[Any, Window], dict[str, Any]]
+    rows: Callable[[Any, Window], Sequence[Any]]
+    fields: tuple[int, int, int, int, int, int, int]
+    page: int
+    newest_first: bool = False
+    unbounded: bool = False
+    vwap: bool = False
+    reach: int | None = None
+
+    def ask(self, client: Any, window: Window) -> list[tuple[int, Bar]]:
+        """Bars of a page, the oldest first where the venue keeps its order, as (open in ms of UTC, numbers).
+
+        Raises:
+            ccxt.BaseError: the venue refused, or did not answer.
+            KeyError, IndexError, TypeError, ValueError: the answer is no table of bars.
+        """
+        answer = getattr(client, self.method)(self.request(client, window))
+        rows = self.rows(answer, window)
+        if not isinstance(rows, list):
+            raise TypeError(f"a list of rows was expected, not {type(rows).__name__}")
+        bars = [self._bar(row) for row in (reversed(rows) if self.newest_first else rows)]
+        if self.unbounded:
+            bars = [bar for bar in bars if window.first <= bar[0] <= window.last]
+        return bars
+
+    def _bar(self, row: Any) -> tuple[int, Bar]:
+        ts, *numbers = itemgetter(*self.fields)(row)
+        # Nearly all venues give nothing but text: that takes the short way.
+        reads = float if _TEXT.issuperset(map(type, numbers)) else number
+        open_, high, low, close, volume, last = map(reads, numbers)
+        return milliseconds(ts), (open_, high, low, close, volume, last * volume if self.vwap else last)
+
+
+def number(text: Any) -> float:
+    """The double nearest to the venue's decimal; NaN for null: the validation of bars judges it.
+
+    Raises:
+        TypeError, ValueError: it is no number.
+    """
+    if isinstance(text, bool):
+        raise TypeError(f"{text!r} is no number")
+    return math.nan if text is None else float(text)
+
+
+def milliseconds(value: Any) -> int:
+    """A bar's open in ms of UTC, from s or ms; told apart by magnitude.
+
+    Raises:
+        ValueError: it is neither, between 1990 and 2100.
+    """
+    whole = int(value)
+    for time in (whole, whole * 1000):
+        if 631_152_000_000 <= time < 4_102_444_800_000:
+            return time
+    raise ValueError(f"{value!r} is no time in s or ms")
+
+
+def _interval(client: Any, window: Window) -> Any:
+    return client.timeframes[window.timeframe]
+
+
+def _binance(client: Any, window: Window) -> dict[str, Any]:
+    return {
+        "symbol": window.market["id"],
+        "interval": _interval(client, window),
+        "startTime": window.first,
+        "endTime": window.last,
+        "limit": window.limit,
+    }
+
+
+def _mexc(client: Any, window: Window) -> dict[str, Any]:
+    interval = client.options["timeframes"]["spot"][window.timeframe]
+    # The venue leaves out a bar that opens at endTime; one more millisecond holds it and no other.
+    return _binance(client, window) | {"interval": interval, "endTime": window.last + 1}
+
+
+def _bybit(client: Any, window: Window) -> dict[str, Any]:
+    return {
+        "category": "spot" if window.market["spot"] else "linear",
+        "symbol": window.market["id"],
+        "interval": _interval(client, window),
+        "start": window.first,
+        "end": window.last,
+        "limit": window.limit,
+    }
+
+
+def _okx(client: Any, window: Window) -> dict[str, Any]:
+    # `before` and `after` are both exclusive; bars of six hours or more come in UTC only where they are asked for so.
+    suffix = "utc" if window.length >= 6 * 3_600_000 else ""
+    return {
+        "instId": window.market["id"],
+        "bar": _interval(client, window) + suffix,
+        "before": window.first - 1,
+        "after": window.last + 1,
+        "limit": window.limit,
+    }
+
+
+def _kraken(client: Any, window: Window) -> dict[str, Any]:
+    # `since` is exclusive, and there is no end.
+    since = str((window.first - window.length) // 1000)
+    return {"pair": window.market["id"], "interval": _interval(client, window), "since": since}
+
+
+def _gate(client: Any, window: Window) -> dict[str, Any]:
+    return {
+        "currency_pair": window.market["id"],
+        "interval": _interval(client, window),
+        "from": window.first // 1000,
+        "to": window.last // 1000,
+    }
+
+
+def _kucoin(client: Any, window: Window) -> dict[str, Any]:
+    # Whether the end belongs to the page or not, one second behind the last open is in it and no other bar is.
+    return {
+        "symbol": window.market["id"],
+        "type": _interval(client, window),
+        "startAt": window.first // 1000,
+        "endAt": window.last // 1000 + 1,
+    }
+
+
+def _as_it_is(answer: Any, window: Window) -> Any:
+    return answer
+
+
+_ORDER = (0, 1, 2, 3, 4, 5)
+_BINANCE = Klines("publicGetKlines", _binance, _as_it_is, (*_ORDER, 7), page=1000)
+_BINANCE_USDM = Klines("fapiPublicGetKlines", _binance, _as_it_is, (*_ORDER, 7), page=1000)
+_BYBIT = Klines(
+    "publicGetV5MarketKline",
+    _bybit,
+    lambda answer, window: answer["result"]["list"],
+    (*_ORDER, 6),
+    page=1000,
+    newest_first=True,
+)
+_OKX = Klines(
+    "publicGetMarketHistoryCandles",
+    _okx,
+    lambda answer, window: answer["data"],
+    (*_ORDER, 7),
+    page=100,
+    newest_first=True,
+)
+
+KLINES: dict[tuple[str, str], Klines] = {
+    ("binance", "spot"): _BINANCE,
+    ("binance", "linear"): _BINANCE_USDM,
+    ("binanceus", "spot"): _BINANCE,
+    ("binanceusdm", "linear"): _BINANCE_USDM,
+    ("bybit", "spot"): _BYBIT,
+    ("bybit", "linear"): _BYBIT,
+    ("okx", "spot"): _OKX,
+    ("okx", "linear"): replace(_OKX, fields=(0, 1, 2, 3, 4, 6, 7)),
+    ("gate", "spot"): Klines("publicSpotGetCandlesticks", _gate, _as_it_is, (0, 5, 3, 4, 2, 6, 1), page=1000),
+    ("kucoin", "spot"): Klines(
+        "publicGetMarketCandles",
+        _kucoin,
+        lambda answer, window: answer["data"],
+        (0, 1, 3, 4, 2, 5, 6),
+        page=1500,
+        newest_first=True,
+    ),
+    ("mexc", "spot"): Klines("spotPublicGetKlines", _mexc, _as_it_is, (*_ORDER, 7), page=500),
+    ("kraken", "spot"): Klines(
+        "publicGetOHLC",
+        _kraken,
+        lambda answer, window: answer["result"][window.market["id"]],
+        (0, 1, 2, 3, 4, 6, 5),
+        page=720,
+        unbounded=True,
+        vwap=True,
+        reach=720,
+    ),
+}
+"""By venue and kind of market (`spot`, `linear`): the bars that carry quote volume."""
+
+
+@dataclass(frozen=True)
+class Unified:
+    """Bars through ccxt's `fetch_ohlcv`, which has no quote volume for any venue: the VWAP is estimated from them."""
+
+    page: int
+    reach: int | None = None
+
+    def ask(self, client: Any, window: Window) -> list[tuple[int, Bar]]:
+        """As `Klines.ask`. ccxt sorts the rows by time, and venues differ in where they end: the rest is left out."""
+        symbol, until = window.market["symbol"], window.last + window.length - 1
+        rows = client.fetch_ohlcv(symbol, window.timeframe, window.first, window.limit, {"until": until})
+        bars: list[tuple[int, Bar]] = []
+        for ts, *numbers in rows:
+            open_, high, low, close, volume = map(number, numbers)
+            bars.append((milliseconds(ts), (open_, high, low, close, volume, math.nan)))
+        return [bar for bar in bars if window.first <= bar[0] <= window.last]
+
+
+def bars_of(client: Any, market: Mapping[str, Any]) -> Klines | Unified:
+    """How the bars of a market are asked for: the venue's own where they have quote volume."""
+    kind = "spot" if market.get("spot") else "linear" if market.get("linear") else "other"
+    found = KLINES.get((client.id, kind))
+    if found is not None:
+        return found
+    limit = client.feature_value(market["symbol"], "fetchOHLCV", "limit")
+    return Unified(page=min(int(limit), 1000) if limit else 100)

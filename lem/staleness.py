@@ -1,0 +1,57 @@
+"""Whether models, decisions and reports were made from what is in the lake now."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+
+from lem.lake import Lake
+from lem.registry import ModelRecord, PromotionRecord
+from lem.registry.records import InputVersion
+from lem.reports.nightly import BACKTESTS_VERSION, FILES, backtests_version, report_path, trailing_dates
+from lem.revisions import Versioned, partition_key
+from lem.universe import Universe
+from lem.windows import gate_dates
+
+
+def model_is_stale(versioned: Versioned, record: ModelRecord) -> bool:
+    """Whether a panel that the model was trained on has another content now; one that is missing says nothing.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    dates = {dt.date.fromisoformat(read.partition_key): read.data_version for read in record.inputs}
+    now = versioned.read([("panel", date, None) for date in dates])
+    return any(versions.data != dates[date] for (_, date, _), versions in now.items())
+
+
+def decision_is_stale(
+    versioned: Versioned, universe: Universe, decision: PromotionRecord, candidate: ModelRecord | None
+) -> bool:
+    """Whether another candidate is registered now, or a panel that the gate read has another content.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    if decision.candidate_id != (candidate.id if candidate else None):
+        return True
+    if candidate is None:
+        return False
+    now = versioned.version([("panel", date, None) for date in gate_dates(universe, decision.date)], {})
+    return now is not None and decision.figures.get("panel_version") != now
+
+
+def report_is_stale(lake: Lake, versioned: Versioned, universe: Universe, date: dt.date) -> bool:
+    """Whether there is no report of `date`, or it was made from other backtests than there are.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    if not all(lake.exists(report_path(universe.name, date, file)) for file in FILES):
+        return True
+    summary = json.loads(lake.read_bytes(report_path(universe.name, date, "report.json")))
+    now = versioned.read(
+        [("backtest", day, asset) for day in trailing_dates(universe, date) for asset in universe.symbols]
+    )
+    inputs = [InputVersion(table, partition_key(day, asset), v.data) for (table, day, asset), v in now.items()]
+    return summary.get("versions", {}).get(BACKTESTS_VERSION) != backtests_version(inputs)

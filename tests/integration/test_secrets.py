@@ -1,0 +1,119 @@
+"""Keys of a venue reach its client, and are in nothing that a run leaves behind or that anybody is shown."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import logging
+import sqlite3
+import zlib
+from collections.abc import Iterator
+
+import pyarrow.parquet as pq
+import pytest
+
+from lem.sources import open_source
+from lem.sources.base import NUMBERS
+from resources import stores
+from resources.settings import Credentials, Settings
+from tests.exchange.faults import Answer
+from tests.exchange.server import Exchange
+
+KEYS = {"API_KEY": "kEy81/qz f+==", "SECRET": "sEcr92-'v'\"%\\", "PASSWORD": "pAss73{}<&"}
+MARKS = ("key81", "secr92", "pass73")
+"""The beginnings of the keys, which no way of quoting changes; looked for in small letters."""
+ENV = {f"LEM_BINANCE_{name}": value for name, value in KEYS.items()}
+BACKFILL = ("backfill", "-u", "tiny", "--from", "2024-01-10", "--to", "2024-01-10")
+SPAN = (dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 20, tzinfo=dt.UTC))
+
+
+@pytest.fixture
+def exchange(make_universe):
+    bars = open_source(make_universe(assets={"AAA-USDT": {}}), "").fetch("AAA-USDT", *SPAN).table
+    with Exchange({"AAAUSDT": bars[["ts", *NUMBERS]]}, interval="1h") as running:
+        yield running
+
+
+@pytest.fixture
+def lem(tmp_path, exchange, tiny_keys, write_universe, lem_command, monkeypatch, caplog):
+    """`lem(*BACKFILL)`: the command with keys in its environment, a history of its own, and every log written."""
+    source = {"kind": "ccxt", "venue": "binance", "bar": "1h", "retries": 0, "url": exchange.url}
+    write_universe(tmp_path / "universes", tiny_keys(source=source, assets={"AAA-USDT": {}}))
+    caplog.set_level(logging.DEBUG)
+    opened = []
+
+    def spied(universe, data_root, credentials):
+        opened.append(dict(credentials))
+        return open_source(universe, data_root, credentials)
+
+    monkeypatch.setattr(stores, "open_source", spied)
+
+    def run(*arguments):
+        done = lem_command(tmp_path, *arguments, **ENV, DAGSTER_HOME=str(tmp_path / "home" / "dagster"))
+        run.opened = opened
+        return done
+
+    return run
+
+
+def texts(folder) -> Iterator[str]:
+    """All that lies below a folder: bytes of files, cells of databases, and what of both is compressed."""
+    for path in filter(lambda path: path.is_file(), folder.rglob("*")):
+        yield str(path)
+        data = path.read_bytes()
+        yield data.decode("latin-1")
+        if path.suffix == ".parquet":
+            table = pq.read_table(path)
+            yield repr(table.schema.metadata) + repr(table.to_pylist())
+        if data.startswith(b"SQLite format 3"):
+            with contextlib.closing(sqlite3.connect(path)) as database:
+                names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+                for cell in (
+                    cell for name in names for row in database.execute(f'SELECT * FROM "{name}"') for cell in row
+                ):
+                    with contextlib.suppress(zlib.error, TypeError):
+                        cell = zlib.decompress(cell)
+                    yield cell.decode("latin-1") if isinstance(cell, bytes) else str(cell)
+
+
+def marks(text: str) -> list[str]:
+    return [mark for mark in MARKS if mark in text.lower()]
+
+
+def nowhere(folder, *shown: str) -> None:
+    assert not [mark for text in texts(folder / "home") for mark in marks(text)]
+    assert not marks("".join(shown))
+
+
+def test_keys_reach_the_client_and_nothing_of_them_is_stored_or_shown(lem, tmp_path, caplog):
+    done = lem(*BACKFILL)
+    assert done.code == 0, done.out + done.err
+    assert lem.opened == [{"apiKey": KEYS["API_KEY"], "secret": KEYS["SECRET"], "password": KEYS["PASSWORD"]}]
+    assert any("binance/AAAUSDT/1h" in text for text in texts(tmp_path / "home")), "what is stored is not looked at"
+    assert sum("ASSET_MATERIALIZATION" in text for text in texts(tmp_path / "home")) >= 4
+    shown = [lem(*arguments) for arguments in (("status", "-u", "tiny"), ("models",))]
+    assert [done.code for done in shown] == [0, 0]
+    nowhere(tmp_path, caplog.text, *(text for done in [done, *shown] for text in (done.out, done.err)))
+
+
+@pytest.mark.parametrize("code", [401, 403, 503])
+def test_an_error_in_which_the_venue_quotes_the_keys_does_not(code, lem, exchange, tmp_path, caplog):
+    body = json.dumps({"code": -2015, "msg": f"Invalid API-key: {' '.join(KEYS.values())}"})
+    exchange.faults.answer(Answer(code, body=body.encode()), on=None)
+    done = lem(*BACKFILL)
+    assert done.code == 1
+    assert "Invalid API-key: *** " in done.err
+    assert any("STEP_FAILURE" in text and "***" in text for text in texts(tmp_path / "home"))
+    nowhere(tmp_path, caplog.text, done.out, done.err)
+
+
+def test_keys_are_shown_by_no_object_that_holds_them(make_universe, monkeypatch):
+    for name, value in ENV.items():
+        monkeypatch.setenv(name, value)
+    keys = Credentials.of("binance")
+    assert keys.given() == {"apiKey": KEYS["API_KEY"], "secret": KEYS["SECRET"], "password": KEYS["PASSWORD"]}
+    source = stores.SourceResource()
+    opened = source.open(make_universe(source={"kind": "ccxt", "venue": "binance", "bar": "1h"}))
+    shown = [f(thing) for f in (repr, str) for thing in (keys, Settings(), source, opened)]
+    assert not marks("".join([*shown, keys.model_dump_json(), str(keys.model_dump()), source.model_dump_json()]))

@@ -1,0 +1,363 @@
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lem.sources.archive as archive_module
+from lem.errors import SourceError
+from lem.sources.archive import KEPT, Archive
+from lem.sources.base import RAW_DTYPES, RawBars
+from lem.sources.columns import numbers
+from lem.sources.limits import Clock
+from tests.exchange.archive_server import DAILY, HEADER, MONTHLY, klines_csv, minute_bars, put, put_bars, zipped
+from tests.lem.builders import PROPERTY
+
+NOW = dt.datetime(2024, 2, 20, 12, tzinfo=dt.UTC)
+START, END = dt.datetime(2024, 1, 30, tzinfo=dt.UTC), dt.datetime(2024, 2, 3, tzinfo=dt.UTC)
+DAY = dt.timedelta(days=1)
+OTHER_HEADER = (
+    "Open time,Open,High,Low,Close,Volume,Close time,Quote asset volume,Number of trades,Taker buy base asset volume,"
+    "Taker buy quote asset volume,Ignore"
+)
+
+
+class Still(Clock):
+    """Always the same time, and no waiting."""
+
+    def now(self):
+        return NOW
+
+    def sleep(self, seconds):
+        """Nothing."""
+
+
+@pytest.fixture(scope="session")
+def bars():
+    return minute_bars(START.date(), 4, bar="1h")
+
+
+@pytest.fixture
+def archive(make_universe, tmp_path):
+    """`archive(**keys)` is a source of hourly archives in a folder; `asset` and `universe` replace other keys."""
+
+    def make(asset=None, universe=None, **source):
+        keys = {"kind": "archive", "daily": f"{{data}}/{DAILY}", "monthly": f"{{data}}/{MONTHLY}", "bar": "1h"}
+        assets = {"AAA-USDT": {"venue_symbol": "AAAUSDT", **(asset or {})}}
+        return Archive(
+            make_universe(source={**keys, **source}, assets=assets, **(universe or {})), str(tmp_path), {}, Still()
+        )
+
+    return make
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Names of the files that were unpacked, in their order."""
+    names, real = [], archive_module.unpack
+
+    def unpack(url, *rest):
+        names.append(url.rsplit("/", 1)[-1])
+        return real(url, *rest)
+
+    monkeypatch.setattr(archive_module, "unpack", unpack)
+    return names
+
+
+def same_bars(got, want):
+    pd.testing.assert_frame_equal(
+        got[list(want.columns)].reset_index(drop=True), want.reset_index(drop=True), check_exact=True
+    )
+
+
+def daily(folder, *lines, date="2024-01-30", content=None):
+    """Write one day's archive of these lines."""
+    path = folder / DAILY.format(venue_symbol="AAAUSDT", bar="1h", date=date)
+    return put(path, zipped(path.with_suffix(".csv").name, content or ("\n".join(lines) + "\n").encode()))
+
+
+def line(ts="1706572800000", open_="1.0", rest="2.0,0.5,1.5,10.0,1706576399999,12.0,3,1.0,1.0,0"):
+    return f"{ts},{open_},{rest}"
+
+
+@pytest.mark.parametrize("header", ["", HEADER, OTHER_HEADER])
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_any_header_and_unit_gives_the_bars_that_went_in(archive, bars, tmp_path, header, unit):
+    put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h", header=header, unit=unit)
+    raw = archive().fetch("AAA-USDT", START, END)
+    same_bars(raw.table, bars)
+    assert raw.table["source_row"].tolist() == [*range(1, 25)] * 4
+    urls = [archive().url("AAA-USDT", START.date() + n * DAY) for n in range(4)]
+    assert raw.source == ", ".join(urls)
+    assert raw.table["source"].tolist() == np.repeat(urls, 24).tolist()
+
+
+@given(st.lists(st.floats(1e-300, 1e300), min_size=1))
+@PROPERTY
+def test_numbers_become_the_nearest_doubles(values):
+    texts = pd.Series([f"{value!r}" for value in values] + [f"{value:.30f}" for value in values if value < 1e9])
+    assert numbers("a", texts.rename("x")).tolist() == [float(text) for text in texts]
+
+
+def test_the_monthly_archive_is_preferred_once_its_month_is_over_and_read_once(archive, bars, tmp_path, reads):
+    put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")
+    put_bars(tmp_path, MONTHLY, "AAAUSDT", bars, bar="1h")
+    source = archive()
+    days = [source.fetch("AAA-USDT", START + n * DAY, START + (n + 1) * DAY) for n in range(4)]
+    assert reads == ["AAAUSDT-1h-2024-01.zip", "AAAUSDT-1h-2024-02-01.zip", "AAAUSDT-1h-2024-02-02.zip"]
+    same_bars(pd.concat([day.table for day in days]), bars)
+    assert days[1].table["source_row"].tolist() == list(range(25, 49))
+
+
+def test_a_month_without_its_archive_is_read_by_days(archive, bars, tmp_path, reads):
+    put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")
+    same_bars(archive().fetch("AAA-USDT", START, END).table, bars)
+    assert reads[0] == "AAAUSDT-1h-2024-01-30.zip"
+
+
+def test_without_a_monthly_template_only_days_are_read(archive, bars, tmp_path, reads):
+    put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")
+    put_bars(tmp_path, MONTHLY, "AAAUSDT", bars, bar="1h")
+    same_bars(archive(monthly="").fetch("AAA-USDT", START, END).table, bars)
+    assert len(reads) == 4
+
+
+def test_only_the_last_archives_are_kept(archive, tmp_path, reads):
+    count = KEPT + 2
+    bars = minute_bars(START.date(), count, bar="1h")
+    put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")
+    source = archive()
+    same_bars(source.fetch("AAA-USDT", START, START + count * DAY).table, bars)
+    assert len(source._tables) == KEPT
+    source.fetch("AAA-USDT", START + (count - 1) * DAY, START + count * DAY)
+    assert len(reads) == count
+    source.fetch("AAA-USDT", START, START + DAY)
+    assert len(reads) == count + 1
+
+
+def test_a_window_across_a_rename_reads_both_names(archive, bars, tmp_path):
+    put_bars(tmp_path, DAILY, "OLDUSDT", bars[bars["ts"] < START + 2 * DAY], bar="1h")
+    put_bars(tmp_path, DAILY, "AAAUSDT", bars[bars["ts"] >= START + 2 * DAY], bar="1h")
+    asset = {"renames": [{"until": "2024-01-31", "venue_symbol": "OLDUSDT"}]}
+    raw = archive(asset).fetch("AAA-USDT", START, END)
+    same_bars(raw.table, bars)
+    assert raw.source.count("OLDUSDT-1h-") == raw.source.count("AAAUSDT-1h-") == 2
+
+
+def test_rows_are_not_judged_and_keep_their_order(archive, tmp_path):
+    lines = [line("1706576400000"), line(open_="-1"), line(open_="nan"), line(open_=""), line("1706576400000")]
+    daily(tmp_path, *lines)
+    table = archive().fetch("AAA-USDT", START, START + DAY).table
+    assert list(table["ts"].dt.hour) == [1, 0, 0, 0, 1]
+    np.testing.assert_array_equal(table["open"], [1, -1, np.nan, np.nan, 1])
+
+
+def test_the_same_archives_give_the_same_rows_and_source(archive, bars, tmp_path):
+    put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")
+    first, second = (archive().fetch("AAA-USDT", START, END) for _ in range(2))
+    pd.testing.assert_frame_equal(first.table, second.table, check_exact=True)
+    assert first.source == second.source
+
+
+@pytest.mark.parametrize(
+    ("lines", "rule"),
+    [
+        ([line(), line(open_="1.O")], r"row 2, column 'open': '1\.O' is not a number"),
+        ([HEADER, line(), line(open_="x")], "row 2, column 'open': 'x' is not a number"),
+        ([line(), HEADER, line()], "row 2, column 'open_time': 'open_time' is not a number"),
+        ([line(), line(ts="")], "row 2, column 'open_time': '' is not a number"),
+        ([line(), line("1706572800000000")], "row 2, column 'open_time': '1706572800000000' is not in ms as row 1 is"),
+        ([line("17065728")], "is in no unit a time; allowed: s, ms, us, ns"),
+        ([line(), line("1706659200000")], r"row 2, .* is no bar of this archive's time; allowed: opens of 2024-01-30"),
+        ([line("1706572799999")], r"row 1, .* is no bar of this archive's time"),
+        ([line(), "1706576400000,1.0,2.0"], "row 2 has 3 fields; allowed: 12"),
+        ([HEADER, line(), line()[:-2]], "row 2 has 11 fields; allowed: 12"),
+        ([line() + ",0"], "no header and 13 columns; allowed without a header: the 12 columns open_time, open"),
+        (["open_time,open,high,low,close,volume", "1,1,1,1,1,1"], "0 columns 'quote_volume'; allowed: one; the header"),
+        ([HEADER.replace("count", "Volume"), line()], "2 columns 'volume'; allowed: one"),
+        ([HEADER], "no rows below its header"),
+        ([""], "the file has no rows"),
+        (["\udcff\udcfe"], "is no line of CSV in UTF-8"),
+        (["x" * 200_000], "is no line of CSV in UTF-8"),
+        ([line(), '"' + line()], "malformed CSV|row 2 has"),
+    ],
+)
+def test_what_is_no_table_of_the_days_bars_is_an_error(archive, tmp_path, lines, rule):
+    daily(tmp_path, content=("\n".join(lines) + "\n").encode(errors="surrogateescape"))
+    with pytest.raises(SourceError, match=r"AAAUSDT-1h-2024-01-30\.zip: .*" + f"(?:{rule})"):
+        archive().fetch("AAA-USDT", START, START + DAY)
+
+
+def test_a_monthly_archive_with_a_bar_of_another_month_is_an_error(archive, bars, tmp_path):
+    path = tmp_path / MONTHLY.format(venue_symbol="AAAUSDT", bar="1h", month="2024-01")
+    put(path, zipped("x.csv", klines_csv(bars)))
+    with pytest.raises(SourceError, match=r"row 49, .*allowed: opens of 2024-01-01 to 2024-01-31, UTC \(48 rows"):
+        archive().fetch("AAA-USDT", START, START + DAY)
+
+
+def test_an_archive_larger_than_allowed_is_an_error(archive, bars, tmp_path):
+    put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")
+    with pytest.raises(SourceError, match=r"bytes unpacked; allowed: at most 1000 bytes \(source.max_bytes\)"):
+        archive(max_bytes=1000).fetch("AAA-USDT", START, END)
+
+
+def test_a_missing_archive_is_an_error_that_says_what_is_allowed(archive, bars, tmp_path):
+    (path, *_) = put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")
+    path.unlink()
+    with pytest.raises(
+        SourceError,
+        match=r"1h-2024-01-30\.zip: no such archive, and no \S*1h-2024-01\.zip; allowed: .*source\.fallback",
+    ):
+        archive().fetch("AAA-USDT", START, END)
+
+
+@pytest.fixture
+def venue(monkeypatch, bars):
+    """The windows that a venue was asked for; it has all of the bars."""
+    import lem.sources.ccxt_venue as ccxt_venue
+
+    windows = []
+
+    class Ccxt:
+        def __init__(self, universe, credentials, *rest):
+            assert universe.source.kind == "ccxt"
+            assert universe.source.venue == "binance"
+
+        def fetch(self, symbol, start, end):
+            windows.append((start, end))
+            table = bars[(bars["ts"] >= start) & (bars["ts"] < end)].assign(source="binance:AAA/USDT", source_row=1)
+            return RawBars(table.astype(RAW_DTYPES), "binance:AAA/USDT", NOW)
+
+    monkeypatch.setattr(ccxt_venue, "Ccxt", Ccxt)
+    return windows
+
+
+FALLBACK = {"kind": "ccxt", "venue": "binance", "bar": "1h"}
+
+
+def test_days_that_are_not_archived_yet_come_from_the_venue_and_the_answer_says_so(archive, bars, tmp_path, venue):
+    put_bars(tmp_path, DAILY, "AAAUSDT", bars[bars["ts"] < START + 2 * DAY], bar="1h")
+    source, until = archive(fallback=FALLBACK), END - dt.timedelta(hours=3)
+    raw = source.fetch("AAA-USDT", START, until)
+    same_bars(raw.table, bars.iloc[:-3])
+    assert venue == [(START + 2 * DAY, until)]
+    assert raw.source.endswith(
+        f", binance:AAA/USDT (not archived: {source.url('AAA-USDT', dt.date(2024, 2, 1))} to AAAUSDT-1h-2024-02-02.zip)"
+    )
+    assert set(raw.table["source"].iloc[48:]) == {"binance:AAA/USDT"}
+
+
+def test_a_damaged_archive_is_not_replaced_by_the_venue(archive, bars, tmp_path, venue):
+    (path, *_) = put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")
+    put(path, b"", checksum="0" * 64)
+    with pytest.raises(SourceError, match="tried 7 times, at last: wrong checksum"):
+        archive(fallback=FALLBACK).fetch("AAA-USDT", START, END)
+    assert venue == []
+
+
+def test_a_fallback_with_other_bars_is_an_error(archive):
+    with pytest.raises(
+        SourceError, match=r"source\.fallback\.bar is '1min' and source\.bar is '1h'; allowed: the same"
+    ):
+        archive(fallback={"kind": "ccxt", "venue": "binance"})
+
+
+def test_days_without_a_listing_need_no_archive_and_are_not_asked_for(archive, bars, tmp_path):
+    put_bars(tmp_path, DAILY, "AAAUSDT", bars[bars["ts"] < START + 2 * DAY], bar="1h")
+    raw = archive({"delisted": "2024-01-31"}).fetch("AAA-USDT", START, END)
+    same_bars(raw.table, bars.iloc[:48])
+    assert "no bars expected" in raw.source
+
+
+def test_a_day_that_is_all_outage_needs_no_archive_and_half_a_day_does(archive, bars, tmp_path):
+    paths = put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")
+    paths[1].unlink()
+    outage = {"start": "2024-01-31T00:00:00Z", "end": "2024-02-01T00:00:00Z", "reason": "upgrade"}
+    raw = archive(universe={"outages": [outage]}).fetch("AAA-USDT", START, END)
+    same_bars(raw.table, pd.concat([bars.iloc[:24], bars.iloc[48:]]))
+    outage["end"] = "2024-01-31T23:00:00Z"
+    for universe in ({"outages": [outage]}, {"outages": [outage], "bar": "4h"}):
+        with pytest.raises(SourceError, match="no such archive"):
+            archive(universe=universe).fetch("AAA-USDT", START, END)
+
+
+@pytest.mark.parametrize(
+    ("keys", "rule"),
+    [
+        ({"daily": "x/{symbl}-{date}.zip"}, "source.daily .*unknown field 'symbl'; allowed in braces: data, symbol"),
+        ({"daily": "x/{symbol}-{month}.zip"}, "source.daily .*unknown field 'month'"),
+        ({"monthly": "x/{symbol}-{date}.zip"}, "source.monthly .*unknown field 'date'"),
+        ({"daily": "x/{symbol}-{date!r}.zip"}, "a format in braces"),
+        ({"daily": "x/{symbol}-{date:>12}.zip"}, "a format in braces"),
+        ({"daily": "x/{symbol}-{date.zip"}, "source.daily"),
+        ({"daily": "x/{symbol}.zip"}, r"lacks a field; allowed: one with \{date\} and \{venue_symbol\} or \{symbol\}"),
+        ({"daily": "x/{date}.zip"}, "lacks a field"),
+        ({"daily": "x/{symbol}-{date}.csv"}, r"ends in \.zip"),
+        ({"daily": "https://a/{symbol}-{date}.zip?x=.zip"}, "without query"),
+    ],
+)
+def test_a_template_that_cannot_work_is_an_error_before_anything_is_fetched(archive, keys, rule):
+    with pytest.raises(SourceError, match=rule):
+        archive(**keys)
+
+
+def test_a_password_in_a_url_is_refused_and_not_shown(archive, make_universe):
+    template = "https://desk:hunter2@a/{symbol}-{date}.zip"
+    with pytest.raises(SourceError, match="user or password") as caught:
+        archive(daily=template)
+    assert "hunter2" not in str(caught.value)
+    universe = make_universe(source={"kind": "archive", "daily": "{data}/{symbol}-{date}.zip", "bar": "1h"})
+    with pytest.raises(SourceError, match="user or password") as caught:
+        Archive(universe, "s3://key:hunter2@bucket", {})
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(SourceError, match="LEM_DATA"):
+        Archive(universe, "", {})
+
+
+def test_an_unknown_protocol_is_an_error(archive):
+    with pytest.raises(SourceError, match=r"gopher://.*allowed: a URL that fsspec can read"):
+        archive(daily="gopher://a/{symbol}-{date}.zip", monthly="").fetch("AAA-USDT", START, END)
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "rule"),
+    [
+        (None, r"zip\.CHECKSUM: no such file, so \S*\.zip cannot be verified; allowed: one line '<SHA-256>"),
+        ("<html>", r"tried 7 times, at last: \S*\.CHECKSUM is no checksum \(6 bytes\)"),
+        ("", "is no checksum"),
+        ("0" * 63 + "  AAAUSDT-1h-2024-01-30.zip", "is no checksum"),
+        ("0" * 64 + "  AAAUSDT-1h-2024-01-31.zip", "is the checksum of 'AAAUSDT-1h-2024-01-31.zip'"),
+        ("0" * 64 + "  AAAUSDT-1h-2024-01-30.zip", "the SHA-256 of the file's [0-9]+ bytes is [0-9a-f]{64}, not 0{64}"),
+    ],
+)
+def test_an_archive_without_its_right_sidecar_is_an_error(archive, bars, tmp_path, sidecar, rule):
+    (path, *_) = put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")
+    beside = path.with_name(path.name + ".CHECKSUM")
+    beside.unlink()
+    if sidecar is not None:
+        beside.write_text(sidecar)
+    with pytest.raises(SourceError, match=rule):
+        archive().fetch("AAA-USDT", START, END)
+
+
+def test_a_sidecar_in_the_other_spellings_of_sha256sum_is_read(archive, bars, tmp_path):
+    for path in put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h"):
+        beside = path.with_name(path.name + ".CHECKSUM")
+        digest, name = beside.read_text().split()
+        beside.write_text(f"{digest.upper()} *{name}\r\n")
+    same_bars(archive().fetch("AAA-USDT", START, END).table, bars)
+
+
+def test_archives_that_appear_later_are_seen_by_a_new_source(archive, bars, tmp_path):
+    path = put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")[0].parents[1]
+    shutil.move(path, path.with_name("elsewhere"))
+    source = archive()
+    with pytest.raises(SourceError, match="no such archive"):
+        source.fetch("AAA-USDT", START, END)
+    shutil.move(path.with_name("elsewhere"), path)
+    same_bars(source.fetch("AAA-USDT", START, END).table, bars)
