@@ -1,21 +1,29 @@
 """Recording what a run wrote: one data version and one set of figures for each partition, also in a run over a range.
 
 Dagster gives all partitions of a range run the one data version of the step's result. Every partition therefore gets an
-event of its own behind it, with its own content hash; `DEFER_EVENTS`, a run tag, leaves the common ones out.
+event of its own behind it, with its own content hash; `DEFER_EVENTS`, a run tag, leaves the common ones out. Each event
+says what it was made from as those of Dagster do, so that in the UI what is downstream of a changed partition is out
+of date, and what is downstream of one that was made again with the same content is not.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
+    DEFAULT_DATA_VERSION,
+    NULL_EVENT_POINTER,
+    get_input_data_version_tag,
+    get_input_event_pointer_tag,
+)
+from dagster._core.definitions.data_version import DATA_VERSION_TAG as DATA_VERSION
 from dagster._core.storage.tags import EXTERNALLY_MANAGED_ASSETS_TAG as DEFER_EVENTS
-
-DATA_VERSION = "dagster/data_version"
-DATA_VERSION_IS_USERS = "dagster/data_version_is_user_provided"
 
 
 @dataclass(frozen=True)
@@ -39,12 +47,42 @@ def record(context: dg.AssetExecutionContext, wrote: Mapping[str, Wrote]) -> Ite
         return
     everything = hashlib.sha256("".join(sorted(w.data_version for w in wrote.values())).encode()).hexdigest()
     yield dg.MaterializeResult(data_version=dg.DataVersion(everything), metadata={"partitions": len(wrote)})
+    record_partitions(context, wrote)
+
+
+def record_partitions(context: dg.AssetExecutionContext, wrote: Mapping[str, Wrote]) -> None:
+    """Log an event for each partition: all that a step leaves which then fails on other partitions."""
+    own, upstream = context.asset_key, context.assets_def.asset_deps[context.asset_key]
+    made_from = _code_version(context) | _inputs(context, upstream - {own})
     for key, partition in sorted(wrote.items()):
+        # What an asset reads of itself was logged a moment ago: it has another event in each turn.
+        made_from |= _inputs(context, upstream & {own})
         context.log_event(
             dg.AssetMaterialization(
-                asset_key=context.asset_key,
+                asset_key=own,
                 partition=key,
                 metadata=partition.metadata,
-                tags={DATA_VERSION: partition.data_version, DATA_VERSION_IS_USERS: "true"},
+                tags=made_from | {DATA_VERSION: partition.data_version, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"},
             )
         )
+
+
+def _code_version(context: dg.AssetExecutionContext) -> dict[str, str]:
+    return {CODE_VERSION_TAG: context.assets_def.code_versions_by_key[context.asset_key] or context.run.run_id}
+
+
+def _inputs(context: dg.AssetExecutionContext, upstream: Iterable[dg.AssetKey]) -> dict[str, str]:
+    """What Dagster tags an event with for each asset upstream: its last event when the step began, and its version.
+
+    The event is what counts where the asset has partitions: one that got another data version in a later event makes
+    what was made from it out of date. The version is that of all partitions which the run reads, together.
+    """
+    step, tags = context.get_step_execution_context(), {}
+    for key in upstream:
+        if key == context.asset_key:
+            step.wipe_input_asset_version_info(key)
+        found = step.maybe_fetch_and_get_input_asset_version_info(key)
+        version = (found and found.data_version) or DEFAULT_DATA_VERSION
+        tags[get_input_data_version_tag(key)] = version.value
+        tags[get_input_event_pointer_tag(key)] = str(found.storage_id) if found else NULL_EVENT_POINTER
+    return tags
