@@ -18,11 +18,11 @@ from lem.bars import TABLE_SCHEMA as BARS_SCHEMA
 from lem.calendars import partition_window
 from lem.features import TABLE_SCHEMA as FEATURES_SCHEMA
 from lem.features import check_features, compute_features
-from lem.panel import PANEL_SCHEMA, panel_table
+from lem.panel import panel_table
 from lem.progress import track
 from lem.quarantine import judge_days, refuse_quarantined, set_quarantine
 from lem.registry.records import InputVersion
-from lem.revisions import named, store_raw
+from lem.revisions import named, store_panel, store_raw
 from lem.tables import read_range
 from lem.windows import history_dates
 from resources.stores import LakeResource, SourceResource
@@ -146,10 +146,13 @@ def panel(stage: Stage) -> dg.AssetsDefinition:
         for date in track(date_keys(context.partition_keys), f"{universe.name}: panel"):
             read = {symbol: read_range(store, universe, "features", [date], symbol) for symbol in universe.symbols}
             tables = {symbol: features for symbol, (features, _) in read.items()}
-            table, path = panel_table(tables), store.path(universe.name, "panel", date)
+            table = panel_table(tables)
             made_from = named(version for _, versions in read.values() for version in versions)
-            written = store.write_table(path, table, PANEL_SCHEMA, made_from)
-            figures = {"rows": written.rows, "valid_rows": int(table["valid"].sum()), "assets": len(tables)}
+            written, revised = store_panel(store, universe.name, date, table, made_from)
+            figures: dict[str, int | str] = {"rows": written.rows, "assets": len(tables)}
+            figures["valid_rows"] = int(table["valid"].sum())
+            if revised:
+                figures["revised"] = f"{revised} -> {written.data_version}"
             wrote[date.isoformat()] = Wrote(written.data_version, figures)
         yield from record(context, wrote)
 

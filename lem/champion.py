@@ -18,11 +18,16 @@ from lem.windows import gate_dates, training_window
 def decide_champion(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> PromotionRecord:
     """Decide which model trades on `date` and record it; deciding a date again replaces its record.
 
-    The champion before is the one of the last decision with an earlier date, whatever was decided after `date`.
+    The champion before is the one of the last decision with an earlier date, whatever was decided after `date`. A
+    decision that was made by hand for `date` stands, and is returned.
 
     Raises:
         LakeError: the gate's window is incomplete, or a model's weights cannot be read or were changed.
+        RegistryError: the champion before was replaced by hand while the gate judged.
     """
+    standing = registry.promotion(universe.name, date)
+    if standing is not None and standing.by_hand:
+        return standing
     candidate, before = registry.candidate(universe.name, date), registry.champion_before(universe.name, date)
     made_from: dict[str, str] = {}
     if candidate is None:
@@ -49,8 +54,8 @@ def decide_champion(lake: Lake, registry: Registry, universe: Universe, date: dt
         reasons=verdict.reasons,
         figures=verdict.figures | made_from,
     )
-    registry.record_promotion(decision)
+    standing = registry.record_promotion(decision)
     if candidate and "mean_bps" in verdict.figures:
         means = {f"mean_bps_{name}": value for name, value in verdict.figures["mean_bps"].items()}
         registry.set_metrics(candidate.id, "gate", means)
-    return decision
+    return standing

@@ -1,6 +1,7 @@
 """What a source has revised: the superseded rows are kept, and what was made from them is told from the lake alone.
 
     <universe>/superseded/raw_bars/asset=BTC-USDT/date=2024-01-10/sha256=<data version>.parquet
+    <universe>/superseded/panel/date=2024-01-10/sha256=<data version>.parquet
 
 A partition is out of date when the versions of what it was made from, recorded in it, are not those that are there now.
 """
@@ -8,7 +9,7 @@ A partition is out of date when the versions of what it was made from, recorded 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ import pandas as pd
 from lem.calendars import partition_window
 from lem.errors import LakeError
 from lem.lake import Lake, Versions, Written, inputs_version
+from lem.panel import PANEL_SCHEMA
 from lem.registry.records import InputVersion, ModelRecord
 from lem.sources.base import RAW_SCHEMA, Source
 from lem.universe import Universe
@@ -28,9 +30,10 @@ Partition = tuple[str, dt.date, str | None]
 """Table, date and asset (None in tables of all assets)."""
 
 
-def superseded_path(universe: str, date: dt.date, asset: str, version: str) -> str:
-    """Where raw bars that the source has revised are kept."""
-    return f"{universe}/superseded/raw_bars/asset={asset}/date={date}/sha256={version}.parquet"
+def superseded_path(universe: str, date: dt.date, asset: str | None, version: str, table: str = "raw_bars") -> str:
+    """Where a partition that has another content now is kept in the version that it had."""
+    folder = f"{universe}/superseded/{table}" + (f"/asset={asset}" if asset else "")
+    return f"{folder}/date={date}/sha256={version}.parquet"
 
 
 def store_raw(lake: Lake, universe: str, date: dt.date, asset: str, table: pd.DataFrame) -> tuple[Written, str | None]:
@@ -43,13 +46,7 @@ def store_raw(lake: Lake, universe: str, date: dt.date, asset: str, table: pd.Da
         LakeError: the lake cannot be read or written; what was there stays.
     """
     path = lake.path(universe, "raw_bars", date, asset)
-    old, data = None, b""
-    if lake.exists(path):
-        data = lake.read_bytes(path)
-        try:
-            old = lake.decode(path, data)[1]
-        except LakeError:
-            old = None  # damaged bytes are nothing that the source ever said: they are only replaced
+    old, data = _there(lake, path)
     if old:
         if lake.version_of(path, table, RAW_SCHEMA) == old:
             return Written(path, old, len(table), len(data)), None
@@ -79,6 +76,36 @@ def rescaled(lake: Lake, universe: Universe, source: Source, symbol: str, date: 
         return None
     then, now = both[["close", "adjustment"]], both[["close_now", "adjustment_now"]]
     return not np.allclose(now, then, rtol=ADJUSTMENT_TOLERANCE, atol=0, equal_nan=True)
+
+
+def store_panel(
+    lake: Lake, universe: str, date: dt.date, table: pd.DataFrame, inputs: Mapping[str, str]
+) -> tuple[Written, str | None]:
+    """Write a date's panel; one of another content is copied away first, so that models trained on it can be rebuilt.
+
+    Returns:
+        What lies there now, and the data version that it replaced (None where the content is the same, or new).
+
+    Raises:
+        LakeError: the lake cannot be read or written; what was there stays.
+    """
+    path = lake.path(universe, "panel", date)
+    old, data = _there(lake, path)
+    replaced = old if old and old != lake.version_of(path, table, PANEL_SCHEMA) else None
+    if replaced:
+        lake.write_bytes(superseded_path(universe, date, None, replaced, "panel"), data)
+    return lake.write_table(path, table, PANEL_SCHEMA, inputs), replaced
+
+
+def _there(lake: Lake, path: str) -> tuple[str | None, bytes]:
+    """Data version and bytes of what lies at a path. Damaged bytes are no version of anything: only replaced."""
+    if not lake.exists(path):
+        return None, b""
+    data = lake.read_bytes(path)
+    try:
+        return lake.decode(path, data)[1], data
+    except LakeError:
+        return None, data
 
 
 def partition_key(date: dt.date, asset: str | None) -> str:

@@ -30,9 +30,13 @@ def decision_is_stale(
 ) -> bool:
     """Whether another candidate is registered now, or a panel that the gate read has another content.
 
+    A decision made by hand never is.
+
     Raises:
         LakeError: the lake cannot be read.
     """
+    if decision.by_hand:
+        return False
     if decision.candidate_id != (candidate.id if candidate else None):
         return True
     if candidate is None:

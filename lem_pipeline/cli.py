@@ -18,8 +18,9 @@ from rich.markup import escape
 from lem.errors import LemError, UniverseError
 from lem.lake import Lake
 from lem.progress import showing
-from lem.registry import Registry
-from lem.universe import Universe, load_universe
+from lem.universe import Universe
+from lem_pipeline.models_cli import models
+from lem_pipeline.options import Day, UniverseName, console, day, stores, universe_named
 from resources.settings import ROOT, Settings
 
 if TYPE_CHECKING:
@@ -31,34 +32,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(soft_wrap=True, highlight=False)
+app.add_typer(models)
 
-UniverseName = Annotated[str, typer.Option("--universe", "-u", help="Name of a file in universes/, without .toml.")]
-Day = Annotated[
-    str | None,
-    typer.Option("--date", "-d", help="Date as 2024-03-30 (UTC); the latest possible if left out."),
-]
 Force = Annotated[bool, typer.Option("--force", help="Make again what is there already.")]
-
-
-def _universe(name: str) -> Universe:
-    return load_universe(Settings().universes / f"{name}.toml")
-
-
-def _day(text: str) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        raise UniverseError(f"date {text!r} is not a date; allowed: year-month-day as in 2024-03-30") from None
 
 
 def _today() -> dt.date:
     return dt.datetime.now(dt.UTC).date()
-
-
-def _stores() -> tuple[Lake, Registry]:
-    settings = Settings()
-    return Lake(settings.lake), Registry(settings.registry)
 
 
 def _readjust(universe: Universe, lake: Lake) -> None:
@@ -93,7 +73,8 @@ def _run(universe: Universe, steps: Sequence[Step]) -> None:
         for number, step in enumerate(steps, 1):
             console.print(f"[bold][{number}/{len(steps)}][/bold] {step.text}")
             for problem in run_step(defs, dagster, universe, step):
-                console.print(f"  [red]check failed:[/red] {escape(problem)}")
+                kind = "[yellow]warning:[/yellow]" if problem.warning else "[red]check failed:[/red]"
+                console.print(f"  {kind} {escape(problem.text)}")
     console.print(f"{len(steps)} runs in {time.monotonic() - started:.0f} s")
 
 
@@ -103,10 +84,10 @@ def run(universe: UniverseName, date: Day = None, force: Force = False) -> None:
     from lem_pipeline.plan import dates_for, latest_report_date, report_steps
     from lem_pipeline.show import show_report
 
-    chosen = _universe(universe)
-    wanted = _day(date) if date else latest_report_date(chosen, _today())
+    chosen = universe_named(universe)
+    wanted = day(date) if date else latest_report_date(chosen, _today())
     dates = dates_for(chosen, wanted, _today())
-    lake, registry = _stores()
+    lake, registry = stores()
     _readjust(chosen, lake)
     if not force:
         _revisit(chosen, lake, dates.bars)
@@ -133,14 +114,14 @@ def backfill(
     from lem.windows import dates_before, feature_history_days
     from lem_pipeline.plan import data_steps, last_data_date
 
-    chosen, start, end = _universe(universe), _day(first), _day(last)
+    chosen, start, end = universe_named(universe), day(first), day(last)
     latest = last_data_date(chosen, _today())
     if not chosen.start <= start <= end <= latest:
         raise UniverseError(f"from {start} to {end}; allowed: an ordered range within {chosen.start} to {latest}")
     after = end + dt.timedelta(days=1)
     features = dates_before(chosen, start, after)
     bars = dates_before(chosen, offset_partition(chosen, features[0], -feature_history_days(chosen)), after)
-    lake = _stores()[0]
+    lake = stores()[0]
     _readjust(chosen, lake)
     if not force:
         _revisit(chosen, lake, bars)
@@ -156,24 +137,7 @@ def status(universe: UniverseName) -> None:
     """What is in the lake, what is missing there, stale or quarantined and how to repair it, and the champion."""
     from lem_pipeline.status import show_status
 
-    show_status(console, *_stores(), _universe(universe), _today())
-
-
-@app.command()
-def models(
-    universe: Annotated[str | None, typer.Option("--universe", "-u", help="Only this universe's models.")] = None,
-    model: Annotated[
-        str | None, typer.Argument(help="Id of a model, or its first characters: show its manifest.")
-    ] = None,
-) -> None:
-    """List the registered models and the gate's decisions, or show one model's manifest."""
-    from lem_pipeline.show import show_model, show_models
-
-    registry = _stores()[1]
-    if model:
-        show_model(console, registry, model)
-    else:
-        show_models(console, registry, _universe(universe).name if universe else None)
+    show_status(console, *stores(), universe_named(universe), _today())
 
 
 @app.command()
@@ -185,9 +149,9 @@ def report(
     """Show a report's results and where its page lies (the latest report if no date is given)."""
     from lem_pipeline.show import save_report, show_report
 
-    chosen = _universe(universe)
-    lake, _ = _stores()
-    wanted = show_report(console, lake, chosen, _day(date) if date else None)
+    chosen = universe_named(universe)
+    lake, _ = stores()
+    wanted = show_report(console, lake, chosen, day(date) if date else None)
     if save:
         save_report(console, lake, chosen, wanted, save)
 

@@ -37,16 +37,27 @@ class Step:
         return f"{', '.join(self.tables)}  {span}"
 
 
-def failed_checks(result: dg.ExecuteInProcessResult) -> list[str]:
-    """Asset checks of a run that did not pass, with their details."""
+@dataclass(frozen=True)
+class FailedCheck:
+    """An asset check that did not pass: which one and why; a warning where its severity is WARN."""
+
+    text: str
+    warning: bool
+
+
+def failed_checks(result: dg.ExecuteInProcessResult) -> list[FailedCheck]:
+    """Asset checks of a run that did not pass, with what they say or their details."""
     return [
-        f"{e.asset_key.to_user_string()}:{e.check_name} {dict(e.metadata).get('details', '')}"
+        FailedCheck(
+            f"{e.asset_key.to_user_string()}:{e.check_name} {e.description or dict(e.metadata).get('details', '')}",
+            e.severity == dg.AssetCheckSeverity.WARN,
+        )
         for e in result.get_asset_check_evaluations()
         if not e.passed
     ]
 
 
-def run_step(defs: dg.Definitions, instance: dg.DagsterInstance, universe: Universe, step: Step) -> list[str]:
+def run_step(defs: dg.Definitions, instance: dg.DagsterInstance, universe: Universe, step: Step) -> list[FailedCheck]:
     """Execute one run; returns the checks that did not pass.
 
     Raises:

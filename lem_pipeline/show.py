@@ -1,4 +1,4 @@
-"""What the `lem` command prints: results and models as tables for a terminal."""
+"""What the `lem` command prints: results as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from rich.table import Table
 
 from lem.errors import LakeError
 from lem.lake import Lake
-from lem.registry import Registry
 from lem.reports.grids import BOUNDS
 from lem.reports.nightly import report_path
 from lem.reports.wording import label
@@ -103,41 +102,3 @@ def save_report(console: Console, lake: Lake, universe: Universe, date: dt.date,
     except OSError as error:
         raise LakeError(f"{target}: cannot be written: {error}; allowed: a file in a folder that exists") from error
     console.print(f"Saved: {escape(str(target))}")
-
-
-def show_models(console: Console, registry: Registry, universe: str | None) -> None:
-    """Print the registered models, and the gate's decision on the date each may be used from."""
-    table = Table(title="Models")
-    whole = ("model", "usable on", "decision")  # never broken over two lines: ids are there to be copied
-    for column in ("universe", "model", "usable on", "trained on", "gain (gate, bps)", "decision", "why"):
-        table.add_column(column, no_wrap=column in whole)
-    for record in registry.models(universe):
-        decision = registry.promotion(record.universe, record.usable_on)
-        judged = decision if decision and decision.candidate_id == record.id else None
-        gain = registry.metrics(record.id).get("gate", {}).get("mean_bps_candidate")
-        table.add_row(
-            record.universe,
-            record.id,
-            str(record.usable_on),
-            f"{record.train_start} to {record.train_end}",
-            "-" if gain is None else f"{gain:.2f}",
-            judged.decision if judged else "not judged",
-            escape(judged.reasons[0]) if judged and judged.reasons else "",
-        )
-    console.print(table)
-
-
-def show_model(console: Console, registry: Registry, model_id: str) -> None:
-    """Print a model's manifest and metrics as JSON."""
-    record = registry.model(model_id)
-    manifest = {k: v for k, v in record.manifest.items() if k != "inputs"}
-    console.print_json(
-        json.dumps(
-            {
-                "id": record.id,
-                **manifest,
-                "partitions_read": len(record.inputs),
-                "metrics": registry.metrics(record.id),
-            }
-        )
-    )

@@ -13,6 +13,10 @@ from lem.errors import RegistryError
 
 Decision = Literal["promoted", "kept", "none"]
 
+BY_HAND = "by_hand"
+ROLLED_BACK_FROM = "rolled_back_from"
+"""Figures of decisions that a person made, not the gate: `BY_HAND` is true; the id of the model that was taken back."""
+
 
 def canonical_json(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces, ASCII only.
@@ -128,14 +132,14 @@ def differences(one: ModelRecord, other: ModelRecord) -> list[str]:
 
 @dataclass(frozen=True)
 class PromotionRecord:
-    """The promotion gate's decision for one date: which model trades on it, and why.
+    """A decision for one date, the promotion gate's or one made by hand: which model trades on it, and why.
 
     Args:
         champion_id: the model that trades on `date`; None when no model may trade.
         candidate_id: the model that was judged. previous_id: the champion before. None when there was none.
         decision: "promoted" (the candidate is champion), "kept" (there is one) or "none" (there is none).
         reasons: why, in sentences. figures: the numbers the decision rests on; anything JSON can hold.
-        decided_at: UTC.
+        A decision made by hand has the figure `by_hand`. decided_at: UTC.
 
     Raises:
         RegistryError: a field has the wrong type, or the decision contradicts `champion_id`.
@@ -173,3 +177,8 @@ class PromotionRecord:
                 f"{self.candidate_id}: promoted means that the candidate is champion, kept that there is a "
                 "champion, none that there is none"
             )
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person made the decision, and not the gate."""
+        return self.figures.get(BY_HAND) is True

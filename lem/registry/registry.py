@@ -6,7 +6,7 @@ import datetime as dt
 import difflib
 import math
 import numbers
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from sqlalchemy import ColumnElement, Select, delete, func, select
@@ -16,7 +16,7 @@ from lem.errors import RegistryError
 from lem.registry.connection import Database
 from lem.registry.migrate import bring_up_to_date
 from lem.registry.records import ModelRecord, PromotionRecord, check_date, differences
-from lem.registry.tables import CandidateRow, MetricRow, ModelRow, PromotionRow
+from lem.registry.tables import CandidateRow, MetricRow, ModelRow, PromotionLogRow, PromotionRow
 
 MIN_PREFIX = 6
 
@@ -117,38 +117,75 @@ class Registry:
                 found.setdefault(metric.window, {})[metric.name] = metric.value
             return found
 
-    def record_promotion(self, record: PromotionRecord) -> None:
-        """Record which model trades on a date, in place of what was recorded for that date before.
+    def record_promotion(self, record: PromotionRecord) -> PromotionRecord:
+        """Record which model trades on a date, in place of what stood for that date before; the log keeps both.
+
+        A decision made by hand stands: the gate's for its date is not recorded. Returns the decision that stands.
 
         Raises:
-            RegistryError: it names a model unknown, of another universe, or not usable yet on that date.
+            RegistryError: it names a model unknown, of another universe, or not usable yet on that date; or the gate
+                judged against a champion that was replaced by hand in the meantime.
         """
         doing = f"record the promotion of {record.universe} on {record.date}"
         with self._session(doing, write=True) as session:
-            for role in ("champion", "candidate", "previous"):
-                model_id = getattr(record, f"{role}_id")
-                if model_id is None:
-                    continue
-                model = self._exact(session, model_id)
-                if model.universe != record.universe or model.usable_on > record.date:
+            if not record.by_hand:
+                standing = session.scalar(_last(record.universe, PromotionRow.date == record.date))
+                if standing and standing.record().by_hand:
+                    return standing.record()
+                before = session.scalar(_last(record.universe, PromotionRow.date < record.date))
+                if before and before.record().by_hand and before.champion_id != record.previous_id:
                     raise RegistryError(
-                        f"registry {self.url_shown}: cannot {doing}: the {role} {model_id} is of "
-                        f"{model.universe} and usable from {model.usable_on}; allowed are models of "
-                        f"{record.universe} usable on that date"
+                        f"registry {self.url_shown}: cannot {doing}: it is about champion {record.previous_id}, and by "
+                        f"hand {before.champion_id} was made champion on {before.date}; decide again"
                     )
-            of_that_date = PromotionRow.universe == record.universe, PromotionRow.date == record.date
-            session.execute(delete(PromotionRow).where(*of_that_date))
-            session.add(PromotionRow.of(record))
+            self._add_decision(session, record, doing)
+            return record
+
+    def decide(
+        self, universe: str, choose: Callable[[list[PromotionRecord]], PromotionRecord], doing: str
+    ) -> PromotionRecord:
+        """Record the decision that `choose` makes of the log so far; until it is recorded nobody else decides.
+
+        Messages say that it was `doing` this.
+
+        Raises:
+            RegistryError: as for `record_promotion`; what `choose` raises, and nothing is recorded then.
+        """
+        with self._session(doing, write=True) as session:
+            record = choose([row.record() for row in session.scalars(_log(universe))])
+            self._add_decision(session, record, doing)
+            return record
+
+    def decisions(self, universe: str) -> list[PromotionRecord]:
+        """Every decision of a universe that was ever made, in the order in which they were made."""
+        with self._session(f"list the decisions of {universe}") as session:
+            return [row.record() for row in session.scalars(_log(universe))]
+
+    def _add_decision(self, session: Session, record: PromotionRecord, doing: str) -> None:
+        for role in ("champion", "candidate", "previous"):
+            model_id = getattr(record, f"{role}_id")
+            if model_id is None:
+                continue
+            model = self._exact(session, model_id)
+            if model.universe != record.universe or model.usable_on > record.date:
+                raise RegistryError(
+                    f"registry {self.url_shown}: cannot {doing}: the {role} {model_id} is of "
+                    f"{model.universe} and usable from {model.usable_on}; allowed are models of "
+                    f"{record.universe} usable on that date"
+                )
+        of_that_date = PromotionRow.universe == record.universe, PromotionRow.date == record.date
+        session.execute(delete(PromotionRow).where(*of_that_date))
+        session.add_all([PromotionRow.of(record), PromotionLogRow.of(record)])
 
     def promotion(self, universe: str, date: dt.date) -> PromotionRecord | None:
-        """The decision recorded for this very date; None when there is none."""
+        """The decision that stands for this very date; None when there is none."""
         check_date(date, "the promotion's date")
         with self._session(f"read the promotion of {universe} on {date}") as session:
             row = session.scalar(_promotions(universe).where(PromotionRow.date == date))
             return None if row is None else row.record()
 
     def promotions(self, universe: str) -> list[PromotionRecord]:
-        """All decisions of a universe, ordered by date."""
+        """The decisions of a universe that stand, ordered by date."""
         with self._session(f"list the promotions of {universe}") as session:
             return [row.record() for row in session.scalars(_promotions(universe))]
 
@@ -163,9 +200,8 @@ class Registry:
         return self._champion(universe, PromotionRow.date <= date, f"on {date}")
 
     def _champion(self, universe: str, condition: ColumnElement[bool], when: str) -> ModelRecord | None:
-        query = select(PromotionRow).where(PromotionRow.universe == universe, condition)
         with self._session(f"read the champion of {universe} {when}") as session:
-            row = session.scalar(query.order_by(PromotionRow.date.desc()).limit(1))
+            row = session.scalar(_last(universe, condition))
             if row is None or row.champion_id is None:
                 return None
             return self._exact(session, row.champion_id).record()
@@ -205,3 +241,11 @@ class Registry:
 
 def _promotions(universe: str) -> Select[PromotionRow]:
     return select(PromotionRow).where(PromotionRow.universe == universe).order_by(PromotionRow.date)
+
+
+def _last(universe: str, condition: ColumnElement[bool]) -> Select[PromotionRow]:
+    return _promotions(universe).where(condition).order_by(None).order_by(PromotionRow.date.desc()).limit(1)
+
+
+def _log(universe: str) -> Select[PromotionLogRow]:
+    return select(PromotionLogRow).where(PromotionLogRow.universe == universe).order_by(PromotionLogRow.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from dataclasses import asdict, fields
+from typing import Self
 
 from sqlalchemy import CheckConstraint, Double, ForeignKey, Index, MetaData, Text, UniqueConstraint
 from sqlalchemy.engine import Dialect
@@ -113,14 +114,8 @@ class CandidateRow(Base):
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
 
 
-class PromotionRow(Base):
-    """The promotion gate's decision for a date. `reasons` is a JSON list, `figures` a JSON dict."""
-
-    __tablename__ = "promotions"
-    __table_args__ = (
-        UniqueConstraint("universe", "date"),
-        CheckConstraint("decision IN ('promoted', 'kept', 'none')", "decision"),
-    )
+class DecisionColumns:
+    """The columns of a decision for a date. `reasons` is a JSON list, `figures` a JSON dict."""
 
     id: Mapped[int] = mapped_column(primary_key=True)
     universe: Mapped[str]
@@ -134,7 +129,7 @@ class PromotionRow(Base):
     decided_at: Mapped[dt.datetime]
 
     @classmethod
-    def of(cls, record: PromotionRecord) -> PromotionRow:
+    def of(cls, record: PromotionRecord) -> Self:
         """The row of a record."""
         columns = {f.name: getattr(record, f.name) for f in fields(record)}
         return cls(**columns | {n: canonical_json(columns[n]) for n in ("reasons", "figures")})
@@ -143,3 +138,23 @@ class PromotionRow(Base):
         """The record of this row."""
         columns = {f.name: getattr(self, f.name) for f in fields(PromotionRecord)}
         return PromotionRecord(**columns | {n: json.loads(columns[n]) for n in ("reasons", "figures")})
+
+
+class PromotionRow(DecisionColumns, Base):
+    """The decision that stands for a date."""
+
+    __tablename__ = "promotions"
+    __table_args__ = (
+        UniqueConstraint("universe", "date"),
+        CheckConstraint("decision IN ('promoted', 'kept', 'none')", "decision"),
+    )
+
+
+class PromotionLogRow(DecisionColumns, Base):
+    """A decision that was made, in the order of `id`: rows are only ever added."""
+
+    __tablename__ = "promotion_log"
+    __table_args__ = (
+        Index(None, "universe"),
+        CheckConstraint("decision IN ('promoted', 'kept', 'none')", "decision"),
+    )

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lem.backtest.bootstrap import Interval
+from lem.registry.records import BY_HAND
 from lem.reports.tables import MODEL, RIVALS, executed, select
 
 
@@ -30,8 +31,8 @@ class Headline:
     """What the first screen says.
 
     status: complete, incomplete, no model, or no orders. problems: what was not as it should be, in
-    sentences. decision, reasons, champion_id: of the promotion gate for `date` ("" and () where it made
-    none). last_day: latest arrival day with an executed order ("" without one). orders, blocks: executed
+    sentences. decision, reasons, champion_id: of the promotion gate for `date`, or made by_hand ("" and () where there
+    is none). last_day: latest arrival day with an executed order ("" without one). orders, blocks: executed
     parent orders, and independent blocks of days. gain, net_gain: the model's, over all its orders, before and after
     costs (bps; None without a model). capacity: size of an order at which the model's mean gain is gone, in bar volumes
     (None without a model). comparisons: one for each of `RIVALS` that traded the model's orders.
@@ -43,6 +44,7 @@ class Headline:
     last_day: str
     champion_id: str
     decision: str
+    by_hand: bool
     reasons: tuple[str, ...]
     orders: int
     blocks: int
@@ -72,7 +74,7 @@ def headline(
     """Answer the first screen: did it work, is the model better, by how much, how sure, what is left after costs.
 
     orders: from `prepare_orders`. table: from `full_table` of the same orders. promotions: dicts with date,
-    decision, champion_id and reasons. date: the report's, ISO. due: the arrival day up to which orders should
+    decision, champion_id, reasons and figures. date: the report's, ISO. due: the arrival day up to which orders should
     have been executed.
     """
     done = executed(orders)
@@ -101,6 +103,7 @@ def headline(
         last_day=last_day,
         champion_id=str(gate.get("champion_id") or ""),
         decision=str(gate.get("decision") or ""),
+        by_hand=(gate.get("figures") or {}).get(BY_HAND) is True,
         reasons=tuple(map(str, gate.get("reasons") or ())),
         orders=done["order"].nunique(),
         blocks=done["block"].nunique(),

@@ -18,6 +18,7 @@ from lem.panel import Panel
 from lem.progress import track
 from lem.registry import ModelRecord, Registry
 from lem.tables import missing_partitions, name_missing, read_range
+from lem.training.config import TrainingConfig
 from lem.training.manifest import curve_path, model_record, weights_path
 from lem.training.trainer import Trained, train
 from lem.universe import Universe
@@ -40,6 +41,19 @@ class Night:
     record: ModelRecord
     trained: Trained
     train_seconds: float
+
+
+def train_showing(panel: Panel, horizon: int, model: ModelConfig, training: TrainingConfig, what: str) -> Trained:
+    """`train`, with its progress shown beside `what` where somebody asked for it (`lem.progress`)."""
+    ticks = track(range(training.steps), what)
+
+    def on_step(step: int, loss: float) -> None:
+        next(ticks, None)
+
+    trained = train(panel, horizon, model, training, on_step)
+    for _ in ticks:  # closes the progress bar
+        pass
+    return trained
 
 
 def train_for(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> Night:
@@ -66,14 +80,13 @@ def train_for(lake: Lake, registry: Registry, universe: Universe, date: dt.date)
         )
     table, inputs = read_range(lake, universe, "panel", dates)
     started = time.monotonic()
-    ticks = track(range(universe.training.steps), f"{universe.name}: training for {date}")
-
-    def on_step(step: int, loss: float) -> None:
-        next(ticks, None)
-
-    trained = train(Panel.from_table(table), universe.horizon, universe.model, universe.training, on_step)
-    for _ in ticks:  # closes the progress bar
-        pass
+    trained = train_showing(
+        Panel.from_table(table),
+        universe.horizon,
+        universe.model,
+        universe.training,
+        f"{universe.name}: training for {date}",
+    )
     weights = trained.model.weights()
     sha256 = weights_hash(weights)
     record = model_record(universe, date, window, inputs, sha256)

@@ -292,4 +292,4 @@ def test_changed_history_is_found_kept_and_repaired(
         run(*command.split()[1:])
         assert "stale bars" not in run("status", "--universe", "crypto")
         assert made.bars("NEAR-USDT", LAST, LAST)["volume"].iloc[-700] == exchange.books["NEARUSDT"].numbers[-700, 4]
-        assert len([name for name in made.objects() if name.startswith("superseded/")]) == 2
+        assert len([name for name in made.objects() if name.startswith("superseded/raw_bars/")]) == 2

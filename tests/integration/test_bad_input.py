@@ -198,7 +198,7 @@ def test_a_file_where_the_lake_should_be_is_named(arguments, place, lem_command)
     assert (place / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("arguments", [("run", "-u", "tiny"), ("status", "-u", "tiny"), ("models",)])
+@pytest.mark.parametrize("arguments", [("run", "-u", "tiny"), ("status", "-u", "tiny"), ("models", "list")])
 def test_a_folder_where_the_registry_should_be_is_named(arguments, place, lem_command):
     (place / "folder").mkdir()
     done = lem_command(place, *arguments, LEM_REGISTRY=f"sqlite:///{place}/folder")
@@ -209,7 +209,7 @@ def test_a_folder_where_the_registry_should_be_is_named(arguments, place, lem_co
 def test_a_read_only_registry_can_be_read_and_stops_a_run_that_writes(tiny_home, tmp_path, lem_command):
     shutil.copytree(tiny_home.folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / "home" / "registry.sqlite").unlink()
-    assert lem_command(tmp_path, "models").code == 0
+    assert lem_command(tmp_path, "models", "list").code == 0
     url = f"sqlite:///{tmp_path}/home/registry.sqlite?mode=ro&uri=true"
     assert lem_command(tmp_path, "status", "-u", "tiny", LEM_REGISTRY=url).code == 0
     done = lem_command(tmp_path, "run", "-u", "tiny", "-d", "2024-01-18", LEM_REGISTRY=url)

@@ -92,7 +92,7 @@ def test_keys_reach_the_client_and_nothing_of_them_is_stored_or_shown(lem, tmp_p
     assert lem.opened == [{"apiKey": KEYS["API_KEY"], "secret": KEYS["SECRET"], "password": KEYS["PASSWORD"]}]
     assert any("binance/AAAUSDT/1h" in text for text in texts(tmp_path / "home")), "what is stored is not looked at"
     assert sum("ASSET_MATERIALIZATION" in text for text in texts(tmp_path / "home")) >= 4
-    shown = [lem(*arguments) for arguments in (("status", "-u", "tiny"), ("models",))]
+    shown = [lem(*arguments) for arguments in (("status", "-u", "tiny"), ("models", "list"))]
     assert [done.code for done in shown] == [0, 0]
     nowhere(tmp_path, caplog.text, *(text for done in [done, *shown] for text in (done.out, done.err)))
 

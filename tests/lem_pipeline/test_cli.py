@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 import shutil
 
@@ -125,35 +124,6 @@ def test_status_before_the_first_day_of_data_is_a_message(tmp_path, lem_command,
         done = lem_command(tmp_path, command, "-u", "tiny")
         assert done.code == 1
         assert f"no data yet: it starts on {start}" in done.err
-
-
-def test_models_lists_every_model_with_the_gates_decision(tiny_home, lem_command, models):
-    done = lem_command(tiny_home.folder, "models")
-    assert done.code == 0
-    assert len(models) == 2
-    for model in models:
-        line = next(line for line in done.out.splitlines() if model in line)
-        assert re.search(r"promoted|kept|none", line)
-
-
-def test_models_of_an_unknown_universe_names_those_that_there_are(tiny_home, lem_command):
-    done = lem_command(tiny_home.folder, "models", "-u", "nope")
-    assert done.code == 1
-    assert "there are: tiny" in done.err
-
-
-def test_a_model_is_shown_with_its_manifest_by_the_start_of_its_id(tiny_home, lem_command, models):
-    done = lem_command(tiny_home.folder, "models", models[-1][:8])
-    assert done.code == 0
-    shown = json.loads(done.out)
-    assert (shown["id"], shown["usable_on"], shown["partitions_read"]) == (models[-1], "2024-01-18", 5)
-    assert {"seed", "code_version", "libraries", "weights_sha256", "training", "metrics"} <= set(shown)
-
-
-def test_an_unknown_model_is_a_message(tiny_home, lem_command):
-    done = lem_command(tiny_home.folder, "models", "ffffffffffff")
-    assert done.code == 1
-    assert "ffffffffffff" in done.err
 
 
 def test_a_report_is_shown_and_saved(home, lem_command):

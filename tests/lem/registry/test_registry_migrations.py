@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import os
 import sqlite3
 import subprocess
@@ -13,14 +14,14 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, inspect
 
 from lem.errors import RegistryError
-from lem.registry import Registry
+from lem.registry import PromotionRecord, Registry
 from lem.registry.connection import Database
 from lem.registry.migrate import VERSION_TABLE, alembic_config
 from lem.registry.tables import Base
 
 OPENER = """
 import sys
-from lem.registry import Registry
+from lem.registry import PromotionRecord, Registry
 print("ready", flush=True)
 for line in sys.stdin:
     try:
@@ -64,10 +65,27 @@ def test_a_downgrade_leaves_nothing_and_opening_brings_it_back(registry, url, ma
 def test_a_registry_of_newer_code_is_refused_and_left_alone(registry, url, tmp_path):
     set_revision(tmp_path / "registry.db", "9999")
     for read_only in (False, True):
-        with pytest.raises(RegistryError, match=r"revision 9999 is newer than this code \(0001\); upgrade"):
+        with pytest.raises(RegistryError, match=r"revision 9999 is newer than this code \(0002\); upgrade"):
             Registry(url, read_only=read_only)
-    set_revision(tmp_path / "registry.db", "0001")
+    set_revision(tmp_path / "registry.db", "0002")
     assert Registry(url).models() == []
+
+
+def test_the_decisions_that_stood_before_there_was_a_log_are_its_first_rows(registry, url, make_model):
+    registry.add_model(model := make_model(10))
+    days = [dt.date(2024, 1, number) for number in (12, 11)]
+    for date in days:
+        registry.record_promotion(
+            PromotionRecord("crypto", date, model.id, None, None, "kept", ["as it was"], {"x": 1})
+        )
+    made = registry.decisions("crypto")
+    with Database(url).transaction("downgrade", write=True) as connection:
+        command.downgrade(alembic_config(connection), "0001")
+        assert "promotion_log" not in inspect(connection).get_table_names()
+    with pytest.raises(RegistryError, match="its schema is old or missing; open it once to write"):
+        Registry(url, read_only=True)
+    assert Registry(url).decisions("crypto") == made
+    assert [decision.date for decision in made] == days
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(tmp_path, url):

@@ -19,6 +19,7 @@ from lem.registry import PromotionRecord, Registry
 from lem.registry.connection import Database
 from lem.registry.migrate import VERSION_TABLE, alembic_config
 from lem.registry.tables import Base
+from tests.lem.registry.promoters import decide_at_once, promote_at_once
 
 SERVER = os.environ.get("LEM_TEST_POSTGRESQL_URL", "")
 pytestmark = pytest.mark.skipif(not SERVER, reason="LEM_TEST_POSTGRESQL_URL names no PostgreSQL server")
@@ -53,6 +54,7 @@ def test_models_metrics_and_promotions_come_back_as_they_went_in(registry, url, 
     assert reader.candidate("crypto", day) == new
     assert reader.metrics(old.id) == {"train": {"loss": 0.1 + 0.2}}
     assert reader.promotions("crypto") == [record, later]
+    assert reader.decisions("crypto") == [later, record, record]
     assert reader.champion_on("crypto", day) == new
     assert reader.champion_before("crypto", day) is None
     assert reader.champion_before("crypto", day + dt.timedelta(days=1)) == new
@@ -89,6 +91,25 @@ def test_a_fresh_registry_may_be_opened_and_written_by_many_at_once(url, make_mo
         thread.join()
     assert failed == []
     assert len(Registry(url).models()) == 5
+
+
+def test_two_processes_that_promote_at_once_lose_no_decision_and_leave_one_a_date(url, make_model):
+    promote_at_once(url, (make_model(10), make_model(11)))
+
+
+def test_two_processes_that_decide_at_once_each_know_what_the_other_decided(url, make_model):
+    decide_at_once(url, (make_model(10), make_model(11)))
+
+
+def test_the_decisions_that_stood_before_there_was_a_log_are_its_first_rows(registry, url):
+    days = [dt.date(2024, 1, number) for number in (12, 11)]
+    for date in days:
+        registry.record_promotion(PromotionRecord("crypto", date, None, None, None, "none", ["no model"]))
+    made = registry.decisions("crypto")
+    with Database(url).transaction("downgrade", write=True) as connection:
+        command.downgrade(alembic_config(connection), "0001")
+    assert Registry(url).decisions("crypto") == made
+    assert [decision.date for decision in made] == days
 
 
 def test_a_server_that_is_not_there_and_a_wrong_password_end_in_one_message(url):

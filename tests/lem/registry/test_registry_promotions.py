@@ -53,6 +53,66 @@ def test_the_champion_is_the_last_decision_s_as_of_a_date(registry, make_model):
     assert registry.champion_on("dow", day(13)) is None
 
 
+def test_the_log_keeps_every_decision_in_the_order_in_which_they_were_made(registry, make_model):
+    model = make_model(10)
+    registry.add_model(model)
+    refused = PromotionRecord("crypto", day(10), None, model.id, None, "none", ["no gain"])
+    later = PromotionRecord("crypto", day(11), None, None, None, "none")
+    made = [later, refused, promoted(model, day(10)), promoted(model, day(10))]
+    for record in made:
+        assert registry.record_promotion(record) == record
+    assert registry.decisions("crypto") == made
+    assert registry.decisions("dow") == []
+
+
+def by_hand(model, date) -> PromotionRecord:
+    return replace(promoted(model, date), reasons=["by hand: because"], figures={"by_hand": True})
+
+
+def test_what_the_gate_says_of_a_date_decided_by_hand_is_not_recorded_and_another_decision_by_hand_is(
+    registry, make_model
+):
+    old, new = make_model(10), make_model(11)
+    for model in (old, new):
+        registry.add_model(model)
+    first, second = by_hand(old, day(11)), by_hand(new, day(11))
+    registry.record_promotion(first)
+    assert registry.record_promotion(promoted(new, day(11), old)) == first
+    assert registry.promotions("crypto") == registry.decisions("crypto") == [first]
+    registry.record_promotion(second)
+    assert registry.promotions("crypto") == [second]
+    assert registry.decisions("crypto") == [first, second]
+
+
+def test_a_gate_that_judged_against_a_champion_replaced_by_hand_in_the_meantime_is_refused(registry, make_model):
+    old, other, new = (make_model(number) for number in (9, 10, 11))
+    for model in (old, other, new):
+        registry.add_model(model)
+    registry.record_promotion(promoted(old, day(10)))
+    registry.record_promotion(by_hand(other, day(10)))
+    with pytest.raises(RegistryError, match=rf"by hand {other.id} was made champion on 2024-01-10; decide again"):
+        registry.record_promotion(promoted(new, day(11), old))
+    assert registry.champion_on("crypto", day(11)) == other
+    registry.record_promotion(promoted(new, day(11), other))
+    assert registry.champion_on("crypto", day(11)) == new
+
+
+def test_a_decision_chosen_from_the_log_is_recorded_with_it_or_not_at_all(registry, make_model):
+    registry.add_model(model := make_model(10))
+    seen = []
+
+    def choose(log):
+        seen.append(log)
+        return promoted(model, day(10 + len(log)))
+
+    first, second = (registry.decide("crypto", choose, "choose") for _ in range(2))
+    assert seen == [[], [first]]
+    assert registry.promotions("crypto") == [first, second]
+    with pytest.raises(RegistryError, match=r"cannot choose again: the champion .* usable from 2024-01-10"):
+        registry.decide("crypto", lambda _: promoted(model, day(9)), "choose again")
+    assert registry.decisions("crypto") == [first, second]
+
+
 @pytest.mark.parametrize("role", ["champion_id", "candidate_id", "previous_id"])
 def test_a_promotion_names_known_models_only(registry, make_model, role):
     model = make_model(10)

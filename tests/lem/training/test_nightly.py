@@ -7,44 +7,12 @@ import torch
 
 from lem.calendars import partition_dates
 from lem.errors import LakeError, TrainingError
-from lem.lake import Lake
 from lem.model.lem import weights_hash
-from lem.panel import PANEL_SCHEMA, panel_table
-from lem.registry import Registry
+from lem.panel import PANEL_SCHEMA
 from lem.training.manifest import curve_path
 from lem.training.nightly import load_contender, train_for
 from lem.windows import dates_before, training_window
-from tests.lem.builders import FEATURE_CONFIG, TINY, TINY_TRAINING, brownian_bars, features_of
-
-DATE = dt.date(2024, 1, 14)
-
-
-@pytest.fixture
-def universe(make_universe):
-    return make_universe(
-        horizon=4,
-        backtest={"min_bars": [1, 4]},
-        model=TINY.model_dump(),
-        training=TINY_TRAINING.model_dump(),
-        features=FEATURE_CONFIG.model_dump(),
-    )
-
-
-@pytest.fixture
-def lake(tmp_path, universe):
-    """A panel of every date of the universe."""
-    lake = Lake(f"memory://{tmp_path.name}")
-    days = partition_dates(universe, universe.start, DATE)
-    tables = {symbol: features_of(brownian_bars(len(days), i)) for i, symbol in enumerate(universe.symbols)}
-    for date in days:
-        rows = {s: t[t["ts"].dt.date == date] for s, t in tables.items()}
-        lake.write_table(lake.path(universe.name, "panel", date), panel_table(rows), PANEL_SCHEMA)
-    return lake
-
-
-@pytest.fixture
-def registry(tmp_path):
-    return Registry(f"sqlite:///{tmp_path}/registry.db")
+from tests.lem.training.conftest import DATE
 
 
 def test_a_night_leaves_weights_a_curve_and_a_record_that_names_its_inputs(lake, registry, universe):

@@ -1,0 +1,109 @@
+"""A model made again from its manifest: the same data, config and seed, and whether the weights are the same bits.
+
+An input that has another content now is read in the version that the manifest names, if that is still kept
+(`lem.revisions`). The code and the libraries are those of today: where they differ from the manifest's, that is said.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+
+from lem.errors import TrainingError
+from lem.lake import Lake
+from lem.model.config import ModelConfig
+from lem.model.lem import LEM, weights_hash
+from lem.panel import Panel
+from lem.registry import ModelRecord
+from lem.registry.records import InputVersion
+from lem.revisions import superseded_path
+from lem.tables import name_missing
+from lem.training.config import TrainingConfig
+from lem.training.manifest import LIBRARIES, code_version
+from lem.training.nightly import train_showing
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A model trained again.
+
+    Args:
+        weights_sha256: of the new weights; the manifest's where the rebuild is exact.
+        superseded: partitions that were read in a version that has been replaced since.
+        differences: what of the code, the libraries and the machine is not the manifest's, in words.
+    """
+
+    model: LEM
+    weights_sha256: str
+    superseded: list[str]
+    differences: list[str]
+
+
+def rebuild(lake: Lake, record: ModelRecord) -> Rebuilt:
+    """Train a registered model again from its manifest alone. Nothing is stored.
+
+    Raises:
+        TrainingError: a partition has another content than the manifest says, and the one it names is not kept: all
+            such partitions are listed. The manifest lacks what a rebuild needs.
+        LakeError: the lake cannot be read, or bytes in it were changed.
+    """
+    horizon, model, training = _settings(record)
+    table, superseded = _inputs(lake, record)
+    what = f"{record.universe}: training {record.id} again"
+    trained = train_showing(Panel.from_table(table), horizon, model, training, what)
+    return Rebuilt(trained.model, weights_hash(trained.model.weights()), superseded, differences(record))
+
+
+def _settings(record: ModelRecord) -> tuple[int, ModelConfig, TrainingConfig]:
+    try:
+        manifest = record.manifest
+        model, training = (manifest[name] for name in ("model", "training"))
+        return int(manifest["horizon"]), ModelConfig.model_validate(model), TrainingConfig.model_validate(training)
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainingError(
+            f"model {record.id}: its manifest cannot be read by this version: {error!r}; allowed: a manifest with "
+            f"horizon, model and training as code {record.code_version} wrote them"
+        ) from error
+
+
+def _inputs(lake: Lake, record: ModelRecord) -> tuple[pd.DataFrame, list[str]]:
+    """The rows that the model was trained on, and the partitions of which a superseded version was read."""
+    frames, superseded, lost = [], [], []
+    for read in sorted(record.inputs, key=lambda read: read.partition_key):
+        found, kept = _in_version(lake, record.universe, read)
+        if found is None:
+            lost.append(read.partition_key)
+            continue
+        frames.append(found)
+        superseded += [read.partition_key] if kept else []
+    if lost or not frames:
+        raise TrainingError(
+            f"model {record.id}: {len(lost)} of {len(record.inputs)} partitions of {record.universe}/panel no longer "
+            f"have the content that it was trained on, and it is not kept: {name_missing(lost)}; allowed: a model "
+            "whose inputs are there as its manifest names them, or as superseded versions"
+        )
+    return pd.concat(frames, ignore_index=True), superseded
+
+
+def _in_version(lake: Lake, universe: str, read: InputVersion) -> tuple[pd.DataFrame | None, bool]:
+    """The partition with the content that the manifest names, and whether that is a superseded one."""
+    date = dt.date.fromisoformat(read.partition_key)
+    kept = superseded_path(universe, date, None, read.data_version, read.table_name)
+    for path in (lake.path(universe, read.table_name, date), kept):
+        versions = lake.versions(path) if lake.exists(path) else None
+        if versions and versions.data == read.data_version:
+            return lake.read_table(path), path == kept
+    return None, False
+
+
+def differences(record: ModelRecord) -> list[str]:
+    """What made the model and is another here and now: code, libraries, machine. Empty where all are the same."""
+    manifest: dict[str, Any] = record.manifest
+    now = {"code": code_version(), "machine": platform.machine()} | {name: version(name) for name in LIBRARIES}
+    then = {"code": record.code_version, "machine": manifest.get("machine")} | manifest.get("libraries", {})
+    return [f"{name} was {then.get(name)}, is {now[name]}" for name in now if now[name] != then.get(name)]
