@@ -19,6 +19,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lem.backtest.config import BacktestConfig, CostsConfig, GateConfig
+from lem.drift_config import DriftConfig
 from lem.errors import UniverseError
 from lem.features import FeatureConfig
 from lem.model.config import ModelConfig
@@ -115,6 +116,7 @@ class Universe(_Section):
     gate: GateConfig = GateConfig()
     backtest: BacktestConfig = BacktestConfig()
     costs: CostsConfig = CostsConfig()
+    drift: DriftConfig = DriftConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> Universe:
@@ -165,6 +167,12 @@ class Universe(_Section):
                 f"training.holdout_days: {self.training.holdout_days} plus a purge of {self.purge_days} leave "
                 f"nothing of training.window_days {self.training.window_days}; allowed: less than the window"
             )
+        if self.drift.max_age is not None and self.drift.max_age < self._regular_age:
+            problems.append(
+                f"drift.max_age: {self.drift.max_age} partitions; with training.holdout_days, a purge of "
+                f"{self.purge_days} and training.retrain_every a model is regularly {self._regular_age} old; allowed: "
+                f"{self._regular_age} or more"
+            )
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -196,6 +204,17 @@ class Universe(_Section):
     def purge_days(self) -> int:
         """Partitions that one horizon can reach into: orders that arrive in the last days of a window end after it."""
         return -(-self.horizon // self.bars_per_day)
+
+    @property
+    def _regular_age(self) -> int:
+        """Partitions since its last day of training when a model trades for the last time, if the next is promoted."""
+        return self.training.holdout_days + self.purge_days + self.training.retrain_every - 1
+
+    @property
+    def max_model_age(self) -> int:
+        """Partitions since its last day of training above which a champion is old: `drift.max_age`, or twice what is
+        regular."""
+        return self.drift.max_age or 2 * self._regular_age
 
     def check_symbol(self, symbol: str) -> str:
         """Return `symbol` if the universe has it.

@@ -24,7 +24,11 @@ from lem.universe import Universe
 from resources.stores import LakeResource, RegistryResource, SourceResource
 
 DAY = dt.date(2024, 1, 18)
-CHECKS = {"complete", "schema", "feature_schema", "causal_features", "causal_model", "orders_accounted_for"}
+CHECKS = {"complete", "schema", "feature_schema", "causal_features", "causal_model", "orders_accounted_for"} | {
+    "input_drift",
+    "gain_drift",
+    "model_age",
+}
 
 
 @dataclass

@@ -26,6 +26,7 @@ SECTIONS = {
     ("training",): ("sequence", "steps"),
     ("gate",): ("confidence", "tail_tolerance"),
     ("backtest",): ("bootstrap", "min_bars"),
+    ("drift",): ("gain_tolerance_bps", "max_age", "psi", "window_days"),
     ("costs",): ("fee_bps", "half_spread_bps", "impact", "order_size", "participation_cap"),
 }
 
@@ -69,7 +70,7 @@ def test_a_folder_loads_by_name_sorted(tmp_path, write_universe, tiny_keys):
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: ".".join(map(str, section)) or "top")
 def test_an_unknown_key_is_refused_with_its_place_and_what_is_allowed(section, tmp_path, write_universe, tiny_keys):
-    keys = tiny_keys(outages=[dict(OUTAGE)], assets={"AAA-USD": {}}, gate={}, costs={})
+    keys = tiny_keys(outages=[dict(OUTAGE)], assets={"AAA-USD": {}}, gate={}, costs={}, drift={})
     where = put(keys, section, "colour", "blue")
     path = write_universe(tmp_path, keys)
     with pytest.raises(UniverseError) as error:
@@ -87,13 +88,13 @@ def test_an_unknown_key_is_refused_with_its_place_and_what_is_allowed(section, t
     | st.sampled_from(["files", "simulated", "source", "kinds", "Horizon", "hidden_size", "a.b"]),
 )
 def test_no_unknown_key_is_ever_accepted(section, key, tmp_path, write_universe, tiny_keys):
-    keys = tiny_keys(outages=[dict(OUTAGE)], assets={"AAA-USD": {}}, gate={}, costs={})
+    keys = tiny_keys(outages=[dict(OUTAGE)], assets={"AAA-USD": {}}, gate={}, costs={}, drift={})
     if section == ("source", "columns"):
         keys["source"] = {**FILES_SOURCE, "columns": {}}
     target = keys
     for part in section:
         target = target[part]
-    known = {"columns", "listed", "delisted", "venue_symbol", "gate", "costs", "calendar", "quote_volume"}
+    known = {"columns", "listed", "delisted", "venue_symbol", "gate", "costs", "drift", "calendar", "quote_volume"}
     if key in target or key in known:
         return
     where = put(keys, section, key, {})
@@ -122,6 +123,11 @@ def test_an_outage_of_an_unknown_symbol_is_refused(refused):
         ({"horizon": 501}, r"horizon: .*less than or equal to 500, not 501"),
         ({"horizon": "long"}, r"horizon: .*integer.*'long'"),
         ({"backtest": {"min_bars": [1, 4]}}, r"backtest\.min_bars: \[4\] with horizon 3; allowed: 1 to 3"),
+        (
+            {"drift": {"max_age": 2}},
+            r"drift\.max_age: 2 partitions; .* a purge of 1 .* regularly 3 old; allowed: 3 or more",
+        ),
+        ({"drift": {"psi": 0}}, r"drift\.psi: .*greater than 0, not 0"),
         ({"backtest": {"min_bars": [0]}}, r"backtest\.min_bars: \[0\] with horizon 3; allowed: 1 to 3"),
         ({"bar": "7min"}, r"bar: .*'1min'.*'1d'.*not '7min'"),
         ({"bar": "1d"}, r"bar: the simulated source has no daily bars; allowed: an intraday"),
