@@ -184,7 +184,9 @@ def check_page(report: Report) -> Page:
                 assert reference.strip("'\"")[1:] in ids
     assert not re.search(r"@import|url\(\s*['\"]?(?!#)", report.html)
     assert "://" not in report.html.replace('xmlns="http://www.w3.org/2000/svg"', "")
-    assert not re.search(r"\bnan\b|\bNone\b|Undefined", text_of(report.html))
+    words = text_of(report.html)
+    assert not re.search(r"\bnan\b|\bNone\b|Undefined", words)
+    assert not (stuck := re.findall(r"\S+[a-z)]\.[A-Z]\S+", words)), f"no space between two sentences: {stuck}"
     json.dumps(report.summary, allow_nan=False)
     picture = Image.open(io.BytesIO(report.thumbnail))
     assert picture.format == "PNG"

@@ -324,35 +324,6 @@ def test_an_unknown_protocol_is_an_error(archive):
         archive(daily="gopher://a/{symbol}-{date}.zip", monthly="").fetch("AAA-USDT", START, END)
 
 
-@pytest.mark.parametrize(
-    ("sidecar", "rule"),
-    [
-        (None, r"zip\.CHECKSUM: no such file, so \S*\.zip cannot be verified; allowed: one line '<SHA-256>"),
-        ("<html>", r"tried 7 times, at last: \S*\.CHECKSUM is no checksum \(6 bytes\)"),
-        ("", "is no checksum"),
-        ("0" * 63 + "  AAAUSDT-1h-2024-01-30.zip", "is no checksum"),
-        ("0" * 64 + "  AAAUSDT-1h-2024-01-31.zip", "is the checksum of 'AAAUSDT-1h-2024-01-31.zip'"),
-        ("0" * 64 + "  AAAUSDT-1h-2024-01-30.zip", "the SHA-256 of the file's [0-9]+ bytes is [0-9a-f]{64}, not 0{64}"),
-    ],
-)
-def test_an_archive_without_its_right_sidecar_is_an_error(archive, bars, tmp_path, sidecar, rule):
-    (path, *_) = put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")
-    beside = path.with_name(path.name + ".CHECKSUM")
-    beside.unlink()
-    if sidecar is not None:
-        beside.write_text(sidecar)
-    with pytest.raises(SourceError, match=rule):
-        archive().fetch("AAA-USDT", START, END)
-
-
-def test_a_sidecar_in_the_other_spellings_of_sha256sum_is_read(archive, bars, tmp_path):
-    for path in put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h"):
-        beside = path.with_name(path.name + ".CHECKSUM")
-        digest, name = beside.read_text().split()
-        beside.write_text(f"{digest.upper()} *{name}\r\n")
-    same_bars(archive().fetch("AAA-USDT", START, END).table, bars)
-
-
 def test_archives_that_appear_later_are_seen_by_a_new_source(archive, bars, tmp_path):
     path = put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")[0].parents[1]
     shutil.move(path, path.with_name("elsewhere"))
