@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import Column, Row, command_line, console, each_seed, parser, publish, spread
+from benchmarks.common import Column, Row, command_line, console, each_seed, one_or_more, parser, publish, spread
 from benchmarks.evaluate import Arrivals, gains
 from benchmarks.markets import data_root
 from benchmarks.real import HORIZON, RISK_AVERSION, Split, crypto_year
@@ -94,12 +94,15 @@ def main(argv: list[str] | None = None) -> None:
     made = parser(NAME, "what each part of the model contributes (LEM_DATA names the folder of the bars)", seeds=3)
     names = [variant.name for variant in VARIANTS]
     made.add_argument("--variant", action="append", choices=names, help="only these, beside the full model")
+    made.add_argument("--steps", type=one_or_more, help="training steps (default: those of `benchmarks.real`)")
     arguments = made.parse_args(argv)
     root = data_root()
     if root is None:
         console.print("ablation: LEM_DATA is not set: no real bars here, nothing was measured")
         return
     split, universe, panel, orders = crypto_year(root, arguments.quick)
+    if arguments.steps and not arguments.quick:
+        split = replace(split, training=split.training.model_copy(update={"steps": arguments.steps}))
     wanted = tuple(v for v in VARIANTS if not arguments.variant or v.name in ("full", *arguments.variant))
     seeds = range(1 if arguments.quick else arguments.seeds)
     found = [
@@ -113,7 +116,8 @@ def main(argv: list[str] | None = None) -> None:
         row: Row = {key: spread([m[key] for m in mine]).mean for key in mine[0] if key not in ("seed", "variant")}
         row |= {f"m{m}_seeds": spread([r[f"m{m}_bps"] for r in mine]).sd for m in MIN_BARS[:2]}
         rows.append(row | {"variant": variant.name, "parameters": mine[0]["parameters"]})
-    publish(NAME, "Without each part: crypto test year, all scenarios, bps", COLUMNS, rows, arguments, by_seed=found)
+    title = f"Without each part: crypto test year, all scenarios, bps, {split.training.steps} steps"
+    publish(NAME, title, COLUMNS, rows, arguments, by_seed=found)
 
 
 if __name__ == "__main__":

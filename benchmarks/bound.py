@@ -19,7 +19,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.common import Column, Row, command_line, each_seed, parser, publish, spread
+from benchmarks.common import Column, Row, command_line, each_seed, one_or_more, parser, publish, spread
 from benchmarks.evaluate import arrivals, gains
 from benchmarks.markets import SIGMA, driftless_panel
 from lem.backtest.bootstrap import Interval, block_mean
@@ -113,7 +113,9 @@ def over_seeds(rows: list[Row]) -> list[Row]:
 
 def main(argv: list[str] | None = None) -> None:
     made = parser(NAME, "share of the theoretical bound on a driftless market")
-    made.add_argument("--steps", type=int, default=TRAINING.steps, help=f"training steps (default {TRAINING.steps})")
+    made.add_argument(
+        "--steps", type=one_or_more, default=TRAINING.steps, help=f"training steps (default {TRAINING.steps})"
+    )
     arguments: argparse.Namespace = made.parse_args(argv)
     training = TRAINING.model_copy(update={"steps": 20 if arguments.quick else arguments.steps})
     days, assets = (40, 2) if arguments.quick else (400, 10)

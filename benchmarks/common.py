@@ -77,6 +77,17 @@ class Column:
         return format(value, self.format) if isinstance(value, int | float) else str(value)
 
 
+def one_or_more(text: str) -> int:
+    """The whole number of a command-line argument that counts something.
+
+    Raises:
+        ArgumentTypeError: it is no whole number, or below 1.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number; allowed: 1 or more")
+    return int(text)
+
+
 def parser(name: str, description: str, seeds: int | None = 5) -> argparse.ArgumentParser:
     """The arguments that every benchmark has: --seeds, --out and --quick.
 
@@ -84,16 +95,12 @@ def parser(name: str, description: str, seeds: int | None = 5) -> argparse.Argum
         name: of the benchmark; its file is `benchmarks/out/NAME.json`, that of a smoke run `NAME-quick.json`.
         seeds: the default of --seeds; None for a benchmark that has no use for several.
     """
-
-    def count(text: str) -> int:
-        if not text.isdecimal() or int(text) < 1:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number; allowed: 1 or more")
-        return int(text)
-
     made = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
     if seeds is not None:
-        made.add_argument("--seeds", type=count, default=seeds, help=f"number of seeds: 0, 1, ... (default {seeds})")
-        made.add_argument("--jobs", type=count, default=cores(), help="seeds at a time (default: one a core)")
+        made.add_argument(
+            "--seeds", type=one_or_more, default=seeds, help=f"number of seeds: 0, 1, ... (default {seeds})"
+        )
+        made.add_argument("--jobs", type=one_or_more, default=cores(), help="seeds at a time (default: one a core)")
     made.add_argument("--out", type=Path, help=f"the JSON file (default benchmarks/out/{name}.json)")
     made.add_argument("--quick", action="store_true", help="a smoke run of some seconds; its figures say nothing")
     return made
