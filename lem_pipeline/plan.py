@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from lem.calendars import offset_partition, partition_dates
 from lem.errors import UniverseError
@@ -28,6 +29,7 @@ from lem.windows import (
     training_window,
     warmup_days,
 )
+from lem_pipeline.absent import absent_by_asset, to_fetch
 from lem_pipeline.launch import Step
 
 
@@ -107,9 +109,17 @@ def dates_for(universe: Universe, date: dt.date, today: dt.date) -> Dates:
 
 
 def span_steps(
-    universe: Universe, tables: tuple[str, ...], dates: list[dt.date], absent: set[dt.date], symbol: str | None = None
+    universe: Universe,
+    tables: tuple[str, ...],
+    dates: list[dt.date],
+    absent: set[dt.date],
+    symbols: Sequence[str] | None = None,
 ) -> list[Step]:
-    """One step for each stretch of consecutive dates in `dates` that has absent partitions; of one asset, or of all."""
+    """One step for each stretch of consecutive dates in `dates` that has absent partitions.
+
+    Args:
+        symbols: neighbours in the universe's order; without them, all of its assets.
+    """
     stretches: list[list[dt.date]] = []
     before_absent = False
     for date in dates:
@@ -119,7 +129,8 @@ def span_steps(
             else:
                 stretches.append([date])
         before_absent = date in absent
-    first, last = symbol or universe.symbols[0], symbol or universe.symbols[-1]
+    assets = symbols or universe.symbols
+    first, last = assets[0], assets[-1]
     per_asset = tables[0] in PER_ASSET
     return [
         Step(
@@ -131,14 +142,24 @@ def span_steps(
     ]
 
 
+def asset_steps(
+    universe: Universe, tables: tuple[str, ...], dates: list[dt.date], wanted: Mapping[str, set[dt.date]]
+) -> list[Step]:
+    """Steps that make the wanted dates of each asset and no others; neighbours that want the same ones share theirs."""
+    steps = list[Step]()
+    for days, symbols in groupby(universe.symbols, key=wanted.__getitem__):
+        steps += span_steps(universe, tables, dates, days, list(symbols))
+    return steps
+
+
 @dataclass(frozen=True)
 class _Remade:
     """Dates whose data partitions are made: those that are absent or out of date, and those that read one that is made.
 
-    raw: dates whose bars are fetched. bars: those whose bars are made, of what is fetched or was before.
+    raw: dates whose bars are fetched, by asset. bars: those whose bars are made, of what is fetched or was before.
     """
 
-    raw: set[dt.date]
+    raw: dict[str, set[dt.date]]
     bars: set[dt.date]
     features: set[dt.date]
     panel: set[dt.date]
@@ -153,8 +174,8 @@ def revisited(universe: Universe, dates: Iterable[dt.date], today: dt.date) -> l
 def revisit_steps(lake: Lake, universe: Universe, dates: list[dt.date], today: dt.date) -> list[Step]:
     """The runs that fetch again, of `dates`, what is in the lake and the source may have revised since."""
     chosen = revisited(universe, dates, today)
-    absent = {_date(key) for key in missing_partitions(lake, universe, "raw_bars", chosen, universe.symbols)}
-    return span_steps(universe, ("raw_bars",), chosen, set(chosen) - absent)
+    absent = absent_by_asset(lake, universe, "raw_bars", chosen)
+    return asset_steps(universe, ("raw_bars",), chosen, {symbol: set(chosen) - absent[symbol] for symbol in absent})
 
 
 def readjust_steps(lake: Lake, universe: Universe, data_root: str, today: dt.date) -> list[Step]:
@@ -175,7 +196,7 @@ def readjust_steps(lake: Lake, universe: Universe, data_root: str, today: dt.dat
         recent = [] if changed or not oldest else revisited(universe, there, today)
         if oldest and (changed or any(rescaled(lake, universe, source, symbol, date) for date in recent)):
             for days in (set(there) - {oldest}, {oldest}):
-                steps += span_steps(universe, ("raw_bars",), dates, days, symbol)
+                steps += span_steps(universe, ("raw_bars",), dates, days, [symbol])
     return steps
 
 
@@ -201,8 +222,8 @@ def _remade(
         assets = universe.symbols if table in PER_ASSET else [None]
         return {_date(key) for key in missing_partitions(lake, universe, table, dates, assets)}
 
-    fetched = absent("raw_bars", bars) | absent("bars", bars)
-    made = fetched | stale("bars", bars)
+    fetched = {s: set(bars) for s in universe.symbols} if force else to_fetch(lake, versioned, universe, bars)
+    made = set().union(*fetched.values()) | absent("bars", bars) | stale("bars", bars)
     computed = {date for date in features if made & {date, *history_dates(universe, date)}}
     computed |= absent("features", features) | stale("features", features)
     return _Remade(fetched, made, computed, computed | absent("panel", features) | stale("panel", features))
@@ -213,9 +234,12 @@ def _date(key: str) -> dt.date:
 
 
 def _data_steps(universe: Universe, bars: list[dt.date], features: list[dt.date], remade: _Remade) -> list[Step]:
+    together = set.intersection(*remade.raw.values())
+    apart = {symbol: days - together for symbol, days in remade.raw.items()}
     return [
-        *span_steps(universe, ("raw_bars", "bars"), bars, remade.raw),
-        *span_steps(universe, ("bars",), bars, remade.bars - remade.raw),
+        *asset_steps(universe, ("raw_bars",), bars, apart),
+        *span_steps(universe, ("raw_bars", "bars"), bars, together),
+        *span_steps(universe, ("bars",), bars, remade.bars - together),
         *span_steps(universe, ("features",), features, remade.features),
         *span_steps(universe, ("panel",), features, remade.panel),
     ]

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +48,11 @@ def dates(first: dt.date, last: dt.date) -> list[dt.date]:
 
 @dataclass
 class Place:
-    """A folder with `universes/crypto.toml`, whose home may hold a lake."""
+    """A folder with `universes/crypto.toml`, whose home may hold a lake. asked: the requests for its bars."""
 
     folder: Path
     universe: Universe
+    asked: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def lake(self) -> Lake:
@@ -199,8 +201,10 @@ def same(place: Place, market: dict[str, Path], first: dt.date, last: dt.date) -
 @pytest.fixture(scope="module")
 def killed(place, exchange):
     """The lake of a backfill that was killed ten times, and how many objects it had after each."""
-    made = place(venue(exchange))
-    return made, kill_and_resume(made, FIRST, LAST)
+    made, before = place(venue(exchange)), len(exchange.requests)
+    left = kill_and_resume(made, FIRST, LAST)
+    made.asked = exchange.requests[before:]
+    return made, left
 
 
 @pytest.mark.timeout(3000)
@@ -213,6 +217,16 @@ def test_a_backfill_that_is_killed_and_resumed_ten_times_reproduces_the_bars_bit
     assert found == (0, 0, 0)
     told = "all bars of two markets as the exchange has them, bit for bit; no partition is seen half-written"
     record(KILLED, told, *found, part=PART)
+
+
+def test_what_a_killed_backfill_has_fetched_is_not_asked_for_again(killed):
+    """A kill costs what was on its way and not written yet: one partition."""
+    made, _ = killed
+    partitions = sum(path.startswith("raw_bars/") for path in made.objects())
+    starts = Counter((query["symbol"], query["startTime"]) for query in made.asked)
+    pages = len(starts)
+    assert pages == 2 * partitions, "a day of one-minute bars has two pages"
+    assert sum(starts.values()) - pages <= 2 * KILLS
 
 
 def test_the_docs_have_the_line_of_the_killed_backfill():

@@ -236,7 +236,7 @@ def test_lost_features_after_every_models_window_bring_back_panel_and_backtest_b
 def test_lost_bars_bring_back_the_features_whose_history_they_are_and_what_follows(plan, lose):
     lose("bars", 4, "AAA-USD")
     assert plan()[:4] == [
-        "raw_bars+bars AAA-USD|2024-01-04..BBB-USD|2024-01-04",
+        "bars AAA-USD|2024-01-04..BBB-USD|2024-01-04",
         "features AAA-USD|2024-01-09..BBB-USD|2024-01-09",
         "panel 2024-01-09",
         "lem_model 2024-01-17",
@@ -247,7 +247,8 @@ def test_data_steps_make_again_what_reads_a_lost_partition(stores, lose, tiny):
     lose("raw_bars", 12, "BBB-USD")
     steps = data_steps(stores[0], tiny(), days(7, 14), days(12, 14), False)
     assert [(step.tables, step.first, step.last) for step in steps] == [
-        (("raw_bars", "bars"), "AAA-USD|2024-01-12", "BBB-USD|2024-01-12"),
+        (("raw_bars",), "BBB-USD|2024-01-12", "BBB-USD|2024-01-12"),
+        (("bars",), "AAA-USD|2024-01-12", "BBB-USD|2024-01-12"),
         (("features",), "AAA-USD|2024-01-12", "BBB-USD|2024-01-14"),
         (("panel",), "2024-01-12", "2024-01-14"),
     ]

@@ -98,6 +98,13 @@ def test_what_is_not_in_the_lake_yet_is_not_fetched_again(tmp_path, make_univers
         lake.write_bytes(lake.path("tiny", "raw_bars", dates[-1], symbol), b"x")
     (step,) = revisit_steps(lake, universe, dates, TODAY)
     assert step.text == "raw_bars  AAA-USD|2024-01-19 ... BBB-USD|2024-01-19"
+    # What one asset lacks keeps nobody from fetching again what the other one has.
+    lake.write_bytes(lake.path("tiny", "raw_bars", dates[-2], "BBB-USD"), b"x")
+    steps = revisit_steps(lake, universe, dates, TODAY)
+    assert [step.text for step in steps] == [
+        "raw_bars  AAA-USD|2024-01-19",
+        "raw_bars  BBB-USD|2024-01-18 ... BBB-USD|2024-01-19",
+    ]
 
 
 def test_revised_bars_of_a_date_that_an_asset_lacks_are_left_to_the_plan(tiny_home, tmp_path):
@@ -113,8 +120,8 @@ def test_revised_bars_of_a_date_that_an_asset_lacks_are_left_to_the_plan(tiny_ho
     assert step.text == "bars  AAA-USD|2024-01-11 ... BBB-USD|2024-01-11"
     steps = data_steps(lake, universe, dates, dates, False)
     assert [step.text for step in steps[:2]] == [
-        "raw_bars, bars  AAA-USD|2024-01-12 ... BBB-USD|2024-01-12",
-        "bars  AAA-USD|2024-01-11 ... BBB-USD|2024-01-11",
+        "raw_bars  BBB-USD|2024-01-12",
+        "bars  AAA-USD|2024-01-11 ... BBB-USD|2024-01-12",
     ]
 
 
