@@ -67,3 +67,26 @@ SHAPES = {
     "microseconds": ("", "us"),
     "a header, us": (HEADER, "us"),
 }
+SLOW = "a slow answer, in time"
+FAULTS = [
+    *(f"{over}: {fault}, {times}" for over in ("http", "s3") for fault in PASSING for times in ("once", "always")),
+    *(f"{over}: {SLOW}" for over in ("http", "s3")),
+    *(f"{over}: wrong checksum, {times}" for over in ("http", "s3") for times in ("twice", "always")),
+    *(
+        f"{over}: {fault}"
+        for over in ("http", "s3")
+        for fault in (
+            "no checksum beside the archive",
+            "no archive, and no venue to ask",
+            "status 403",
+            "status 503 with Retry-After: 7",
+            "status 429 with Retry-After: 9000",
+        )
+    ),
+    *(f"file with {shape}" for shape in SHAPES),
+    *CONTENT_FAULTS,
+    "an archive that was cut before its checksum was made",
+    "identical rows twice",
+    "no monthly archive of a month that is over",
+    "s3: no such bucket",
+]

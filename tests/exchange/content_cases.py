@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 
+from lem.sources.limits import BACKOFF_SECONDS
 from tests.exchange import faults as wrong
 from tests.exchange.faults import Answer
-from tests.exchange.venue_cases import END, NONE_LEFT, START, Case, Place, always, ms, now, rows
+from tests.exchange.venue_cases import END, NONE_LEFT, START, Case, Place, always, ms, now, rows, waited
 
 
 def repeat(*numbers: int):
@@ -27,7 +28,13 @@ def renamed(place: Place) -> None:
 
 
 CONTENT = [
-    Case("an empty page, once", rows(wrong.nothing, on=(3,)), "asked again, all bars", requests=5),
+    Case(
+        "an empty page, once",
+        rows(wrong.nothing, on=(3,)),
+        "asked again after a pause, all bars",
+        requests=5,
+        check=waited(BACKOFF_SECONDS),
+    ),
     Case(
         "an empty page, always",
         rows(wrong.without(*map(ms, range(6, 12)))),
@@ -48,6 +55,12 @@ CONTENT = [
         rows(lambda rows: list(rows[:4])),
         "the rest of each page is asked for, all bars",
         requests=8,
+    ),
+    Case(
+        "pages of two bars",
+        rows(lambda rows: list(rows[:2])),
+        "asked for bar by bar, as long as there are new ones, all bars",
+        requests=20,
     ),
     Case(
         "rows out of order",
@@ -104,6 +117,12 @@ CONTENT = [
         requests=4,
     ),
     Case("missing bars, once", rows(wrong.without(ms(7), ms(9)), on=(2,)), "asked again, all bars", requests=5),
+    Case(
+        "the first bar of a page is missing, once",
+        rows(wrong.without(ms(6)), on=(2,)),
+        "asked again from one bar earlier, which is not taken twice: all bars",
+        requests=5,
+    ),
     Case(
         "missing bars, always",
         rows(wrong.without(ms(7), ms(9))),
@@ -172,6 +191,13 @@ CONTENT = [
         always(Answer(400, body=b'{"code":-1121,"msg":"Invalid symbol."}')),
         "blocked at once, without retries",
         blocked=r"the venue refused: HTTP 400, BadSymbol: .*Invalid symbol",
+        requests=1,
+    ),
+    Case(
+        "a refusal with status 200",
+        always(Answer(body=b'{"code":-1121,"msg":"Invalid symbol."}')),
+        "blocked at once, without retries",
+        blocked=r"the venue refused: BadSymbol: .*Invalid symbol",
         requests=1,
     ),
     Case(

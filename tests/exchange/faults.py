@@ -1,7 +1,7 @@
 """What the exchange can be told to do wrong, and on which requests for bars.
 
 A fault of the transport changes the answer, a fault of the data its rows; both are picked by the number of the request
-for bars, counted from 1.
+for bars, counted from 1. What is no request for bars has faults of the transport only, picked by path.
 """
 
 from __future__ import annotations
@@ -38,11 +38,16 @@ class Faults:
 
     _answers: list[tuple[Collection[int] | None, Answer]] = field(default_factory=list)
     _rows: list[tuple[Collection[int] | None, Callable[[Sequence[Row]], list[Row]]]] = field(default_factory=list)
+    _elsewhere: list[tuple[str, Collection[int] | None, Answer]] = field(default_factory=list)
     repeat: Collection[int] = ()
 
     def answer(self, answer: Answer, on: Collection[int] | None = (1,)) -> None:
         """Answer the requests number `on` (all: None) with this."""
         self._answers.append((on, answer))
+
+    def elsewhere(self, ending: str, answer: Answer, on: Collection[int] | None = (1,)) -> None:
+        """Answer the requests number `on` (all: None) for a path with this ending, not one for bars, with this."""
+        self._elsewhere.append((ending, on, answer))
 
     def rows(self, change: Callable[[Sequence[Row]], list[Row]], on: Collection[int] | None = None) -> None:
         """Change the rows of the requests number `on` (all: None)."""
@@ -51,6 +56,11 @@ class Faults:
     def answer_for(self, number: int) -> Answer:
         """How request `number` is answered."""
         return next((answer for on, answer in self._answers if on is None or number in on), Answer())
+
+    def answer_at(self, path: str, number: int) -> Answer:
+        """How request `number` for a path that is none for bars is answered."""
+        found = (a for ending, on, a in self._elsewhere if path.endswith(ending) and (on is None or number in on))
+        return next(found, Answer())
 
     def rows_for(self, number: int, rows: list[Row]) -> list[Row]:
         """What request `number` makes of the rows."""

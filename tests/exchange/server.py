@@ -16,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -151,17 +151,20 @@ class Exchange:
             if path.endswith("/klines"):
                 self.requests.append(query)
         match path:
-            case "/api/v3/time" | "/fapi/v1/time":
-                return _json({"serverTime": self.now_ms})
-            case "/api/v3/exchangeInfo":
-                return _json(self._info([_spot(book) for book in self.books.values()]))
-            case "/fapi/v1/exchangeInfo":
-                return _json(self._info([_perpetual(book) for book in self.books.values()]))
-            case "/dapi/v1/exchangeInfo":
-                return _json(self._info([]))
             case "/api/v3/klines" | "/fapi/v1/klines":
                 return self._klines(query, number)
-        return Answer(404, body=b"<html>404 Not found</html>")
+            case "/api/v3/time" | "/fapi/v1/time":
+                whole = _json({"serverTime": self.now_ms})
+            case "/api/v3/exchangeInfo":
+                whole = _json(self._info([_spot(book) for book in self.books.values()]))
+            case "/fapi/v1/exchangeInfo":
+                whole = _json(self._info([_perpetual(book) for book in self.books.values()]))
+            case "/dapi/v1/exchangeInfo":
+                whole = _json(self._info([]))
+            case _:
+                return Answer(404, body=b"<html>404 Not found</html>")
+        answer = self.faults.answer_at(path, self.counts[path])
+        return answer if answer.body is not None else replace(answer, body=whole.body)
 
     def _info(self, symbols: list[dict[str, Any]]) -> dict[str, Any]:
         head = {"timezone": "UTC", "serverTime": self.now_ms, "rateLimits": [], "exchangeFilters": []}
@@ -182,8 +185,7 @@ class Exchange:
         with self._lock:
             rows = self._before if number in self.faults.repeat else self.faults.rows_for(number, rows)
             self._before = rows
-        whole = _json(rows)
-        return Answer(200, answer.headers, whole.body, answer.delay, answer.cut, answer.reset, answer.drops)
+        return replace(answer, body=_json(rows).body)
 
 
 def _json(value: Any, status: int = 200) -> Answer:

@@ -8,14 +8,7 @@ from lem.errors import SourceError
 from lem.sources.ccxt_venue import Ccxt
 from tests.exchange import faults as wrong
 from tests.exchange.faults import Answer
-from tests.exchange.venue_cases import END, NONE_LEFT, START, Case, Place, always, answer
-
-
-def waited(seconds: float):
-    def check(place: Place) -> None:
-        assert max(place.clock.slept) >= seconds
-
-    return check
+from tests.exchange.venue_cases import END, NONE_LEFT, START, Case, Place, always, answer, backed_off, waited
 
 
 def banned(place: Place) -> None:
@@ -71,6 +64,14 @@ TRANSPORT = [
         requests=1,
         check=banned,
     ),
+    Case(
+        "418 without Retry-After",
+        answer(wrong.status(418), first=1),
+        "blocked: nothing more is asked of the venue for two minutes",
+        blocked=r"has banned this address \(HTTP 418\).* before 2030-01-01 00:02:\d\d UTC",
+        requests=1,
+        check=banned,
+    ),
     Case("5xx, then an answer", answer(FIVE, wrong.status(500)), "asked again with backoff, all bars", requests=6),
     Case(
         "5xx in every attempt",
@@ -79,6 +80,7 @@ TRANSPORT = [
         blocked=r"binance: AAA-USDT \[2024-01-05 00:00, 2024-01-05 06:00\) UTC: no answer in 3 attempt\(s\); "
         "the last: HTTP 503, .*upstream is away",
         requests=3,
+        check=backed_off(2),
     ),
     Case("a slow venue", slow, "all bars", requests=4),
     Case(

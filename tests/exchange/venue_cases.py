@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lem.calendars import partition_window
+from lem.sources.limits import BACKOFF_SECONDS
 from tests.exchange.clock import FakeClock
 from tests.exchange.faults import Answer
 from tests.exchange.server import Exchange
@@ -71,6 +72,24 @@ def now(**keys):
             setattr(place.exchange, name, value)
 
     return do
+
+
+def waited(seconds: float):
+    """Somebody waited for as long."""
+
+    def check(place: Place) -> None:
+        assert max(place.clock.slept) >= seconds
+
+    return check
+
+
+def backed_off(times: int):
+    """So often was waited for longer than for a turn: not behind the last attempt too."""
+
+    def check(place: Place) -> None:
+        assert sum(seconds >= BACKOFF_SECONDS for seconds in place.clock.slept) == times
+
+    return check
 
 
 NONE_LEFT = r"AAA-USDT \[2024-01-05 06:00, 2024-01-05 12:00\) UTC: no answer in 3 attempt\(s\); the last: "

@@ -21,16 +21,18 @@ from moto.server import ThreadedMotoServer
 from lem.bars import validate_bars
 from lem.errors import LemError
 from lem.sources.archive import Archive
-from lem.sources.base import NUMBERS, RAW_DTYPES, RawBars
+from lem.sources.base import NUMBERS
 from lem.sources.limits import Clock
 from tests.exchange.archive_cases import (
     CONTENT_FAULTS,
     DATE,
     END,
+    FAULTS,
     NAME,
     PASSING,
     PATH,
     SHAPES,
+    SLOW,
     START,
     TIMEOUT,
     TRUTH,
@@ -177,6 +179,16 @@ def test_a_transport_fault_that_stays_blocks_the_day(serve, tmp_path, fault, ove
 
 
 @pytest.mark.parametrize("over", ["http", "s3"])
+def test_a_slow_answer_is_waited_for(serve, tmp_path, over):
+    put(tmp_path / PATH, WHOLE)
+    made = serve(over)
+    made.server.fault(PATH, Answer(delay=TIMEOUT / 8), on=None)
+    passes(made, f"{over}: {SLOW}", "read")
+    assert sum(path.endswith(NAME) for path in made.server.asked) == 1
+    assert made.clock.slept == []
+
+
+@pytest.mark.parametrize("over", ["http", "s3"])
 def test_a_wrong_checksum_is_downloaded_again_and_then_blocks_the_day(serve, tmp_path, over):
     put(tmp_path / PATH, WHOLE)
     made = serve(over)
@@ -256,23 +268,6 @@ def test_a_month_that_is_not_archived_yet_is_read_by_days(serve, tmp_path):
     passes(made, "no monthly archive of a month that is over", "the day's archive is read")
 
 
-def test_a_day_that_is_not_archived_yet_comes_from_the_venue(serve, monkeypatch):
-    import lem.sources.ccxt_venue as ccxt_venue
-
-    class Ccxt:
-        def __init__(self, *arguments: object) -> None:
-            """Whatever it is made of."""
-
-        def fetch(self, symbol: str, start: dt.datetime, end: dt.datetime) -> RawBars:
-            table = TRUTH.assign(source="binance AAAUSDT", source_row=range(1, 97)).astype(RAW_DTYPES)
-            return RawBars(table, "binance AAAUSDT", end)
-
-    monkeypatch.setattr(ccxt_venue, "Ccxt", Ccxt)
-    made = serve("http", fallback={"kind": "ccxt", "venue": "binance", "bar": "15min"})
-    passes(made, "a day that is not archived yet, with source.fallback", "the venue is asked, and the source says so")
-    assert made.source.fetch("AAA-USDT", START, END).source == f"binance AAAUSDT (not archived: {made.root}/{PATH})"
-
-
 def test_a_bucket_that_is_not_there_is_no_day_that_is_not_archived_yet(serve):
     made = serve("s3", daily=f"s3://nobody/{DAILY}", fallback={"kind": "ccxt", "venue": "binance", "bar": "15min"})
     blocks(made, "s3: no such bucket", f"^{NAME}: cannot be read: no such bucket")
@@ -290,30 +285,6 @@ def test_s3_is_read_without_a_signature_unless_there_are_credentials(serve, tmp_
     assert "authorization" in made.server.headers[-1]
     assert "status 403" in text
     assert "hunter2" not in text
-
-
-FAULTS = [
-    *(f"{over}: {fault}, {times}" for over in ("http", "s3") for fault in PASSING for times in ("once", "always")),
-    *(f"{over}: wrong checksum, {times}" for over in ("http", "s3") for times in ("twice", "always")),
-    *(
-        f"{over}: {fault}"
-        for over in ("http", "s3")
-        for fault in (
-            "no checksum beside the archive",
-            "no archive, and no venue to ask",
-            "status 403",
-            "status 503 with Retry-After: 7",
-            "status 429 with Retry-After: 9000",
-        )
-    ),
-    *(f"file with {shape}" for shape in SHAPES),
-    *CONTENT_FAULTS,
-    "an archive that was cut before its checksum was made",
-    "identical rows twice",
-    "no monthly archive of a month that is over",
-    "a day that is not archived yet, with source.fallback",
-    "s3: no such bucket",
-]
 
 
 def test_the_table_of_faults_is_the_one_in_the_docs():

@@ -21,13 +21,14 @@ from tests.exchange import faults as wrong
 from tests.exchange import faults_table
 from tests.exchange.clock import FakeClock
 from tests.exchange.content_cases import CONTENT
+from tests.exchange.endpoint_cases import ENDPOINTS
 from tests.exchange.server import Exchange
 from tests.exchange.transport_cases import TRANSPORT
 from tests.exchange.venue_cases import DATE, END, START, Place
 
 PAGE = 6  # bars: four pages a day
 PART = "A venue (`ccxt`)"
-CASES = [*TRANSPORT, *CONTENT]
+CASES = [*TRANSPORT, *CONTENT, *ENDPOINTS]
 HISTORY, RENAME = "history that the venue has changed", "a renamed symbol whose renames the universe lists"
 
 
@@ -91,6 +92,8 @@ def test_a_fault_costs_no_bar_or_blocks_the_day(case, place, bars, make_universe
     assert (lost, duplicated, invented) == (0, 0, 0)
     if case.requests is not None:
         assert len(place.exchange.requests) == case.requests
+    for query in place.exchange.requests:
+        assert int(query["endTime"]) - int(query["startTime"]) <= (PAGE - 1) * 3_600_000
     case.check(place)
     faults_table.record(case.fault, case.told, lost, duplicated, invented, part=PART)
 
