@@ -111,7 +111,6 @@ class Archive:
             SourceError: an archive is missing, cannot be read, or breaks a rule; names file, rule and what is allowed.
             UniverseError: unknown symbol.
         """
-        self._universe.check_symbol(symbol)
         check_window(start, end)
         first, last = start.date(), (end - dt.timedelta(microseconds=1)).date()
         dates = [first + dt.timedelta(days=n) for n in range((last - first).days + 1)]

@@ -14,6 +14,7 @@ from lem.errors import SourceError
 from lem.sources.archive import KEPT, Archive
 from lem.sources.base import RAW_DTYPES, RawBars
 from lem.sources.columns import numbers
+from lem.sources.download import Downloads
 from lem.sources.limits import Clock
 from tests.exchange.archive_server import DAILY, HEADER, MONTHLY, klines_csv, minute_bars, put, put_bars, zipped
 from tests.lem.builders import PROPERTY
@@ -97,6 +98,12 @@ def test_any_header_and_unit_gives_the_bars_that_went_in(archive, bars, tmp_path
     assert raw.table["source"].tolist() == np.repeat(urls, 24).tolist()
 
 
+@pytest.mark.parametrize("header", ["", HEADER])
+def test_a_mark_of_the_byte_order_is_no_part_of_the_first_field(archive, tmp_path, header):
+    daily(tmp_path, content="\n".join(["\ufeff" + (header or line()), line("1706576400000")]).encode())
+    assert len(archive().fetch("AAA-USDT", START, START + DAY).table) == 2 - bool(header)
+
+
 @given(st.lists(st.floats(1e-300, 1e300), min_size=1))
 @PROPERTY
 def test_numbers_become_the_nearest_doubles(values):
@@ -120,6 +127,22 @@ def test_a_month_without_its_archive_is_read_by_days(archive, bars, tmp_path, re
     assert reads[0] == "AAAUSDT-1h-2024-01-30.zip"
 
 
+@pytest.fixture
+def asked(monkeypatch):
+    """URLs that were asked for, there or not, in their order."""
+    urls, real = [], Downloads.verified
+    monkeypatch.setattr(Downloads, "verified", lambda self, url: urls.append(url) or real(self, url))
+    return urls
+
+
+def test_a_month_that_is_not_archived_is_asked_for_once(archive, bars, tmp_path, asked):
+    put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")
+    source = archive()
+    for day in range(2):
+        source.fetch("AAA-USDT", START + day * DAY, START + (day + 1) * DAY)
+    assert asked.count(source.url("AAA-USDT", START.date(), monthly=True)) == 1
+
+
 def test_without_a_monthly_template_only_days_are_read(archive, bars, tmp_path, reads):
     put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")
     put_bars(tmp_path, MONTHLY, "AAAUSDT", bars, bar="1h")
@@ -138,6 +161,12 @@ def test_only_the_last_archives_are_kept(archive, tmp_path, reads):
     assert len(reads) == count
     source.fetch("AAA-USDT", START, START + DAY)
     assert len(reads) == count + 1
+    # The one that was asked for last stays longest: the fourth goes, the third does not.
+    source.fetch("AAA-USDT", START + 3 * DAY, START + 4 * DAY)
+    source.fetch("AAA-USDT", START + DAY, START + 2 * DAY)
+    assert len(reads) == count + 2
+    source.fetch("AAA-USDT", START + 3 * DAY, START + 4 * DAY)
+    assert len(reads) == count + 2
 
 
 def test_a_window_across_a_rename_reads_both_names(archive, bars, tmp_path):
@@ -267,11 +296,12 @@ def test_a_fallback_with_other_bars_is_an_error(archive):
         archive(fallback={"kind": "ccxt", "venue": "binance"})
 
 
-def test_days_without_a_listing_need_no_archive_and_are_not_asked_for(archive, bars, tmp_path):
+def test_days_without_a_listing_need_no_archive_and_are_not_asked_for(archive, bars, tmp_path, asked):
     put_bars(tmp_path, DAILY, "AAAUSDT", bars[bars["ts"] < START + 2 * DAY], bar="1h")
     raw = archive({"delisted": "2024-01-31"}).fetch("AAA-USDT", START, END)
     same_bars(raw.table, bars.iloc[:48])
     assert "no bars expected" in raw.source
+    assert not any("-2024-02" in url for url in asked)
 
 
 def test_a_day_that_is_all_outage_needs_no_archive_and_half_a_day_does(archive, bars, tmp_path):
@@ -299,11 +329,17 @@ def test_a_day_that_is_all_outage_needs_no_archive_and_half_a_day_does(archive, 
         ({"daily": "x/{date}.zip"}, "lacks a field"),
         ({"daily": "x/{symbol}-{date}.csv"}, r"ends in \.zip"),
         ({"daily": "https://a/{symbol}-{date}.zip?x=.zip"}, "without query"),
+        ({"daily": "https://a/{symbol}-{date}.zip#x.zip"}, "without query"),
     ],
 )
 def test_a_template_that_cannot_work_is_an_error_before_anything_is_fetched(archive, keys, rule):
     with pytest.raises(SourceError, match=rule):
         archive(**keys)
+
+
+def test_only_a_universe_of_its_own_kind_is_taken(make_universe):
+    with pytest.raises(SourceError, match=r"small: source\.kind is 'simulated', not 'archive'"):
+        Archive(make_universe(), "", {})
 
 
 def test_a_password_in_a_url_is_refused_and_not_shown(archive, make_universe):

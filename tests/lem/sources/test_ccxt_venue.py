@@ -21,7 +21,7 @@ from lem.calendars import partition_window
 from lem.errors import SourceError
 from lem.sources import open_source
 from lem.sources.base import NUMBERS
-from lem.sources.ccxt_client import VenueClient, rebased
+from lem.sources.ccxt_client import PageFault, VenueClient, rebased
 from lem.sources.ccxt_venue import Ccxt
 from lem.sources.config import CcxtConfig
 from lem.sources.venues import number
@@ -75,6 +75,11 @@ def test_a_bar_length_that_the_venue_lacks_offers_those_it_has(make_universe):
         Ccxt(universe, {})
 
 
+def test_only_a_universe_of_its_own_kind_is_taken(make_universe):
+    with pytest.raises(SourceError, match=r"small: source\.kind is 'simulated', not 'ccxt'"):
+        Ccxt(make_universe(), {})
+
+
 @pytest.mark.parametrize("name", ["AAAUSDT", "AAA/USDT", "AAA-USDT", None])
 def test_a_market_is_found_by_the_venues_name_the_unified_one_and_the_canonical_one(name, source_of):
     raw = source_of({"AAA-USDT": {"venue_symbol": name} if name else {}}).fetch("AAA-USDT", START, END)
@@ -123,6 +128,11 @@ def test_any_window_and_page_give_exactly_the_bars_that_open_in_it(
         assert int(query["endTime"]) - int(query["startTime"]) <= (page - 1) * 3_600_000
 
 
+def test_no_more_bars_are_asked_for_than_the_venue_gives_in_a_page(source_of, exchange):
+    source_of(page=5000).fetch("AAA-USDT", START, END)
+    assert [query["limit"] for query in exchange.requests] == ["1000"]
+
+
 @given(st.floats(min_value=5e-324, max_value=1e300, allow_nan=False))
 def test_a_number_comes_through_the_exchange_with_the_same_bits(value):
     assert "e" not in decimal(value)
@@ -151,7 +161,7 @@ def test_the_clock_is_asked_again_until_the_day_is_over(source_of, exchange):
     exchange.now = END + dt.timedelta(seconds=29)
     with pytest.raises(SourceError, match="closed bars only until 2024-01-05 23:00 UTC"):
         source.fetch("AAA-USDT", START, END)
-    exchange.now = END + dt.timedelta(seconds=31)
+    exchange.now = END + dt.timedelta(seconds=30.5)  # the Date of an answer has whole seconds: not refused for that
     assert len(source.fetch("AAA-USDT", START, END).table) == 24
 
 
@@ -244,11 +254,48 @@ def test_a_password_in_the_base_url_is_in_no_message(source_of, exchange):
     assert "hush-hush" not in str(caught.value)
 
 
+def test_a_secret_that_is_a_part_of_another_leaves_nothing_of_it(exchange):
+    config = CcxtConfig(kind="ccxt", venue="binance", url=exchange.url)
+    venue = VenueClient(config, {"apiKey": "abc", "secret": "abcdef"}, FakeClock())
+    assert venue.scrubbed("abcdef, abc") == "***, ***"
+
+
 def test_a_long_answer_is_cut_in_the_message(source_of, exchange):
     exchange.faults.answer(Answer(503, body=b"<p>" * 10_000), on=None)
     with pytest.raises(SourceError) as caught:
         source_of().fetch("AAA-USDT", START, END)
     assert len(str(caught.value)) < 600
+
+
+@pytest.fixture
+def venue(exchange):
+    return VenueClient(CcxtConfig(kind="ccxt", venue="binance", url=exchange.url), {}, FakeClock())
+
+
+def test_each_attempt_forgets_what_the_one_before_it_was_told(venue):
+    def call():
+        turns.append(len(turns))
+        if len(turns) == 1:
+            venue._status, venue._headers = 503, {"Retry-After": "17"}
+        if len(turns) < 3:
+            raise PageFault("nothing")
+        return "an answer"
+
+    turns, clock = [], venue._clock
+    assert venue.ask("something", call) == "an answer"
+    assert clock.slept == [17.5, 1.0], "the pause that was asked for with jitter, then backoff"
+
+
+def test_a_pause_after_429_is_everyones_and_another_one_is_that_of_the_client_alone(venue, exchange):
+    other, clock = VenueClient(venue._config, {}, venue._clock), venue._clock
+    venue._status = 429
+    venue._wait(0, 17.0)
+    assert clock.elapsed == 0
+    other._limiter.wait()
+    assert clock.elapsed == 17.5
+    venue._status = 503
+    venue._wait(0, 17.0)
+    assert clock.elapsed == 35.0
 
 
 MARKET = {"id": "XBTUSDT", "symbol": "BTC/USDT", "base": "BTC", "quote": "USDT", "baseId": "XBT", "quoteId": "USDT"}

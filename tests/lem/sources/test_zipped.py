@@ -108,6 +108,17 @@ def test_a_bomb_that_declares_a_small_size_is_an_error():
         unpack("a.zip", declaring(1000, bytes(50_000_000)), 100_000)
 
 
+@pytest.mark.parametrize(
+    ("most", "rule"),
+    [(10**6, "damaged zip archive: 5200 bytes unpacked, 5000 declared"), (5100, "more bytes than it declares")],
+)
+def test_bytes_are_counted_while_they_are_unpacked_whatever_the_library_says(monkeypatch, most, rule):
+    content = zipped(NAME, CONTENT)
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: io.BytesIO(bytes(5200)))
+    with pytest.raises(SourceError, match=rule):
+        unpack("a.zip", content, most)
+
+
 def test_a_wrong_crc_is_an_error():
     whole = bytearray(archive(NAME, method=zipfile.ZIP_STORED))
     whole[whole.index(CONTENT) + 20] ^= 1
