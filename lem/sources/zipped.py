@@ -45,7 +45,7 @@ def unpack(url: str, content: bytes, max_bytes: int) -> bytes:
                     if len(out) > max_bytes:
                         raise SourceError(f"{url}: the member has more bytes than it declares; {too_large}")
     # Damage shows as any of these, by where it lies.
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         raise SourceError(f"{url}: damaged zip archive: {error}; allowed: a zip archive of one CSV file") from error
     if len(out) != member.file_size:
         raise SourceError(f"{url}: damaged zip archive: {len(out)} bytes unpacked, {member.file_size} declared")

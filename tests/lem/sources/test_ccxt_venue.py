@@ -228,17 +228,24 @@ def test_a_base_url_replaces_scheme_host_and_port_of_every_rest_url_of_every_ven
                 assert new == old
 
 
+def test_a_base_url_is_for_rest_only():
+    urls = {"rest": "https://a/v3", "ws": {"spot": "wss://a/stream"}, "none": None}
+    moved = {"rest": "http://b:1/v3", "ws": {"spot": "wss://a/stream"}, "none": None}
+    assert rebased(urls, "http://b:1") == moved
+
+
 # Secrets
 
 
-def test_credentials_reach_the_client_and_no_message_log_or_traceback(source_of, exchange, caplog):
+@pytest.mark.parametrize("code", [503, 401])
+def test_credentials_reach_the_client_and_no_message_log_or_traceback(code, source_of, exchange, caplog):
     body = " ".join([*SECRETS.values(), "key-3d%2F9%20f%2B%3D%3D"]).encode()
-    exchange.faults.answer(Answer(503, body=body), on=None)
+    exchange.faults.answer(Answer(code, body=body), on=None)
     caplog.set_level(logging.DEBUG)
     source = source_of(credentials=SECRETS)
     client = source._venue().client
     assert {name: getattr(client, name) for name in SECRETS} == SECRETS
-    with pytest.raises(SourceError, match=r"HTTP 503.*\*\*\* \*\*\* \*\*\* \*\*\*") as caught:
+    with pytest.raises(SourceError, match=rf"HTTP {code}.*\*\*\* \*\*\* \*\*\* \*\*\*") as caught:
         source.fetch("AAA-USDT", START, END)
     shown = "".join(traceback.format_exception(caught.value)) + caplog.text + repr(source) + repr(vars(caught.value))
     for secret in (*SECRETS.values(), "key-3d%2F9"):

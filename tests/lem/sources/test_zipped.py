@@ -64,6 +64,7 @@ def test_a_cut_archive_is_an_error(length):
         "a/../../x.csv",
         "folder/x.csv",
         "..\\x.csv",
+        "a\\x.csv",
         "C:x.csv",
         "x.csv/",
         ".csv",
@@ -132,6 +133,31 @@ def test_encrypted_members_and_other_methods_are_errors():
     for content in (bytes(encrypted), archive(NAME, method=zipfile.ZIP_BZIP2), archive(NAME, method=zipfile.ZIP_LZMA)):
         with pytest.raises(SourceError, match="encrypted or packed by another method; allowed: deflate"):
             unpack("a.zip", content, 10**6)
+
+
+def test_a_member_that_ends_with_the_archive_is_an_error():
+    whole = bytearray(archive(NAME, method=zipfile.ZIP_STORED))
+    for signature, place in ((b"PK\x03\x04", 18), (b"PK\x01\x02", 20)):
+        struct.pack_into("<II", whole, whole.rindex(signature) + place, 90_000, 90_000)
+    with pytest.raises(SourceError, match="damaged zip archive"):
+        unpack("a.zip", bytes(whole), 100_000)
+
+
+def test_a_directory_that_is_not_where_the_archive_says_is_an_error():
+    whole = bytearray(zipped(NAME, CONTENT))
+    place = whole.rindex(b"PK\x05\x06") + 16
+    (offset,) = struct.unpack_from("<I", whole, place)
+    struct.pack_into("<I", whole, place, offset + 4)
+    with pytest.raises(SourceError, match="damaged zip archive"):
+        unpack("a.zip", bytes(whole), 10**6)
+
+
+@pytest.mark.parametrize(("place", "value"), [(6, 99), (8, 0x20), (8, 0x40)])
+def test_what_the_library_does_not_implement_is_an_error(place, value):
+    whole = bytearray(zipped(NAME, CONTENT))  # a later version, patched data, strong encryption
+    whole[whole.rindex(b"PK\x01\x02") + place] |= value
+    with pytest.raises(SourceError, match="damaged zip archive"):
+        unpack("a.zip", bytes(whole), 10**6)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", bytes(100)])
