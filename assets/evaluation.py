@@ -98,13 +98,14 @@ def execution_report(stage: Stage) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.MaterializeResult:
         (date,) = date_keys(context.partition_keys)
-        store = lake.open()
-        stored = make_report(store, registry.open(), universe, date)
+        store, models = lake.open(), registry.open()
+        stored, decision = make_report(store, models, universe, date), models.promotion(universe.name, date)
         picture = base64.b64encode(stored.report.thumbnail).decode()
         return dg.MaterializeResult(
             data_version=dg.DataVersion(stored.data_version),
             metadata={
                 "report": dg.MetadataValue.path(store.show(stored.paths["report.html"])),
+                "night": decision.night if decision else "no decision is recorded",
                 **report_figures(stored.report.summary),
                 "gain_by_m": dg.MetadataValue.md(f"![mean gain by m](data:image/png;base64,{picture})"),
                 "summary": dg.MetadataValue.json({k: v for k, v in stored.report.summary.items() if k != "statistics"}),

@@ -8,6 +8,7 @@ from assets import data, evaluation, models
 from assets.checks import checks_of
 from assets.common import Stage
 from assets.drift_checks import drift_checks_of
+from assets.night_checks import night_checks_of
 from lem.universe import Universe
 
 STAGES = ("raw_bars", "bars", "features", "panel", "lem_model", "champion", "backtest", "execution_report")
@@ -27,4 +28,6 @@ def graph_of(universe: Universe) -> dg.Definitions:
         evaluation.backtest(stage),
         evaluation.execution_report(stage),
     ]
-    return dg.Definitions(assets=assets, asset_checks=[*checks_of(stage), *drift_checks_of(stage)])
+    return dg.Definitions(
+        assets=assets, asset_checks=[*checks_of(stage), *drift_checks_of(stage), *night_checks_of(stage)]
+    )

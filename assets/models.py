@@ -8,6 +8,8 @@ from assets.common import Stage
 from assets.partitions import date_keys, days
 from assets.recording import Wrote, record
 from lem.champion import decide_champion
+from lem.gate import CHECKS
+from lem.registry import PromotionRecord
 from lem.training.nightly import train_for
 from resources.stores import LakeResource, RegistryResource
 
@@ -45,6 +47,19 @@ def lem_model(stage: Stage) -> dg.AssetsDefinition:
     return asset
 
 
+def checks_table(decision: PromotionRecord) -> dg.TableMetadataValue:
+    """The sanity checks of a decision, with what each found."""
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord(
+                {"check": check["name"], "passed": "yes" if check["passed"] else "NO", "found": check["text"]}
+            )
+            for check in decision.figures.get(CHECKS, [])
+        ],
+        dg.TableSchema([dg.TableColumn(name, "string") for name in ("check", "passed", "found")]),
+    )
+
+
 def champion(stage: Stage) -> dg.AssetsDefinition:
     """Which model trades on a date, and why."""
     universe = stage.universe
@@ -73,7 +88,9 @@ def champion(stage: Stage) -> dg.AssetsDefinition:
                 "champion": decision.champion_id or "none",
                 "candidate": decision.candidate_id or "none",
                 "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in decision.reasons)),
-                "figures": dg.MetadataValue.json(decision.figures),
+                "sanity_checks": checks_table(decision),
+                "figures": dg.MetadataValue.json({k: v for k, v in decision.figures.items() if k != CHECKS}),
+                "night": decision.night,
             }
             wrote[date.isoformat()] = Wrote(decision.champion_id or "none", figures)
         yield from record(context, wrote)

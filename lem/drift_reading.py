@@ -17,13 +17,12 @@ from lem.errors import LakeError
 from lem.features import FEATURES
 from lem.lake import Lake
 from lem.registry import Registry
+from lem.registry.records import GATE, GATE_MEAN
 from lem.universe import Universe
 from lem.windows import dates_before
 
 PANEL_COLUMNS = ("ts", "valid", *FEATURES)
 ORDER_COLUMNS = ("arrival", "model_id", "status", "gain_bps")
-GATE_MEAN = "mean_bps_candidate"
-"""Name, among a model's metrics over the window `gate`, of its mean gain as a candidate."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def gain_drift_on(lake: Lake, registry: Registry, universe: Universe, date: dt.d
     orders = read_columns(lake, paths, ORDER_COLUMNS)
     if orders is None:
         return NotKnown(f"no orders from {first} to {date} were backtested")
-    gates = {model: registry.metrics(model).get("gate", {}) for model in orders["model_id"].unique() if model}
+    gates = {model: registry.metrics(model).get(GATE, {}) for model in orders["model_id"].unique() if model}
     drift = gain_drift(
         orders,
         {model: means[GATE_MEAN] for model, means in gates.items() if GATE_MEAN in means},

@@ -1,7 +1,8 @@
 """The promotion gate: may the candidate trade, or does yesterday's champion stay?
 
-Judged on a window that neither model was trained on: both trainings end a purge of one horizon before it begins.
-Every figure is a paired comparison on the same orders, with a day-block bootstrap interval.
+Judged on a window that neither model was trained on: both trainings end a purge of one horizon before it begins. First
+the candidate must pass the sanity checks (`lem.gate_checks`); then every figure is a paired comparison on the same
+orders, with a day-block bootstrap interval.
 """
 
 from __future__ import annotations
@@ -12,44 +13,72 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import torch
 
 from lem.backtest.bootstrap import Interval, cvar, paired_difference
+from lem.backtest.config import GateConfig
 from lem.backtest.orders_table import execute
-from lem.causality import model_is_causal
+from lem.gate_checks import sanity_checks
 from lem.model.lem import LEM
 from lem.orders import SCENARIOS
 from lem.panel import Panel
-from lem.strategies.learned import Learned
 from lem.universe import Universe
+
+CHECKS = "checks"
+"""Among a decision's figures: the sanity checks, each with name, passed, text and figures."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A model before the gate. train_end: first date (UTC) it was not trained on."""
+    """A model before the gate.
+
+    Args:
+        train_end: first date (UTC) it was not trained on. holes: dates before it, of its window, that it did not read.
+    """
 
     model_id: str
     model: LEM
     train_end: dt.date
+    holes: tuple[dt.date, ...] = ()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's decision: `promoted`, `kept` (yesterday's champion trades on) or `none` (no model may trade)."""
+    """The gate's decision: `promoted`, `kept` (yesterday's champion trades on) or `none` (no model may trade).
+
+    Args:
+        sound: False where there was no candidate to compare, or none that may trade at all: then the night is degraded.
+    """
 
     decision: Literal["promoted", "kept", "none"]
     reasons: list[str]
     figures: dict[str, Any]
+    sound: bool = True
 
 
-def sanity_problems(panel: Panel, contender: Contender, horizon: int) -> list[str]:
-    """Why a model may not trade at all: weights that are not finite, or decisions that depend on later bars."""
-    bad = [name for name, tensor in contender.model.state_dict().items() if not torch.isfinite(tensor).all()]
-    if bad:
-        return [f"weights are not finite: {', '.join(bad[:3])}"]
-    return [
-        f"look-ahead: {text}" for text in model_is_causal(panel, contender.model, horizon, Learned(contender.model))[:3]
-    ]
+@dataclass(frozen=True)
+class Comparing:
+    """How gains are compared: the gate's settings, the days of a block, the resamples and seed of the bootstrap."""
+
+    gate: GateConfig
+    block_days: int
+    resamples: int
+    seed: int
+
+    @classmethod
+    def of(cls, universe: Universe) -> Comparing:
+        return cls(universe.gate, universe.purge_days, universe.backtest.bootstrap, universe.training.seed)
+
+    def difference(self, orders: pd.DataFrame, against: str) -> Interval:
+        """The candidate's gain minus that of `against`, paired by order (bps)."""
+        return paired_difference(
+            orders["candidate"],
+            orders[against],
+            orders["arrival"].dt.date,
+            block_days=self.block_days,
+            confidence=self.gate.confidence,
+            resamples=self.resamples,
+            seed=self.seed,
+        )
 
 
 def _gate_orders(
@@ -62,18 +91,6 @@ def _gate_orders(
     table = execute(panel, asset_A, bar_A, universe.horizon, universe.backtest, universe.costs, models)
     keys = ["asset", "arrival", "side", "benchmark", "target", "min_bars"]
     return table.pivot(index=keys, columns="strategy", values="gain_bps").reset_index()
-
-
-def _compare(orders: pd.DataFrame, against: str, universe: Universe) -> Interval:
-    return paired_difference(
-        orders["candidate"],
-        orders[against],
-        orders["arrival"].dt.date,
-        block_days=universe.purge_days,
-        confidence=universe.gate.confidence,
-        resamples=universe.backtest.bootstrap,
-        seed=universe.training.seed,
-    )
 
 
 def _say(interval: Interval) -> str:
@@ -106,38 +123,54 @@ def judge(
     """
     stays: Literal["kept", "none"] = "kept" if champion else "none"
     if candidate is None:
-        return Verdict(stays, ["no model was trained for this date"], {})
+        return Verdict(stays, ["no model was trained for this date"], {}, sound=False)
     for name, contender in (("candidate", candidate), ("champion", champion)):
         if contender is not None and contender.train_end > gate_start:
             trained = f"{name} {contender.model_id} was trained up to {contender.train_end}"
             text = f"{trained}, after the gate opens on {gate_start}"
-            return Verdict(stays, [text], {})
-    problems = sanity_problems(panel, candidate, universe.horizon)
-    if problems:
-        return Verdict(stays, problems, {})
+            return Verdict(stays, [text], {}, sound=False)
+    if not (panel.accepted(universe.horizon) & (panel.date_T >= np.datetime64(gate_start))).any():
+        text = f"no order without a gap arrives from {gate_start} on: nothing to judge"
+        return Verdict(stays, [text], {}, sound=False)
+    checks = sanity_checks(panel, universe, gate_start, candidate.model, candidate.holes)
+    kept = {CHECKS: [check.record() for check in checks]}
+    if problems := [check.text for check in checks if not check.passed]:
+        return Verdict(stays, problems, kept, sound=False)
     names = {"candidate": candidate} | ({"champion": champion} if champion else {})
-    orders = _gate_orders(panel, universe, gate_start, names)
-    if orders.empty:
-        return Verdict(stays, [f"no order without a gap arrives from {gate_start} on: nothing to judge"], {})
-    rule = _compare(orders, "optimal_stopping", universe)
+    verdict = compare(_gate_orders(panel, universe, gate_start, names), Comparing.of(universe))
+    if champion is not None and candidate.model_id == champion.model_id:
+        same = ["the candidate is the champion: the same inputs gave the same model"]
+        return Verdict("kept", same, verdict.figures | kept)
+    return Verdict(verdict.decision, verdict.reasons, verdict.figures | kept)
+
+
+def compare(orders: pd.DataFrame, how: Comparing) -> Verdict:
+    """Decide on the gains of a candidate that passed the sanity checks.
+
+    Promoted is the first model, and one whose mean gain is not below the champion's within its interval, whose worst
+    5 % are not worse than tolerated, and that beats optimal stopping in the mean.
+
+    Args:
+        orders: one row per order: `arrival` (UTC) and the gains in bps of `candidate`, `optimal_stopping`, `twap` and,
+            where there is one, `champion`.
+    """
+    names = [name for name in ("candidate", "champion", "optimal_stopping", "twap") if name in orders]
+    rule = how.difference(orders, "optimal_stopping")
     figures: dict[str, Any] = {
         "orders": len(orders),
         "days": int(orders["arrival"].dt.date.nunique()),
         "scenarios": len(SCENARIOS),
-        "mean_bps": {name: float(orders[name].mean()) for name in (*names, "optimal_stopping", "twap")},
-        "cvar5_bps": {name: cvar(orders[name]) for name in (*names, "optimal_stopping", "twap")},
+        "mean_bps": {name: float(orders[name].mean()) for name in names},
+        "cvar5_bps": {name: cvar(orders[name]) for name in names},
         "candidate_minus_optimal_stopping": _figures(rule),
     }
     against_rule = f"against optimal stopping: {_say(rule)}"
-    if champion is None:
-        reasons = ["first model: sane, so it trades", against_rule]
-        return Verdict("promoted", reasons, figures)
-    if candidate.model_id == champion.model_id:
-        return Verdict("kept", ["the candidate is the champion: the same inputs gave the same model"], figures)
-    versus = _compare(orders, "champion", universe)
+    if "champion" not in orders:
+        return Verdict("promoted", ["first model: sane, so it trades", against_rule], figures)
+    versus = how.difference(orders, "champion")
     figures["candidate_minus_champion"] = _figures(versus)
     mine, theirs = figures["cvar5_bps"]["candidate"], figures["cvar5_bps"]["champion"]
-    allowed = theirs - universe.gate.tail_tolerance * abs(theirs)
+    allowed = theirs - how.gate.tail_tolerance * abs(theirs)
     against = []
     if (versus.high if versus.known else versus.mean) < 0:
         against.append("its mean gain is lower than the champion's")

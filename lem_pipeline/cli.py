@@ -25,7 +25,9 @@ from lem_pipeline.options import Day, UniverseName, console, day, stores, univer
 from resources.settings import ROOT, Settings
 
 if TYPE_CHECKING:
-    from lem_pipeline.launch import Step
+    import dagster as dg
+
+    from lem_pipeline.launch import FailedCheck, Step
 
 app = typer.Typer(
     help="Large Execution Models: bars to features to a champion model to a report you can believe.",
@@ -67,23 +69,38 @@ def _run(universe: Universe, steps: Sequence[Step]) -> None:
     """Execute the steps one after the other and say how far they are."""
     from lem_pipeline.build import build
     from lem_pipeline.home import instance
-    from lem_pipeline.launch import run_step
 
     defs, dagster, started = build([universe]), instance(), time.monotonic()
     with showing(console):
         for number, step in enumerate(steps, 1):
             console.print(f"[bold][{number}/{len(steps)}][/bold] {step.text}")
-            for problem in run_step(defs, dagster, universe, step):
+            for problem in _attempt(defs, dagster, universe, step):
                 kind = "[yellow]warning:[/yellow]" if problem.warning else "[red]check failed:[/red]"
                 console.print(f"  {kind} {escape(problem.text)}")
     console.print(f"{len(steps)} runs in {time.monotonic() - started:.0f} s")
+
+
+def _attempt(defs: dg.Definitions, dagster: dg.DagsterInstance, universe: Universe, step: Step) -> list[FailedCheck]:
+    """Execute one run. Where a model cannot be trained the night goes on with the champion there is.
+
+    Raises:
+        RunError: the run failed, and no model trades that could go on.
+    """
+    from lem_pipeline.launch import FailedCheck, RunError, run_step
+
+    try:
+        return run_step(defs, dagster, universe, step)
+    except RunError as error:
+        if step.tables != ("lem_model",) or stores()[1].champion_before(universe.name, day(step.first)) is None:
+            raise
+        return [FailedCheck(f"no model for {step.first}: {error}", warning=False)]
 
 
 @app.command()
 def run(universe: UniverseName, date: Day = None, force: Force = False) -> None:
     """Make a date's report and everything it needs: bars, features, models, decisions, backtests."""
     from lem_pipeline.plan import dates_for, latest_report_date, report_steps
-    from lem_pipeline.show import show_report
+    from lem_pipeline.show import show_nights, show_report
 
     chosen = universe_named(universe)
     wanted = day(date) if date else latest_report_date(chosen, _today())
@@ -101,6 +118,7 @@ def run(universe: UniverseName, date: Day = None, force: Force = False) -> None:
     if steps:
         _run(chosen, steps)
     show_report(console, lake, chosen, wanted)
+    show_nights(console, registry, chosen, [wanted, *(day(s.first) for s in steps if s.tables == ("lem_model",))])
 
 
 @app.command()

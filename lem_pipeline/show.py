@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from lem.errors import LakeError
 from lem.lake import Lake
+from lem.registry import Registry
 from lem.reports.grids import BOUNDS
 from lem.reports.nightly import report_path
 from lem.reports.wording import label
@@ -57,6 +59,14 @@ def show_report(console: Console, lake: Lake, universe: Universe, date: dt.date 
         console.print(f"Capacity: {escape(summary['capacity_text'])}")
     console.print(f"Report: {escape(lake.show(report_path(universe.name, date, 'report.html')))}")
     return date
+
+
+def show_nights(console: Console, registry: Registry, universe: Universe, dates: Iterable[dt.date]) -> None:
+    """Say which of these nights were degraded, and how."""
+    for date in sorted(set(dates)):
+        decision = registry.promotion(universe.name, date)
+        if decision is not None and decision.degraded:
+            console.print(f"[bold yellow]degraded night {date}:[/bold yellow] {escape(decision.degraded)}")
 
 
 def results_table(universe: Universe, date: dt.date, summary: dict[str, Any]) -> Table:

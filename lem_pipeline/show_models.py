@@ -10,6 +10,7 @@ from rich.table import Table
 
 from lem.registry import ModelRecord, PromotionRecord, Registry
 from lem.registry.comparison import compare
+from lem.registry.records import GATE, GATE_MEAN
 from lem.tables import name_missing
 from lem.training.rebuild import Rebuilt
 
@@ -30,7 +31,7 @@ def show_models(console: Console, registry: Registry, universe: str | None) -> N
     judged = {d.candidate_id: d for name in universes for d in registry.decisions(name)}
     for record in records:
         decision = judged.get(record.id)
-        gain = registry.metrics(record.id).get("gate", {}).get("mean_bps_candidate")
+        gain = registry.metrics(record.id).get(GATE, {}).get(GATE_MEAN)
         table.add_row(
             record.universe,
             record.id,

@@ -17,6 +17,14 @@ BY_HAND = "by_hand"
 ROLLED_BACK_FROM = "rolled_back_from"
 """Figures of decisions that a person made, not the gate: `BY_HAND` is true; the id of the model that was taken back."""
 
+DEGRADED = "degraded"
+"""Figure of the gate's decision after a bad night, in which no new model came that may trade: what was wrong."""
+
+GATE = "gate"
+"""Window of a model's metrics that the gate measured as it judged the model as a candidate."""
+GATE_MEAN = "mean_bps_candidate"
+"""Name, among the metrics of `GATE`, of the model's mean gain."""
+
 
 def canonical_json(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces, ASCII only.
@@ -182,3 +190,13 @@ class PromotionRecord:
     def by_hand(self) -> bool:
         """Whether a person made the decision, and not the gate."""
         return self.figures.get(BY_HAND) is True
+
+    @property
+    def degraded(self) -> str:
+        """What was wrong with the night, in a sentence; empty where a model came that may trade, or none was due."""
+        return str(self.figures.get(DEGRADED, ""))
+
+    @property
+    def night(self) -> str:
+        """How the night went, in words: `as it should be`, or `degraded: ` and what was wrong."""
+        return f"degraded: {self.degraded}" if self.degraded else "as it should be"

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from lem.backtest.orders_table import BACKTEST_SCHEMA
-from lem.drift_reading import GATE_MEAN, NotKnown, gain_drift_on, input_drift_on, read_columns
+from lem.drift_reading import NotKnown, gain_drift_on, input_drift_on, read_columns
 from lem.errors import LakeError
 from lem.features import FEATURES
 from lem.panel import PANEL_SCHEMA
+from lem.registry.records import GATE, GATE_MEAN
 from lem_pipeline.launch import failed_checks
 from tests.assets.test_graph import DAY, Place
 
@@ -61,7 +62,7 @@ def write_week(place, expected_by):
             lake.write_table(lake.path("tiny", "backtest", DAY - dt.timedelta(days=back), symbol), day, BACKTEST_SCHEMA)
             gains.append(day.loc[(day["status"] == "done") & (day["model_id"] != ""), "gain_bps"])
     for model in place.registry.models("tiny"):
-        place.registry.set_metrics(model.id, "gate", {GATE_MEAN: float(pd.concat(gains).mean()) + expected_by})
+        place.registry.set_metrics(model.id, GATE, {GATE_MEAN: float(pd.concat(gains).mean()) + expected_by})
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ CHECKS = {"complete", "schema", "feature_schema", "causal_features", "causal_mod
     "input_drift",
     "gain_drift",
     "model_age",
+    "candidate_may_trade",
 }
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lem.gate import Contender, judge
+from lem import gate_checks
+from lem.gate import CHECKS, Contender, judge
 from lem.model.lem import LEM
 from tests.lem.builders import START, TINY, brownian_panel, lively_model, timing_model
 
@@ -26,6 +27,20 @@ def universe(make_universe):
     )
 
 
+@pytest.fixture(autouse=True)
+def small_controls(monkeypatch):
+    monkeypatch.setattr(gate_checks, "WALKS", 12)
+    monkeypatch.setattr(gate_checks, "CONTROL_ARRIVALS", 400)
+
+
+def late(distance: float = 1.0) -> LEM:
+    """Times as `GOOD` does, but waits for prices that are `distance` sigma below the benchmark: it gains less."""
+    model = timing_model(-1.0)
+    with torch.no_grad():
+        model.heads.state_SJD[:, 1, 0] = -1.0 / distance
+    return model
+
+
 def contender(model: LEM, name: str = "one", train_end: dt.date = GATE_START) -> Contender:
     return Contender(name, model, train_end)
 
@@ -38,9 +53,11 @@ class Peeking(LEM):
 
 
 def test_the_first_sane_model_is_promoted_however_good_it_is(universe):
-    for model in (GOOD, BAD):
+    for model in (GOOD, late()):
         verdict = judge(PANEL, universe, GATE_START, contender(model), None)
         assert verdict.decision == "promoted"
+        assert verdict.sound
+        assert all(check["passed"] for check in verdict.figures[CHECKS])
         assert verdict.reasons[0] == "first model: sane, so it trades"
         assert set(verdict.figures["mean_bps"]) == {"candidate", "optimal_stopping", "twap"}
         assert verdict.figures["days"] == DAYS - 4
@@ -49,6 +66,7 @@ def test_the_first_sane_model_is_promoted_however_good_it_is(universe):
 def test_without_a_candidate_the_champion_stays(universe):
     assert judge(PANEL, universe, GATE_START, None, contender(GOOD)).decision == "kept"
     assert judge(PANEL, universe, GATE_START, None, None).decision == "none"
+    assert not judge(PANEL, universe, GATE_START, None, None).sound
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -68,8 +86,8 @@ def test_a_candidate_that_looks_ahead_is_refused(universe, champion):
     model.load_state_dict(lively_model().state_dict())
     verdict = judge(PANEL, universe, GATE_START, contender(model.eval()), champion)
     assert verdict.decision == ("kept" if champion else "none")
-    assert verdict.reasons
-    assert all(reason.startswith("look-ahead: ") for reason in verdict.reasons)
+    assert verdict.reasons[0].startswith("look-ahead: ")
+    assert not verdict.sound
 
 
 @pytest.mark.parametrize("which", ["candidate", "champion"])
@@ -82,9 +100,10 @@ def test_a_model_trained_on_the_gates_window_is_refused(universe, which):
 
 
 def test_a_worse_candidate_is_refused_and_the_champion_stays(universe):
-    verdict = judge(PANEL, universe, GATE_START, contender(BAD, "new"), contender(GOOD, "old"))
+    verdict = judge(PANEL, universe, GATE_START, contender(late(), "new"), contender(GOOD, "old"))
     means = verdict.figures["mean_bps"]
-    assert means["candidate"] < means["twap"] + 1 < means["champion"]
+    assert means["twap"] + 1 < means["candidate"] < means["champion"]
+    assert verdict.sound, "it may trade, it is only not good enough"
     assert verdict.decision == "kept"
     assert "refused: its mean gain is lower than the champion's" in verdict.reasons
     assert verdict.figures["candidate_minus_champion"]["high_bps"] < 0
@@ -125,12 +144,25 @@ def test_a_candidate_that_gains_more_with_a_worse_tail_is_refused(universe, tren
 
 
 def test_a_candidate_that_does_not_beat_optimal_stopping_is_refused(universe):
-    never = timing_model(-1.0, strength=0.0)
-    with torch.no_grad():
-        never.heads.out_bias_S2[:, 1] = -50.0
-    verdict = judge(PANEL, universe, GATE_START, contender(never, "new"), contender(BAD, "old"))
+    verdict = judge(PANEL, universe, GATE_START, contender(GOOD, "new"), contender(late(), "old"))
     assert verdict.decision == "kept"
-    assert "refused: it does not beat optimal stopping" in verdict.reasons
+    assert [reason for reason in verdict.reasons if reason.startswith("refused")] == [
+        "refused: it does not beat optimal stopping"
+    ]
+
+
+def test_a_candidate_that_times_the_wrong_way_round_may_not_trade(universe):
+    verdict = judge(PANEL, universe, GATE_START, contender(BAD, "new"), contender(late(), "old"))
+    assert verdict.decision == "kept"
+    assert not verdict.sound
+    assert [reason[:31] for reason in verdict.reasons] == ["like a model of shuffled targets"[:31]]
+
+
+def test_a_window_that_was_not_read_whole_is_refused(universe):
+    holed = Contender("new", GOOD, GATE_START, holes=(START,))
+    verdict = judge(PANEL, universe, GATE_START, holed, None)
+    assert (verdict.decision, verdict.sound) == ("none", False)
+    assert verdict.reasons == ["trained on a window with a hole: 1 of its partitions were not read: 2024-01-01"]
 
 
 def test_the_same_model_again_is_kept(universe):
@@ -154,7 +186,7 @@ def test_only_orders_of_the_window_count(universe):
 
 
 def test_the_verdict_does_not_depend_on_bars_before_the_warm_up(universe):
-    pair = contender(BAD, "new"), contender(GOOD, "old")
+    pair = contender(late(), "new"), contender(GOOD, "old")
     whole, cut = (judge(panel, universe, GATE_START, *pair) for panel in (PANEL, PANEL.cut(60, PANEL.bars)))
     assert whole.decision == cut.decision
     assert whole.figures["mean_bps"]["twap"] == cut.figures["mean_bps"]["twap"]

@@ -1,0 +1,65 @@
+"""A driftless market on which nobody can know anything: the control of whatever claims to earn.
+
+This is not the simulated source, because two draws a bar give exactly the joint law of its increment e and mean y that
+the bounds assume (over a unit bar var y = 1/3, cov(e, y) = 1/2; `lem.backtest.bounds`), where that source pays for many
+steps inside the bar and only comes close. The features are those of the pipeline: a look-ahead in them shows here.
+
+Shapes: T = bars.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from lem.features import FeatureConfig, compute_features
+from lem.panel import Panel, panel_table
+
+SIGMA = 0.002
+"""Per-bar volatility: small, so that a notional order is worth what a quantity is."""
+
+
+def driftless_market(
+    ts: pd.DatetimeIndex,
+    config: FeatureConfig,
+    bars_per_day: int,
+    assets: int,
+    seed: int,
+    sigma: float = SIGMA,
+) -> Panel:
+    """Independent driftless Brownian prices with constant volatility, volume drawn without a pattern.
+
+    The price itself, not its logarithm, is the martingale.
+
+    Args:
+        ts: bar opens (UTC); the first `config.history(bars_per_day)` only serve the features.
+        assets: SIM0, SIM1, ... sigma: log units per bar.
+    """
+    rng = np.random.default_rng(seed)
+    history, bars = config.history(bars_per_day), len(ts)
+    tables = {}
+    for asset in range(assets):
+        e_T = rng.standard_normal(bars)
+        y_T = e_T / 2 + np.sqrt(1 / 12) * rng.standard_normal(bars)
+        close_T = np.exp(np.cumsum(sigma * e_T - sigma**2 / 2))
+        open_T = np.concatenate([[1.0], close_T[:-1]])
+        vwap_T = open_T * (1.0 + sigma * y_T)
+        volume_T = np.exp(0.5 * rng.standard_normal(bars))
+        prices = np.stack([open_T, vwap_T, close_T])
+        table = pd.DataFrame(
+            {
+                "ts": ts,
+                "close_ts": ts + (ts[1] - ts[0]),
+                "open": open_T,
+                "high": prices.max(axis=0),
+                "low": prices.min(axis=0),
+                "close": close_T,
+                "vwap": vwap_T,
+                "volume": volume_T,
+                "quote_volume": volume_T * vwap_T,
+                "flag": "ok",
+                "vwap_kind": "exact",
+            }
+        )
+        tables[f"SIM{asset}"] = compute_features(table.iloc[:history], table.iloc[history:], config, bars_per_day)
+    return Panel.from_table(panel_table(tables))
