@@ -1,0 +1,197 @@
+"""How often the promotion gate is wrong, and how long a better model waits: years of nightly promotions, simulated.
+
+No model is trained. Every night the gate's own decision function (`lem.gate.compare`) gets the gains of a candidate,
+the champion and optimal stopping on the orders of the last days, as a crypto universe has them: the windows of two
+nights share all days but one, orders of a day move together, and so do the candidates of successive nights, which are
+trained on nearly the same data. The spreads are those that the gate measured in a walk-forward run of the crypto
+universe: day effects of 1 bp between two models, of 3 bps between a model and the rule.
+
+Three questions, each by the candidate's true edge over the champion (bps): how many nights it would be promoted, how
+many nights it waits, and what a year of promotions does to the champion.
+
+Shapes: D = days, A = orders of a day, Y = years.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.common import Column, Row, command_line, each_seed, parser, publish
+from lem.backtest.config import GateConfig
+from lem.gate import Comparing, compare
+
+NAME = "gate"
+NIGHTS, WINDOW_DAYS, ORDERS = 365, 14, 48
+GAIN, GAIN_SD, DAY_SD = 24.0, 35.0, 8.0
+"""Mean of a model's gains in bps, their standard deviation within a day and between days."""
+MODEL_DAY_SD, RULE_DAY_SD, ORDER_SD = 1.0, 3.0, 8.0
+"""Day effects of candidate minus champion and of model minus rule, and the noise of one order, in bps."""
+SHARED = 0.9
+"""Share of the day effect's variance that the candidates of all nights have in common."""
+EDGES = (-4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0)
+TAILS = (1.0, 1.1, 1.25, 1.5)
+"""How much wider than the champion's a candidate's losses are, the mean being the same."""
+OVER_RULE = 1.0
+"""True edge of the champion over optimal stopping, in bps."""
+QUALITY_SD, BAD_SHARE, BAD_EDGE = 0.7, 0.05, -8.0
+"""In a living year: spread of the candidates' true edges, and how many trainings go wrong, by how much."""
+COLUMNS = (
+    Column("case", "candidate"),
+    Column("promoted", "nights promoted", ".1%"),
+    Column("mean", "refused for the mean", ".1%"),
+    Column("tail", "for the tail", ".1%"),
+    Column("rule", "for the rule", ".1%"),
+    Column("wait_median", "nights until promoted (median)", ".0f"),
+    Column("wait_p90", "(9 of 10 within)", ".0f"),
+    Column("champion", "champion's edge at the end (bps)", "+.2f"),
+)
+
+
+@dataclass(frozen=True)
+class Market:
+    """Gains of the orders that all strategies share, and day effects of one simulated year.
+
+    common_DA: of the champion. rule_D: day effects against the rule. shared_D: of every candidate against the champion.
+    """
+
+    common_DA: NDArray
+    rule_D: NDArray
+    shared_D: NDArray
+
+
+def market(rng: np.random.Generator, nights: int) -> Market:
+    """A year of days, the first window before its first night."""
+    days = nights + WINDOW_DAYS
+    common_DA = GAIN + DAY_SD * rng.standard_normal((days, 1)) + GAIN_SD * rng.standard_normal((days, ORDERS))
+    shared_D = MODEL_DAY_SD * np.sqrt(SHARED) * rng.standard_normal(days)
+    return Market(common_DA, RULE_DAY_SD * rng.standard_normal(days), shared_D)
+
+
+def night(
+    world: Market, first: int, edge: float, tail: float, rng: np.random.Generator, level: float = 0.0
+) -> pd.DataFrame:
+    """The gate's orders of one night: gains (bps) of candidate, champion, optimal stopping and TWAP.
+
+    edge, level: true edges of candidate and champion over the first champion. tail: factor on the losses.
+    """
+    rows = slice(first, first + WINDOW_DAYS)
+    common_DA = world.common_DA[rows]
+    own_D = world.shared_D[rows] + MODEL_DAY_SD * np.sqrt(1 - SHARED) * rng.standard_normal(WINDOW_DAYS)
+    noise_DA = ORDER_SD * rng.standard_normal(common_DA.shape)
+    stretched_DA = common_DA if tail == 1.0 else np.where(common_DA < 0, tail * common_DA, common_DA)
+    moved_DA = stretched_DA - (stretched_DA.mean() - common_DA.mean())
+    gains = {
+        "candidate": moved_DA + edge + own_D[:, None] + noise_DA,
+        "champion": common_DA + level,
+        "optimal_stopping": common_DA - OVER_RULE - world.rule_D[rows][:, None],
+        "twap": common_DA - GAIN,
+    }
+    start = pd.Timestamp("2024-01-01", tz="UTC") + pd.Timedelta(first, "D")
+    arrival = start + pd.to_timedelta(np.repeat(np.arange(WINDOW_DAYS), ORDERS), unit="D")
+    return pd.DataFrame({"arrival": arrival} | {name: values.ravel() for name, values in gains.items()})
+
+
+def reasons(texts: list[str]) -> Row:
+    """Which of the gate's three rules refused."""
+    refused = [text for text in texts if text.startswith("refused")]
+    words = {"mean": "mean gain is lower", "tail": "worst 5 %", "rule": "optimal stopping"}
+    return {name: any(word in text for text in refused) for name, word in words.items()}
+
+
+def still_year(seed: int, case: str, edge: float, tail: float, nights: int, how: Comparing) -> list[Row]:
+    """A year in which the champion never changes: each night's answer about one more candidate with this edge."""
+    rng = np.random.default_rng([seed, round(1000 * edge) + 100_000, round(1000 * tail)])
+    world, rows = market(rng, nights), []
+    for first in range(nights):
+        verdict = compare(night(world, first, edge, tail, rng), how)
+        rows.append({"case": case, "promoted": verdict.decision == "promoted"} | reasons(verdict.reasons))
+    return rows
+
+
+def living_year(seed: int, rule: str, nights: int, how: Comparing) -> float:
+    """The champion's true edge over the first one after a year, mean over the last quarter (bps).
+
+    rule: `gate`, `always` (every candidate is promoted) or `surely better` (its interval must lie above zero).
+    """
+    rng = np.random.default_rng([seed, 77])
+    world, level, levels = market(rng, nights), 0.0, []
+    for first in range(nights):
+        bad, quality = rng.random() < BAD_SHARE, QUALITY_SD * rng.standard_normal()
+        edge = BAD_EDGE if bad else quality
+        orders = night(world, first, edge, 1.0, rng, level)
+        if rule == "always":
+            taken = True
+        else:
+            verdict = compare(orders, how)
+            low = verdict.figures["candidate_minus_champion"]["low_bps"]
+            taken = verdict.decision == "promoted" and (rule == "gate" or (low is not None and low > 0))
+        level = edge if taken else level
+        levels.append(level)
+    return float(np.mean(levels[-max(1, nights // 4) :]))
+
+
+def one_seed(seed: int, nights: int, how: Comparing) -> tuple[list[Row], Row]:
+    """All nights of one year of every case, and the champion's edge after a living year by rule."""
+    rows = [row for edge in EDGES for row in still_year(seed, f"{edge:+.1f} bps", edge, 1.0, nights, how)]
+    for tail in TAILS[1:]:
+        rows += still_year(seed, f"losses x {tail:g}", 0.0, tail, nights, how)
+    return rows, {rule: living_year(seed, rule, nights, how) for rule in ("gate", "always", "surely better")}
+
+
+def waits(promoted_YN: NDArray) -> NDArray:
+    """Nights until the first promotion from each night on, in the same year; those after the last one count no more."""
+    out = []
+    for promoted_N in promoted_YN:
+        (when,) = np.nonzero(promoted_N)
+        if len(when):
+            starts = np.arange(when[-1] + 1)
+            out.append(when[np.searchsorted(when, starts)] - starts + 1)
+    return np.concatenate(out) if out else np.array([np.nan])
+
+
+def main(argv: list[str] | None = None) -> None:
+    made = parser(NAME, "wrong promotions and the delay of right ones over years of simulated nights", seeds=2)
+    arguments = made.parse_args(argv)
+    nights = 20 if arguments.quick else NIGHTS
+    how = Comparing(GateConfig(), block_days=1, resamples=200 if arguments.quick else 1000, seed=0)
+    years = each_seed(one_seed, range(1 if arguments.quick else arguments.seeds), arguments.jobs, nights, how)
+    rows: list[Row] = []
+    for case in dict.fromkeys(row["case"] for row in years[0][0]):
+        by_year = [[row for row in nights_of if row["case"] == case] for nights_of, _ in years]
+        mine = [row for year in by_year for row in year]
+        wait = waits(np.array([[row["promoted"] for row in year] for year in by_year]))
+        shares = {key: float(np.mean([row[key] for row in mine])) for key in ("promoted", "mean", "tail", "rule")}
+        quantiles = {"wait_median": float(np.median(wait)), "wait_p90": float(np.quantile(wait, 0.9))}
+        rows.append({"case": case, **shares, **quantiles, "champion": None, "nights": len(mine)})
+    for rule in years[0][1]:
+        edges = [living[rule] for _, living in years]
+        blank = dict.fromkeys(("promoted", "mean", "tail", "rule", "wait_median", "wait_p90"))
+        name = f"a year of changing candidates, promoted: {rule}"
+        rows.append({"case": name, **blank, "champion": float(np.mean(edges)), "by_year": edges})
+    publish(
+        NAME,
+        f"The promotion gate over {len(years)} years of {nights} nights, {WINDOW_DAYS} days of orders each",
+        COLUMNS,
+        rows,
+        arguments,
+        settings={
+            "gate": how.gate.model_dump(),
+            "resamples": how.resamples,
+            "model_day_sd_bps": MODEL_DAY_SD,
+            "rule_day_sd_bps": RULE_DAY_SD,
+            "order_sd_bps": ORDER_SD,
+            "shared": SHARED,
+            "over_rule_bps": OVER_RULE,
+            "quality_sd_bps": QUALITY_SD,
+            "bad_share": BAD_SHARE,
+            "bad_edge_bps": BAD_EDGE,
+        },
+    )
+
+
+if __name__ == "__main__":
+    command_line(main)
