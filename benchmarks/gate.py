@@ -25,7 +25,7 @@ from lem.backtest.config import GateConfig
 from lem.gate import Comparing, compare
 
 NAME = "gate"
-NIGHTS, WINDOW_DAYS, ORDERS = 365, 14, 48
+NIGHTS, WINDOW_DAYS, ORDERS = 365, 14, 24
 GAIN, GAIN_SD, DAY_SD = 24.0, 35.0, 8.0
 """Mean of a model's gains in bps, their standard deviation within a day and between days."""
 MODEL_DAY_SD, RULE_DAY_SD, ORDER_SD = 1.0, 3.0, 8.0
@@ -157,7 +157,7 @@ def main(argv: list[str] | None = None) -> None:
     made = parser(NAME, "wrong promotions and the delay of right ones over years of simulated nights", seeds=2)
     arguments = made.parse_args(argv)
     nights = 20 if arguments.quick else NIGHTS
-    how = Comparing(GateConfig(), block_days=1, resamples=200 if arguments.quick else 1000, seed=0)
+    how = Comparing(GateConfig(), block_days=1, resamples=200 if arguments.quick else 500, seed=0)
     years = each_seed(one_seed, range(1 if arguments.quick else arguments.seeds), arguments.jobs, nights, how)
     rows: list[Row] = []
     for case in dict.fromkeys(row["case"] for row in years[0][0]):

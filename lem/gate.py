@@ -73,7 +73,7 @@ class Comparing:
         return paired_difference(
             orders["candidate"],
             orders[against],
-            orders["arrival"].dt.date,
+            orders["arrival"].dt.normalize(),
             block_days=self.block_days,
             confidence=self.gate.confidence,
             resamples=self.resamples,
@@ -158,7 +158,7 @@ def compare(orders: pd.DataFrame, how: Comparing) -> Verdict:
     rule = how.difference(orders, "optimal_stopping")
     figures: dict[str, Any] = {
         "orders": len(orders),
-        "days": int(orders["arrival"].dt.date.nunique()),
+        "days": int(orders["arrival"].dt.normalize().nunique()),
         "scenarios": len(SCENARIOS),
         "mean_bps": {name: float(orders[name].mean()) for name in names},
         "cvar5_bps": {name: cvar(orders[name]) for name in names},
