@@ -6,20 +6,17 @@ import datetime as dt
 import os
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from benchmarks.common import BenchmarkError
 from lem.bars import validate_days
 from lem.calendars import expected_bars, partition_dates, partition_window
-from lem.features import FeatureConfig, compute_features
+from lem.features import compute_features
 from lem.panel import Panel, panel_table
 from lem.sources.files import Files
 from lem.universe import Universe, load_universe
 
 UNIVERSES = Path(__file__).resolve().parent.parent / "universes"
-SIGMA = 0.002
-"""Per-bar volatility of the driftless market: small, so that a notional order is worth what a quantity is."""
 
 
 def data_root() -> str | None:
@@ -64,43 +61,4 @@ def real_panel(universe: Universe, root: str) -> Panel:
             raise BenchmarkError(f"{source.url(symbol)}: no whole day of bars from {universe.start} to {universe.end}")
         bars = pd.concat([day.table for day in validate_days(days, universe, symbol).values()], ignore_index=True)
         tables[symbol] = compute_features(bars.iloc[:0], bars, universe.features, universe.bars_per_day)
-    return Panel.from_table(panel_table(tables))
-
-
-def driftless_panel(assets: int, days: int, seed: int, sigma: float = SIGMA) -> Panel:
-    """Hourly bars of independent driftless Brownian prices with constant volatility, volume drawn without a pattern.
-
-    This is not the simulated source because two draws a bar give exactly the joint law of its increment e and mean y
-    that the bounds assume (over a unit bar var y = 1/3, cov(e, y) = 1/2), where that source pays for many steps inside
-    the bar and only comes close. The price itself, not its logarithm, is the martingale.
-    """
-    rng = np.random.default_rng(seed)
-    config, bars = FeatureConfig(), 24 * days
-    history = config.history(24)
-    tables = {}
-    for asset in range(assets):
-        e_T = rng.standard_normal(history + bars)
-        y_T = e_T / 2 + np.sqrt(1 / 12) * rng.standard_normal(history + bars)
-        close_T = np.exp(np.cumsum(sigma * e_T - sigma**2 / 2))
-        open_T = np.concatenate([[1.0], close_T[:-1]])
-        vwap_T = open_T * (1.0 + sigma * y_T)
-        volume_T = np.exp(0.5 * rng.standard_normal(history + bars))
-        ts = pd.date_range("2024-01-01", periods=history + bars, freq="h", tz="UTC", unit="us")
-        prices = np.stack([open_T, vwap_T, close_T])
-        table = pd.DataFrame(
-            {
-                "ts": ts,
-                "close_ts": ts + pd.Timedelta("1h"),
-                "open": open_T,
-                "high": prices.max(axis=0),
-                "low": prices.min(axis=0),
-                "close": close_T,
-                "vwap": vwap_T,
-                "volume": volume_T,
-                "quote_volume": volume_T * vwap_T,
-                "flag": "ok",
-                "vwap_kind": "exact",
-            }
-        )
-        tables[f"SIM{asset}"] = compute_features(table.iloc[:history], table.iloc[history:], config, 24)
     return Panel.from_table(panel_table(tables))
