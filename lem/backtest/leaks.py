@@ -2,7 +2,7 @@
 
 On a simulated driftless market nothing can be known: a model that gains more there than the theoretical bound, or
 anything at all against TWAP at m = N, uses what it must not. On real bars the model then trades with all that it sees,
-contexts and last closes, one bar early and one bar late: early is what a peek into the bar that is being traded would
+contexts and last prices, one bar early and one bar late: early is what a peek into the bar that is being traded would
 be worth, late what the last bar is. The model is the same in all three, trained on what it may see.
 
 Shapes: A = arrivals, K = bars of the horizon, T = bars, M = limits, H = context, as in `lem.backtest.market`.
@@ -151,8 +151,8 @@ def _real_rows(panel: Panel, first: NDArray, universe: Universe, model: LEM) -> 
 def shifted_market(
     market: Market, panel: Panel, context_NTH: torch.Tensor, asset_A: NDArray, bar_A: NDArray, bars: int
 ) -> Market:
-    """The market with contexts and last closes of `bars` later bars: 1 shows the bar that is being traded, -1 hides the
-    last one. Fills, benchmarks and limits stay.
+    """The market with contexts and last prices of `bars` later bars: 1 shows the bar that is being traded, with the very
+    price that it gives (its VWAP), -1 hides the last one. Fills, benchmarks and limits stay.
 
     Args:
         market: of the arrivals, without contexts. context_NTH: of every bar, from `context_of`.
@@ -160,7 +160,8 @@ def shifted_market(
     horizon = market.price_AK.shape[1]
     at_AK = (bar_A[:, None] + np.arange(horizon) - 1 + bars).clip(0, panel.bars - 1)
     arrival_A1 = panel.close_NT[asset_A, bar_A - 1][:, None]
-    close_AK = panel.close_NT[asset_A[:, None], at_AK] / arrival_A1
+    seen_NT = panel.vwap_NT if bars > 0 else panel.close_NT
+    close_AK = seen_NT[asset_A[:, None], at_AK] / arrival_A1
     return replace(
         market,
         context_AKH=contexts_at(context_NTH, asset_A, bar_A + bars, horizon),

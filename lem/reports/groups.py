@@ -40,10 +40,10 @@ def add_groups(orders: pd.DataFrame, ages: Mapping[str, int] | None = None) -> p
     champions = orders[orders["strategy"] == MODEL].drop_duplicates("order").set_index("order")["model_id"]
     return orders.assign(
         hour=pd.Series(arrival.hour, index=orders.index).map("{:02d}".format),
-        weekday=names[arrival.dayofweek] if len(orders) else pd.Series(dtype=str),
+        weekday=names[arrival.day_of_week] if len(orders) else pd.Series(dtype=str),
         volatility=_volatility(orders["sigma_bps"], sigma) if len(sigma) else "none",
-        age=orders["date"].map(_ages(known)).fillna("none"),
-        model=orders["order"].map(champions).fillna("").replace("", "none"),
+        age=orders["date"].map(_ages(known)).astype(object).fillna("none"),
+        model=orders["order"].map(champions).astype(object).fillna("none").replace("", "none"),
     )
 
 

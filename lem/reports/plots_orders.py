@@ -62,7 +62,14 @@ def replay(table: pd.DataFrame) -> Picture:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
         top.plot(x, table["price"], color=INK, marker=".", label="price (VWAP of the bar)")
         benchmark = str(first["benchmark"]).upper()
-        top.plot(x[:end], table["benchmark_price"][:end], color="#D55E00", linestyle="--", label=f"{benchmark} so far")
+        top.plot(
+            x[:end],
+            table["benchmark_price"][:end],
+            color="#D55E00",
+            marker=".",
+            linestyle="--",
+            label=f"{benchmark} so far",
+        )
         bottom.bar(x, table["slice"] * 100, color=colour, width=0.7, label="slice")
         for axes in (top, bottom):
             axes.axvline(end + 0.5, color="#777777", linestyle=(0, (1, 2)), label="the order ends" * (axes is top))

@@ -171,7 +171,7 @@ def history_grid(history: pd.DataFrame) -> Grid:
         ("Last day", "last", str),
         ("Days", "days", count),
         ("Orders", "orders", count),
-        (f"Mean gain, {INTERVAL}", "gain", str),
+        ("Mean gain, bps", "gain", str),
         ("Minus optimal stopping, bps", "minus_optimal_stopping_bps", optional),
     ]
     gains = [with_interval(row) for row in history.to_dict("records")]

@@ -18,7 +18,7 @@ def prepared(ages: dict[str, int] | None = None) -> pd.DataFrame:
 def test_groups_say_when_an_order_arrived_how_wild_it_was_and_how_old_the_model() -> None:
     orders = prepared(AGES)
     assert set(orders["hour"]) == {"05"}
-    assert (orders["weekday"] == [WEEKDAYS[day.dayofweek] for day in orders["arrival"]]).all()
+    assert (orders["weekday"] == [WEEKDAYS[day.day_of_week] for day in orders["arrival"]]).all()
     assert set(orders["model"]) == {"model-1"}
     sigma = orders.groupby("volatility")["sigma_bps"].agg(["min", "max"])
     assert len(sigma) == 5

@@ -19,7 +19,7 @@ def test_headline_figures_are_those_of_the_summary(report: Report) -> None:
     assert f"{number(left['mean'])} bps per order, of {number(report.summary['gain']['mean'])} before." in words
     assert "288 orders on 6 independent days." in words
     assert "the intervals are rough" in words
-    assert "The promotion gate decided: promoted. Reasons: first model; sanity checks passed. Watch: Feature" in words
+    assert "The promotion gate decided: promoted. Reason: first model. Watch: Feature" in words
 
 
 def test_costs_are_told_in_words_on_the_first_screen_and_in_full_below(report: Report) -> None:
@@ -53,7 +53,7 @@ def test_a_night_whose_candidate_was_refused_is_degraded_and_says_why() -> None:
     words = text_of(found.html)
     assert found.summary["status"] == "degraded"
     assert "Degraded. The candidate of 2024-01-06 was refused, and the champion before trades on." in words
-    assert "Reasons: look-ahead: slice 3 changes with bar 2. Watch" in words
+    assert "Reason: look-ahead: slice 3 changes with bar 2. Watch" in words
     none = refused | {"decision": "none", "champion_id": None}
     assert "was refused, and no model trades." in text_of(
         render_report(make_inputs(make_orders(), promotions=[none])).html
