@@ -57,11 +57,11 @@ MOST = 1000
 """Real arrivals traded, evenly spread over those that there are."""
 
 
-def leak_panel(panel: Panel, first: NDArray, universe: Universe, model: LEM) -> pd.DataFrame:
+def leak_panel(panel: Panel, first: np.datetime64, universe: Universe, model: LEM) -> pd.DataFrame:
     """Gains of the model on a driftless market, and on real bars with what it sees shifted by a bar.
 
     Args:
-        panel: real bars that the model was not trained on. first: the date (datetime64[D]) from which its bars are
+        panel: real bars that the model was not trained on. first: the date from which its bars are
             arrivals; those before are warm-up.
 
     Returns:
@@ -116,7 +116,7 @@ def _driftless_rows(universe: Universe, model: LEM) -> list[dict[str, object]]:
     return rows
 
 
-def _real_rows(panel: Panel, first: NDArray, universe: Universe, model: LEM) -> list[dict[str, object]]:
+def _real_rows(panel: Panel, first: np.datetime64, universe: Universe, model: LEM) -> list[dict[str, object]]:
     horizon = universe.horizon
     asset_A, bar_A = np.nonzero(panel.accepted(horizon) & (panel.date_T >= first))
     if not len(bar_A):
@@ -151,8 +151,8 @@ def _real_rows(panel: Panel, first: NDArray, universe: Universe, model: LEM) -> 
 def shifted_market(
     market: Market, panel: Panel, context_NTH: torch.Tensor, asset_A: NDArray, bar_A: NDArray, bars: int
 ) -> Market:
-    """The market with contexts and last prices of `bars` later bars: 1 shows the bar that is being traded, with the very
-    price that it gives (its VWAP), -1 hides the last one. Fills, benchmarks and limits stay.
+    """The market with contexts and last prices of `bars` later bars: 1 shows the bar that is being traded, with its
+    price (VWAP), -1 hides the last one. Fills, benchmarks and limits stay.
 
     Args:
         market: of the arrivals, without contexts. context_NTH: of every bar, from `context_of`.

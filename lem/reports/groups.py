@@ -59,7 +59,7 @@ def _volatility(values: pd.Series, executed: pd.Series) -> pd.Series:
 
 def _ages(ages: Mapping[str, int]) -> dict[str, str]:
     """Name of the bucket of each day's age."""
-    names = {}
+    names = dict[int, str]()
     distinct = sorted(set(ages.values()))
     for bucket in np.array_split(np.array(distinct), min(BUCKETS, len(distinct))) if distinct else []:
         low, high = int(bucket[0]), int(bucket[-1])

@@ -89,9 +89,9 @@ def over_time(daily: pd.DataFrame, costs: str = "off", changes: Sequence[str] = 
         figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
         axes, parts = figure.subplots(), []
         marks = [dates.index(day) for day in changes if day in dates]
-        for place, x in enumerate(marks):
+        for place, mark in enumerate(marks):
             name = None if place else "champion changes"
-            axes.axvline(x - 0.5, color="#777777", linewidth=1, linestyle=(0, (1, 2)), zorder=0, label=name)
+            axes.axvline(mark - 0.5, color="#777777", linewidth=1, linestyle=(0, (1, 2)), zorder=0, label=name)
         every = max(1, len(dates) // 30)
         for place, (strategy, part) in enumerate(by_strategy(daily)):
             colour, marker, dash = style_of(strategy, daily["strategy"].unique())
@@ -116,7 +116,7 @@ def over_time(daily: pd.DataFrame, costs: str = "off", changes: Sequence[str] = 
         caption = f"Running sum of each day's mean gain {when}: a straight line upwards is a steady gain."
         if marks:
             caption += " Dotted lines: another champion trades from there on."
-            alt += f" The champion changed on {', '.join(dates[x] for x in marks)}."
+            alt += f" The champion changed on {', '.join(dates[mark] for mark in marks)}."
         return Picture(to_svg(figure, f"over-time-{costs}", f"Gain over time {when}", alt), alt, caption)
 
 

@@ -260,7 +260,7 @@ def _bps_of(row: pd.Series) -> dict[str, Any]:
 
 def replay_grid(replays: pd.DataFrame) -> Grid:
     """The replayed orders bar by bar."""
-    groups, rows = {}, []
+    groups, rows = dict[int, str](), list[list[str]]()
     for which, part in replays.groupby("which", sort=False):
         groups[len(rows)] = f"The {which} order"
         for row in part.to_dict("records"):
