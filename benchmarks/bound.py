@@ -21,11 +21,10 @@ import numpy as np
 
 from benchmarks.common import Column, Row, command_line, each_seed, one_or_more, parser, publish, spread
 from benchmarks.evaluate import arrivals, gains
-from benchmarks.markets import driftless_panel
 from lem.backtest.bootstrap import Interval, block_mean
 from lem.backtest.bounds import bound
 from lem.backtest.costs import BPS
-from lem.driftless import SIGMA
+from lem.backtest.driftless import SIGMA, driftless_panel
 from lem.model.config import ModelConfig
 from lem.orders import SCENARIOS, Benchmark, Side
 from lem.strategies.optimal_stopping import OptimalStopping

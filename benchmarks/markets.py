@@ -11,8 +11,7 @@ import pandas as pd
 from benchmarks.common import BenchmarkError
 from lem.bars import validate_days
 from lem.calendars import expected_bars, partition_dates, partition_window
-from lem.driftless import SIGMA, driftless_market
-from lem.features import FeatureConfig, compute_features
+from lem.features import compute_features
 from lem.panel import Panel, panel_table
 from lem.sources.files import Files
 from lem.universe import Universe, load_universe
@@ -63,10 +62,3 @@ def real_panel(universe: Universe, root: str) -> Panel:
         bars = pd.concat([day.table for day in validate_days(days, universe, symbol).values()], ignore_index=True)
         tables[symbol] = compute_features(bars.iloc[:0], bars, universe.features, universe.bars_per_day)
     return Panel.from_table(panel_table(tables))
-
-
-def driftless_panel(assets: int, days: int, seed: int, sigma: float = SIGMA) -> Panel:
-    """Days of hourly bars of a driftless market (`lem.driftless`)."""
-    config = FeatureConfig()
-    ts = pd.date_range("2024-01-01", periods=config.history(24) + 24 * days, freq="h", tz="UTC", unit="us")
-    return driftless_market(ts, config, 24, assets, seed, sigma)

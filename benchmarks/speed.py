@@ -20,8 +20,8 @@ from typing import Any, Protocol
 import torch
 
 from benchmarks.common import BenchmarkError, Column, Row, command_line, console, cores, parser, publish
-from benchmarks.markets import driftless_panel
 from benchmarks.peer import LIBRARIES, PEER, Peer
+from lem.backtest.driftless import driftless_panel
 from lem.execution import Terms
 from lem.features import FEATURES
 from lem.model.config import ModelConfig

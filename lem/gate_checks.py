@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 from lem.backtest.bootstrap import day_blocks
 from lem.backtest.bounds import bound
 from lem.backtest.costs import BPS
+from lem.backtest.driftless import SIGMA, driftless_market
 from lem.backtest.market import market_of, terms_for
 from lem.backtest.simulator import simulate
 from lem.causality import model_is_causal
-from lem.driftless import SIGMA, driftless_market
 from lem.model.lem import LEM
 from lem.orders import SCENARIOS, Benchmark
 from lem.panel import Panel

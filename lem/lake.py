@@ -64,12 +64,17 @@ def content_hash(table: pa.Table) -> str:
     nulls."""
     digest = hashlib.sha256()
     for field, column in zip(table.schema, table.columns, strict=True):
-        digest.update(f"{field.name}:{field.type}:{len(column)};".encode())
+        # The items of a list have another name in Parquet than in Arrow.
+        kind = f"list<{field.type.value_type}>" if pa.types.is_list(field.type) else field.type
+        digest.update(f"{field.name}:{kind}:{len(column)};".encode())
         digest.update(pc.is_null(column, nan_is_null=True).to_numpy().tobytes())
         if pa.types.is_string(field.type):
             filled = pc.fill_null(column, "")
             digest.update(pc.binary_length(filled).to_numpy().tobytes())
             digest.update("".join(filled.to_pylist()).encode())
+        elif pa.types.is_list(field.type):
+            digest.update(pc.fill_null(pc.list_value_length(column), 0).to_numpy().tobytes())
+            digest.update(pc.list_flatten(column).to_numpy().tobytes())
         elif pa.types.is_timestamp(field.type):
             digest.update(pc.fill_null(column.cast(pa.int64()), 0).to_numpy().tobytes())
         else:

@@ -2,7 +2,9 @@
 
 Orders over a gap are in the table too, as excluded, so that every order is accounted for. Gains stand there before
 costs and without the participation cap (`gain_bps`), before costs under the cap (`capped_gain_bps`) and after costs
-under it (`net_gain_bps`).
+under it (`net_gain_bps`). The benchmark of `gain_bps` ends with the order, so it moves with whoever ends early. Three
+gains of the same fills do not: against the arrival price (`gain_arrival_bps`), and against VWAP and TWAP of all N bars
+(`gain_full_vwap_bps`, `gain_full_twap_bps`).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pyarrow as arrow
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,7 +21,7 @@ from lem.backtest.config import BacktestConfig, CostsConfig
 from lem.backtest.costs import BPS
 from lem.backtest.market import market_of, terms_for
 from lem.backtest.oracle import oracle_gain
-from lem.backtest.simulator import Executions, simulate
+from lem.backtest.simulator import Executions, Market, simulate
 from lem.model.lem import LEM
 from lem.orders import SCENARIOS
 from lem.panel import Panel
@@ -56,6 +59,8 @@ BACKTEST_SCHEMA = arrow.schema(
         ("gain_bps", arrow.float64()),
         ("gain_sigma", arrow.float64()),
         ("gain_arrival_bps", arrow.float64()),
+        ("gain_full_vwap_bps", arrow.float64()),
+        ("gain_full_twap_bps", arrow.float64()),
         ("capped_gain_bps", arrow.float64()),
         ("net_gain_bps", arrow.float64()),
         ("bound_bps", arrow.float64()),
@@ -64,6 +69,7 @@ BACKTEST_SCHEMA = arrow.schema(
         ("net_end_bar", arrow.int64()),
         ("achieved", arrow.float64()),
         ("benchmark_price", arrow.float64()),
+        ("slices", arrow.list_(arrow.float32())),
     ]
 )
 EXCLUDED = "a gap, a bar without trades or missing features within the order's bars"
@@ -86,7 +92,8 @@ def execute(
             is one, of the first model otherwise; it is flat without a model.
 
     Returns:
-        One row per order and strategy (`BACKTEST_SCHEMA`).
+        One row per order and strategy (`BACKTEST_SCHEMA`). `slices`: shares of the order traded in bars 0 to N - 1
+        before costs, of executed orders of models; null for rules, whose schedule follows from where they end.
 
     Raises:
         OrderError: the orders are too large for `costs.participation_cap`.
@@ -105,7 +112,9 @@ def execute(
     for name, strategy, model_id, model in runs:
         seen = market if model is None else market_of(panel, asset_A, bar_A, horizon, model)
         done, net = simulate(strategy, seen, terms), simulate(strategy, seen, terms, costs)
-        frames.append(_with_results(orders, done, net).assign(strategy=name, model_id=model_id))
+        table = _with_results(orders, market, done, net).assign(strategy=name, model_id=model_id)
+        table["slices"] = _slices(done, table) if model else None
+        frames.append(table)
     return pd.concat(frames, ignore_index=True)[BACKTEST_SCHEMA.names]
 
 
@@ -142,7 +151,14 @@ def _orders(
     )
 
 
-def _with_results(orders: pd.DataFrame, done: Executions, net: Executions) -> pd.DataFrame:
+def _slices(done: Executions, table: pd.DataFrame) -> pd.Series:
+    """The slices of each executed order, float32 arrays (N,); None where it was excluded."""
+    slice_OK = done.slices_KO.flatten(1).T.contiguous().to(torch.float32).numpy()
+    executed = pd.Series(list(slice_OK), index=table.index, dtype=object)
+    return executed.where(table["status"] == "done", None)
+
+
+def _with_results(orders: pd.DataFrame, market: Market, done: Executions, net: Executions) -> pd.DataFrame:
     """The orders with what one strategy made of them, before costs (`done`) and with them (`net`)."""
     accepted_O, price_O = (orders["status"] == "done").to_numpy(), orders["arrival_price"].to_numpy()
     sign_O = np.where(orders["side"] == "buy", 1.0, -1.0)
@@ -154,11 +170,18 @@ def _with_results(orders: pd.DataFrame, done: Executions, net: Executions) -> pd
     def bars(values: NDArray) -> NDArray:
         return np.where(accepted_O, values.ravel(), 0)
 
+    def against_all_bars(weight_AK: Tensor) -> NDArray:
+        full_A = (market.price_AK * weight_AK).sum(1) / weight_AK.sum(1)
+        full_O = full_A[:, None, None].expand_as(done.achieved_O).numpy().ravel()
+        return numeric(sign_O * (1.0 - achieved_O / full_O) * BPS)
+
     gain_bps = numeric(done.gain_O.numpy() * BPS)
     return orders.assign(
         gain_bps=gain_bps,
         gain_sigma=gain_bps / orders["sigma_bps"],
         gain_arrival_bps=numeric(sign_O * (1.0 - achieved_O) * BPS),
+        gain_full_vwap_bps=against_all_bars(market.volume_AK),
+        gain_full_twap_bps=against_all_bars(torch.ones_like(market.price_AK)),
         capped_gain_bps=numeric(net.gain_O.numpy() * BPS),
         net_gain_bps=numeric(net.net_gain_O.numpy() * BPS),
         end_bar=bars(done.end_bar_O.numpy()),

@@ -14,7 +14,8 @@ from lem.reports import tables
 from lem.reports.headline import row_interval, verdict
 from lem.reports.wording import NO_BREAK, cost_words, count, label, number, percent, size, with_interval
 
-QUALITY = ["asset", "date", "expected", "received", "missing", "outage", "no_trades", "duplicates"]
+COUNTED = ["expected", "received", "missing", "outage", "no_trades", "duplicates", "estimated_vwap"]
+QUALITY = ["asset", "date", *COUNTED]
 LISTED_ROWS = 60
 WHEN = {"off": "before costs", "on": "after costs"}
 BOUNDS = {"bound_bps": "Bound, driftless", "oracle_bps": "Bound, foresight"}
@@ -49,15 +50,7 @@ SINGLE: Columns = [
     (f"Worst 5{NO_BREAK}%", "cvar5_bps", number),
     ("Orders above 0", "hit_rate", percent),
 ]
-SINGLE_OFF: Columns = [*SINGLE, ("Against arrival", "arrival_bps", number)]
 SINGLE_END: Columns = [("Orders", "orders", count), ("Blocks", "blocks", count)]
-MODELS: Columns = [
-    ("Model", "model_id", str),
-    ("First day", "first", str),
-    ("Last day", "last", str),
-    ("Days", "days", count),
-    ("Orders", "orders", count),
-]
 EXCLUDED: Columns = [
     ("Reason", "reason", str),
     ("Asset", "asset", str),
@@ -66,15 +59,15 @@ EXCLUDED: Columns = [
 ]
 
 
-def gain_grids(orders: pd.DataFrame, table: pd.DataFrame, costs: CostsConfig) -> dict[str, Grid]:
+def gain_grids(table: pd.DataFrame, excluded: pd.DataFrame, costs: CostsConfig) -> dict[str, Grid]:
     """The tables of gains, each before costs (`name`) and after (`name_net`), and those of the costs."""
     table = table.assign(gain=[with_interval(row) for row in table.to_dict("records")])
     grids = {"overall": _overall(table), "budget": _budget(table, costs), "capacity": _capacity(table)}
     for key, when in WHEN.items():
         name = "" if key == "off" else "_net"
-        single = table[(table["level"] != "scenario and m") & (table["against"] == "") & (table["costs"] == key)]
+        single = table[table["level"].isin(["m", "all"]) & (table["against"] == "") & (table["costs"] == key)]
         single = single.sort_values("strategy", key=lambda s: s.map(tables.strategy_rank), kind="stable")
-        columns = [*(SINGLE_OFF if key == "off" else SINGLE), *SINGLE_END]
+        columns = [*SINGLE, *SINGLE_END]
         grids |= {
             f"by_m{name}": _gains(f"Mean gain by m {when}, all scenarios, {INTERVAL}", table, "m", key),
             f"versus{name}": _versus(f"Model minus rule {when}, same orders, {INTERVAL}", table, key),
@@ -83,26 +76,8 @@ def gain_grids(orders: pd.DataFrame, table: pd.DataFrame, costs: CostsConfig) ->
             f"bars{name}": _by_m(f"Mean bars used {when}", table, key, "end_bar", number),
         }
     return grids | {
-        "models": grid_of("Models that executed these orders", tables.model_table(orders), MODELS),
-        "excluded": grid_of("Orders not executed", tables.excluded_table(orders), EXCLUDED),
-    }
-
-
-def quality_grids(data_quality: pd.DataFrame) -> dict[str, Grid]:
-    """Counts of bars by asset, and the days on which something was missing (columns: `QUALITY`)."""
-    quality = data_quality.assign(date=data_quality["date"].astype(str).str[:10])
-    gaps = quality[(quality[["missing", "outage", "duplicates"]] > 0).any(axis=1)]
-    gaps = gaps.sort_values(["date", "asset"], ascending=[False, True])
-    some = f" (the latest {LISTED_ROWS} of {len(gaps)})" if len(gaps) > LISTED_ROWS else ""
-    bars = [(name.replace("_", " ").capitalize(), name, count) for name in QUALITY[2:]]
-    totals = quality.groupby("asset", sort=True)[QUALITY[2:]].sum().reset_index()
-    return {
-        "quality": grid_of("Bars by asset, all days together", totals, [("Asset", "asset", str), *bars]),
-        "gaps": grid_of(
-            f"Days with missing bars, outages or duplicates{some}",
-            gaps.head(LISTED_ROWS),
-            [("Asset", "asset", str), ("Day", "date", str), *bars],
-        ),
+        "fixed": _fixed(table),
+        "excluded": grid_of("Orders not executed", excluded, EXCLUDED),
     }
 
 
@@ -174,6 +149,16 @@ def _gains(caption: str, table: pd.DataFrame, level: str, costs: str) -> Grid:
 
 
 PRICES = {"vwap": "VWAP", "twap": "TWAP"}
+
+
+def _fixed(table: pd.DataFrame) -> Grid:
+    """Mean gains against the order's own benchmark and against prices that do not move with its end."""
+    columns: Columns = [("Strategy", "strategy", label), ("Own benchmark, to the order’s end", "mean_bps", number)]
+    heads = ("Arrival price", "VWAP of all N bars", "TWAP of all N bars")
+    columns = [*columns, *((head, name, number) for head, name in zip(heads, tables.FIXED, strict=True))]
+    return grid_of(
+        "Mean gain before costs against other prices, all executed orders, bps", tables.select(table, "all"), columns
+    )
 
 
 def _by_m(caption: str, table: pd.DataFrame, costs: str, column: str, form: Callable[[Any], str]) -> Grid:

@@ -30,9 +30,10 @@ class Comparison:
 class Headline:
     """What the first screen says.
 
-    status: complete, incomplete, no model, or no orders. problems: what was not as it should be, in
-    sentences. decision, reasons, champion_id: of the promotion gate for `date`, or made by_hand ("" and () where there
-    is none). last_day: latest arrival day with an executed order ("" without one). orders, blocks: executed
+    status: complete, degraded (the night's candidate was refused without being measured), incomplete, no model, or no
+    orders. problems: what was not as it should be, in sentences. warnings: what has drifted, in sentences. decision,
+    reasons, champion_id: of the promotion gate for `date`, or made by_hand ("" and () where there is none). last_day:
+    latest arrival day with an executed order ("" without one). orders, blocks: executed
     parent orders, and independent blocks of days. gain, net_gain: the model's, over all its orders, before and after
     costs (bps; None without a model). capacity: size of an order at which the model's mean gain is gone, in bar volumes
     (None without a model). comparisons: one for each of `RIVALS` that traded the model's orders.
@@ -41,6 +42,7 @@ class Headline:
     date: str
     status: str
     problems: tuple[str, ...]
+    warnings: tuple[str, ...]
     last_day: str
     champion_id: str
     decision: str
@@ -68,14 +70,32 @@ def verdict(interval: Interval) -> str:
     return "worse" if interval.high < 0 else "not distinguishable"
 
 
+def degraded(decision: Mapping[str, Any]) -> bool:
+    """Whether the gate refused the night's candidate for what it is (not finite, looks ahead, trained on a hole, ...),
+    not for what it gains: it then has no figures. A decision can say so itself (`degraded` in its figures)."""
+    figures = decision.get("figures") or {}
+    if figures.get(BY_HAND) is True or decision["decision"] == "promoted":
+        return False
+    refused = bool(decision.get("candidate_id")) or any(
+        str(reason).startswith("refused") for reason in decision.get("reasons") or ()
+    )
+    return figures.get("degraded") is True or (refused and "mean_bps" not in figures)
+
+
 def headline(
-    orders: pd.DataFrame, table: pd.DataFrame, promotions: Sequence[Mapping[str, Any]], date: str, due: str
+    orders: pd.DataFrame,
+    table: pd.DataFrame,
+    promotions: Sequence[Mapping[str, Any]],
+    date: str,
+    due: str,
+    leaks: Sequence[str] = (),
+    warnings: Sequence[str] = (),
 ) -> Headline:
     """Answer the first screen: did it work, is the model better, by how much, how sure, what is left after costs.
 
     orders: from `prepare_orders`. table: from `full_table` of the same orders. promotions: dicts with date,
     decision, champion_id, reasons and figures. date: the report's, ISO. due: the arrival day up to which orders should
-    have been executed.
+    have been executed. leaks: what the leak panel found. warnings: what has drifted.
     """
     done = executed(orders)
     comparisons = []
@@ -89,17 +109,22 @@ def headline(
     gate = next((dict(row) for row in promotions if str(row["date"])[:10] == date), {})
     last_day = str(done["date"].max()) if len(done) else ""
     problems = [] if gate else [f"No decision of the promotion gate is recorded for {date}."]
-    problems += _problems(orders, done, last_day, due)
+    problems += [*_problems(orders, done, last_day, due), *leaks]
+    refused = bool(gate) and degraded(gate)
+    if refused:
+        stays = "the champion before trades on" if gate.get("champion_id") else "no model trades"
+        problems.insert(0, f"The candidate of {date} was refused, and {stays}.")
     if not len(done):
         status = "no orders"
     elif not off:
         status = "no model"
     else:
-        status = "incomplete" if problems else "complete"
+        status = "degraded" if refused else "incomplete" if problems else "complete"
     return Headline(
         date=date,
         status=status,
         problems=tuple(problems),
+        warnings=tuple(warnings),
         last_day=last_day,
         champion_id=str(gate.get("champion_id") or ""),
         decision=str(gate.get("decision") or ""),

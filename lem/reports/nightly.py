@@ -13,16 +13,24 @@ import pandas as pd
 
 from lem.backtest.orders_table import BACKTEST_SCHEMA
 from lem.calendars import offset_partition, partition_dates
+from lem.drift import model_age
 from lem.errors import LakeError
 from lem.lake import Lake
+from lem.leak_reading import leaks_of
 from lem.registry import PromotionRecord, Registry
 from lem.registry.records import InputVersion
-from lem.reports.report import Report, ReportInputs, render_report
+from lem.reports.drift_section import drift_table
+from lem.reports.inputs import ReportInputs
+from lem.reports.quality import data_quality, days_in_quarantine, listed_outages
+from lem.reports.report import Report, render_report
+from lem.reports.schedule import TAPE, replayed_orders
 from lem.tables import missing_partitions, name_missing, read_range
 from lem.training.manifest import code_version, curve_path
 from lem.universe import Universe
+from lem.windows import forward_days
 
 FILES = ("report.csv", "report.json", "report.html")
+"""Files that every report has; its other tables lie below `tables/`, their hashes in report.json."""
 BACKTESTS_VERSION = "backtest data version (hash of all)"
 """Name, among a report's versions, of that of the backtests it was made from."""
 
@@ -89,31 +97,6 @@ def backtests_version(inputs: Iterable[InputVersion]) -> str:
     return hashlib.sha256("".join(read.data_version for read in sorted(inputs)).encode()).hexdigest()
 
 
-def data_quality(lake: Lake, universe: Universe, dates: list[dt.date]) -> pd.DataFrame:
-    """Counts of each asset and date, in the source's bars: expected, rows received, missing, in an outage, without
-    trades, duplicates."""
-    rows, parts = [], universe.bar_length // universe.source_bar_length
-    for symbol in universe.symbols:
-        for date in dates:
-            raw, _ = read_range(lake, universe, "raw_bars", [date], symbol)
-            bars, _ = read_range(lake, universe, "bars", [date], symbol)
-            once = raw.drop_duplicates("ts") if len(bars) else raw.iloc[:0]
-            expected = len(bars) * parts
-            rows.append(
-                {
-                    "asset": symbol,
-                    "date": date,
-                    "expected": expected,
-                    "received": len(raw),
-                    "missing": expected - len(once),
-                    "outage": expected - len(once),
-                    "no_trades": int((once["volume"] == 0).sum()),
-                    "duplicates": len(raw) - len(once) if len(bars) else 0,
-                }
-            )
-    return pd.DataFrame(rows)
-
-
 def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> ReportInputs:
     """Everything the report of `date` is made of.
 
@@ -125,7 +108,8 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
     covered = sorted({dt.date.fromisoformat(read.partition_key.split("|")[1]) for read in inputs})
     promotions = [p for p in registry.promotions(universe.name) if p.date <= date]
     champion = registry.champion_on(universe.name, date)
-    curve = lake.read_table(curve_path(universe.name, champion.id)) if champion else None
+    traded = orders.loc[orders["model_id"] != "", ["date", "model_id"]].drop_duplicates().sort_values("date")
+    trained_to = {model: registry.model(model).train_end for model in traded["model_id"].unique()}
     return ReportInputs(
         universe=universe.name,
         date=date,
@@ -136,7 +120,7 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
         costs=universe.costs,
         promotions=[_promotion(p) for p in promotions],
         champion_manifest=champion.manifest | {"model_id": champion.id} if champion else None,
-        training_curve=curve,
+        training_curve=lake.read_table(curve_path(universe.name, champion.id)) if champion else None,
         data_quality=data_quality(lake, universe, covered),
         versions={
             "code": code_version(),
@@ -146,7 +130,32 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
         },
         bootstrap=universe.backtest.bootstrap,
         seed=universe.training.seed,
+        trained_to={model: str(end) for model, end in trained_to.items()},
+        ages={
+            str(row["date"]): model_age(universe, trained_to[row["model_id"]], row["date"])
+            for row in traded.to_dict("records")
+        },
+        tape=replayed_tape(lake, universe, orders),
+        leaks=leaks_of(lake, universe, champion) if champion else None,
+        drift=drift_table(lake, registry, universe, date),
+        quarantine=days_in_quarantine(lake, universe, date),
+        outages=listed_outages(universe, covered),
     )
+
+
+def replayed_tape(lake: Lake, universe: Universe, orders: pd.DataFrame) -> pd.DataFrame:
+    """The bars of the orders that the report replays: `lem.reports.schedule.TAPE`.
+
+    Raises:
+        LakeError: a partition of features, which their backtest read, is missing.
+    """
+    parts = []
+    for order in replayed_orders(orders).to_dict("records"):
+        first = dt.date.fromisoformat(order["date"])
+        days = partition_dates(universe, first, offset_partition(universe, first, forward_days(universe)))
+        table, _ = read_range(lake, universe, "features", days, order["asset"])
+        parts.append(table.assign(asset=order["asset"])[TAPE])
+    return pd.concat(parts).drop_duplicates(["asset", "ts"]) if parts else pd.DataFrame(columns=TAPE)
 
 
 def _promotion(record: PromotionRecord) -> dict[str, Any]:
@@ -154,17 +163,26 @@ def _promotion(record: PromotionRecord) -> dict[str, Any]:
 
 
 def make_report(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> StoredReport:
-    """Render the report of `date` and store its CSV, JSON and, last, its page."""
+    """Render the report of `date` and store its tables, CSV, JSON and, last, its page."""
     report = render_report(report_inputs(lake, registry, universe, date))
-    contents = {
-        "report.csv": report.table.to_csv(index=False).encode(),
-        "report.json": (
-            json.dumps(report.summary, indent=1, sort_keys=True, allow_nan=False, default=str) + "\n"
-        ).encode(),
+    contents = {f"tables/{name}.csv": csv_bytes(table) for name, table in sorted(report.tables.items())}
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    contents |= {
+        "report.csv": csv_bytes(report.table),
+        "report.json": _json_bytes(report.summary | {"tables": hashes}),
         "report.html": report.html.encode(),
     }
-    paths = {file: report_path(universe.name, date, file) for file in FILES}
+    paths = {file: report_path(universe.name, date, file) for file in contents}
     for file, path in paths.items():
         lake.write_bytes(path, contents[file])
     version = hashlib.sha256(b"".join(contents[file] for file in FILES)).hexdigest()
     return StoredReport(report, paths, version)
+
+
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """A table as the report's CSV files have it."""
+    return table.to_csv(index=False).encode()
+
+
+def _json_bytes(summary: dict[str, Any]) -> bytes:
+    return (json.dumps(summary, indent=1, sort_keys=True, allow_nan=False, default=str) + "\n").encode()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,53 +18,47 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from lem.backtest.bootstrap import MIN_BLOCKS, EvaluationError
-from lem.backtest.config import CostsConfig
-from lem.reports import plots, tables
-from lem.reports.grids import LISTED_ROWS, QUALITY, Grid, assumptions, flatten, gain_grids, quality_grids
+from lem.backtest.bootstrap import MIN_BLOCKS
+from lem.backtest.leaks import LEAK_SCHEMA, MOST, leaks_found
+from lem.reports import plots, plots_orders, section_grids, tables
+from lem.reports.drift_section import drift_warnings
+from lem.reports.figures import Picture
+from lem.reports.grids import LISTED_ROWS, Grid, assumptions, flatten, gain_grids
+from lem.reports.groups import add_groups
 from lem.reports.headline import Headline, headline
-from lem.reports.plots import Picture
+from lem.reports.inputs import CURVE, ReportInputs
+from lem.reports.schedule import replay_table, schedule_table
 from lem.reports.wording import bar_volumes, capacity_sentence, cost_sentence, cost_words, count, number, percent
 
-CURVE = ["step", "loss", "gain_sigma", "learning_rate"]
 ROUGH_BLOCKS = 15
 """Fewer blocks than this, and the report warns that the intervals are rough."""
-
-
-@dataclass(frozen=True)
-class ReportInputs:
-    """What a report is made of.
-
-    date: the report's partition. horizon: N in bars of length `bar` ("1h", "1d", ...). orders: the backtest's
-    rows with `asset` and `date` (columns: `tables.COLUMNS`). costs: those that it charged. promotions: dicts with date,
-    decision, champion_id, candidate_id, reasons (list of str), figures (dict). champion_manifest, training_curve
-    (columns `CURVE`): None without a model. data_quality: one row per asset and day (columns `QUALITY`).
-    bootstrap: resamples.
-    """
-
-    universe: str
-    date: dt.date
-    description: str
-    horizon: int
-    bar: str
-    orders: pd.DataFrame
-    costs: CostsConfig
-    promotions: Sequence[Mapping[str, Any]]
-    champion_manifest: Mapping[str, Any] | None
-    training_curve: pd.DataFrame | None
-    data_quality: pd.DataFrame
-    versions: Mapping[str, str]
-    bootstrap: int = 2000
-    seed: int = 0
+SECTIONS = [
+    ("gate", "The gate"),
+    ("gain", "Gain by scenario and m"),
+    ("groups", "Where it gains"),
+    ("costs", "Costs"),
+    ("distribution", "Distribution"),
+    ("time", "Over time"),
+    ("orders", "How it trades"),
+    ("leaks", "Leak panel"),
+    ("drift", "Drift"),
+    ("model", "The model"),
+    ("quality", "Data quality"),
+    ("excluded", "Excluded orders"),
+    ("versions", "Versions and how to reproduce"),
+    ("glossary", "Glossary"),
+]
 
 
 @dataclass(frozen=True)
 class Report:
-    """html: the page. summary: JSON-able. table: all statistics at all levels, for a CSV. thumbnail: PNG."""
+    """html: the page. summary: JSON-able. table: all statistics at all levels. tables: every other table that the page
+    shows or draws, by name. thumbnail: PNG."""
 
     html: str
     summary: dict[str, Any]
     table: pd.DataFrame
+    tables: dict[str, pd.DataFrame]
     thumbnail: bytes
 
 
@@ -72,20 +66,26 @@ def render_report(inputs: ReportInputs) -> Report:
     """Compute all statistics and render the page.
 
     Raises:
-        EvaluationError: orders, data quality or training curve are not tables of the promised form.
+        EvaluationError: orders or another table are not of the promised form.
     """
-    _check_columns("data quality table", inputs.data_quality, QUALITY)
-    if inputs.training_curve is not None:
-        _check_columns("training curve", inputs.training_curve, CURVE)
+    inputs.check()
     days = block_days(inputs.horizon, inputs.bar)
-    orders = tables.prepare_orders(inputs.orders, days)
+    orders = add_groups(tables.prepare_orders(inputs.orders, days), inputs.ages)
     table = tables.full_table(orders, inputs.costs, resamples=inputs.bootstrap, seed=inputs.seed)
-    head = headline(orders, table, inputs.promotions, inputs.date.isoformat(), _due(inputs.date, days, inputs.bar))
+    data = _tables(inputs, orders, table)
+    leaks, warnings = leaks_found(data["leaks"]), drift_warnings(data["drift"])
+    due = _due(inputs.date, days, inputs.bar)
+    head = headline(orders, table, inputs.promotions, inputs.date.isoformat(), due, leaks, warnings)
     page = _ENVIRONMENT.get_template("report.html.jinja").render(
         inputs=inputs,
         head=head,
-        grids=_grids(inputs, orders, table),
-        pictures=_pictures(inputs, orders, table),
+        sections=SECTIONS,
+        grids=page_grids(inputs, table, data),
+        group_names=[f"by_{name}" for name in tables.GROUPS],
+        gate_rows=data["gate"].to_dict("records"),
+        leaks_found=leaks,
+        most_arrivals=MOST,
+        pictures=page_pictures(table, data),
         largest=bar_volumes(inputs.costs.participation_cap * inputs.horizon),
         assumed=cost_sentence(inputs.costs),
         capacity=None if head.capacity is None else capacity_sentence(head.capacity, inputs.costs, inputs.horizon),
@@ -98,7 +98,7 @@ def render_report(inputs: ReportInputs) -> Report:
         assets=sorted(orders["asset"].unique()),
     )
     thumbnail = plots.thumbnail(tables.select(table, "m"))
-    return Report(page, _summary(inputs, head, orders, table, days), table, thumbnail)
+    return Report(page, _summary(inputs, head, orders, table, days), table, data, thumbnail)
 
 
 def block_days(horizon: int, bar: str) -> int:
@@ -116,12 +116,6 @@ def _due(date: dt.date, days: int, bar: str) -> str:
     return (date - dt.timedelta(days=days)).isoformat()
 
 
-def _check_columns(what: str, table: pd.DataFrame, needed: Sequence[str]) -> None:
-    missing = [name for name in needed if name not in table.columns]
-    if missing:
-        raise EvaluationError(f"{what}: missing column(s) {', '.join(missing)}; needed: {', '.join(needed)}")
-
-
 def _counts(orders: pd.DataFrame) -> dict[str, int]:
     excluded = orders[orders["status"] == "excluded"]
     return {
@@ -130,10 +124,45 @@ def _counts(orders: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def _grids(inputs: ReportInputs, orders: pd.DataFrame, table: pd.DataFrame) -> dict[str, Grid]:
+def _tables(inputs: ReportInputs, orders: pd.DataFrame, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Every table of the page but that of the statistics: what its pictures are drawn from, and its sections show."""
+    done = tables.executed(orders)
+    costs = list(tables.COSTS) if len(done) else []
+    daily = [tables.daily_table(orders, key).assign(costs=key) for key in costs]
+    shares = [tables.histogram(done, key).assign(costs=key) for key in costs]
+    gate = section_grids.gate_table(inputs.promotions)
+    curve = inputs.training_curve
+    return {
+        "daily": _joined(daily, ["strategy", "date", "orders", "mean_bps", "cumulative_bps", "costs"]),
+        "distribution": _joined(shares, ["strategy", "low_bps", "high_bps", "share", "costs"]),
+        "ends": tables.end_bar_table(orders),
+        "schedule": schedule_table(orders),
+        "replays": replay_table(inputs.orders, inputs.tape),
+        "gate": gate,
+        "models": section_grids.history_table(orders, table, gate, inputs.trained_to),
+        "leaks": pd.DataFrame(columns=LEAK_SCHEMA.names) if inputs.leaks is None else inputs.leaks,
+        "drift": inputs.drift,
+        "training": pd.DataFrame(columns=CURVE) if curve is None else curve,
+        "quality": inputs.data_quality,
+        "quarantine": inputs.quarantine,
+        "outages": inputs.outages,
+        "excluded": tables.excluded_table(orders),
+    }
+
+
+def _joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def page_grids(inputs: ReportInputs, table: pd.DataFrame, data: Mapping[str, pd.DataFrame]) -> dict[str, Grid]:
     """Every table of the page; those without rows are left out."""
-    grids = gain_grids(orders, table, inputs.costs) | quality_grids(inputs.data_quality)
+    grids = gain_grids(table, data["excluded"], inputs.costs) | section_grids.group_grids(table)
+    grids |= section_grids.quality_grids(data["quality"], data["quarantine"], data["outages"])
+    grids |= section_grids.drift_grids(data["drift"]) | section_grids.leak_grids(data["leaks"])
     grids |= {
+        "gate": section_grids.gate_grid(data["gate"]),
+        "history": section_grids.history_grid(data["models"]),
+        "replays": section_grids.replay_grid(data["replays"]),
         "costs": assumptions(inputs.costs, inputs.horizon),
         "manifest": Grid("Manifest of the champion", ["Key", "Value"], flatten(inputs.champion_manifest or {}), False),
         "versions": Grid("Versions", ["What", "Version"], flatten(inputs.versions), False),
@@ -141,16 +170,23 @@ def _grids(inputs: ReportInputs, orders: pd.DataFrame, table: pd.DataFrame) -> d
     return {name: grid for name, grid in grids.items() if grid.rows}
 
 
-def _pictures(inputs: ReportInputs, orders: pd.DataFrame, table: pd.DataFrame) -> dict[str, Picture]:
-    done, pictures = tables.executed(orders), {}
-    if len(done):
+def page_pictures(table: pd.DataFrame, data: Mapping[str, pd.DataFrame]) -> dict[str, Picture]:
+    """Every picture of the page, drawn from its tables alone."""
+    pictures = {}
+    if len(data["daily"]):
+        changes = sorted(data["models"]["first"])[1:]
         for costs, name in (("off", ""), ("on", "_net")):
+            daily, shares = (data[key][data[key]["costs"] == costs] for key in ("daily", "distribution"))
             pictures[f"gain_by_m{name}"] = plots.gain_by_m(tables.select(table, "m", costs), costs)
-            pictures[f"distribution{name}"] = plots.distribution(done, costs)
-            pictures[f"over_time{name}"] = plots.over_time(tables.daily_table(orders, costs), costs)
-        pictures["order_ends"] = plots.order_ends(tables.end_bar_table(orders))
-    if inputs.training_curve is not None and len(inputs.training_curve):
-        pictures["training_curve"] = plots.training_curve(inputs.training_curve)
+            pictures[f"distribution{name}"] = plots.distribution(shares, tables.select(table, "all", costs), costs)
+            pictures[f"over_time{name}"] = plots.over_time(daily, costs, changes)
+        pictures["order_ends"] = plots.order_ends(data["ends"])
+    if len(data["schedule"]):
+        pictures["schedule"] = plots_orders.schedule(data["schedule"])
+    for which, part in data["replays"].groupby("which", sort=False):
+        pictures[f"replay_{which}"] = plots_orders.replay(part.reset_index(drop=True))
+    if len(data["training"]):
+        pictures["training_curve"] = plots.training_curve(data["training"])
     return pictures
 
 
@@ -158,7 +194,7 @@ def _summary(
     inputs: ReportInputs, head: Headline, orders: pd.DataFrame, table: pd.DataFrame, days: int
 ) -> dict[str, Any]:
     """What report.json holds. Infinite sizes (no limit) are null there, as `capacity_text` and the CSV say."""
-    pooled = table[table["level"] != "scenario and m"]
+    pooled = table[table["level"].isin(["m", "all"])].drop(columns="group")
     return _plain(
         {
             "universe": inputs.universe,
@@ -192,7 +228,7 @@ def _plain(value: Any) -> Any:
 
 
 _ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,

@@ -26,17 +26,25 @@ SCENARIO = ["side", "benchmark", "target"]
 ORDER = ["asset", "date", "arrival", *SCENARIO, "min_bars", "max_bars"]
 BOUNDS = ["bound_bps", "oracle_bps"]
 """What no strategy gains before costs: on a driftless market (dynamic programming), and knowing every price."""
-GAINS = ["gain_bps", "gain_arrival_bps", "capped_gain_bps", "net_gain_bps"]
+FIXED = {
+    "arrival_bps": "gain_arrival_bps",
+    "full_vwap_bps": "gain_full_vwap_bps",
+    "full_twap_bps": "gain_full_twap_bps",
+}
+"""Gains against prices that do not move with the order's end: the arrival price, VWAP and TWAP of all N bars."""
+GAINS = ["gain_bps", *FIXED.values(), "capped_gain_bps", "net_gain_bps"]
 NUMBERS = ["sigma_bps", *GAINS, *BOUNDS]
-COLUMNS = [*ORDER, "strategy", "model_id", "status", "reason", *NUMBERS, "end_bar", "net_end_bar"]
+COLUMNS = [*ORDER, "strategy", "model_id", "status", "reason", *NUMBERS, "end_bar", "net_end_bar", "slices"]
 COSTS = {"off": ("gain_bps", "end_bar"), "on": ("net_gain_bps", "net_end_bar")}
 """Costs off and on: the columns of the gain and of the bars used."""
 STATISTICS = [
     *("orders", "blocks", "mean_bps", "low_bps", "high_bps", "mean_sigma", "median_bps", "std_bps", "p5_bps"),
-    *("p95_bps", "cvar5_bps", "hit_rate", "arrival_bps", "capped_bps", "end_bar", *BOUNDS, "capacity"),
+    *("p95_bps", "cvar5_bps", "hit_rate", *FIXED, "capped_bps", "end_bar", *BOUNDS, "capacity"),
 ]
 LEVELS = {"scenario and m": [*SCENARIO, "min_bars"], "m": ["min_bars"], "all": []}
 """How far orders are pooled: each level names the columns that stay apart."""
+GROUPS = ("asset", "hour", "weekday", "volatility", "age", "model")
+"""Further levels, all m and scenarios pooled: one column each (see `lem.reports.groups`), for the model and RIVALS."""
 
 
 def prepare_orders(orders: pd.DataFrame, block_days: int = 1) -> pd.DataFrame:
@@ -110,14 +118,15 @@ def summarise(gains: pd.DataFrame, by: Sequence[str], costs: CostsConfig, *, res
 
     Columns: orders, blocks, mean_bps with its 95 % interval low_bps and high_bps, mean_sigma, median_bps,
     std_bps, p5_bps, p95_bps, cvar5_bps (mean of the worst 5 %), hit_rate (share with a gain above 0), end_bar (mean
-    bars used), bound_bps and oracle_bps (means, before costs). Off only: arrival_bps (mean gain against the arrival
-    price). On only: capped_bps (mean gain under the cap, before costs) and capacity (see `lem.backtest.costs`). In rows
+    bars used), bound_bps and oracle_bps (means, before costs). Off only: the means of `FIXED`. On only: capped_bps
+    (mean gain under the cap, before costs) and capacity (see `lem.backtest.costs`). In rows
     with `against`, all are of the paired difference, without bounds and capacity.
     """
     keys = ["strategy", "against", *by]
-    grouped = gains.groupby(keys, sort=True)
+    grouped = gains.groupby(keys, sort=True, observed=True)
     number_O = grouped.ngroup().to_numpy()
-    pooled = grouped[["gain_arrival_bps", "capped_gain_bps", "end_bar", "net_end_bar", *BOUNDS]].mean().reset_index()
+    means = [*FIXED.values(), "capped_gain_bps", "end_bar", "net_end_bar", *BOUNDS]
+    pooled = grouped[means].mean().reset_index()
     rows_G = np.split(np.argsort(number_O, kind="stable"), np.cumsum(np.bincount(number_O))[:-1]) if len(gains) else []
     capped_O, sigma_O = gains["capped_gain_bps"].to_numpy(), gains["sigma_bps"].to_numpy()
     parts = []
@@ -148,7 +157,7 @@ def summarise(gains: pd.DataFrame, by: Sequence[str], costs: CostsConfig, *, res
         both = pooled[keys].join(pd.DataFrame(rows, columns=[c for c in STATISTICS if c not in _POOLED]))
         both = both.assign(
             costs=name,
-            arrival_bps=pooled["gain_arrival_bps"] if name == "off" else math.nan,
+            **{statistic: pooled[column] if name == "off" else math.nan for statistic, column in FIXED.items()},
             capped_bps=pooled["capped_gain_bps"] if name == "on" else math.nan,
             end_bar=pooled[bars],
             **{bound: pooled[bound] for bound in BOUNDS},
@@ -157,31 +166,37 @@ def summarise(gains: pd.DataFrame, by: Sequence[str], costs: CostsConfig, *, res
     return pd.concat(parts, ignore_index=True)
 
 
-_POOLED = ("arrival_bps", "capped_bps", "end_bar", *BOUNDS)
+_POOLED = (*FIXED, "capped_bps", "end_bar", *BOUNDS)
 
 
 def full_table(orders: pd.DataFrame, costs: CostsConfig, *, resamples: int, seed: int) -> pd.DataFrame:
-    """All statistics at every level of `LEVELS`, gains and the model's paired differences: what the CSV
-    holds.
+    """All statistics at every level of `LEVELS`, and of those of `GROUPS` that `orders` has columns of; gains and the
+    model's paired differences: what the CSV holds.
 
     Columns: level, costs ("off", "on"), strategy, against ("" for a gain), side, benchmark, target, min_bars ("all"
-    where pooled), then those of `summarise`. Strategies in the order of `strategy_rank`.
+    where pooled), group (of the level, "" for those of LEVELS), then those of `summarise`. Strategies in the order of
+    `strategy_rank`.
     """
     others = [name for name in orders["strategy"].unique() if name != MODEL]
     gains = pd.concat([executed(orders), *(differences(orders, MODEL, name) for name in others)], ignore_index=True)
+    there = [name for name in GROUPS if name in gains.columns]
+    # Grouping by strings would take most of the report's time.
+    gains = gains.astype(dict.fromkeys({"strategy", "against", *SCENARIO, *there}, "category"))
+    shown = gains[gains["strategy"].isin([MODEL, *RIVALS]) & gains["against"].isin(["", *RIVALS])]
     parts = []
-    for level, by in LEVELS.items():
-        part = summarise(gains, by, costs, resamples=resamples, seed=seed)
+    for level, by in (LEVELS | {name: [name] for name in there}).items():
+        part = summarise(shown if level in there else gains, by, costs, resamples=resamples, seed=seed)
+        part = part.rename(columns={level: "group"}) if level in there else part.assign(group="")
         pooled = {name: "all" for name in LEVELS["scenario and m"] if name not in by}
-        parts.append(part.assign(level=level, **pooled).astype({"min_bars": object}))
+        part = part.assign(level=level, **pooled).astype({"min_bars": object, "group": str})
+        parts.append(part.astype(dict.fromkeys(["strategy", "against", *SCENARIO], str)))
     table = pd.concat(parts, ignore_index=True)
     names = sorted({*table["strategy"], *table["against"]}, key=lambda name: (name != "", *strategy_rank(name)))
     order = {name: place for place, name in enumerate(names)}
     table = table.assign(place=table["strategy"].map(order), rival=table["against"].map(order), row=range(len(table)))
     table = table.sort_values(["level", "costs", "rival", "place", "row"])
-    return table[["level", "costs", "strategy", "against", *LEVELS["scenario and m"], *STATISTICS]].reset_index(
-        drop=True
-    )
+    keys = ["level", "costs", "strategy", "against", *LEVELS["scenario and m"], "group"]
+    return table[[*keys, *STATISTICS]].reset_index(drop=True)
 
 
 def select(table: pd.DataFrame, level: str, costs: str = "off", against: str | None = "") -> pd.DataFrame:
@@ -222,6 +237,24 @@ def daily_table(orders: pd.DataFrame, costs: str = "off") -> pd.DataFrame:
     gain = COSTS[costs][0]
     days = executed(orders).groupby(["strategy", "date"])[gain].agg(orders="size", mean_bps="mean").reset_index()
     return days.assign(cumulative_bps=days.groupby("strategy")["mean_bps"].cumsum())
+
+
+def histogram(gains: pd.DataFrame, costs: str = "off", bins: int = 60) -> pd.DataFrame:
+    """Histogram of the gains of the model and of the rule it must beat first (or of the rules there are).
+
+    gains: rows of `executed`. Columns: strategy, low_bps, high_bps (edges of a bin), share (of the strategy's orders);
+    the outer 0.5 % on each side are in no bin.
+    """
+    column, there = COSTS[costs][0], sorted(gains["strategy"].unique(), key=strategy_rank)
+    shown = [name for name in (MODEL, RIVALS[0]) if name in there] or there
+    low, high = np.quantile(gains.loc[gains["strategy"].isin(shown), column], [0.005, 0.995])
+    edges = np.linspace(low, high if high > low else low + 1.0, bins + 1)
+    parts = []
+    for name in shown:
+        gain = gains.loc[gains["strategy"] == name, column].to_numpy()
+        share = np.histogram(gain, edges)[0] / len(gain)
+        parts.append(pd.DataFrame({"strategy": name, "low_bps": edges[:-1], "high_bps": edges[1:], "share": share}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def model_table(orders: pd.DataFrame) -> pd.DataFrame:

@@ -12,10 +12,10 @@ import pytest
 
 from benchmarks import markets
 from benchmarks.common import BenchmarkError
-from benchmarks.markets import driftless_panel, real_panel, real_universe
+from benchmarks.markets import real_panel, real_universe
+from lem.backtest.driftless import SIGMA, driftless_panel
 from lem.bars import validate_bars
 from lem.calendars import partition_dates, partition_window
-from lem.driftless import SIGMA
 from lem.errors import SourceError
 from lem.features import compute_features
 from lem.panel import Panel, panel_table

@@ -213,3 +213,18 @@ def test_a_root_that_cannot_be_written_is_one_error_that_says_what_is_allowed(tm
 def test_an_unknown_protocol_is_refused():
     with pytest.raises(LakeError, match="allowed: a path, s3://bucket/prefix"):
         Lake("nosuch://bucket/x")
+
+
+def test_a_column_of_lists_keeps_its_content_and_version(tmp_path):
+    schema = arrow.schema([("name", arrow.string()), ("slices", arrow.list_(arrow.float32()))])
+    lists = [np.array([0.25, 0.75], dtype=np.float32), None, np.array([1.0], dtype=np.float32)]
+    frame = pd.DataFrame({"name": list("abc"), "slices": pd.Series(lists, dtype=object)})
+    lake = Lake(str(tmp_path))
+    version = lake.write_table(PATH, frame, schema).data_version
+    read, same = lake.read_versioned(PATH)
+    assert same == version == lake.version_of(PATH, read, schema)
+    assert [None if one is None else list(one) for one in read["slices"]] == [[0.25, 0.75], None, [1.0]]
+    moved = [np.array([0.25], dtype=np.float32), None, np.array([0.75, 1.0], dtype=np.float32)]
+    assert lake.version_of(PATH, frame.assign(slices=pd.Series(moved, dtype=object)), schema) != version
+    changed = [lists[0], None, np.array([0.5], dtype=np.float32)]
+    assert lake.version_of(PATH, frame.assign(slices=pd.Series(changed, dtype=object)), schema) != version

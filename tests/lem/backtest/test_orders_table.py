@@ -157,3 +157,27 @@ def test_the_table_keeps_its_schema_through_the_lake(tmp_path, table):
     read, version = lake.read_versioned(path)
     pd.testing.assert_frame_equal(read, table, check_dtype=False)
     assert lake.write_table(path, read, BACKTEST_SCHEMA).data_version == version == first.data_version
+
+
+def test_gains_against_all_bars_use_the_whole_horizon_whenever_the_order_ends(panel, table):
+    done = table[(table["status"] == "done") & (table["strategy"] == "lem")]
+    rows = done["asset"].map({"AAA": 0, "BBB": 1}).to_numpy()[:, None]
+    first = np.searchsorted(panel.ts_T, done["arrival"].dt.tz_localize(None).to_numpy())[:, None]
+    price, volume = (values[rows, first + np.arange(HORIZON)] for values in (panel.vwap_NT, panel.volume_NT))
+    sign = np.where(done["side"] == "buy", 1.0, -1.0)
+    for name, weight in (("gain_full_vwap_bps", volume), ("gain_full_twap_bps", np.ones_like(volume))):
+        full = (price * weight).sum(1) / weight.sum(1)
+        np.testing.assert_allclose(done[name], sign * (full - done["achieved"]) / full * 1e4, atol=1e-6)
+    early = (done["end_bar"] < HORIZON).to_numpy()
+    assert (done["gain_full_twap_bps"] - done["gain_bps"])[early].abs().max() > 1.0
+
+
+def test_a_models_slices_sum_to_one_by_its_end_and_rules_have_none(table):
+    done = table[(table["status"] == "done") & (table["strategy"] == "lem")]
+    slices = np.stack(done["slices"].to_list()).astype(float)
+    assert slices.shape == (len(done), HORIZON)
+    np.testing.assert_allclose(slices.sum(axis=1), 1.0, atol=1e-5)
+    after = np.arange(HORIZON) >= done["end_bar"].to_numpy()[:, None]
+    assert (slices[after] == 0.0).all()
+    others = table[(table["strategy"] != "lem") | (table["status"] == "excluded")]
+    assert others["slices"].isna().all()

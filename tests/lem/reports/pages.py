@@ -17,8 +17,11 @@ import pandas as pd
 from PIL import Image
 
 from lem.backtest.config import CostsConfig
+from lem.backtest.leaks import LEAK_SCHEMA
 from lem.backtest.orders_table import RULES
-from lem.reports.report import Report, ReportInputs
+from lem.reports.inputs import ReportInputs
+from lem.reports.report import Report
+from lem.reports.section_grids import DRIFT
 from lem.reports.tables import NUMBERS
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
@@ -46,19 +49,90 @@ def make_orders(
                     **{"capped_gain_bps": capped, "net_gain_bps": capped - 4 - generator.random()},
                     **{"bound_bps": 12.0 - m, "oracle_bps": 100.0 - m, "end_bar": 12 if strategy == "twap" else m},
                     **{"net_end_bar": 12 if strategy == "twap" else max(m, 2)},
+                    **{"gain_full_vwap_bps": gain - 2, "gain_full_twap_bps": gain + 3 * generator.random()},
+                    **{"slices": slices(generator, m) if strategy == "lem" else None},
                 }
             )
     return pd.DataFrame(rows)
 
 
+def slices(generator: np.random.Generator, m: int) -> np.ndarray:
+    """Random shares of an order that ends in bar m, float32, of 12 bars."""
+    share = np.zeros(12)
+    share[:m] = generator.dirichlet(np.ones(m))
+    return share.astype(np.float32)
+
+
 def exclude(orders: pd.DataFrame) -> pd.DataFrame:
     numbers = dict.fromkeys(NUMBERS, math.nan)
-    return orders.assign(**numbers, status="excluded", reason="outage within the horizon", end_bar=0, net_end_bar=0)
+    return orders.assign(
+        **numbers, status="excluded", reason="outage within the horizon", end_bar=0, net_end_bar=0, slices=None
+    )
+
+
+def make_promotions(last: dt.date) -> list[dict[str, Any]]:
+    """A refusal the night before, and a promotion on the last day."""
+    means = {"candidate": 9.14, "champion": 8.52, "optimal_stopping": 8.03, "twap": 0.0}
+    gap = {"mean_bps": 0.62, "low_bps": -0.21, "high_bps": 1.43, "blocks": 7}
+    return [
+        {
+            **{"date": last, "decision": "promoted", "champion_id": "model-1", "candidate_id": "model-1"},
+            **{"reasons": ["first model.", "sanity checks passed."]},
+            **{"figures": {"mean_bps": means, "candidate_minus_champion": gap, "orders": 480, "days": 7}},
+        },
+        {
+            **{"date": last - dt.timedelta(days=1), "decision": "kept", "champion_id": "model-0"},
+            **{"candidate_id": "model-x", "reasons": ["look-ahead: slice 3 changes with bar 2"], "figures": {}},
+        },
+    ]
+
+
+def make_tape() -> pd.DataFrame:
+    """Hourly bars of both assets over all days that orders reach into."""
+    generator = np.random.default_rng(5)
+    ts = pd.date_range("2024-01-01", periods=24 * 10, freq="h", tz="UTC")
+    price = {asset: 100 * np.exp(np.cumsum(generator.normal(0, 0.005, len(ts)))) for asset in ASSETS}
+    parts = [{"asset": a, "ts": ts, "vwap": price[a], "volume": 1 + generator.random(len(ts))} for a in ASSETS]
+    return pd.concat(map(pd.DataFrame, parts), ignore_index=True)
+
+
+def make_leaks() -> pd.DataFrame:
+    """A leak panel without a leak."""
+    rows = []
+    for m, mean, most in ((1, 0.31, 0.357), (6, 0.22, 0.285), (12, 0.004, 0.0)):
+        said = "zero" if m == 12 else "within the bound"
+        figures = [m, "sigma", mean, mean - 0.05, mean + 0.05, 960, 60, most, said]
+        rows.append(dict(zip(LEAK_SCHEMA.names, ["driftless", "as it trades", "", *figures], strict=True)))
+    for sees, against, mean in (
+        ("as it trades", "", 9.1),
+        ("one bar early", "", 21.4),
+        ("one bar late", "", 2.3),
+        ("one bar early", "as it trades", 12.3),
+        ("one bar late", "as it trades", -6.8),
+    ):
+        for m in (1, 6, 12):
+            figures = [m, "bps", mean - m / 7, mean - 1.5, mean + 1.5, 8000, 14, math.nan, ""]
+            rows.append(dict(zip(LEAK_SCHEMA.names, ["real", sees, against, *figures], strict=True)))
+    return pd.DataFrame(rows)
+
+
+def make_drift() -> pd.DataFrame:
+    """Two features, one of which has drifted; gains and age as they should be."""
+    nan = math.nan
+    rows = [
+        ("input", "volatility_ratio", 0.412, nan, nan, 0.31, 0.25, "drifted"),
+        ("input", "day_sin", 0.013, nan, nan, 0.02, 0.25, "calendar, not judged"),
+        ("gain", "Realised minus expected gain, bps", -1.24, -3.31, 0.83, nan, -5.0, ""),
+        ("expectation", "Realised gain, bps", 7.9, nan, nan, nan, nan, ""),
+        ("expectation", "Expected gain, bps", 9.14, nan, nan, nan, nan, ""),
+        ("age", "Age of the champion, days", 17.0, nan, nan, nan, 16.0, "old"),
+    ]
+    return pd.DataFrame(rows, columns=DRIFT)
 
 
 def make_inputs(orders: pd.DataFrame, **changes: Any) -> ReportInputs:
     last = max(orders["date"])
-    bars = {"expected": 24, "outage": 0, "no_trades": 1, "duplicates": 0}
+    bars = {"expected": 24, "outage": 0, "no_trades": 1, "duplicates": 0, "estimated_vwap": 2}
     gaps = ((last, 0), (dt.date(2024, 1, 1), 3))
     quality = pd.DataFrame(
         [
@@ -81,12 +155,7 @@ def make_inputs(orders: pd.DataFrame, **changes: Any) -> ReportInputs:
         bar="1h",
         orders=orders,
         costs=COSTS,
-        promotions=[
-            {
-                **{"date": last, "decision": "promoted", "champion_id": "model-1", "candidate_id": "model-1"},
-                **{"reasons": ["first model.", "sanity checks passed."], "figures": {"difference_bps": 1.25}},
-            }
-        ],
+        promotions=make_promotions(last),
         champion_manifest={
             "seed": 7,
             "inputs": [["bars", str(i)] for i in range(9)],
@@ -97,6 +166,15 @@ def make_inputs(orders: pd.DataFrame, **changes: Any) -> ReportInputs:
         data_quality=quality,
         versions={"code": "0123abc", "torch": "2.9"},
         bootstrap=200,
+        trained_to={"model-1": "2023-12-20", "model-0": "2023-12-10"},
+        ages={f"2024-01-{day:02}": 10 + day for day in range(1, 9)},
+        tape=make_tape(),
+        leaks=make_leaks(),
+        drift=make_drift(),
+        quarantine=pd.DataFrame([{"asset": "BTC-USDT", "date": "2024-01-02", "problem": "high below low"}]),
+        outages=pd.DataFrame(
+            [{"start": "2024-01-03 01:00", "end": "2024-01-03 04:00", "assets": "all", "reason": "no bars"}]
+        ),
     )
     return replace(inputs, **changes)
 

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from lem.reports.report import Report
+from lem.reports.headline import degraded
+from lem.reports.report import Report, render_report
 from lem.reports.wording import number
-from tests.lem.reports.pages import COSTS, Page, text_of
+from tests.lem.reports.pages import COSTS, Page, make_inputs, make_leaks, make_orders, make_promotions, text_of
 
 
 def test_headline_figures_are_those_of_the_summary(report: Report) -> None:
@@ -18,7 +19,7 @@ def test_headline_figures_are_those_of_the_summary(report: Report) -> None:
     assert f"{number(left['mean'])} bps per order, of {number(report.summary['gain']['mean'])} before." in words
     assert "288 orders on 6 independent days." in words
     assert "the intervals are rough" in words
-    assert "The promotion gate decided: promoted. Reasons: first model; sanity checks passed. Champion" in words
+    assert "The promotion gate decided: promoted. Reason: first model. Watch: Feature" in words
 
 
 def test_costs_are_told_in_words_on_the_first_screen_and_in_full_below(report: Report) -> None:
@@ -29,3 +30,44 @@ def test_costs_are_told_in_words_on_the_first_screen_and_in_full_below(report: R
     assert set(rows) == {"Fee", "Half spread", "Impact", "Order size", "Participation cap"}
     assert "needs at least 2 of its 12 bars" in rows["Participation cap"]
     assert report.summary["costs"] == COSTS.model_dump()
+
+
+def test_a_leak_and_a_drift_are_told_on_the_first_screen(report: Report) -> None:
+    words = text_of(report.html)
+    first = words[: words.index("Is the model better than optimal stopping?")]
+    assert "Watch: Feature volatility_ratio is not distributed as in training (index 0.41)." in first
+    assert "training ended 17 days ago; allowed: 16." in first
+    leaks = make_leaks()
+    leaks.loc[leaks["min_bars"] == 1, "verdict"] = "above the bound"
+    found = render_report(make_inputs(make_orders(), leaks=leaks))
+    assert found.summary["status"] == "incomplete"
+    assert "On a driftless market the model gained 0.310 sigma with m = 1" in text_of(found.html)
+    assert "Nothing found." in words
+    assert "Perhaps." in text_of(found.html)
+
+
+def test_a_night_whose_candidate_was_refused_is_degraded_and_says_why() -> None:
+    inputs = make_inputs(make_orders())
+    refused = dict(inputs.promotions[1]) | {"date": inputs.date}
+    found = render_report(make_inputs(make_orders(), promotions=[refused]))
+    words = text_of(found.html)
+    assert found.summary["status"] == "degraded"
+    assert "Degraded. The candidate of 2024-01-06 was refused, and the champion before trades on." in words
+    assert "Reason: look-ahead: slice 3 changes with bar 2. Watch" in words
+    none = refused | {"decision": "none", "champion_id": None}
+    assert "was refused, and no model trades." in text_of(
+        render_report(make_inputs(make_orders(), promotions=[none])).html
+    )
+
+
+def test_only_a_candidate_that_was_not_measured_degrades_a_night() -> None:
+    last = make_inputs(make_orders()).date
+    promoted, refused = make_promotions(last)
+    assert degraded(refused)
+    assert not degraded(promoted)
+    measured = {"mean_bps": {"candidate": 1.0}}
+    assert not degraded(refused | {"figures": measured, "reasons": ["refused: its tail is worse"]})
+    assert degraded(refused | {"figures": measured | {"degraded": True}})
+    assert not degraded(refused | {"candidate_id": None, "reasons": ["no model was trained for this date"]})
+    assert degraded(refused | {"candidate_id": None, "reasons": ["refused: the window has a hole"]})
+    assert not degraded(refused | {"figures": {"by_hand": True}})

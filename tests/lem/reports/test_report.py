@@ -9,15 +9,15 @@ import pytest
 from lem.backtest.bootstrap import EvaluationError
 from lem.backtest.config import CostsConfig
 from lem.backtest.orders_table import RULES
-from lem.reports.report import Report, block_days, render_report
-from tests.lem.reports.pages import check_page, exclude, make_inputs, make_orders, text_of
+from lem.reports.report import SECTIONS, Report, block_days, render_report
+from tests.lem.reports.pages import check_page, exclude, make_inputs, make_leaks, make_orders, text_of
 
 
 def test_page_is_complete_semantic_and_needs_no_network(report: Report) -> None:
     page = check_page(report)
-    assert page.count("svg") == 8
+    assert page.count("svg") == 12
     sections = [str(attrs["id"]) for tag, attrs in page.elements if tag == "section"]
-    assert " ".join(sections) == "summary gain costs distribution time ends model quality excluded versions glossary"
+    assert " ".join(sections) == " ".join(["summary", *(name for name, _ in SECTIONS)])
     words = text_of(report.html)
     assert "the most that any strategy could gain on a driftless random walk" in words
     assert "Positive is good everywhere" in words
@@ -32,6 +32,7 @@ def test_same_inputs_give_the_same_bytes(report: Report) -> None:
     assert again.thumbnail == report.thumbnail
     assert again.summary == report.summary
     assert again.table.to_csv() == report.table.to_csv()
+    assert {name: t.to_csv() for name, t in again.tables.items()} == {n: t.to_csv() for n, t in report.tables.items()}
 
 
 def test_without_impact_there_is_no_limit_to_the_size_and_nothing_infinite_in_the_json() -> None:
@@ -105,6 +106,8 @@ def test_inputs_of_the_wrong_form_are_refused_by_name() -> None:
     inputs = make_inputs(make_orders())
     with pytest.raises(EvaluationError, match=r"data quality table: missing column\(s\) outage"):
         render_report(replace(inputs, data_quality=inputs.data_quality.drop(columns="outage")))
+    with pytest.raises(EvaluationError, match=r"leak panel: missing column\(s\) verdict"):
+        render_report(replace(inputs, leaks=make_leaks().drop(columns="verdict")))
     with pytest.raises(EvaluationError, match=r"training curve: missing column\(s\) loss"):
         render_report(
             replace(inputs, training_curve=pd.DataFrame({"step": [1], "gain_sigma": [1], "learning_rate": [1]}))

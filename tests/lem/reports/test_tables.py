@@ -24,14 +24,15 @@ def row(strategy: str, gain: float, day: int = 1, hour: int = 0, **changes: Any)
         "asset": "BTC-USDT", "date": arrival.date(), "arrival": arrival, "side": "buy", "benchmark": "twap",
         "target": "quantity", "min_bars": 3, "max_bars": 12, "strategy": strategy,
         "model_id": "c1" if strategy == "lem" else "", "status": "done", "reason": "", "sigma_bps": 50.0,
-        "gain_bps": gain, "gain_arrival_bps": gain + 1, "capped_gain_bps": gain - 0.5, "net_gain_bps": gain - 5.0,
+        "gain_bps": gain, "gain_arrival_bps": gain + 1, "gain_full_vwap_bps": gain - 1,
+        "gain_full_twap_bps": gain - 2, "slices": None, "capped_gain_bps": gain - 0.5, "net_gain_bps": gain - 5.0,
         "bound_bps": 18.0, "oracle_bps": 90.0, "end_bar": 4, "net_end_bar": 5,
     } | changes  # fmt: skip
 
 
 def excluded(strategy: str, **changes: Any) -> dict[str, Any]:
     nothing: dict[str, Any] = dict.fromkeys(tables.NUMBERS, math.nan)
-    nothing |= {"status": "excluded", "reason": "outage", "end_bar": 0, "net_end_bar": 0}
+    nothing |= {"status": "excluded", "reason": "outage", "end_bar": 0, "net_end_bar": 0, "slices": None}
     return row(strategy, math.nan, **changes) | nothing
 
 

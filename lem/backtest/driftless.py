@@ -1,8 +1,8 @@
 """A driftless market on which nobody can know anything: the control of whatever claims to earn.
 
-This is not the simulated source, because two draws a bar give exactly the joint law of its increment e and mean y that
-the bounds assume (over a unit bar var y = 1/3, cov(e, y) = 1/2; `lem.backtest.bounds`), where that source pays for many
-steps inside the bar and only comes close. The features are those of the pipeline: a look-ahead in them shows here.
+Two draws a bar give exactly the joint law of its increment e and mean y that the bounds assume (over a unit bar
+var y = 1/3, cov(e, y) = 1/2; `lem.backtest.bounds`), where the simulated source pays for many steps inside the bar and
+only comes close. The features are those of the pipeline: a look-ahead in them shows here.
 
 Shapes: T = bars.
 """
@@ -17,15 +17,11 @@ from lem.panel import Panel, panel_table
 
 SIGMA = 0.002
 """Per-bar volatility: small, so that a notional order is worth what a quantity is."""
+_START = "2024-01-01"
 
 
 def driftless_market(
-    ts: pd.DatetimeIndex,
-    config: FeatureConfig,
-    bars_per_day: int,
-    assets: int,
-    seed: int,
-    sigma: float = SIGMA,
+    ts: pd.DatetimeIndex, config: FeatureConfig, bars_per_day: int, assets: int, seed: int, sigma: float = SIGMA
 ) -> Panel:
     """Independent driftless Brownian prices with constant volatility, volume drawn without a pattern.
 
@@ -33,11 +29,11 @@ def driftless_market(
 
     Args:
         ts: bar opens (UTC); the first `config.history(bars_per_day)` only serve the features.
-        assets: SIM0, SIM1, ... sigma: log units per bar.
+        assets: their number (SIM0, SIM1, ...). sigma: log units per bar.
     """
     rng = np.random.default_rng(seed)
     history, bars = config.history(bars_per_day), len(ts)
-    tables = {}
+    close_ts, tables = ts + ts.diff().min(), {}
     for asset in range(assets):
         e_T = rng.standard_normal(bars)
         y_T = e_T / 2 + np.sqrt(1 / 12) * rng.standard_normal(bars)
@@ -49,7 +45,7 @@ def driftless_market(
         table = pd.DataFrame(
             {
                 "ts": ts,
-                "close_ts": ts + (ts[1] - ts[0]),
+                "close_ts": close_ts,
                 "open": open_T,
                 "high": prices.max(axis=0),
                 "low": prices.min(axis=0),
@@ -63,3 +59,20 @@ def driftless_market(
         )
         tables[f"SIM{asset}"] = compute_features(table.iloc[:history], table.iloc[history:], config, bars_per_day)
     return Panel.from_table(panel_table(tables))
+
+
+def driftless_panel(
+    assets: int,
+    days: int,
+    seed: int,
+    sigma: float = SIGMA,
+    *,
+    bars_per_day: int = 24,
+    features: FeatureConfig | None = None,
+) -> Panel:
+    """Such a market over `days` of 24 hours, or weekdays where `bars_per_day` is 1; every bar has its features."""
+    config = features or FeatureConfig()
+    step = pd.offsets.BDay() if bars_per_day == 1 else pd.Timedelta("1D") / bars_per_day
+    bars = config.history(bars_per_day) + bars_per_day * days
+    ts = pd.date_range(_START, periods=bars, freq=step, tz="UTC", unit="us")
+    return driftless_market(ts, config, bars_per_day, assets, seed, sigma)

@@ -1,0 +1,188 @@
+"""The leak panel: what shows that a model's gains are no look-ahead, made once for each champion.
+
+On a simulated driftless market nothing can be known: a model that gains more there than the theoretical bound, or
+anything at all against TWAP at m = N, uses what it must not. On real bars the model then trades with all that it sees,
+contexts and last prices, one bar early and one bar late: early is what a peek into the bar that is being traded would
+be worth, late what the last bar is. The model is the same in all three, trained on what it may see.
+
+Shapes: A = arrivals, K = bars of the horizon, T = bars, M = limits, H = context, as in `lem.backtest.market`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pyarrow as arrow
+import torch
+from numpy.typing import NDArray
+
+from lem.backtest.bootstrap import Interval, block_mean
+from lem.backtest.bounds import bound
+from lem.backtest.costs import BPS
+from lem.backtest.driftless import SIGMA, driftless_panel
+from lem.backtest.market import context_of, contexts_at, market_of, terms_for
+from lem.backtest.simulator import Market, simulate
+from lem.model.lem import LEM
+from lem.orders import SCENARIOS, Benchmark, Target
+from lem.panel import Panel
+from lem.strategies.learned import Learned
+from lem.universe import Universe
+
+LEAK_SCHEMA = arrow.schema(
+    [
+        ("market", arrow.string()),
+        ("sees", arrow.string()),
+        ("against", arrow.string()),
+        ("min_bars", arrow.int64()),
+        ("unit", arrow.string()),
+        ("mean", arrow.float64()),
+        ("low", arrow.float64()),
+        ("high", arrow.float64()),
+        ("orders", arrow.int64()),
+        ("blocks", arrow.int64()),
+        ("bound", arrow.float64()),
+        ("verdict", arrow.string()),
+    ]
+)
+SHIPPED, EARLY, LATE = "as it trades", "one bar early", "one bar late"
+SHIFTS = {SHIPPED: 0, EARLY: 1, LATE: -1}
+WITHIN, ABOVE, ZERO, NOT_ZERO = "within the bound", "above the bound", "zero", "not zero"
+CONFIDENCE = 0.99
+"""Of the intervals on the driftless market: a verdict a night must not cry wolf every other week."""
+ASSETS, BARS, APART = 6, 1440, 6
+"""The driftless market: independent assets, bars of each, and bars between two arrivals."""
+MOST = 1000
+"""Real arrivals traded, evenly spread over those that there are."""
+
+
+def leak_panel(panel: Panel, first: np.datetime64, universe: Universe, model: LEM) -> pd.DataFrame:
+    """Gains of the model on a driftless market, and on real bars with what it sees shifted by a bar.
+
+    Args:
+        panel: real bars that the model was not trained on. first: the date from which its bars are
+            arrivals; those before are warm-up.
+
+    Returns:
+        Rows of `LEAK_SCHEMA`. market `driftless`: one row for each m and for N; gains of quantities against TWAP in
+        sigma, with 99 % intervals, the bound, and a verdict. market `real`: for each of SHIFTS and each m, the mean
+        gain of all scenarios in bps; with `against`, the paired difference to the model as it trades. low, high: NaN
+        with too few blocks of days.
+    """
+    rows = [*_driftless_rows(universe, model), *_real_rows(panel, first, universe, model)]
+    return pd.DataFrame(rows, columns=LEAK_SCHEMA.names)
+
+
+def leaks_found(leaks: pd.DataFrame) -> list[str]:
+    """What a leak panel finds wrong, in sentences; empty for a model that sees nothing of the future."""
+    bad = leaks[leaks["verdict"].isin([ABOVE, NOT_ZERO])]
+    return [
+        f"On a driftless market the model gained {row['mean']:.3f} sigma with m = {row['min_bars']} "
+        f"({row['low']:.3f} to {row['high']:.3f}), the bound is {row['bound']:.3f}: it may see the future."
+        for row in bad.to_dict("records")
+    ]
+
+
+def _driftless_rows(universe: Universe, model: LEM) -> list[dict[str, object]]:
+    horizon, per_day = universe.horizon, universe.bars_per_day
+    days = -(-BARS // per_day)
+    panel = driftless_panel(ASSETS, days, universe.training.seed, bars_per_day=per_day, features=universe.features)
+    asset_A, bar_A = np.nonzero(panel.accepted(horizon))
+    some_A = (bar_A >= universe.model.warmup) & (bar_A % APART == 0)
+    asset_A, bar_A = asset_A[some_A], bar_A[some_A]
+    limits = tuple(sorted({*universe.backtest.min_bars, horizon}))
+    done = simulate(
+        Learned(model),
+        market_of(panel, asset_A, bar_A, horizon, model),
+        terms_for(limits, horizon, universe.backtest.risk_aversion),
+    )
+    kinds = [s.benchmark is Benchmark.TWAP and s.target is Target.QUANTITY for s in SCENARIOS]
+    gain_AMS = (done.gain_O[..., torch.tensor(kinds)] / SIGMA).numpy()
+    rows: list[dict[str, object]] = []
+    for i, m in enumerate(limits):
+        gain_AS = gain_AMS[:, i]
+        mean = block_mean(
+            gain_AS.ravel(),
+            np.repeat(panel.date_T[bar_A], gain_AS.shape[1]),
+            block_days=universe.purge_days,
+            confidence=CONFIDENCE,
+            seed=universe.training.seed,
+        )
+        most = bound(m, horizon) if m < horizon else 0.0
+        within, beyond = (WITHIN, ABOVE) if m < horizon else (ZERO, NOT_ZERO)
+        good = mean.low <= most and (m < horizon or mean.high >= 0.0)
+        rows.append(_row("driftless", SHIPPED, "", m, "sigma", mean, most, within if good else beyond))
+    return rows
+
+
+def _real_rows(panel: Panel, first: np.datetime64, universe: Universe, model: LEM) -> list[dict[str, object]]:
+    horizon = universe.horizon
+    asset_A, bar_A = np.nonzero(panel.accepted(horizon) & (panel.date_T >= first))
+    if not len(bar_A):
+        return []
+    chosen = np.unique(np.linspace(0, len(bar_A) - 1, min(MOST, len(bar_A))).astype(int))
+    asset_A, bar_A = asset_A[chosen], bar_A[chosen]
+    terms = terms_for(universe.backtest.min_bars, horizon, universe.backtest.risk_aversion)
+    context_NTH = context_of(panel, model)
+    plain = market_of(panel, asset_A, bar_A, horizon)
+    gains = {
+        name: simulate(
+            Learned(model), shifted_market(plain, panel, context_NTH, asset_A, bar_A, bars), terms
+        ).gain_O.numpy()
+        * BPS
+        for name, bars in SHIFTS.items()
+    }
+    rows = []
+    for name, gain_AMS in gains.items():
+        for against in [""] if name == SHIPPED else ["", SHIPPED]:
+            for i, m in enumerate(universe.backtest.min_bars):
+                gain_AS = gain_AMS[:, i] - (gains[against][:, i] if against else 0.0)
+                mean = block_mean(
+                    gain_AS.ravel(),
+                    np.repeat(panel.date_T[bar_A], gain_AS.shape[1]),
+                    block_days=universe.purge_days,
+                    seed=universe.training.seed,
+                )
+                rows.append(_row("real", name, against, m, "bps", mean, np.nan, ""))
+    return rows
+
+
+def shifted_market(
+    market: Market, panel: Panel, context_NTH: torch.Tensor, asset_A: NDArray, bar_A: NDArray, bars: int
+) -> Market:
+    """The market with contexts and last prices of `bars` later bars: 1 shows the bar that is being traded, with its
+    price (VWAP), -1 hides the last one. Fills, benchmarks and limits stay.
+
+    Args:
+        market: of the arrivals, without contexts. context_NTH: of every bar, from `context_of`.
+    """
+    horizon = market.price_AK.shape[1]
+    at_AK = (bar_A[:, None] + np.arange(horizon) - 1 + bars).clip(0, panel.bars - 1)
+    arrival_A1 = panel.close_NT[asset_A, bar_A - 1][:, None]
+    seen_NT = panel.vwap_NT if bars > 0 else panel.close_NT
+    close_AK = seen_NT[asset_A[:, None], at_AK] / arrival_A1
+    return replace(
+        market,
+        context_AKH=contexts_at(context_NTH, asset_A, bar_A + bars, horizon),
+        last_close_AK=torch.from_numpy(np.where(np.isfinite(close_AK), close_AK, 1.0)),
+    )
+
+
+def _row(
+    market: str, sees: str, against: str, m: int, unit: str, mean: Interval, most: float, verdict: str
+) -> dict[str, object]:
+    return {
+        "market": market,
+        "sees": sees,
+        "against": against,
+        "min_bars": m,
+        "unit": unit,
+        "mean": mean.mean,
+        "low": mean.low,
+        "high": mean.high,
+        "orders": mean.orders,
+        "blocks": mean.blocks,
+        "bound": most,
+        "verdict": verdict,
+    }

@@ -1,0 +1,51 @@
+"""The leak panel of a champion, from the lake; made and stored there when it is not, or when its inputs changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+
+from lem.backtest.leaks import LEAK_SCHEMA, leak_panel
+from lem.lake import Lake, inputs_version
+from lem.panel import Panel
+from lem.registry import ModelRecord
+from lem.revisions import named
+from lem.tables import read_range
+from lem.training.nightly import load_contender
+from lem.universe import Universe
+from lem.windows import gate_dates, training_window
+
+
+def leaks_path(universe: str, model_id: str) -> str:
+    """Where a model's leak panel lies in the lake."""
+    return f"{universe}/leak_panel/model={model_id}.parquet"
+
+
+def leaks_of(lake: Lake, universe: Universe, record: ModelRecord) -> pd.DataFrame:
+    """The leak panel of a model, on the window that the gate judged it on: it was not trained on those bars.
+
+    It is made once for each model; again only where a panel of that window or the settings of its orders changed.
+
+    Raises:
+        LakeError: a panel of the window is missing, or the model's weights are or were changed.
+    """
+    date = record.usable_on
+    table, inputs = read_range(lake, universe, "panel", gate_dates(universe, date))
+    settings = {
+        "horizon": universe.horizon,
+        "backtest": universe.backtest.model_dump(mode="json", exclude={"report_days"}),
+        "features": universe.features.model_dump(mode="json"),
+    }
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    made_from = named(inputs) | {"model": record.id, "settings": digest}
+    path = leaks_path(universe.name, record.id)
+    stored = lake.versions_of([path]).get(path)
+    if stored and stored.inputs == inputs_version(made_from):
+        return lake.read_table(path)
+    first = np.datetime64(training_window(universe, date).gate_start)
+    leaks = leak_panel(Panel.from_table(table), first, universe, load_contender(lake, record).model)
+    lake.write_table(path, leaks, LEAK_SCHEMA, made_from)
+    return leaks

@@ -1,0 +1,78 @@
+"""The drift of a report's date as one table: inputs, gains, and the age of the champion."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import Any
+
+import pandas as pd
+
+from lem.drift import CLOCK, model_age
+from lem.drift_reading import NotKnown, gain_drift_on, input_drift_on
+from lem.lake import Lake
+from lem.registry import Registry
+from lem.reports.section_grids import DRIFT
+from lem.universe import Universe
+
+DRIFTED, OLD = "drifted", "old"
+
+
+def drift_table(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> pd.DataFrame:
+    """What the drift checks of `date` read, one row a reading: `DRIFT`.
+
+    reading: input (value: population stability index of feature `name`; usual: the largest that as many days of the
+    training window have), gain (realised minus expected in bps, with its interval) or age (partitions since training).
+    verdict: drifted, old, or why nothing can be told; "" where all is well.
+
+    Raises:
+        LakeError: a panel or a backtest cannot be read.
+    """
+    rows = _input_rows(lake, registry, universe, date)
+    gain, limit = gain_drift_on(lake, registry, universe, date), -universe.drift.gain_tolerance_bps
+    name = "Realised minus expected gain, bps"
+    if isinstance(gain, NotKnown):
+        rows.append(_row("gain", name, threshold=limit, verdict=f"not known: {gain.reason}"))
+    else:
+        apart = gain.shortfall
+        verdict = DRIFTED if gain.drifted(-limit) else "" if apart.known else "too few days to say"
+        rows.append(_row("gain", name, apart.mean, apart.low, apart.high, threshold=limit, verdict=verdict))
+        for what, value in (("Realised gain, bps", gain.realised_bps), ("Expected gain, bps", gain.expected_bps)):
+            rows.append(_row("expectation", what, value))
+    champion, oldest = registry.champion_on(universe.name, date), universe.max_model_age
+    if champion is not None:
+        age = model_age(universe, champion.train_end, date)
+        rows.append(_row("age", "Age of the champion, days", age, threshold=oldest, verdict=OLD * (age > oldest)))
+    return pd.DataFrame(rows, columns=DRIFT)
+
+
+def _input_rows(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> list[dict[str, Any]]:
+    drift, limit = input_drift_on(lake, registry, universe, date), universe.drift.psi
+    if isinstance(drift, NotKnown):
+        return [_row("input", "all features", threshold=limit, verdict=f"not known: {drift.reason}")]
+    said = dict.fromkeys(CLOCK, "calendar, not judged") | dict.fromkeys(drift.drifted(limit), DRIFTED)
+    names = sorted(drift.psi, key=lambda name: (name in CLOCK, -drift.psi[name]))
+    return [
+        _row("input", name, drift.psi[name], usual=drift.usual[name], threshold=limit, verdict=said.get(name, ""))
+        for name in names
+    ]
+
+
+def _row(
+    reading: str, name: str, value: float = math.nan, low: float = math.nan, high: float = math.nan, **more: Any
+) -> dict[str, Any]:
+    row = {"reading": reading, "name": name, "value": float(value), "low": low, "high": high}
+    return row | {"usual": math.nan, "threshold": math.nan, "verdict": ""} | more
+
+
+def drift_warnings(drift: pd.DataFrame) -> list[str]:
+    """What has drifted, in sentences; empty where all is well or nothing can be told."""
+    said = []
+    for row in drift[drift["verdict"].isin([DRIFTED, OLD])].to_dict("records"):
+        if row["reading"] == "input":
+            said.append(f"Feature {row['name']} is not distributed as in training (index {row['value']:.2f}).")
+        elif row["reading"] == "gain":
+            said.append(f"Orders gained {-row['value']:.1f} bps less than the gate measured for their models.")
+        else:
+            said.append(f"The champion’s training ended {row['value']:.0f} days ago; allowed: {row['threshold']:.0f}.")
+    return said

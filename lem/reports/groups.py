@@ -1,0 +1,84 @@
+"""The groups that the report looks into: asset, hour, weekday, volatility, age of the model, and model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from lem.reports.tables import GROUPS, MODEL
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+BUCKETS = 5
+"""Most buckets of volatility, of equal numbers of orders, and of age, of equal numbers of ages."""
+TITLES = {
+    "asset": "By asset",
+    "hour": "By hour of arrival, UTC",
+    "weekday": "By weekday of arrival, UTC",
+    "volatility": "By volatility at arrival, bps a bar",
+    "age": "By age of the model, days since its training ended",
+    "model": "By model",
+}
+
+
+def add_groups(orders: pd.DataFrame, ages: Mapping[str, int] | None = None) -> pd.DataFrame:
+    """The prepared orders with a column of text for each of `GROUPS` (`asset` is there already).
+
+    hour: 00 to 23. weekday: Monday to Sunday. volatility: bucket of sigma when the order arrived. age: bucket of the
+    age of the champion of its day. model: that champion's id. Orders without a champion are of age and model "none".
+
+    Args:
+        ages: partitions since the champion's training ended, by arrival day (ISO); days without a champion are left
+            out.
+    """
+    arrival = pd.DatetimeIndex(orders["arrival"])
+    names = np.array(WEEKDAYS, dtype=object)
+    done = orders["status"] == "done"
+    sigma = orders.loc[done, "sigma_bps"]
+    known = ages or {}
+    champions = orders[orders["strategy"] == MODEL].drop_duplicates("order").set_index("order")["model_id"]
+    return orders.assign(
+        hour=pd.Series(arrival.hour, index=orders.index).map("{:02d}".format),
+        weekday=names[arrival.day_of_week] if len(orders) else pd.Series(dtype=str),
+        volatility=_volatility(orders["sigma_bps"], sigma) if len(sigma) else "none",
+        age=orders["date"].map(_ages(known)).astype(object).fillna("none"),
+        model=orders["order"].map(champions).astype(object).fillna("none").replace("", "none"),
+    )
+
+
+def _volatility(values: pd.Series, executed: pd.Series) -> pd.Series:
+    edges = np.unique(np.quantile(executed, np.linspace(0, 1, BUCKETS + 1)))
+    if len(edges) < 2:
+        return values.notna().map({True: f"1 of 1: {edges[0]:.1f}", False: "none"})
+    last = len(edges) - 1
+    names = [f"{k + 1} of {last}: {edges[k]:.1f} to {edges[k + 1]:.1f}" for k in range(last)] + ["none"]
+    place = np.clip(np.searchsorted(edges, values.to_numpy(), side="left") - 1, 0, last - 1)
+    return pd.Series(np.array(names, dtype=object)[np.where(values.notna(), place, last)], index=values.index)
+
+
+def _ages(ages: Mapping[str, int]) -> dict[str, str]:
+    """Name of the bucket of each day's age."""
+    names = dict[int, str]()
+    distinct = sorted(set(ages.values()))
+    for bucket in np.array_split(np.array(distinct), min(BUCKETS, len(distinct))) if distinct else []:
+        low, high = int(bucket[0]), int(bucket[-1])
+        names |= dict.fromkeys(range(low, high + 1), f"{low} to {high}" if high > low else str(low))
+    return {day: names[age] for day, age in ages.items()}
+
+
+def group_rank(level: str, group: str) -> tuple[float, str]:
+    """Sorting key of a level's groups: weekdays from Monday, numbers by size, "none" last."""
+    if group == "none":
+        return (np.inf, group)
+    if level == "weekday":
+        return (WEEKDAYS.index(group), group)
+    if level == "age":
+        return (int(group.split()[0]), group)
+    return (0, group)
+
+
+def levels_shown(table: pd.DataFrame) -> list[str]:
+    """The levels of `GROUPS` that tell something: those with more than one group."""
+    counts = table[table["level"].isin(GROUPS)].groupby("level")["group"].nunique()
+    return [level for level in GROUPS if counts.get(level, 0) > 1]

@@ -1,0 +1,110 @@
+"""The page is made of its CSV files alone: read back, they give every table and every picture again."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pandas as pd
+import pytest
+
+from lem.reports.nightly import csv_bytes
+from lem.reports.report import Report, page_grids, page_pictures
+from lem.reports.wording import number
+from tests.lem.reports.pages import Page, make_inputs, make_orders, text_of
+
+NUMBER = re.compile(r"(?<![\w.:-])[−+-]?\d[\d,]*(?:\.\d+)?(?![\w:]|-\d)")
+TEXT = {"group": str, "hour": str, "reasons": str, "problem": str, "model_id": str}
+
+
+@pytest.fixture(scope="module")
+def read(report: Report) -> dict[str, pd.DataFrame]:
+    """All CSV files, read back; `report` is that of the statistics."""
+    found = {name: read_csv(csv_bytes(table)) for name, table in report.tables.items()}
+    statistics = read_csv(csv_bytes(report.table))
+    whole = statistics["min_bars"].astype(str)
+    statistics["min_bars"] = [int(m) if m.isdecimal() else m for m in whole]
+    return found | {"report": statistics}
+
+
+def read_csv(data: bytes) -> pd.DataFrame:
+    table = pd.read_csv(io.BytesIO(data), dtype=TEXT, float_precision="round_trip")
+    for name in ("arrival", "ts"):
+        if name in table:
+            table[name] = pd.to_datetime(table[name], utc=True)
+    words = [name for name in table.columns if table[name].dtype in ("object", "str")]
+    return table.fillna(dict.fromkeys([*words, "verdict", "against", "promoted", "trained_to"], ""))
+
+
+def cells(grid) -> list[list[str]]:
+    """A grid as `Page` reads it off the page."""
+    rows: list[list[str]] = [grid.head]
+    for at, row in enumerate(grid.rows):
+        if at in grid.groups:
+            rows.append([grid.groups[at]])
+        rows.append(row)
+    return [["|".join(part.strip() for part in cell.split("\n")) for cell in row] for row in rows]
+
+
+def test_every_table_on_the_page_is_recomputed_from_the_csv(report: Report, read: dict[str, pd.DataFrame]) -> None:
+    grids = page_grids(make_inputs(make_orders()), read["report"], read)
+    shown = {table["caption"]: table["rows"] for table in Page(report.html).tables}
+    assert set(shown) == {grid.caption for grid in grids.values()}
+    for name, grid in grids.items():
+        assert shown[grid.caption] == cells(grid), name
+    assert len(shown) >= 30
+
+
+def test_every_picture_on_the_page_is_drawn_again_from_the_csv(report: Report, read: dict[str, pd.DataFrame]) -> None:
+    pictures = page_pictures(read["report"], read)
+    assert len(pictures) == Page(report.html).count("svg")
+    for name, picture in pictures.items():
+        assert picture.svg in report.html, name
+        assert picture.caption in report.html
+
+
+def test_every_figure_of_the_first_screen_is_in_the_csv_or_was_asked_for(
+    report: Report, read: dict[str, pd.DataFrame]
+) -> None:
+    words = text_of(report.html)
+    first = words[words.index("Did it work last night?") : words.index("All executed orders")]
+    statistics = read["report"]
+    pooled = statistics[statistics["level"] == "all"]
+    columns = ["mean_bps", "low_bps", "high_bps", "orders", "blocks"]
+    known = {number(abs(value)) for value in pooled[columns].to_numpy().ravel()}
+    known |= {number(value) for value in pooled[columns].to_numpy().ravel()}
+    known |= {f"{int(value):,}" for value in pooled[["orders", "blocks"]].to_numpy().ravel()} | {"95"}
+    drift = read["drift"]
+    known |= {f"{value:.{digits}f}" for value in drift[["value", "threshold"]].stack() for digits in (0, 1, 2)}
+    costs = report.summary["costs"]
+    known |= {f"{costs['fee_bps']:g}", f"{costs['half_spread_bps']:g}", f"{100 * costs['order_size']:g}"}
+    known |= {str(m) for m in (15, 5)} | set(NUMBER.findall(report.summary["capacity_text"]))
+    unknown = [figure for figure in NUMBER.findall(first) if figure not in known]
+    assert not unknown, first
+
+
+def test_figures_of_the_sections_are_those_of_the_csv_by_hand(report: Report, read: dict[str, pd.DataFrame]) -> None:
+    page, statistics = Page(report.html), read["report"]
+    own = statistics[(statistics["strategy"] == "lem") & (statistics["costs"] == "off") & (statistics["against"] == "")]
+    for row, (_, found) in zip(
+        page.table("By asset")[1:], own[own["level"] == "asset"].sort_values("group").iterrows(), strict=True
+    ):
+        assert row[0] == found["group"]
+        assert row[1] == f"{number(found['mean_bps'])}|{number(found['low_bps'])} to {number(found['high_bps'])}"
+        assert row[4:] == [f"{found['orders']:,}", str(found["blocks"])]
+    orders = make_orders()
+    fixed = page.table("Mean gain before costs against other prices")[1]
+    mine = orders[orders["strategy"] == "lem"]
+    columns = ["gain_bps", "gain_arrival_bps", "gain_full_vwap_bps", "gain_full_twap_bps"]
+    assert fixed == ["LEM model", *(number(mine[name].mean()) for name in columns)]
+    gate = page.table("Decisions of the gate")
+    assert gate[1][4:8] == ["9.1", "8.5", "8.0", "0.6|−0.2 to 1.4"]
+    assert gate[2][1:4] == ["kept", "model-0", "model-x"]
+    leaks = page.table("Driftless market")
+    assert leaks[1][:4] == ["1", "0.310|0.260 to 0.360", "0.357", "within the bound"]
+    early = next(row for row in page.table("Real bars") if row[0] == "One bar early, minus as it trades")
+    assert early[1] == f"{number(12.3 - 1 / 7)}|10.8 to 13.8"
+    assert page.table("Gains and age")[1][1] == "−1.2|−3.3 to 0.8"
+    assert page.table("Inputs")[1] == ["volatility_ratio", "0.41", "0.31", "0.25", "drifted"]
+    (model,) = page.table("Models that executed these orders")[1:]
+    assert model[:7] == ["model-1", "2024-01-06", "2023-12-20", "2024-01-01", "2024-01-06", "6", "288"]
