@@ -13,13 +13,14 @@ import pandas as pd
 
 from lem.backtest.orders_table import BACKTEST_SCHEMA
 from lem.calendars import offset_partition, partition_dates
+from lem.code import code_version
 from lem.errors import LakeError
 from lem.lake import Lake
 from lem.registry import PromotionRecord, Registry
 from lem.registry.records import InputVersion
 from lem.reports.report import Report, ReportInputs, render_report
 from lem.tables import missing_partitions, name_missing, read_range
-from lem.training.manifest import code_version, curve_path
+from lem.training.manifest import curve_path
 from lem.universe import Universe
 
 FILES = ("report.csv", "report.json", "report.html")

@@ -20,7 +20,8 @@ from lem.registry import ModelRecord, Registry
 from lem.tables import missing_partitions, name_missing, read_range
 from lem.training.config import TrainingConfig
 from lem.training.manifest import curve_path, model_record, weights_path
-from lem.training.trainer import Trained, train
+from lem.training.ranks import train_on_ranks
+from lem.training.trainer import Trained
 from lem.universe import Universe
 from lem.windows import dates_before, training_window
 
@@ -44,13 +45,13 @@ class Night:
 
 
 def train_showing(panel: Panel, horizon: int, model: ModelConfig, training: TrainingConfig, what: str) -> Trained:
-    """`train`, with its progress shown beside `what` where somebody asked for it (`lem.progress`)."""
+    """`train_on_ranks`, with its progress shown beside `what` where somebody asked for it (`lem.progress`)."""
     ticks = track(range(training.steps), what)
 
     def on_step(step: int, loss: float) -> None:
         next(ticks, None)
 
-    trained = train(panel, horizon, model, training, on_step)
+    trained = train_on_ranks(panel, horizon, model, training, on_step)
     for _ in ticks:  # closes the progress bar
         pass
     return trained
