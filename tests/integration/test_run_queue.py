@@ -119,7 +119,7 @@ def test_the_launcher_of_the_shipped_settings_queues_a_run_and_knows_who_has_it(
         assert not launcher.terminate(run.run_id), "a run that is being executed is left alone"
     gone = launcher.check_run_worker_health(taken)
     assert gone.status == WorkerStatus.FAILED
-    assert gone.msg.startswith("north@machine does not execute the run any more")
+    assert gone.msg.startswith("north@machine no longer executes the run")
     assert launcher.terminate(run.run_id)
     assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.CANCELED
 
@@ -128,7 +128,7 @@ def test_a_run_that_its_worker_took_along_is_given_up(instance, make_universe, m
     """The message has left the queue, and nobody executes the run."""
     monkeypatch.setattr("lem_pipeline.spread.LOST", 1.0)
     monkeypatch.setattr("lem_pipeline.spread._launch", lambda *_: launch_and_lose(instance))
-    with pytest.raises(RunError, match=r"panel  2024-01-10: .* does not execute the run any more"):
+    with pytest.raises(RunError, match=r"panel  2024-01-10: .* no longer executes the run"):
         run_on_workers(instance, make_universe(), [Step(("panel",), "2024-01-10", "2024-01-10")], lambda *_: None)
 
 
