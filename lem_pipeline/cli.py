@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,45 +38,49 @@ app = typer.Typer(
 app.add_typer(models)
 
 Force = Annotated[bool, typer.Option("--force", help="Make again what is there already.")]
+OnWorkers = Annotated[bool, typer.Option("--on-workers", help="Let the workers of many machines make it.")]
 
 
 def _today() -> dt.date:
     return dt.datetime.now(dt.UTC).date()
 
 
-def _readjust(universe: Universe, lake: Lake) -> None:
+def _readjust(universe: Universe, lake: Lake, on_workers: bool) -> None:
     """Fetch again the history of assets that the source has adjusted again: no part of it may stay on the old scale."""
     from lem_pipeline.plan import readjust_steps
 
     if steps := readjust_steps(lake, universe, Settings().data, _today()):
         console.print("The source has adjusted the history of some assets again: fetching all of it.")
-        _run(universe, steps)
+        _run(universe, steps, on_workers)
 
 
-def _revisit(universe: Universe, lake: Lake, dates: list[dt.date]) -> None:
+def _revisit(universe: Universe, lake: Lake, dates: list[dt.date], on_workers: bool) -> None:
     """Fetch again what the source may have revised, and validate again what it has."""
     from lem_pipeline.plan import revised_steps, revisit_steps
 
     if steps := revisit_steps(lake, universe, dates, _today()):
         console.print("Fetching the last days again: the source may have revised them.")
-        _run(universe, steps)
+        _run(universe, steps, on_workers)
     if steps := revised_steps(lake, universe, dates):
         console.print("Validating revised bars again.")
-        _run(universe, steps)
+        _run(universe, steps, on_workers)
 
 
-def _run(universe: Universe, steps: Sequence[Step]) -> None:
-    """Execute the steps one after the other and say how far they are."""
+def _run(universe: Universe, steps: Sequence[Step], on_workers: bool) -> None:
+    """Execute the steps, one after the other or on workers, and say how far they are."""
     from lem_pipeline.build import build
     from lem_pipeline.home import instance
 
-    defs, dagster, started = build([universe]), instance(), time.monotonic()
+    dagster, started = instance(), time.monotonic()
+    if on_workers:
+        _spread(dagster, universe, steps)
+        console.print(f"{len(steps)} steps in {time.monotonic() - started:.0f} s")
+        return
+    defs = build([universe])
     with showing(console):
         for number, step in enumerate(steps, 1):
             console.print(f"[bold][{number}/{len(steps)}][/bold] {step.text}")
-            for problem in _attempt(defs, dagster, universe, step):
-                kind = "[yellow]warning:[/yellow]" if problem.warning else "[red]check failed:[/red]"
-                console.print(f"  {kind} {escape(problem.text)}")
+            _show_problems(_attempt(defs, dagster, universe, step))
     console.print(f"{len(steps)} runs in {time.monotonic() - started:.0f} s")
 
 
@@ -96,8 +100,28 @@ def _attempt(defs: dg.Definitions, dagster: dg.DagsterInstance, universe: Univer
         return [FailedCheck(f"no model for {step.first}: {error}", warning=False)]
 
 
+def _spread(dagster: dg.DagsterInstance, universe: Universe, steps: Sequence[Step]) -> None:
+    from lem_pipeline.launch import RunError
+
+    try:
+        from lem_pipeline.spread import run_on_workers
+    except ImportError as error:
+        raise RunError(f"{error}; for --on-workers install: pip install 'lem-pipeline[workers]'") from error
+
+    def show(step: Step, left: int) -> None:
+        console.print(f"{step.text}  [dim]({left} left)[/dim]")
+
+    _show_problems(run_on_workers(dagster, universe, steps, show))
+
+
+def _show_problems(problems: Iterable[FailedCheck]) -> None:
+    for problem in problems:
+        kind = "[yellow]warning:[/yellow]" if problem.warning else "[red]check failed:[/red]"
+        console.print(f"  {kind} {escape(problem.text)}")
+
+
 @app.command()
-def run(universe: UniverseName, date: Day = None, force: Force = False) -> None:
+def run(universe: UniverseName, date: Day = None, force: Force = False, on_workers: OnWorkers = False) -> None:
     """Make a date's report and everything it needs: bars, features, models, decisions, backtests."""
     from lem_pipeline.plan import dates_for, latest_report_date, report_steps
     from lem_pipeline.show import show_nights, show_report
@@ -106,9 +130,9 @@ def run(universe: UniverseName, date: Day = None, force: Force = False) -> None:
     wanted = day(date) if date else latest_report_date(chosen, _today())
     dates = dates_for(chosen, wanted, _today())
     lake, registry = stores()
-    _readjust(chosen, lake)
+    _readjust(chosen, lake, on_workers)
     if not force:
-        _revisit(chosen, lake, dates.bars)
+        _revisit(chosen, lake, dates.bars, on_workers)
     steps = report_steps(lake, registry, chosen, dates, force)
     console.print(
         f"Universe [bold]{chosen.name}[/bold] ({escape(chosen.description)}): report of {wanted}, "
@@ -116,7 +140,7 @@ def run(universe: UniverseName, date: Day = None, force: Force = False) -> None:
     )
     console.print("Everything is there already." if not steps else f"{len(steps)} runs to do.")
     if steps:
-        _run(chosen, steps)
+        _run(chosen, steps, on_workers)
     show_report(console, lake, chosen, wanted)
     show_nights(console, registry, chosen, [wanted, *(day(s.first) for s in steps if s.tables == ("lem_model",))])
 
@@ -127,6 +151,7 @@ def backfill(
     first: Annotated[str, typer.Option("--from", help="First date of the panel (UTC).")],
     last: Annotated[str, typer.Option("--to", help="Last date (UTC).")],
     force: Force = False,
+    on_workers: OnWorkers = False,
 ) -> None:
     """Make bars, features and panels of a range of dates; dates that are there already are left alone."""
     from lem.calendars import offset_partition
@@ -141,14 +166,14 @@ def backfill(
     features = dates_before(chosen, start, after)
     bars = dates_before(chosen, offset_partition(chosen, features[0], -feature_history_days(chosen)), after)
     lake = stores()[0]
-    _readjust(chosen, lake)
+    _readjust(chosen, lake, on_workers)
     if not force:
-        _revisit(chosen, lake, bars)
+        _revisit(chosen, lake, bars, on_workers)
     steps = data_steps(lake, chosen, bars, features, force)
     console.print(
         f"{len(steps)} runs to do; bars from {bars[0]}, features and panels from {features[0]}, both to {features[-1]}"
     )
-    _run(chosen, steps)
+    _run(chosen, steps, on_workers)
 
 
 @app.command()

@@ -6,6 +6,7 @@ Runs are executed in this process, one after the other: a run of one partition c
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import dagster as dg
@@ -47,12 +48,17 @@ class FailedCheck:
 
 def failed_checks(result: dg.ExecuteInProcessResult) -> list[FailedCheck]:
     """Asset checks of a run that did not pass, with what they say or their details."""
+    return not_passed(result.get_asset_check_evaluations())
+
+
+def not_passed(evaluations: Iterable[dg.AssetCheckEvaluation]) -> list[FailedCheck]:
+    """Those of the evaluations that did not pass."""
     return [
         FailedCheck(
             f"{e.asset_key.to_user_string()}:{e.check_name} {e.description or dict(e.metadata).get('details', '')}",
             e.severity == dg.AssetCheckSeverity.WARN,
         )
-        for e in result.get_asset_check_evaluations()
+        for e in evaluations
         if not e.passed
     ]
 
@@ -85,14 +91,14 @@ def run_step(defs: dg.Definitions, instance: dg.DagsterInstance, universe: Unive
         raise_on_error=False,
     )
     if not result.success:
-        raise RunError(_reason(result))
+        raise RunError(reason(result.all_events, result.run_id))
     return failed_checks(result)
 
 
-def _reason(result: dg.ExecuteInProcessResult) -> str:
-    """The message of the error that stopped the run: the library's own where it is one of ours."""
+def reason(events: Iterable[dg.DagsterEvent], run_id: str, otherwise: str = "see its log in the UI (lem ui)") -> str:
+    """The message of the error that stopped a run: the library's own where it is one of ours."""
     texts: list[str] = []
-    for event in result.all_events:
+    for event in events:
         error = event.event_specific_data.error if event.is_step_failure else None  # type: ignore[union-attr]
         while error is not None:
             texts.append(error.message.strip())
@@ -100,4 +106,4 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
     ours = [text for text in texts if text.startswith("lem.errors.") or text.startswith("lem.")]
     if ours:
         return ours[0].split(": ", 1)[1]
-    return f"run {result.run_id} failed: {texts[-1] if texts else 'see its log in the UI (lem ui)'}"
+    return f"run {run_id} failed: {texts[-1] if texts else otherwise}"

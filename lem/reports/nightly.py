@@ -13,6 +13,7 @@ import pandas as pd
 
 from lem.backtest.orders_table import BACKTEST_SCHEMA
 from lem.calendars import offset_partition, partition_dates
+from lem.code import code_version
 from lem.drift import model_age
 from lem.errors import LakeError
 from lem.lake import Lake
@@ -25,7 +26,7 @@ from lem.reports.quality import data_quality, days_in_quarantine, listed_outages
 from lem.reports.report import Report, render_report
 from lem.reports.schedule import TAPE, replayed_orders
 from lem.tables import missing_partitions, name_missing, read_range
-from lem.training.manifest import code_version, curve_path
+from lem.training.manifest import curve_path
 from lem.universe import Universe
 from lem.windows import forward_days
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class TrainingConfig(BaseModel):
@@ -20,7 +20,8 @@ class TrainingConfig(BaseModel):
         in sigma.
         tracking_weight: weight of E|g| where there is nothing to time (m = N).
         mirror: show half of the sequences upside down (1 / price), drawn anew each time.
-        seed: of the weights and of every draw. threads: CPU threads, part of what fixes the bits.
+        seed: of the weights and of every draw. threads: CPU threads of a rank. workers: ranks (processes) that share
+        every batch. Both are part of what fixes the bits.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,3 +40,10 @@ class TrainingConfig(BaseModel):
     mirror: bool = True
     seed: Annotated[int, Field(ge=0)] = 0
     threads: Annotated[int, Field(ge=1, le=256)] = 1
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+
+    @model_validator(mode="after")
+    def _shares(self) -> TrainingConfig:
+        if self.workers > self.batch:
+            raise ValueError(f"workers: {self.workers} cannot share a batch of {self.batch}; allowed: batch or fewer")
+        return self

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import platform
-from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
+from lem.code import code_version
 from lem.registry.records import InputVersion, ModelRecord, manifest_id
 from lem.universe import Universe
 from lem.windows import TrainingWindow
 
 LIBRARIES = ("torch", "numpy", "pandas", "pyarrow", "safetensors")
-LIBRARY = Path(__file__).resolve().parent.parent
-
-
-@cache
-def code_version() -> str:
-    """First 12 hex digits of the SHA-256 of the library's source files: what the code was, with or without git."""
-    digest = hashlib.sha256()
-    for path in sorted(LIBRARY.rglob("*.py")):
-        digest.update(path.relative_to(LIBRARY).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]
 
 
 def weights_path(universe: str, sha256: str) -> str:

@@ -17,12 +17,14 @@ from lem.model.lem import load_lem, weights_hash
 from lem.panel import Panel
 from lem.progress import track
 from lem.registry import ModelRecord, Registry
+from lem.registry.records import InputVersion
 from lem.tables import missing_partitions, name_missing, read_range
 from lem.training.config import TrainingConfig
 from lem.training.manifest import curve_path, model_record, weights_path
-from lem.training.trainer import Trained, train
+from lem.training.ranks import train_on_ranks
+from lem.training.trainer import Trained
 from lem.universe import Universe
-from lem.windows import dates_before, training_window
+from lem.windows import TrainingWindow, dates_before, training_window
 
 CURVE_SCHEMA = arrow.schema(
     [
@@ -44,23 +46,33 @@ class Night:
 
 
 def train_showing(panel: Panel, horizon: int, model: ModelConfig, training: TrainingConfig, what: str) -> Trained:
-    """`train`, with its progress shown beside `what` where somebody asked for it (`lem.progress`)."""
+    """`train_on_ranks`, with its progress shown beside `what` where somebody asked for it (`lem.progress`)."""
     ticks = track(range(training.steps), what)
 
     def on_step(step: int, loss: float) -> None:
         next(ticks, None)
 
-    trained = train(panel, horizon, model, training, on_step)
+    trained = train_on_ranks(panel, horizon, model, training, on_step)
     for _ in ticks:  # closes the progress bar
         pass
     return trained
 
 
-def train_for(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> Night:
-    """Train, store and register the model that may trade on `date`.
+@dataclass(frozen=True)
+class Reading:
+    """What a night's model is trained on: the window, the panel of it and the version of every partition that was
+    read."""
+
+    window: TrainingWindow
+    panel: Panel
+    inputs: list[InputVersion]
+
+
+def read_window(lake: Lake, universe: Universe, date: dt.date) -> Reading:
+    """The training window of the model that may trade on `date`.
 
     Raises:
-        TrainingError: the window is incomplete (the message lists every missing partition) or nothing can be learnt.
+        TrainingError: the window is incomplete; the message lists every missing partition.
     """
     window = training_window(universe, date)
     dates = dates_before(universe, window.start, window.train_end)
@@ -79,9 +91,19 @@ def train_for(lake: Lake, registry: Registry, universe: Universe, date: dt.date)
             f"{universe.name} --from {missing[0]} --to {missing[-1]}"
         )
     table, inputs = read_range(lake, universe, "panel", dates)
+    return Reading(window, Panel.from_table(table), inputs)
+
+
+def train_for(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> Night:
+    """Train, store and register the model that may trade on `date`.
+
+    Raises:
+        TrainingError: the window is incomplete (the message lists every missing partition) or nothing can be learnt.
+    """
+    reading = read_window(lake, universe, date)
     started = time.monotonic()
     trained = train_showing(
-        Panel.from_table(table),
+        reading.panel,
         universe.horizon,
         universe.model,
         universe.training,
@@ -89,7 +111,7 @@ def train_for(lake: Lake, registry: Registry, universe: Universe, date: dt.date)
     )
     weights = trained.model.weights()
     sha256 = weights_hash(weights)
-    record = model_record(universe, date, window, inputs, sha256)
+    record = model_record(universe, date, reading.window, reading.inputs, sha256)
     # Weights first, under their own hash: a run killed here leaves an object that nothing names.
     lake.write_bytes(weights_path(universe.name, sha256), weights)
     curve = pd.DataFrame([asdict(point) for point in trained.curve])
@@ -102,6 +124,16 @@ def train_for(lake: Lake, registry: Registry, universe: Universe, date: dt.date)
         {"loss": last.loss, "gain_sigma": last.gain_sigma, "arrivals": float(trained.arrivals)},
     )
     return Night(record, trained, time.monotonic() - started)
+
+
+def help_to_train(lake: Lake, universe: Universe, date: dt.date) -> None:
+    """What a rank other than 0 does of `train_for`, where `torchrun` has started the ranks: it stores nothing.
+
+    Raises:
+        TrainingError: as in `train_for`; or what this rank has read or computed is not what rank 0 has.
+    """
+    panel = read_window(lake, universe, date).panel
+    train_on_ranks(panel, universe.horizon, universe.model, universe.training)
 
 
 def load_contender(lake: Lake, record: ModelRecord) -> Contender:

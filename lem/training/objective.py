@@ -101,12 +101,37 @@ def expected_outcome(model: LEM, context_BTH: Tensor, first: int, tape: Tape, te
     return Outcome(mean, square, absolute)
 
 
-def objective(outcome: Outcome, terms: Terms, accepted_BA: Tensor, tracking_weight: float) -> tuple[Tensor, Tensor]:
-    """Loss to minimise and the mean gain in sigma of the orders that have something to time, both scalars."""
+@dataclass(frozen=True)
+class Counts:
+    """Orders of a batch that are free of gaps, and those of them that have something to time; 1 where there is none."""
+
+    orders: Tensor
+    timed: Tensor
+
+
+def count_orders(terms: Terms, accepted_BA: Tensor, shape_O: torch.Size) -> Counts:
+    """The counts of a batch of orders of shape O: what is drawn tells, no outcome is needed."""
+    weight_O = _weights(accepted_BA, shape_O).to(terms.m_O.dtype)
+    return Counts(weight_O.sum().clamp(min=1.0), (weight_O * (terms.m_O < terms.n_O)).sum().clamp(min=1.0))
+
+
+def _weights(accepted_BA: Tensor, shape_O: torch.Size) -> Tensor:
+    return accepted_BA[(...,) + (None,) * (len(shape_O) - 2)].expand(shape_O)
+
+
+def objective(
+    outcome: Outcome, terms: Terms, accepted_BA: Tensor, tracking_weight: float, counts: Counts | None = None
+) -> tuple[Tensor, Tensor]:
+    """Loss to minimise and the mean gain in sigma of the orders that have something to time, both scalars.
+
+    Args:
+        counts: what the sums are divided by: those of the whole batch, where the orders are a share of it. Losses and
+            gains of all shares then add up to those of the batch.
+    """
+    counts = counts or count_orders(terms, accepted_BA, outcome.mean_O.shape)
     fixed_O = (terms.m_O >= terms.n_O).expand_as(outcome.mean_O)
     timing = outcome.mean_O - terms.risk_aversion_O / 2 * outcome.square_O
     value = torch.where(fixed_O, -tracking_weight * outcome.absolute_O, timing)
-    weight = accepted_BA[(...,) + (None,) * (value.dim() - 2)].to(value.dtype).expand_as(value)
-    timed = weight * ~fixed_O
-    mean_gain = (outcome.mean_O * timed).sum() / timed.sum().clamp(min=1.0)
-    return -(value * weight).sum() / weight.sum().clamp(min=1.0), mean_gain.detach()
+    weight = _weights(accepted_BA, value.shape).to(value.dtype)
+    mean_gain = (outcome.mean_O * (weight * ~fixed_O)).sum() / counts.timed
+    return -(value * weight).sum() / counts.orders, mean_gain.detach()

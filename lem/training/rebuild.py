@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from lem.code import code_version
 from lem.errors import TrainingError
 from lem.lake import Lake
 from lem.model.config import ModelConfig
@@ -24,7 +25,7 @@ from lem.registry.records import InputVersion
 from lem.revisions import superseded_path
 from lem.tables import name_missing
 from lem.training.config import TrainingConfig
-from lem.training.manifest import LIBRARIES, code_version
+from lem.training.manifest import LIBRARIES
 from lem.training.nightly import train_showing
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lem.code import code_version
 from lem.errors import TrainingError
 from lem.execution import Terms
 from lem.features import FEATURES, SIGNED
@@ -26,7 +27,8 @@ from lem.orders import SCENARIOS, Benchmark, Target
 from lem.panel import OrderTape, Panel, order_tape
 from lem.strategies.volume_curve import fit_volume_curve
 from lem.training.config import TrainingConfig
-from lem.training.objective import Tape, expected_outcome, objective
+from lem.training.distributed import Group, share, shared_dropout
+from lem.training.objective import Counts, Tape, count_orders, expected_outcome, objective
 
 CURVE_POINTS = 100
 
@@ -89,9 +91,13 @@ def random_terms(shape: tuple[int, ...], horizon: int, config: TrainingConfig, g
     )
 
 
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values).to(torch.get_default_dtype())
+
+
 def to_tape(tape: OrderTape, accepted: np.ndarray, shape: tuple[int, int]) -> Tape:
-    """Torch tensors of shape (B, A, ...) from an order tape of B x A places."""
-    as_tensor = {f.name: torch.from_numpy(np.asarray(getattr(tape, f.name), np.float32)) for f in fields(tape)}
+    """Torch tensors of shape (B, A, ...) and torch's default type from an order tape of B x A places."""
+    as_tensor = {f.name: _tensor(getattr(tape, f.name)) for f in fields(tape)}
     return Tape(
         price_BAK=as_tensor["price_AK"].view(*shape, -1),
         volume_BAK=as_tensor["volume_AK"].view(*shape, -1),
@@ -138,27 +144,75 @@ def training_places(panel: Panel, horizon: int, warmup: int, sequence: int) -> n
     )
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one batch, and the counts of the whole of it."""
+
+    features_BTF: Tensor
+    valid_BT: Tensor
+    tape: Tape
+    terms: Terms
+    counts: Counts
+
+
+class Batches:
+    """Random batches of a panel, one after the other from one seed.
+
+    Raises:
+        TrainingError: the panel holds no sequence to learn from.
+    """
+
+    def __init__(self, panel: Panel, horizon: int, warmup: int, config: TrainingConfig) -> None:
+        self.panel, self.horizon, self.warmup, self.config = panel, horizon, warmup, config
+        self.places_P2 = training_places(panel, horizon, warmup, config.sequence)
+        self.accepted_NT = panel.accepted(horizon)
+        self.generator = torch.Generator().manual_seed(config.seed)
+
+    def draw(self, rows: slice) -> Batch:
+        """Draw the next batch and make `rows` of it: what is drawn does not depend on which rows are wanted."""
+        config, panel = self.config, self.panel
+        arrivals = config.sequence - self.horizon - self.warmup + 1
+        drawn_B = torch.randint(len(self.places_P2), (config.batch,), generator=self.generator)
+        chosen_B2 = self.places_P2[drawn_B.numpy()]
+        shape = (config.batch, arrivals, len(SCENARIOS))
+        terms = random_terms(shape, self.horizon, config, self.generator)
+        flip_B = torch.rand(config.batch, generator=self.generator) < 0.5 if config.mirror else None
+        bar_BA = chosen_B2[:, 1:] + self.warmup + np.arange(arrivals)
+        accepted_BA = self.accepted_NT[chosen_B2[:, :1], bar_BA]
+        counts = count_orders(terms, torch.from_numpy(accepted_BA), torch.Size(shape))
+        asset_B, bars_BT = chosen_B2[rows, 0], chosen_B2[rows, 1:] + np.arange(config.sequence)
+        features_BTF = _tensor(panel.features_NTF[asset_B[:, None], bars_BT])
+        orders = order_tape(panel, np.repeat(asset_B, arrivals), bar_BA[rows].ravel(), self.horizon)
+        tape = to_tape(orders, accepted_BA[rows], (len(asset_B), arrivals))
+        if flip_B is not None:
+            features_BTF, tape = mirrored(features_BTF, tape, flip_B[rows])
+        valid_BT = torch.from_numpy(panel.valid_NT[asset_B[:, None], bars_BT])
+        own = Terms(**{name: share(value, config.batch, rows) for name, value in vars(terms).items()})
+        return Batch(features_BTF, valid_BT, tape, own, counts)
+
+
 def train(
     panel: Panel,
     horizon: int,
     model_config: ModelConfig,
     config: TrainingConfig,
     on_step: Callable[[int, float], None] | None = None,
+    group: Group | None = None,
 ) -> Trained:
     """Train a LEM from its seed.
 
     Args:
         panel: the training window, without the holdout. horizon: N of the longest order.
         on_step: called with (step, loss) after each step, for progress.
+        group: the ranks that share the work, each of which calls this with the same arguments; all return the same.
 
     Raises:
-        TrainingError: nothing to learn from, or the loss is no longer finite.
+        TrainingError: nothing to learn from, the loss is no longer finite, or a rank is gone.
     """
-    warmup, sequence = model_config.warmup, config.sequence
-    places_P2 = training_places(panel, horizon, warmup, sequence)
-    accepted_NT = panel.accepted(horizon)
-    arrivals = sequence - horizon - warmup + 1
-    generator = torch.Generator().manual_seed(config.seed)
+    if group:
+        group.agree("code, settings or panel", _everything(panel, horizon, model_config, config))
+    batches = Batches(panel, horizon, model_config.warmup, config)
+    rows = group.rows(config.batch) if group else slice(0, config.batch)
     curve: list[CurvePoint] = []
     every = max(1, config.steps // CURVE_POINTS)
     sums = [0.0, 0.0]
@@ -167,38 +221,40 @@ def train(
         model = LEM(model_config, seed=config.seed).train()
         optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=config.learning_rate, total_steps=config.steps)
-        for step in range(1, config.steps + 1):
-            chosen = places_P2[torch.randint(len(places_P2), (config.batch,), generator=generator).numpy()]
-            asset_B, start_B = chosen[:, 0], chosen[:, 1]
-            rows_BT = start_B[:, None] + np.arange(sequence)
-            features_BTF = torch.from_numpy(panel.features_NTF[asset_B[:, None], rows_BT])
-            valid_BT = torch.from_numpy(panel.valid_NT[asset_B[:, None], rows_BT])
-            bar_A = (start_B[:, None] + warmup + np.arange(arrivals)).ravel()
-            asset_A = np.repeat(asset_B, arrivals)
-            shape = (config.batch, arrivals)
-            tape = to_tape(order_tape(panel, asset_A, bar_A, horizon), accepted_NT[asset_A, bar_A], shape)
-            terms = random_terms((*shape, len(SCENARIOS)), horizon, config, generator)
-            if config.mirror:
-                flip_B = torch.rand(config.batch, generator=generator) < 0.5
-                features_BTF, tape = mirrored(features_BTF, tape, flip_B)
-            outcome = expected_outcome(model, model.encode(features_BTF, valid_BT), warmup, tape, terms)
-            loss, gain = objective(outcome, terms, tape.accepted_BA, config.tracking_weight)
-            if not math.isfinite(loss.item()):
-                raise TrainingError(
-                    f"training: the loss is {loss.item()} at step {step}; allowed: a lower training.learning_rate"
-                )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            optimiser.step()
-            sums[0] += loss.item()
-            sums[1] += float(gain)
-            if step % every == 0 or step == config.steps:
-                count = step - (curve[-1].step if curve else 0)
-                curve.append(CurvePoint(step, sums[0] / count, sums[1] / count, float(schedule.get_last_lr()[0])))
-                sums = [0.0, 0.0]
-            schedule.step()
-            if on_step is not None:
-                on_step(step, loss.item())
+        with shared_dropout(model, group, config.batch):
+            for step in range(1, config.steps + 1):
+                batch = batches.draw(rows)
+                tape, terms = batch.tape, batch.terms
+                context_BTH = model.encode(batch.features_BTF, batch.valid_BT)
+                outcome = expected_outcome(model, context_BTH, model_config.warmup, tape, terms)
+                loss, gain = objective(outcome, terms, tape.accepted_BA, config.tracking_weight, batch.counts)
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                figures = torch.stack([loss.detach(), gain])
+                loss_value, gain_value = (group.add_up(model.parameters(), figures) if group else figures).tolist()
+                if not math.isfinite(loss_value):
+                    raise TrainingError(
+                        f"training: the loss is {loss_value} at step {step}; allowed: a lower training.learning_rate"
+                    )
+                torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+                optimiser.step()
+                sums[0] += loss_value
+                sums[1] += gain_value
+                if step % every == 0 or step == config.steps:
+                    count = step - (curve[-1].step if curve else 0)
+                    curve.append(CurvePoint(step, sums[0] / count, sums[1] / count, float(schedule.get_last_lr()[0])))
+                    sums = [0.0, 0.0]
+                schedule.step()
+                if on_step is not None:
+                    on_step(step, loss_value)
     model.volume_curve_W = torch.from_numpy(fit_volume_curve(panel)).float()
-    return Trained(model.eval(), curve, int(accepted_NT.sum()))
+    if group:
+        group.agree("weights", model.weights())
+    return Trained(model.eval(), curve, int(batches.accepted_NT.sum()))
+
+
+def _everything(panel: Panel, horizon: int, model: ModelConfig, config: TrainingConfig) -> bytes:
+    """What fixes a training, to be compared between ranks."""
+    arrays = (value.tobytes() for value in vars(panel).values() if isinstance(value, np.ndarray))
+    said = (code_version(), torch.__version__, torch.get_default_dtype(), panel.assets, horizon, model, config)
+    return b"\0".join([repr(said).encode(), *arrays])
