@@ -39,13 +39,13 @@ def test_an_asset_says_what_it_is_whose_and_what_a_partition_and_a_row_of_it_are
     assert len(node.kinds) > 1
     assert node.group_name == universe
     assert node.code_version
-    assert node.metadata["lies at"].value == entry.place
+    assert node.metadata["lies at"] == entry.place
 
 
 @pytest.mark.parametrize(("universe", "stage"), EVERY)
 def test_an_assets_columns_are_those_of_its_schema_with_type_meaning_unit_and_constraints(universe, stage, graph):
     node, entry = graph.get(dg.AssetKey([universe, stage])), entry_of(stage)
-    schema = node.metadata["dagster/column_schema"].value
+    schema = node.metadata["dagster/column_schema"]
     assert [(column.name, column.type) for column in schema.columns] == [(c.name, c.type) for c in entry.columns]
     assert list(schema.constraints.other) == list(entry.rules)
     for shown, column in zip(schema.columns, entry.columns, strict=True):
