@@ -21,11 +21,13 @@ def column_schema(entry: TableEntry) -> dg.TableSchema:
 def _column(column: Column) -> dg.TableColumn:
     unit = f" Unit: {column.unit}." if column.unit else ""
     null = f" No value: {column.null}." if column.nullable else ""
+    # Constraints are badges of plain text; only the description is Markdown.
+    allowed = [rule.replace("`", "") for rule in column.allowed]
     return dg.TableColumn(
         column.name,
         column.type,
         f"{column.meaning}.{unit}{null}",
-        dg.TableColumnConstraints(column.nullable, column.unique, list(column.allowed)),
+        dg.TableColumnConstraints(column.nullable, column.unique, allowed),
     )
 
 
