@@ -187,13 +187,12 @@ def test_the_reports_overview_describes_it_and_shows_its_thumbnail(page, ui, pla
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("table", "figure"), [("backtest", "gain_bps_twap"), ("panel", "valid_rows")])
-def test_the_figures_of_a_stage_are_plotted(table, figure, page, ui, place):
-    page.goto(f"{ui.url}/assets/{place.universe}/{table}")
+def test_the_gains_of_the_backtest_are_plotted(page, ui, place):
+    page.goto(f"{ui.url}/assets/{place.universe}/backtest")
     page.get_by_role("button", name="Plots").first.click()
-    page.get_by_text(figure, exact=True).first.wait_for()
+    page.get_by_text("gain_bps_twap", exact=True).first.wait_for()
     page.locator("canvas").first.wait_for()
-    picture(page, f"plots_{table}")
+    picture(page, "plots_backtest")
 
 
 @pytest.mark.slow
