@@ -49,8 +49,8 @@ def dagster_home() -> Path:
     """Set DAGSTER_HOME, if the user has not, to `<LEM_HOME>/dagster`; make the folder and its dagster.yaml.
 
     Raises:
-        HomeError: the user's DAGSTER_HOME is relative, or the folder cannot be made or written; or LEM_DAGSTER_STORAGE is no URL of PostgreSQL, or does not
-            agree with a dagster.yaml of the user's own.
+        HomeError: the user's DAGSTER_HOME is relative, or the folder cannot be made or written; or
+            LEM_DAGSTER_STORAGE is no URL of PostgreSQL, or does not agree with a dagster.yaml of the user's own.
     """
     settings, given = Settings(), os.environ.get("DAGSTER_HOME")
     home = Path(given or settings.home / "dagster")
