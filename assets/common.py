@@ -11,7 +11,9 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from assets.catalogue import column_schema, describe
 from assets.partitions import Partitions, partitions_of
+from lem.dictionary import entry_of
 from lem.errors import LakeError
 from lem.lake import Lake
 from lem.registry.records import InputVersion
@@ -39,14 +41,21 @@ class Stage:
         return dg.AssetKey([self.universe.name, table])
 
     def options(self, table: str, description: str, kinds: Iterable[str]) -> dict[str, Any]:
-        """The arguments of `dg.asset` that are the same for all stages."""
+        """The arguments of `dg.asset` that are the same for all stages: what the catalogue says of a stage's table.
+
+        Args:
+            table: the stage; its columns and their meaning come from `lem.dictionary`.
+            description: one sentence. kinds: what it is made with, as the UI's badges.
+        """
+        entry = entry_of(table)
         return {
             "key": self.key(table),
             "group_name": self.universe.name,
-            "description": f"{description}\n\n{self.universe.description}".strip(),
+            "description": describe(entry, description, self.universe.description),
             "kinds": {"python", *kinds},
             "owners": [OWNER],
             "code_version": CODE_VERSION,
+            "metadata": {"dagster/column_schema": column_schema(entry), "lies at": entry.place},
         }
 
     def reader(

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from assets.catalogue import figure
 from assets.common import Stage
 from assets.partitions import asset_keys, date_keys, execution
 from assets.recording import Wrote, record
@@ -29,7 +30,7 @@ def order_figures(table: pd.DataFrame) -> dict[str, float | int]:
     means = done.groupby("strategy")["gain_bps"].mean()
     orders = len(table) // max(table["strategy"].nunique(), 1)
     excluded = int((table["status"] == "excluded").sum()) // max(table["strategy"].nunique(), 1)
-    return {"orders": orders, "excluded": excluded} | {f"gain_bps_{name}": float(v) for name, v in means.items()}
+    return {"orders": orders, "excluded": excluded} | {f"gain_bps_{name}": figure(v) for name, v in means.items()}
 
 
 def backtest(stage: Stage) -> dg.AssetsDefinition:
@@ -77,7 +78,7 @@ def backtest(stage: Stage) -> dg.AssetsDefinition:
 def report_figures(summary: dict[str, Any]) -> dict[str, float | int]:
     """Numbers that the UI plots over successive reports: mean gain of each strategy (bps), orders, blocks of days."""
     pooled = [row for row in summary["statistics"] if row["level"] == "all" and not row["against"]]
-    means = {f"gain_bps_{row['strategy']}": row["mean_bps"] for row in pooled if row["mean_bps"] is not None}
+    means = {f"gain_bps_{row['strategy']}": figure(row["mean_bps"]) for row in pooled if row["mean_bps"] is not None}
     return means | {"orders": summary["orders"], "blocks": summary["blocks"]}
 
 
@@ -106,8 +107,8 @@ def execution_report(stage: Stage) -> dg.AssetsDefinition:
             metadata={
                 "report": dg.MetadataValue.path(store.show(stored.paths["report.html"])),
                 "night": decision.night if decision else "no decision is recorded",
-                **report_figures(stored.report.summary),
                 "gain_by_m": dg.MetadataValue.md(f"![mean gain by m](data:image/png;base64,{picture})"),
+                **report_figures(stored.report.summary),
                 "summary": dg.MetadataValue.json({k: v for k, v in stored.report.summary.items() if k != "statistics"}),
             },
         )

@@ -4,6 +4,7 @@
 
 import dagster as dg
 
+from assets.catalogue import figure
 from assets.common import Stage
 from assets.partitions import date_keys, days
 from assets.recording import Wrote, record
@@ -35,10 +36,10 @@ def lem_model(stage: Stage) -> dg.AssetsDefinition:
             metadata={
                 "model_id": made.id,
                 "weights_sha256": made.weights_sha256,
-                "loss": last.loss,
-                "gain_sigma": last.gain_sigma,
+                "loss": figure(last.loss),
+                "gain_sigma": figure(last.gain_sigma),
                 "arrivals": night.trained.arrivals,
-                "train_seconds": night.train_seconds,
+                "train_seconds": round(night.train_seconds, 1),
                 "trained_on": f"[{made.train_start}, {made.train_end})",
                 "partitions_read": len(made.inputs),
             },

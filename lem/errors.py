@@ -41,3 +41,7 @@ class OrderError(LemError):
 
 class EvaluationError(LemError):
     """A table of results is not one that statistics can be made of."""
+
+
+class SchemaError(LemError):
+    """A table's schema and its description do not agree, or there is no such table."""

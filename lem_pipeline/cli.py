@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import sys
 import time
 import warnings
@@ -22,7 +21,7 @@ from lem.progress import showing
 from lem.universe import Universe
 from lem_pipeline.models_cli import models
 from lem_pipeline.options import Day, UniverseName, console, day, stores, universe_named
-from resources.settings import ROOT, Settings
+from resources.settings import Settings
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -201,18 +200,11 @@ def report(
 
 
 @app.command()
-def ui(port: Annotated[int, typer.Option(help="Port on the loopback address.")] = 3000) -> None:
+def ui(port: Annotated[int, typer.Option(help="Port on the loopback address.", min=1, max=65535)] = 3000) -> None:
     """Open the Dagster UI on http://127.0.0.1:PORT, with the daemon that runs what is started there."""
-    from lem_pipeline.home import dagster_home
+    from lem_pipeline.webserver import become_webserver
 
-    home = dagster_home()
-    console.print(f"Dagster UI on http://127.0.0.1:{port} (history in {home}); stop it with Ctrl-C")
-    bin_dir = str(Path(sys.executable).parent)
-    command = ["dg", "dev", "-w", str(ROOT / "workspace.yaml"), "--host", "127.0.0.1", "--port", str(port)]
-    env = os.environ | {"PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}"}
-    sys.stdout.flush()
-    # Become the server, so that Ctrl-C and signals reach it and nothing is left behind.
-    os.execvpe(f"{bin_dir}/dg", command, env)
+    become_webserver(console, port)
 
 
 def main() -> None:

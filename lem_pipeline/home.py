@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import tempfile
 from pathlib import Path
 
 import dagster as dg
@@ -48,11 +49,16 @@ def dagster_home() -> Path:
     """Set DAGSTER_HOME, if the user has not, to `<LEM_HOME>/dagster`; make the folder and its dagster.yaml.
 
     Raises:
-        HomeError: the folder cannot be made or written; or LEM_DAGSTER_STORAGE is no URL of PostgreSQL, or does not
-            agree with a dagster.yaml of the user's own.
+        HomeError: the user's DAGSTER_HOME is relative, or the folder cannot be made or written; or
+            LEM_DAGSTER_STORAGE is no URL of PostgreSQL, or does not agree with a dagster.yaml of the user's own.
     """
-    settings = Settings()
-    home = Path(os.environ.get("DAGSTER_HOME") or settings.home / "dagster")
+    settings, given = Settings(), os.environ.get("DAGSTER_HOME")
+    home = Path(given or settings.home / "dagster")
+    if not home.is_absolute():
+        raise HomeError(
+            f"DAGSTER_HOME is {given}, a relative path: each working directory would have a history of its own; "
+            f"allowed: an absolute path, such as {home.absolute()}"
+        )
     if settings.dagster_storage:
         _check_storage(settings.dagster_storage)
         os.environ[STORAGE] = settings.dagster_storage  # it may be from a .env file, and Dagster reads only this
@@ -66,11 +72,15 @@ def dagster_home() -> Path:
                 _replace(file, wanted)
         else:
             _check_agreement(file, there, settings.dagster_storage)
+        # A history that was made in better days says nothing about today.
+        with tempfile.TemporaryFile(dir=home):
+            pass
     except OSError as error:
         raise HomeError(
-            f"{home}: cannot keep Dagster's history here: {error}; allowed: a writable folder (setting LEM_HOME)"
+            f"{home}: cannot keep Dagster's history here: {error}; allowed: a writable folder "
+            "(DAGSTER_HOME, or the setting LEM_HOME)"
         ) from error
-    os.environ["DAGSTER_HOME"] = str(home.absolute())
+    os.environ["DAGSTER_HOME"] = str(home)
     return home
 
 

@@ -1,0 +1,208 @@
+"""`lem ui` as a person meets it: a real server, a real browser, clicks.
+
+With `LEM_WRITE_SCREENSHOTS=1 LEM_SCREENSHOT_HOME=DIR` the same tests run on the sample universe in a home that
+`make run` has made (they make some of its partitions again) and write the pictures of docs/ui.md.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from assets.factory import STAGES
+from tests.conftest import ROOT
+from tests.lem_ui import CHROMIUM, PATIENCE, lem_ui, until
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the dev extra")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium")
+WRITE = os.environ.get("LEM_WRITE_SCREENSHOTS") == "1"
+PICTURES = ROOT / "docs" / "ui"
+LARGEST = 150 * 1024
+
+
+class Place(NamedTuple):
+    """A home whose report of `date` is there; `last` is the last date of its panels."""
+
+    folder: Path
+    home: Path
+    universe: str
+    asset: str
+    date: str
+    last: str
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        # Debian's Chromium refuses its sandbox to root, which is who runs in a container.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def new_page(browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 800}, timezone_id="UTC")
+    page.set_default_timeout(PATIENCE * 1000)
+    page.set_default_navigation_timeout(PATIENCE * 1000)
+    return page
+
+
+def test_the_graph_of_a_universe_shows_and_ctrl_c_leaves_no_process(tmp_path, browser, tiny_keys, write_universe):
+    write_universe(tmp_path / "universes", tiny_keys())
+    # A relative home, as the default is: everything must lie below the directory that the command was called in.
+    with lem_ui(tmp_path, {"LEM_UNIVERSES": "universes", "LEM_HOME": "here"}) as ui:
+        until("the code location loads", ui.loaded)
+        page = new_page(browser)
+        page.goto(f"{ui.url}/locations/lem/asset-groups/tiny/lineage")
+        for stage in STAGES:
+            page.get_by_text(stage, exact=True).first.wait_for()
+        page.close()
+        assert ui.interrupt() in (0, 1, 130)
+    assert (tmp_path / "here" / "dagster" / "dagster.yaml").is_file()
+    assert "Traceback" not in ui.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def place(request, tmp_path_factory):
+    if WRITE:
+        home = Path(os.environ["LEM_SCREENSHOT_HOME"])
+        return Place(tmp_path_factory.mktemp("ui"), home, "sample", "BTC-USDT", "2024-03-30", "2024-03-31")
+    folder = tmp_path_factory.mktemp("ui")
+    request.getfixturevalue("write_universe")(folder / "universes", request.getfixturevalue("tiny_keys")())
+    # With a history of its own, which the other tests' homes do not have.
+    history = {"DAGSTER_HOME": str(folder / "home" / "dagster")}
+    made = request.getfixturevalue("lem_command")(folder, "run", "-u", "tiny", "-d", "2024-01-18", **history)
+    assert made.code == 0, made.err
+    return Place(folder, folder / "home", "tiny", "AAA-USD", "2024-01-18", "2024-01-19")
+
+
+@pytest.fixture(scope="module")
+def universes(place):
+    """Folder of the universes: those that ship, and the tiny one."""
+    if not WRITE:
+        for path in (ROOT / "universes").glob("*.toml"):
+            shutil.copy(path, place.folder / "universes")
+    return ROOT / "universes" if WRITE else place.folder / "universes"
+
+
+@pytest.fixture(scope="module")
+def ui(place, universes):
+    with lem_ui(place.folder, {"LEM_UNIVERSES": str(universes), "LEM_HOME": str(place.home)}) as ui:
+        until("the code location loads", ui.loaded)
+        yield ui
+
+
+@pytest.fixture(scope="module")
+def page(browser):
+    page = new_page(browser)
+    yield page
+    page.close()
+
+
+def picture(page, name):
+    """Write a picture of the page, if pictures are wanted."""
+    if WRITE:
+        page.wait_for_timeout(4000)  # until what fades in has done so
+        PICTURES.mkdir(exist_ok=True)
+        page.screenshot(path=PICTURES / f"{name}.png", timeout=PATIENCE * 1000)
+
+
+def launch(page, ui, place, table, partitions):
+    """Materialise a table's partitions by clicks, up to the answer that it was launched."""
+    page.goto(f"{ui.url}/assets/{place.universe}/{table}?view=partitions")
+    page.get_by_role("button", name="Materialize").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("textbox").first.fill(partitions)
+    dialog.get_by_role("textbox").first.press("Enter")
+    button = dialog.get_by_role("button", name="Launch").last
+    until("the launch button can be clicked", button.is_enabled)
+    picture(page, f"launch_{table}")
+    button.click()
+
+
+def finished(page, ui):
+    """Wait until no run is queued or in progress, and see that none has failed."""
+    page.goto(f"{ui.url}/runs")
+    for text in ("Success", "Queued (0)", "In progress (0)"):
+        page.get_by_text(text).first.wait_for()
+    assert "Failure" not in page.inner_text("body")
+
+
+@pytest.mark.slow
+def test_the_asset_graph_of_each_universe_shows(page, ui, place, universes):
+    names = sorted(path.stem for path in universes.glob("*.toml"))
+    assert place.universe in names
+    for name in names:
+        page.goto(f"{ui.url}/locations/lem/asset-groups/{name}/lineage")
+        for stage in STAGES:
+            page.get_by_text(stage, exact=True).first.wait_for()
+        if name == place.universe:
+            picture(page, "lineage")
+
+
+@pytest.mark.slow
+def test_a_day_is_made_by_a_click_and_finishes(page, ui, place):
+    path = place.home / "lake" / place.universe / "execution_report" / f"date={place.date}" / "report.html"
+    path.unlink()
+    launch(page, ui, place, "execution_report", place.date)
+    until("the report is there again", path.exists)
+    finished(page, ui)
+    picture(page, "runs")
+
+
+@pytest.mark.slow
+def test_a_backfill_is_launched_by_a_click_and_finishes(page, ui, place):
+    folder = place.home / "lake" / place.universe / "panel"
+    dates = [place.date, place.last]
+    for date in dates:
+        (folder / f"date={date}.parquet").unlink()
+    launch(page, ui, place, "panel", f"[{dates[0]}...{dates[1]}]")
+    until("the panels are there again", lambda: all((folder / f"date={d}.parquet").exists() for d in dates))
+    finished(page, ui)
+
+
+@pytest.mark.slow
+def test_the_status_grid_of_a_stage_shows_each_asset_and_date(page, ui, place):
+    page.goto(f"{ui.url}/assets/{place.universe}/bars?view=partitions")
+    page.get_by_text(place.asset, exact=True).first.wait_for()
+    page.get_by_text(place.last, exact=True).first.wait_for()
+    picture(page, "status_grid")
+
+
+@pytest.mark.slow
+def test_the_reports_overview_describes_it_and_shows_its_thumbnail(page, ui, place):
+    page.goto(f"{ui.url}/assets/{place.universe}/execution_report")
+    for text in ("Partition:", "cvar5_bps", "mean of the worst 5 %", "gain_by_m"):
+        page.get_by_text(text).first.wait_for()
+    picture(page, "catalogue")
+    page.get_by_text("[Show Markdown]").first.click()
+    image = page.locator("img[src^='data:image/png']").first
+    image.wait_for()
+    until("the picture is drawn", lambda: image.evaluate("image => image.naturalWidth") > 300)
+    picture(page, "thumbnail")
+
+
+@pytest.mark.slow
+def test_the_gains_of_the_backtest_are_plotted(page, ui, place):
+    page.goto(f"{ui.url}/assets/{place.universe}/backtest")
+    page.get_by_role("button", name="Plots").first.click()
+    page.get_by_text("gain_bps_twap", exact=True).first.wait_for()
+    page.locator("canvas").first.wait_for()
+    picture(page, "plots_backtest")
+
+
+@pytest.mark.slow
+def test_ctrl_c_after_all_that_leaves_no_process(ui):
+    assert ui.interrupt() in (0, 1, 130)
+
+
+def test_the_pictures_of_the_docs_are_small_and_are_all_shown():
+    pictures = {path.name for path in PICTURES.glob("*.png")}
+    text = (ROOT / "docs" / "ui.md").read_text(encoding="utf-8")
+    assert pictures
+    assert {name for name in pictures if f"](ui/{name})" in text} == pictures
+    assert all((PICTURES / name).stat().st_size <= LARGEST for name in pictures)

@@ -1,0 +1,61 @@
+"""docs/adding.md: every command of it, in its order, does what the page says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+
+import pytest
+
+from lem.lake import Lake
+from tests.conftest import ROOT
+
+TEXT = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^    (\S.*)$", TEXT, re.MULTILINE)
+
+
+@pytest.fixture
+def run(tmp_path, lem_command):
+    """`run(line)`: a line of the page; what it wrote, if it is one of `lem`."""
+    (tmp_path / "universes").symlink_to(ROOT / "universes")
+    env = {}
+
+    def one(line):
+        words = shlex.split(line)
+        if words[0] == "export":
+            name, _, value = words[1].partition("=")
+            env[name] = str(tmp_path / value)
+            return ""
+        if words[0] == ".venv/bin/lem":
+            done = lem_command(tmp_path, *words[1:], **env)
+            assert done.code == 0, f"{line}: {done.err}"
+            return done.out
+        subprocess.run(["sh", "-c", line], check=True, cwd=tmp_path)
+        return ""
+
+    return one
+
+
+def test_the_pages_commands_add_an_asset_and_a_venue(run, tmp_path):
+    told = [run(command) for command in COMMANDS]
+    status = [out for command, out in zip(COMMANDS, told, strict=True) if " status " in command]
+    assert len(status) == 3
+    assert "XRP-USDT|2024-02-20" in status[0]
+    assert "missing" not in status[1]
+    assert "Next: lem run --universe kucoin" in status[2]
+    lake = Lake(str(tmp_path / "home" / "lake"))
+    (panel,) = lake.names("desk/panel")
+    table = lake.read_table(f"desk/panel/{panel}")
+    assert set(table["asset"]) == {"BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT"}
+
+
+def test_a_misspelled_key_of_a_venue_is_refused_by_name(run, tmp_path, lem_command):
+    for command in COMMANDS[-3:-1]:
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        run(command)
+    path = tmp_path / "mine" / "kucoin.toml"
+    path.write_text(path.read_text().replace("venue = ", "venu = "))
+    done = lem_command(tmp_path, "status", "-u", "kucoin", LEM_UNIVERSES=str(tmp_path / "mine"))
+    assert done.code == 1
+    assert "venu" in done.err
