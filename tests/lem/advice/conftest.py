@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lem.universe import Universe
-from tests.lem.advice.desk import NOON, Desk, StoppedClock, make_desk
+from tests.lem.advice.desk import HOURLY, NOON, Desk, StoppedClock, make_desk
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def desk_of(
     """`desk_of(horizon=6)`: a desk in a folder of its own."""
 
     def make(**keys: Any) -> Desk:
-        return make_desk(tmp_path, make_universe(**tiny_keys(**{"bar": "1h", "horizon": 6, **keys})))
+        return make_desk(tmp_path, make_universe(**tiny_keys(**{**HOURLY, **keys})))
 
     return make
 

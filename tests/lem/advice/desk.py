@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,16 @@ from lem.windows import training_window
 from tests.lem.builders import lively_model
 
 DATE = dt.date(2024, 1, 18)
+HOURLY: dict[str, Any] = {
+    "bar": "1h",
+    "horizon": 6,
+    "training": {"window_days": 8, "holdout_days": 2, "steps": 3, "batch": 2, "sequence": 14},
+}
+"""Keys of the tiny universe that are other ones here."""
 NOON = dt.datetime(2024, 1, 18, 12, tzinfo=dt.UTC)
+
+
+WORDS = {"side": "buy", "benchmark": "vwap", "target": "quantity"}
 
 
 class StoppedClock(ReplayClock):
@@ -79,7 +87,3 @@ def buy(universe: Universe, key: str = "one", start: dt.datetime = NOON, **chang
     limits = {"min_bars": 1, "max_bars": universe.horizon, **changes}
     own = {"asset": limits.pop("asset", "AAA-USD"), "size": limits.pop("size", 100.0)}
     return ParentOrder(key, universe.name, own["asset"], Order(scenario(**words), **limits), own["size"], start)
-
-
-WORDS = {"side": "buy", "benchmark": "vwap", "target": "quantity"}
-Maker = Callable[..., Desk]
