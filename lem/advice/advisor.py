@@ -21,7 +21,7 @@ from lem.advice.deciding import LEDGER, Outcome, decide_bar
 from lem.advice.feed import Feed
 from lem.advice.market import Market
 from lem.advice.order import OrderState, ParentOrder, check_order
-from lem.advice.store import AdviceStore, Booked, Decided, Values, terms_of_row
+from lem.advice.store import AdviceStore, Booked, Decided, Values, state_of_row, terms_of_row
 from lem.calendars import bar_close
 from lem.errors import AdviceError, OrderStateError, UnknownOrderError
 from lem.execution import Ledger, achieved, benchmark, gain, terms_of_orders
@@ -117,7 +117,8 @@ class Advisor:
             OrderError: it could never be advised on. OrderStateError: the id belongs to another order. AdviceError: the
                 universe has no bars at this time.
         """
-        check_order(order, self.universe, self.now())
+        if not self.store.has(order.id):
+            check_order(order, self.universe, self.now())
         return self.store.add(order, self.clock.now())
 
     def order(self, order_id: str) -> OrderState:
@@ -227,7 +228,7 @@ class Advisor:
         return Advised(
             at,
             _advice(rows, set(outcome.repeated), self.universe),
-            [self.store.order(key) for key in ended],
+            [state_of_row({**orders[key].row, **changed[key]}) for key in ended],
             outcome.refused,
             outcome.waiting,
         )

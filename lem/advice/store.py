@@ -70,7 +70,7 @@ class AdviceStore:
         with self._database.transaction(f"store order {order.id}", write=True) as connection:
             there = self._find(connection, order.id)
             if there is not None:
-                state = _state(there)
+                state = state_of_row(there)
                 if state.order != order:
                     raise OrderStateError(
                         f"id {order.id}: there is another order of this id ({_terms(state.order)}); allowed: an id "
@@ -87,7 +87,12 @@ class AdviceStore:
             UnknownOrderError: there is none of this id.
         """
         with self._database.transaction(f"read order {order_id!a}") as connection:
-            return _state(self._known(connection, order_id))
+            return state_of_row(self._known(connection, order_id))
+
+    def has(self, order_id: str) -> bool:
+        """Whether there is an order of this id, in whatever universe."""
+        with self._database.transaction(f"look for order {order_id!a}") as connection:
+            return self._find(connection, order_id) is not None
 
     def orders(
         self, universe: str, statuses: Sequence[Status] | None = None, limit: int | None = None
@@ -98,7 +103,7 @@ class AdviceStore:
             query = query.where(_ORDERS.c.status.in_(statuses))
         query = query.order_by(_ORDERS.c.created_at.desc(), _ORDERS.c.id).limit(limit)
         with self._database.transaction("list the orders") as connection:
-            return [_state(row) for row in connection.execute(query).mappings()]
+            return [state_of_row(row) for row in connection.execute(query).mappings()]
 
     def slices(self, order_id: str) -> list[tuple[Values, Values]]:
         """Every slice of an order beside the order, in the order of its bars.
@@ -122,7 +127,7 @@ class AdviceStore:
             if row["status"] not in (*OPEN, "cancelled"):
                 raise OrderStateError(f"order {order_id} is {row['status']}; allowed: to cancel one that is open")
             connection.execute(update(_ORDERS).where(_ORDERS.c.id == order_id), {"status": "cancelled"})
-            return _state({**row, "status": "cancelled"})
+            return state_of_row({**row, "status": "cancelled"})
 
     def fill(self, order_id: str, bar: dt.datetime, amount: float) -> tuple[Values, Values]:
         """Confirm what was filled in the bar of the last slice, in the order's own unit; the last word counts.
@@ -236,7 +241,8 @@ def terms_of_row(row: Any) -> Order:
     return Order(scenario(row["side"], row["benchmark"], row["target"]), **limits)
 
 
-def _state(row: Any) -> OrderState:
+def state_of_row(row: Any) -> OrderState:
+    """The order that the columns of a row say."""
     order = ParentOrder(row["id"], row["universe"], row["asset"], terms_of_row(row), row["size"], row["start"])
     results = ("model_id", "bars_used", "filled_share", "achieved", "benchmark_price", "gain_bps")
     return OrderState(order, row["status"], row["created_at"], *(row[name] for name in results))

@@ -47,13 +47,15 @@ def _told(*statuses: int) -> dict[int | str, dict[str, Any]]:
         401: "no valid token",
         403: "sent by a web page of another origin",
         404: "no such order",
+        405: "no such method here",
         409: "the order's state does not allow it",
         413: "the body is too long",
+        414: "path and query are too long",
         421: "the Host header names another machine",
         422: "a field is wrong",
         503: "no advice: market data or a champion is missing or too old",
     }
-    every = (400, 401, 403, 413, 421, 422, *statuses)
+    every = (400, 401, 403, 405, 413, 414, 421, 422, *statuses)
     return {status: {"model": Problem, "description": words[status]} for status in every}
 
 
@@ -168,7 +170,13 @@ def _parent(advisor: Advisor, new: NewOrder) -> ParentOrder:
     horizon = advisor.universe.horizon if new.max_bars is None else new.max_bars
     kind = scenario(new.side, new.benchmark, new.target)
     terms = Order(kind, new.min_bars, horizon, new.min_rate, new.max_rate, new.risk_aversion)
-    start = advisor.now().bar if new.start is None else _utc(new.start, "start")
+    if new.start is not None:
+        start = _utc(new.start, "start")
+    elif new.id is not None and advisor.store.has(new.id):
+        # Sent again after its first bar: still the same order.
+        start = advisor.order(new.id).order.start
+    else:
+        start = advisor.now().bar
     return ParentOrder(new.id or new_id(), advisor.universe.name, new.asset, terms, new.size, start)
 
 
