@@ -85,7 +85,7 @@ def test_an_order_is_taken_advised_once_a_bar_filled_and_ended(client, clock):
         (b'{"asset":"\\ud800","side":"buy","size":1}', "asset", "unicode"),
         (b'{"asset":"DOGE\\n","side":"buy","size":1}', "asset", "allowed: AAA-USD, BBB-USD"),
         (b'{"asset":"AAA-USD","side":"buy","size":1,"max_bars":7}', "max_bars", "at most 6"),
-        (b'{"asset":"AAA-USD","side":"buy","size":1,"min_bars":1e300}', "min_bars", "valid integer|equal to 500"),
+        (b'{"asset":"AAA-USD","side":"buy","size":1,"min_bars":1e300}', "min_bars", "integer"),
         (b'{"asset":"AAA-USD","side":"buy","size":1,"start":"0001-01-01T00:00:00+23:00"}', "start", "allowed"),
         (b'{"asset":"AAA-USD","side":"buy","size":1,"start":"9999-12-31T23:59:59-23:00"}', "start", "allowed"),
         (b"{", "body", "JSON"),
