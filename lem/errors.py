@@ -39,6 +39,18 @@ class OrderError(LemError):
     """A parent order cannot be executed within its own limits."""
 
 
+class UnknownOrderError(OrderError):
+    """There is no order of this id."""
+
+
+class OrderStateError(OrderError):
+    """What is asked for cannot be done to an order in its present state."""
+
+
+class AdviceError(LemError):
+    """There is no advice: market data or a champion is missing, or too old to act on."""
+
+
 class EvaluationError(LemError):
     """A table of results is not one that statistics can be made of."""
 

@@ -71,11 +71,13 @@ class Slices:
     """What to trade in the bar that opens, in the order in which the live orders were opened.
 
     id_O: int64. slice_O: float64, share of the parent order. finish_O: bool, the order ends with this bar.
+    probability_O: float64, pi: 0 where the order may not end yet, 1 where it must.
     """
 
     id_O: Tensor
     slice_O: Tensor
     finish_O: Tensor
+    probability_O: Tensor
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Finished:
     """Orders that ended with a bar: id_O and end_bar_O (bars used, 1 to N) int64, the others float64.
 
     gain_bps_O: against the order's own benchmark, positive is good. achieved_O, benchmark_O: average prices, in
-    currency.
+    currency. filled_O: share of the order that traded: 1, unless fills say that its time was over before.
     """
 
     id_O: Tensor
@@ -91,6 +93,7 @@ class Finished:
     gain_bps_O: Tensor
     achieved_O: Tensor
     benchmark_O: Tensor
+    filled_O: Tensor
 
 
 @dataclass(frozen=True)
@@ -151,8 +154,12 @@ class LiveOrders:
         sigma_O: Values,
         arrival_price_O: Values,
         mean_volume_O: Values,
+        ledger: Ledger | None = None,
+        bars_done_O: Values = 0.0,
     ) -> Tensor:
         """Take orders on; the bar that opens next is their first. Returns their ids, int64, counted from 0.
+
+        Orders that have traded already are taken on with `ledger` and `bars_done_O`, and go on where `running` stood.
 
         Args:
             market_O: row of each order's market. sigma_O: per-bar volatility known at arrival (column `sigma` of the
@@ -186,16 +193,20 @@ class LiveOrders:
             id_O=self._opened + torch.arange(len(orders)),
             head_O=head_O,
             market_O=market_O,
-            k_O=torch.zeros_like(terms.sigma_O),
+            k_O=torch.as_tensor(bars_done_O, dtype=torch.float64).expand(len(orders)).clone(),
             arrival_price_O=_positive(arrival_price_O, "arrival price", len(orders)),
             mean_volume_O=_positive(mean_volume_O, "mean volume", len(orders)),
         )
-        ledger = open_ledger(terms, head_O.shape)
+        ledger = ledger or open_ledger(terms, head_O.shape)
         self._opened += len(orders)
         self._terms = _each(_behind, self._terms, terms)
         self._ledger = _each(_behind, self._ledger, ledger)
         self._at = _each(_behind, self._at, places)
         return places.id_O
+
+    def running(self) -> tuple[Tensor, Ledger, Tensor]:
+        """Ids (int64), ledger and bars done (float64) of the live orders, in the order in which they were opened."""
+        return self._at.id_O, self._ledger, self._at.k_O
 
     @torch.no_grad()
     def decide(self, context_NH: Tensor, last_close_N: Values) -> Slices:
@@ -225,37 +236,54 @@ class LiveOrders:
             raise OrderError(f"live: the model's slice of order {order} is not finite; its weights are not usable")
         low_O, high_O = limits(ledger, terms, at.k_O)
         ends_O = (probability_O >= 0.5) & may_finish(ledger, terms, at.k_O) | must_finish(ledger, terms, at.k_O)
-        slice_O = torch.where(ends_O, ledger.remaining_O, torch.minimum(torch.maximum(asked_O, low_O), high_O))
+        # Where less was filled than asked for, the last bar may hold more than its cap: the cap stands.
+        whole_O = torch.where(ledger.remaining_O <= terms.max_rate_O + TOLERANCE, ledger.remaining_O, high_O)
+        slice_O = torch.where(ends_O, whole_O, torch.minimum(torch.maximum(asked_O, low_O), high_O))
         # As in the simulator: an order that has nothing left may end in this very bar, and its benchmark with it.
         spent_O = (ledger.remaining_O - slice_O <= TOLERANCE) & (terms.m_O <= at.k_O + 1)
-        self._decided = Slices(at.id_O, slice_O, ends_O | spent_O)
+        self._decided = Slices(at.id_O, slice_O, ends_O | spent_O, probability_O)
         return self._decided
 
-    def settle(self, vwap_N: Values, volume_N: Values) -> Finished:
+    def settle(self, vwap_N: Values, volume_N: Values, filled_O: Values | None = None) -> Finished:
         """Book the bar that has closed, and let go of the orders that ended with it.
 
         A market with volume 0 did not trade: the bar fills none of its orders and counts for none of them.
 
         Args:
             vwap_N: volume-weighted price in currency. volume_N: volume, in the unit of `open`'s mean volume.
+            filled_O: share of each order that was filled, where that is known: it is booked in place of the slice that
+                was decided, and nothing need have been decided. An order then ends when nothing is left of it after m
+                bars, and with bar N whatever is left. What was filled in a bar with volume 0 is booked at `vwap_N`, and
+                the bar counts for nothing else.
 
         Raises:
-            OrderError: nothing was decided for this bar, or a market with live orders has no usable price or volume.
-                Nothing is booked then.
+            OrderError: neither a decision nor fills, a fill that is negative or more than what remained, or a market
+                with live orders has no usable price or volume. Nothing is booked then.
         """
-        if self._decided is None:
+        if self._decided is None and filled_O is None:
             raise OrderError("live: settle without decide; allowed: decide, then settle, once each bar")
-        at, decided = self._at, self._decided
+        at = self._at
+        slice_O = self._decided.slice_O if self._decided and filled_O is None else self._filled(filled_O)
         vwap_N, volume_N = self._by_market(vwap_N, "prices"), self._by_market(volume_N, "volumes")
         self._refuse(~(torch.isfinite(volume_N) & (volume_N >= 0)), "a volume that is not a number of 0 or more")
         priced_N = torch.isfinite(vwap_N) & (vwap_N > 0)
         self._refuse((volume_N > 0) & ~priced_N, "a volume, and a price that is not a positive number")
         traded_O = volume_N[at.market_O] > 0
+        apart_O = ~traded_O & (slice_O > 0) & (filled_O is not None)
+        if (apart_O & ~priced_N[at.market_O]).any():
+            self._refuse(~priced_N, "a fill in a bar without trades, and a price that is not a positive number")
         price_O = vwap_N[at.market_O] / at.arrival_price_O
         volume_O = volume_N[at.market_O] / at.mean_volume_O
-        after = advance(self._ledger, self._terms, decided.slice_O, price_O, volume_O)
-        ledger = _each(lambda new, old: torch.where(traded_O, new, old), after, self._ledger)
-        places, ended_O = replace(at, k_O=at.k_O + traded_O), decided.finish_O & traded_O
+        after = advance(self._ledger, self._terms, slice_O, price_O, volume_O)
+        own = replace(after, weight_O=self._ledger.weight_O, weighted_O=self._ledger.weighted_O)
+        own = _each(lambda new, old: torch.where(apart_O, new, old), own, self._ledger)
+        ledger = _each(lambda new, old: torch.where(traded_O, new, old), after, own)
+        places = replace(at, k_O=at.k_O + traded_O)
+        if self._decided and filled_O is None:
+            ended_O = self._decided.finish_O & traded_O
+        else:
+            spent_O = (ledger.remaining_O <= TOLERANCE) & (self._terms.m_O <= places.k_O)
+            ended_O = spent_O | (self._terms.n_O <= places.k_O)
 
         def only(rows_R: Tensor) -> tuple[Terms, Ledger, _Places]:
             def rows(x_O: Tensor) -> Tensor:
@@ -272,6 +300,7 @@ class LiveOrders:
             gain_bps_O=1e4 * gain(last, terms),
             achieved_O=achieved(last) * where.arrival_price_O,
             benchmark_O=benchmark(last) * where.arrival_price_O,
+            filled_O=1.0 - last.remaining_O,
         )
 
     def _logits(self, context_NH: Tensor, state_OJ: Tensor) -> tuple[Tensor, Tensor]:
@@ -287,6 +316,21 @@ class LiveOrders:
                 inputs = read_SND[s : s + 1, at.market_O[rows_R]], state_OJ[rows_R].unsqueeze(0)
                 out_2O[:, rows_R] = torch.stack(functional_call(heads, weights, inputs)).squeeze(-1)
         return out_2O[0], out_2O[1]
+
+    def _filled(self, values: Values | None) -> Tensor:
+        filled_O = torch.as_tensor(values, dtype=torch.float64)
+        if filled_O.shape not in ((), (len(self),)):
+            raise OrderError(
+                f"live: fills of shape {tuple(filled_O.shape)}; allowed: one for each of {len(self)} orders"
+            )
+        filled_O = filled_O.expand(len(self))
+        bad_O = ~((filled_O >= 0) & (filled_O <= self._ledger.remaining_O + TOLERANCE))
+        if bad_O.any():
+            order, share, left = (float(x_O[bad_O][0]) for x_O in (self._at.id_O, filled_O, self._ledger.remaining_O))
+            raise OrderError(
+                f"live: order {order:g} has a fill of {share:g} of it; allowed: 0 to {left:g}, what remains"
+            )
+        return filled_O
 
     def _by_market(self, values: Values, what: str) -> Tensor:
         values_N = torch.as_tensor(values, dtype=torch.float64)

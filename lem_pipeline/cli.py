@@ -19,6 +19,7 @@ from lem.errors import LemError, UniverseError
 from lem.lake import Lake
 from lem.progress import showing
 from lem.universe import Universe
+from lem_pipeline.advise_cli import advise, serve
 from lem_pipeline.models_cli import models
 from lem_pipeline.options import Day, UniverseName, console, day, stores, universe_named
 from resources.settings import Settings
@@ -35,6 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(models)
+app.add_typer(advise)
+app.command()(serve)
 
 Force = Annotated[bool, typer.Option("--force", help="Make again what is there already.")]
 OnWorkers = Annotated[bool, typer.Option("--on-workers", help="Let the workers of many machines make it.")]

@@ -22,7 +22,7 @@ class Settings(BaseSettings):
     home: folder of the defaults below. lake: root URL of the lake (a path or s3://bucket/prefix).
     registry: SQLAlchemy URL of the model registry. dagster_storage: PostgreSQL URL of Dagster's history (empty: SQLite
     files below `home`). data: folder or URL that `{data}` stands for in universe files.
-    universes: folder of the universe files.
+    universes: folder of the universe files. token: what callers of `lem serve` must show.
     """
 
     model_config = SettingsConfigDict(env_prefix="LEM_", env_file=".env", extra="ignore")
@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     dagster_storage: str = Field(default="", repr=False)
     data: str = "data"
     universes: Path = Field(default=ROOT / "universes")
+    token: SecretStr = SecretStr("")
 
     def model_post_init(self, context: object) -> None:
         """Fill in what depends on `home`, which becomes absolute."""

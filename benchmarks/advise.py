@@ -1,0 +1,248 @@
+"""How long live orders wait for a bar's slices: through the service, through the Python API, and the bare model call.
+
+All three advance the same orders over the same bars, one bar each in turn, so that a change in the machine's load meets
+all of them. The service is a process of its own, asked over HTTP on a kept connection. Its market, and that of the API,
+is brought up to the bar before (a row of its own): what is timed then is deciding, storing and answering. The bare
+model call is `LiveOrders.decide` and `settle` alone: nothing is stored, nothing survives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.common import ROOT, BenchmarkError, Column, Row, command_line, parser, publish
+from lem.advice.advisor import Advised, Advisor
+from lem.advice.clock import ReplayClock
+from lem.advice.order import ParentOrder
+from lem.advice.store import AdviceStore
+from lem.lake import Lake
+from lem.live import LiveOrders
+from lem.model.lem import LEM, weights_hash
+from lem.orders import SCENARIOS, Order
+from lem.registry import PromotionRecord, Registry
+from lem.sources import open_source
+from lem.training.manifest import model_record, weights_path
+from lem.universe import Universe, load_universe
+from lem.windows import training_window
+
+NAME = "advise"
+START = dt.datetime(2024, 3, 20, 0, 0, tzinfo=dt.UTC)
+PAIRS = ("BTC-USDT", "ETH-USDT", "XRP-USDT", "ADA-USDT", "LTC-USDT", "LINK-USDT")
+COLUMNS = (
+    Column("what", "1 bar of all orders"),
+    Column("orders", "orders", ",d"),
+    Column("p50_ms", "p50 (ms)", ".1f"),
+    Column("p99_ms", "p99 (ms)", ".1f"),
+    Column("ratio", "p50 over the model call", ".1f"),
+    Column("bars", "bars", ",d"),
+)
+
+
+class StoppedClock(ReplayClock):
+    """Stands still but for what is slept."""
+
+    def monotonic(self) -> float:
+        return self._slept
+
+
+def make_home(folder: Path, horizon: int) -> tuple[Universe, LEM]:
+    """A universe of five-minute bars with the default model, which nobody trained, as its champion."""
+    lines = [
+        'name = "bench"\nbar = "5min"\nstart = 2024-01-01\nend = 2024-03-31',
+        f'horizon = {horizon}\nsource = {{kind = "simulated", seed = 1}}\n[assets]',
+        *(f"{pair} = {{}}" for pair in PAIRS),
+        f"[training]\nwindow_days = 42\nholdout_days = 7\nsequence = {horizon + 100}\n[backtest]\nmin_bars = [1]",
+    ]
+    (folder / "universes").mkdir()
+    (folder / "universes" / "bench.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    universe = load_universe(folder / "universes" / "bench.toml")
+    model = LEM(universe.model, seed=1).eval()
+    weights = model.weights()
+    sha256 = weights_hash(weights)
+    Lake(str(folder / "lake")).write_bytes(weights_path(universe.name, sha256), weights)
+    date = START.date()
+    record = model_record(universe, date, training_window(universe, date), [], sha256)
+    for name in ("service", "api"):
+        registry = Registry(f"sqlite:///{folder}/{name}.sqlite")
+        registry.add_model(record)
+        registry.record_promotion(
+            PromotionRecord(universe.name, date, record.id, record.id, None, "promoted", ["for the benchmark"])
+        )
+    return universe, model
+
+
+def orders_of(universe: Universe, count: int) -> list[ParentOrder]:
+    """Orders in all scenarios and assets that may not end before the last bar: their number stays what it is."""
+    n = universe.horizon
+    return [
+        ParentOrder(f"o{i}", universe.name, PAIRS[i % len(PAIRS)], Order(SCENARIOS[i % 8], n, n), 100.0 + i, START)
+        for i in range(count)
+    ]
+
+
+class Service:
+    """The command `lem serve` in a process of its own, its clock `speed` times as fast as ours."""
+
+    def __init__(self, folder: Path, speed: float) -> None:
+        own = {"LEM_HOME": folder, "LEM_UNIVERSES": folder / "universes", "LEM_LAKE": folder / "lake"}
+        env = os.environ | {name: str(path) for name, path in own.items()}
+        env |= {"LEM_REGISTRY": f"sqlite:///{folder}/service.sqlite", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        at = START.strftime("%Y-%m-%dT%H:%MZ")
+        command = [sys.executable, "-m", "lem_pipeline.cli", "serve", "-u", "bench", "--port", "0", "--at", at]
+        pipe: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        self.process = subprocess.Popen([*command, "--speed", str(speed)], env=env, cwd=folder, **pipe)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+        if found is None:
+            raise BenchmarkError(f"the service did not start: {line}{self.process.communicate()[0]}")
+        self.connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=120)
+
+    def ask(self, method: str, path: str) -> tuple[float, dict[str, Any]]:
+        """Milliseconds until the whole answer was there, and the answer."""
+        began = time.perf_counter()
+        self.connection.request(method, path)
+        answer = self.connection.getresponse()
+        body = answer.read()
+        took = 1e3 * (time.perf_counter() - began)
+        if answer.status >= 300:
+            raise BenchmarkError(f"{method} {path}: {answer.status}: {body[:500].decode()}")
+        return took, json.loads(body)
+
+    def close(self) -> None:
+        self.connection.close()
+        self.process.terminate()
+        self.process.communicate()
+
+
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Milliseconds, and the answer."""
+    began = time.perf_counter()
+    answer = call()
+    return 1e3 * (time.perf_counter() - began), answer
+
+
+class Bare:
+    """The same orders in memory, with nothing around the model."""
+
+    def __init__(self, model: LEM, universe: Universe, orders: list[ParentOrder]) -> None:
+        self.live = LiveOrders(model, len(PAIRS), universe.horizon)
+        market = [PAIRS.index(order.asset) for order in orders]
+        self.live.open([order.order for order in orders], market, 0.002, 100.0, 50.0)
+        self.context_NH = torch.randn(len(PAIRS), model.config.hidden, generator=torch.Generator().manual_seed(0))
+
+    def bar(self) -> None:
+        self.live.decide(self.context_NH, 100.0)
+        self.live.settle(100.0, 50.0)
+
+
+def fresh(advised: Advised, count: int) -> None:
+    """Refuse to time what was not decided."""
+    if len(advised.slices) != count or any(advice.repeated for advice in advised.slices):
+        raise BenchmarkError(
+            f"the API advised {len(advised.slices)} of {count} orders: {list(advised.refused.values())[:1]}"
+        )
+
+
+def measure(folder: Path, count: int, bars: int, seconds: float) -> dict[str, list[float]]:
+    """Milliseconds of each contender, one figure a bar; the first bar, which opens the orders, is left out.
+
+    Args:
+        seconds: that a bar lasts for the service.
+    """
+    universe, model = make_home(folder, bars + 50)
+    orders, took = orders_of(universe, count), {name: list[float]() for name in ("service", "api", "model", "market")}
+    clock = StoppedClock(START)
+    lake, registries = Lake(str(folder / "lake")), [f"sqlite:///{folder}/{name}.sqlite" for name in ("service", "api")]
+    stores = [AdviceStore(url) for url in registries]
+    for store in stores:
+        for order in orders:
+            store.add(order, START)
+    api = Advisor(universe, lake, Registry(registries[1]), stores[1], open_source(universe, ""), clock)
+    bare = Bare(model, universe, orders)
+    torch.set_num_threads(1)
+    with ExitStack() as stack:
+        service = Service(folder, 300.0 / seconds)
+        stack.callback(service.close)
+        last = ""
+        while len(took["model"]) <= bars:
+            waited, market = service.ask("GET", "/market")
+            if market["bar"] == last:
+                time.sleep(seconds / 50)
+                continue
+            answered, advised = service.ask("POST", "/advice")
+            if len(advised["slices"]) != count or any(s["repeated"] for s in advised["slices"]):
+                raise BenchmarkError(
+                    f"the service advised {len(advised['slices'])} of {count} orders, {advised['refused']}; allowed: a "
+                    "machine that is done with a bar within it"
+                )
+            last = advised["bar"]
+            took["market"].append(waited)
+            took["service"].append(answered)
+            api.refresh()
+            spent, done = timed(api.advise)
+            fresh(done, count)
+            took["api"].append(spent)
+            took["model"].append(timed(bare.bar)[0])
+            clock.sleep(300)
+    return {name: values[1:] for name, values in took.items()}
+
+
+def rows_of(took: dict[str, list[float]], count: int) -> list[Row]:
+    """A row for each contender."""
+    titles = {
+        "service": "service (HTTP), decided, stored and answered",
+        "api": "Python API, decided and stored",
+        "model": "bare model call",
+        "market": "market brought up to the bar, before (HTTP)",
+    }
+    bare = float(np.median(took["model"]))
+    return [
+        {
+            "what": title,
+            "orders": count,
+            "p50_ms": float(np.median(took[name])),
+            "p99_ms": float(np.percentile(took[name], 99)),
+            "ratio": float(np.median(took[name])) / bare,
+            "bars": len(took[name]),
+            "all_ms": took[name],
+        }
+        for name, title in titles.items()
+    ]
+
+
+def main() -> None:
+    """Run the benchmark and publish its table."""
+    made = parser(NAME, __doc__.partition("\n")[0], seeds=None)
+    made.add_argument("--orders", type=int, default=1_000, help="live orders (default 1000)")
+    made.add_argument("--bars", type=int, default=200, help="bars that are timed (default 200)")
+    made.add_argument("--seconds", type=float, default=2.0, help="that a bar lasts for the service (default 2)")
+    arguments: argparse.Namespace = made.parse_args()
+    if arguments.quick:
+        arguments.orders, arguments.bars, arguments.seconds = 20, 3, 1.0
+    if not (1 <= arguments.orders <= 100_000 and 1 <= arguments.bars <= 400 and arguments.seconds > 0):
+        raise BenchmarkError("--orders, --bars, --seconds; allowed: 1 to 100000, 1 to 400, more than 0")
+    with tempfile.TemporaryDirectory() as folder:
+        took = measure(Path(folder), arguments.orders, arguments.bars, arguments.seconds)
+    title = f"{arguments.orders:,} live orders advanced by one bar"
+    publish(NAME, title, COLUMNS, rows_of(took, arguments.orders), arguments, seeds=[])
+
+
+if __name__ == "__main__":
+    command_line(main)

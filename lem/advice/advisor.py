@@ -1,0 +1,274 @@
+"""The advisor: the next slice of live orders, once a bar, by the champion of the day on which each order arrived.
+
+A slice is decided when its bar opens, on what had closed by then, and is stored before anybody sees it. Asked again for
+the same bar, the stored slice comes back, marked as repeated. When the next bar is decided, the bars before it are
+settled: what the desk confirmed as filled counts, else what was advised; a bar that nobody asked about counts with
+nothing filled.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+
+from lem.advice.clock import Moment, moment
+from lem.advice.deciding import LEDGER, Outcome, decide_bar
+from lem.advice.feed import Feed
+from lem.advice.market import Market
+from lem.advice.order import OrderState, ParentOrder, check_order
+from lem.advice.store import AdviceStore, Booked, Decided, Values, state_of_row, terms_of_row
+from lem.calendars import bar_close
+from lem.errors import AdviceError, OrderStateError, UnknownOrderError
+from lem.execution import Ledger, achieved, benchmark, gain, terms_of_orders
+from lem.lake import Lake
+from lem.registry import Registry
+from lem.sources.base import Source
+from lem.sources.limits import CLOCK, Clock
+from lem.universe import Universe
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The slice of one bar.
+
+    Args:
+        bar, bar_end: the bar to trade in (UTC). as_of: close of the last bar that the decision knows.
+        number: of the bar in the order, from 1. amount: to trade in it, in the order's unit (base quantity, or notional
+            in quote currency). share: the same as a share of the order. remaining: amount left before the bar.
+        finish: the order ends with this bar. reason: a key of `lem.advice.deciding.REASONS`. probability: pi.
+        benchmark_price, achieved, gain_bps: of the bars before this one; None before the first.
+        filled: amount that the desk confirmed, None if it did not. repeated: was advised before.
+    """
+
+    order_id: str
+    asset: str
+    side: str
+    bar: dt.datetime
+    bar_end: dt.datetime
+    as_of: dt.datetime
+    advised_at: dt.datetime
+    number: int
+    amount: float
+    share: float
+    unit: str
+    remaining: float
+    finish: bool
+    reason: str
+    probability: float
+    last_close: float
+    benchmark_price: float | None
+    achieved: float | None
+    gain_bps: float | None
+    model_id: str
+    filled: float | None
+    repeated: bool
+
+
+@dataclass(frozen=True)
+class Advised:
+    """Answer for a bar: the slices; orders that ended with the bars before it; why others have none, by id; and the
+    start of those that have not begun, by id."""
+
+    at: Moment
+    slices: list[Advice]
+    ended: list[OrderState]
+    refused: dict[str, str]
+    waiting: dict[str, dt.datetime]
+
+
+class Advisor:
+    """Advises the live orders of a universe. Methods may be called from several threads, and by several processes on
+    one database.
+
+    Args:
+        source: of the bars that are not in the lake yet. clock: says which bar is next.
+    """
+
+    def __init__(
+        self,
+        universe: Universe,
+        lake: Lake,
+        registry: Registry,
+        store: AdviceStore,
+        source: Source,
+        clock: Clock = CLOCK,
+    ) -> None:
+        self.universe, self.store, self.clock = universe, store, clock
+        self.market = Market(universe, lake, registry, Feed(universe, lake, source))
+        self._one_at_a_time = threading.Lock()
+
+    def now(self) -> Moment:
+        """Which bar is next.
+
+        Raises:
+            AdviceError: the universe has no bars at this time.
+        """
+        return moment(self.universe, self.clock.now())
+
+    def submit(self, order: ParentOrder) -> tuple[OrderState, bool]:
+        """Take an order on; it is stored when this returns. Returns it and whether it is new.
+
+        Raises:
+            OrderError: it could never be advised on. OrderStateError: the id belongs to another order. AdviceError: the
+                universe has no bars at this time.
+        """
+        if not self.store.has(order.id):
+            check_order(order, self.universe, self.now())
+        return self.store.add(order, self.clock.now())
+
+    def order(self, order_id: str) -> OrderState:
+        """A stored order of this universe.
+
+        Raises:
+            UnknownOrderError: there is none of this id.
+        """
+        state = self.store.order(order_id)
+        if state.order.universe != self.universe.name:
+            raise UnknownOrderError(
+                f"order {order_id} is of universe {state.order.universe}; allowed: orders of {self.universe.name}"
+            )
+        return state
+
+    def cancel(self, order_id: str) -> OrderState:
+        """Cancel an open order. Raises as `order`, and OrderStateError when it has ended."""
+        self.order(order_id)
+        return self.store.cancel(order_id)
+
+    def fill(self, order_id: str, bar: dt.datetime, amount: float) -> Advice:
+        """Confirm what was filled in an order's last slice. Raises as `order` and as `AdviceStore.fill`."""
+        self.order(order_id)
+        return _advice([self.store.fill(order_id, bar, amount)], {order_id}, self.universe)[0]
+
+    def history(self, order_id: str) -> list[Advice]:
+        """Every slice that was advised for an order. Raises as `order`."""
+        self.order(order_id)
+        return _advice(self.store.slices(order_id), {order_id}, self.universe)
+
+    def refresh(self) -> tuple[Moment, dict[str, str]]:
+        """Bring the market of all open orders up to now: the advice that follows then takes no longer than it must.
+
+        Returns:
+            The moment, and why there is no advice on an asset, for those that have no current bars.
+
+        Raises:
+            AdviceError: the universe has no bars at this time.
+        """
+        with self._one_at_a_time:
+            at = self.now()
+            return at, self._refresh(self.store.booked(self.universe.name), at)
+
+    def advise(self, order_id: str | None = None) -> Advised:
+        """The slices of the bar that is next, of all open orders or of one.
+
+        Raises:
+            AdviceError: the universe has no bars at this time; of one order: there is no advice, and why.
+            UnknownOrderError, OrderStateError: there is no such order, or it has ended.
+        """
+        if order_id is not None:
+            state = self.order(order_id)
+            if state.status not in ("waiting", "live"):
+                raise OrderStateError(f"order {order_id} is {state.status}; allowed: advice on one that is open")
+        with self._one_at_a_time:
+            at = self.now()
+            booked = self.store.booked(self.universe.name, order_id)
+            fresh = [b for b in booked if b.last is None or b.last["bar"] != at.bar]
+            problems = self._refresh(fresh, at) if fresh else {}
+            outcome = Outcome(repeated=[b.row["id"] for b in booked])
+            if fresh:
+                outcome, booked = self._decide(at, problems, order_id)
+        advised = self._advised(at, booked, outcome)
+        if order_id is not None and order_id in advised.refused:
+            raise AdviceError(advised.refused[order_id])
+        return advised
+
+    def _refresh(self, booked: Sequence[Booked], at: Moment) -> dict[str, str]:
+        wanted: dict[str, dt.date] = {}
+        for order in booked:
+            if order.row["start"] <= at.bar:
+                arrived = (order.row["first_bar"] or at.bar).date()
+                wanted[order.row["asset"]] = min(arrived, wanted.get(order.row["asset"], arrived))
+        problems = self.market.refresh(wanted, at)
+        for order in booked:
+            row = order.row
+            if row["first_bar"] and row["asset"] in wanted and row["asset"] not in problems:
+                # Contexts take the longest of what is left to do: made here, they do not hold up other writers.
+                self.market.context(row["model_id"], row["first_bar"].date(), row["asset"])
+        self.market.forget(min(wanted.values(), default=at.bar.date()))
+        return problems
+
+    def _decide(self, at: Moment, problems: dict[str, str], order_id: str | None) -> tuple[Outcome, list[Booked]]:
+        found: list[tuple[Outcome, list[Booked]]] = []
+
+        def choose(booked: list[Booked]) -> Decided:
+            # An order that came after the market was read has no bars here yet: it is asked for again.
+            unread = {b.row["asset"] for b in booked if b.row["start"] <= at.bar} - self.market.known(at)
+            absent = {asset: f"{asset}: its bars are not read yet; no advice: ask again" for asset in unread}
+            outcome = decide_bar(booked, self.market, at, absent | problems, self.universe.horizon)
+            found.append((outcome, booked))
+            return outcome.decided
+
+        self.store.decide(self.universe.name, choose, order_id)
+        return found[0]
+
+    def _advised(self, at: Moment, booked: list[Booked], outcome: Outcome) -> Advised:
+        orders = {b.row["id"]: b for b in booked}
+        changed = outcome.decided.orders
+        rows: list[tuple[Values, Values]] = [
+            ({**orders[row["order_id"]].row, **changed.get(row["order_id"], {})}, row)
+            for row in outcome.decided.slices
+            if row["bar"] == at.bar
+        ]
+        rows += [(orders[key].row, orders[key].last or {}) for key in outcome.repeated]
+        ended = [key for key, values in changed.items() if values["status"] in ("finished", "expired")]
+        return Advised(
+            at,
+            _advice(rows, set(outcome.repeated), self.universe),
+            [state_of_row({**orders[key].row, **changed[key]}) for key in ended],
+            outcome.refused,
+            outcome.waiting,
+        )
+
+
+def _advice(rows: Sequence[tuple[Values, Values]], repeated: set[str], universe: Universe) -> list[Advice]:
+    if not rows:
+        return []
+    terms, _ = terms_of_orders([terms_of_row(row) for row, _ in rows])
+    ledger = Ledger(*torch.tensor([[last[name] for _, last in rows] for name in LEDGER], dtype=torch.float64))
+    figures = [x_O.tolist() for x_O in (benchmark(ledger), achieved(ledger), gain(ledger, terms))]
+    bars = sorted({last["bar"] for _, last in rows})
+    ends = dict(zip(bars, bar_close(universe, pd.DatetimeIndex(bars)).to_pydatetime(), strict=True))
+    out = []
+    for (row, last), against, price, gained in zip(rows, *figures, strict=True):
+        size, begun, traded = row["size"], last["weight"] > 0, last["units"] > 0
+        out.append(
+            Advice(
+                order_id=row["id"],
+                asset=row["asset"],
+                side=row["side"],
+                bar=last["bar"],
+                bar_end=ends[last["bar"]],
+                as_of=last["as_of"],
+                advised_at=last["advised_at"],
+                number=last["bars_done"] + 1,
+                amount=last["share"] * size,
+                share=last["share"],
+                unit=row["target"],
+                remaining=last["remaining"] * size,
+                finish=last["finish"],
+                reason=last["reason"],
+                probability=last["probability"],
+                last_close=last["last_close"],
+                benchmark_price=against * row["arrival_price"] if begun else None,
+                achieved=price * row["arrival_price"] if traded else None,
+                gain_bps=1e4 * gained if begun and traded else None,
+                model_id=row["model_id"],
+                filled=None if last["filled"] is None else last["filled"] * size,
+                repeated=row["id"] in repeated,
+            )
+        )
+    return out

@@ -1,0 +1,81 @@
+"""Which bar is next, and clocks that stand in for the present."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lem.calendars import bar_close, session_opens
+from lem.errors import AdviceError
+from lem.sources.limits import Clock
+from lem.universe import Universe
+
+_REACH = dt.timedelta(days=12)
+"""No exchange is closed for as long as this."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where time stands on a market (all UTC).
+
+    now: the clock's. bar, bar_end: open and close of the bar that is advised on, the first that has not closed yet.
+    last, as_of: open and close of the bar before it, the last that decisions may know.
+    """
+
+    now: dt.datetime
+    bar: dt.datetime
+    bar_end: dt.datetime
+    last: dt.datetime
+    as_of: dt.datetime
+
+
+def moment(universe: Universe, now: dt.datetime) -> Moment:
+    """Where `now` (UTC) stands among the bars of a universe.
+
+    Raises:
+        AdviceError: `now` lies outside of the dates that the universe has data for.
+    """
+    if now.date() < universe.start or now.date() > (universe.end or now.date()):
+        raise AdviceError(
+            f"{universe.name}: no bars are expected on {now:%Y-%m-%d}; allowed: {universe.start} to "
+            f"{universe.end or 'today'} (start and end in the universe file), or a clock set to such a day"
+        )
+    opens = _opens(universe, now)
+    closes = bar_close(universe, opens)
+    place = int(closes.searchsorted(pd.Timestamp(now), side="right"))
+    times = opens[place], closes[place], opens[place - 1], closes[place - 1]
+    return Moment(now, *(stamp.to_pydatetime() for stamp in times))
+
+
+def _opens(universe: Universe, now: dt.datetime) -> pd.DatetimeIndex:
+    reach = _REACH if universe.calendar != "24/7" else dt.timedelta(days=1)
+    days = pd.date_range(now.date() - reach, now.date() + reach, freq="D", unit="us")
+    starts = session_opens(universe, days)
+    starts = starts[starts.notna()]
+    within = np.arange(universe.bars_per_day) * universe.bar_length.to_timedelta64()
+    naive = starts.tz_convert("UTC").tz_localize(None).to_numpy()
+    return pd.DatetimeIndex((naive[:, None] + within).ravel().astype("datetime64[us]")).tz_localize("UTC")
+
+
+class ReplayClock(Clock):
+    """A clock that was set to a moment of the past: waiting takes no time there, it moves on.
+
+    Args:
+        start: what it shows at first (UTC). speed: its seconds in one of ours.
+    """
+
+    def __init__(self, start: dt.datetime, speed: float = 1.0) -> None:
+        self._start, self._speed, self._since, self._slept = start, speed, time.monotonic(), 0.0
+
+    def now(self) -> dt.datetime:
+        return self._start + dt.timedelta(seconds=self.monotonic())
+
+    def monotonic(self) -> float:
+        return (time.monotonic() - self._since) * self._speed + self._slept
+
+    def sleep(self, seconds: float) -> None:
+        self._slept += seconds

@@ -1,0 +1,134 @@
+"""Features of the last days up to the bar that has just closed: days that are over from the lake, the others from the
+source, by the same rules and with the same bits as the night will make them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pandas as pd
+
+from lem.advice.clock import Moment
+from lem.bars import TABLE_SCHEMA, validate_bars
+from lem.calendars import partition_dates, partition_window
+from lem.errors import AdviceError, BarsError, LemError
+from lem.features import check_features, compute_features
+from lem.lake import Lake
+from lem.quarantine import quarantine_path
+from lem.sources.base import Source
+from lem.universe import Outage, Universe
+from lem.windows import history_dates
+
+
+class Feed:
+    """Validated bars and features of a universe up to a moment. Days that are over are read once and kept.
+
+    Nothing is written: the lake stays what the pipeline made of it.
+    """
+
+    def __init__(self, universe: Universe, lake: Lake, source: Source) -> None:
+        self._universe, self._lake, self._source = universe, lake, source
+        self._features: dict[tuple[str, dt.date], pd.DataFrame] = {}
+        self._bars: dict[tuple[str, dt.date], pd.DataFrame] = {}
+        self._raw: dict[tuple[str, dt.date], tuple[pd.DataFrame, dt.datetime]] = {}
+
+    def features(self, symbol: str, first: dt.date, at: Moment) -> pd.DataFrame:
+        """The feature table of `symbol` from the partition `first` to the bar that closed last.
+
+        Raises:
+            AdviceError: bars are missing, quarantined or not validated, or the source does not answer; the message
+                names asset, day and what is wrong.
+        """
+        dates = [d for d in partition_dates(self._universe, first, at.last.date()) if d >= self._universe.start]
+        self._forget(symbol, dates)
+        try:
+            table = pd.concat([self._features_of(symbol, date, at) for date in dates], ignore_index=True)
+        except AdviceError:
+            raise
+        except LemError as error:
+            raise AdviceError(
+                f"{symbol}: no advice without bars up to {at.as_of:%Y-%m-%d %H:%M} UTC: {error}"
+            ) from error
+        if table.empty or table["ts"].iloc[-1] != at.last:
+            there = "none" if table.empty else f"{table['ts'].iloc[-1]:%Y-%m-%d %H:%M}"
+            raise AdviceError(
+                f"{symbol}: the last bar is {there}, and that of {at.last:%Y-%m-%d %H:%M} UTC is expected (the asset "
+                f"is not listed then); no advice"
+            )
+        return table
+
+    def _features_of(self, symbol: str, date: dt.date, at: Moment) -> pd.DataFrame:
+        if (symbol, date) in self._features:
+            return self._features[symbol, date]
+        over = _is_over(self._universe, date, at)
+        path = self._lake.path(self._universe.name, "features", date, symbol)
+        if over and self._lake.exists(path):
+            table = self._lake.read_table(path)
+        else:
+            before = [self._bars_of(symbol, d, at) for d in history_dates(self._universe, date)]
+            past = pd.concat(before) if before else TABLE_SCHEMA.empty_table().to_pandas()
+            day = self._bars_of(symbol, date, at)
+            table = check_features(compute_features(past, day, self._universe.features, self._universe.bars_per_day))
+        if over:
+            self._features[symbol, date] = table
+        return table
+
+    def _bars_of(self, symbol: str, date: dt.date, at: Moment) -> pd.DataFrame:
+        if (symbol, date) in self._bars:
+            return self._bars[symbol, date]
+        over = _is_over(self._universe, date, at)
+        path = self._lake.path(self._universe.name, "bars", date, symbol)
+        if over and self._lake.exists(path):
+            table = self._lake.read_table(path)
+        else:
+            self._refuse_quarantined(symbol, date)
+            table = self._from_source(symbol, date, at)
+        if over:
+            self._bars[symbol, date] = table
+        return table
+
+    def _refuse_quarantined(self, symbol: str, date: dt.date) -> None:
+        path = quarantine_path(self._universe.name, date, symbol)
+        if self._lake.exists(path):
+            raise AdviceError(
+                f"{symbol}: the bars of {date} are quarantined, see {self._lake.show(path)}; repair them with: lem "
+                f"backfill --universe {self._universe.name} --from {date} --to {date}; no advice before"
+            )
+
+    def _from_source(self, symbol: str, date: dt.date, at: Moment) -> pd.DataFrame:
+        """Bars of a date that have closed. What was fetched before is not fetched again."""
+        start, end = partition_window(date)
+        until = min(end, at.as_of) if self._universe.calendar == "24/7" else end
+        raw, since = self._raw.get((symbol, date), (None, start))
+        if since < until:
+            fetched = self._source.fetch(symbol, since, until).table
+            raw = fetched if raw is None else pd.concat([raw, fetched], ignore_index=True)
+        assert raw is not None
+        try:
+            table = validate_bars(raw, _not_yet(self._universe, until, end), symbol, date).table
+        except BarsError:
+            # The venue may correct itself: ask for the whole day next time.
+            self._raw.pop((symbol, date), None)
+            raise
+        self._raw[symbol, date] = raw, until
+        return table[table["close_ts"] <= at.as_of].reset_index(drop=True)
+
+    def _forget(self, symbol: str, dates: list[dt.date]) -> None:
+        """Days before those that features of the first date read."""
+        oldest = min(history_dates(self._universe, dates[0]) or dates) if dates else dt.date.min
+        for kept in (self._features, self._bars, self._raw):
+            for key in [key for key in kept if key[0] == symbol and key[1] < oldest]:
+                del kept[key]
+
+
+def _is_over(universe: Universe, date: dt.date, at: Moment) -> bool:
+    """Whether all bars of a partition have closed; a session of one daily bar has where it is asked for."""
+    return universe.calendar != "24/7" or partition_window(date)[1] <= at.as_of
+
+
+def _not_yet(universe: Universe, until: dt.datetime, end: dt.datetime) -> Universe:
+    """The universe in which the bars from `until` on are not expected yet."""
+    if until >= end:
+        return universe
+    later = Outage(start=until, end=end, reason="not closed yet")
+    return universe.model_copy(update={"outages": (*universe.outages, later)})

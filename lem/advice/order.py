@@ -1,0 +1,118 @@
+"""A parent order as a desk gives it: what `lem.orders.Order` says in shares, with asset, size and start."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from lem.advice.clock import Moment
+from lem.calendars import is_listed
+from lem.errors import OrderError, UniverseError
+from lem.orders import Benchmark, Order, Scenario, Side, Target
+from lem.universe import Universe
+
+Status = Literal["waiting", "live", "finished", "expired", "cancelled"]
+"""waiting: no slice yet. live: some. finished: all of it traded. expired: its bars are over and some is left."""
+STATUSES: tuple[Status, ...] = get_args(Status)
+OPEN: tuple[Status, ...] = ("waiting", "live")
+
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+LARGEST_SIZE = 1e15
+LATEST_START = dt.timedelta(days=366)
+
+
+@dataclass(frozen=True)
+class ParentOrder:
+    """An order to be advised on.
+
+    Args:
+        id: letters, digits, dot, underscore and dash, 64 at most. universe, asset: canonical names.
+        size: base quantity, or notional in quote currency, as `order.scenario.target` says.
+        start: the first bar that opens at or after it is the order's first (UTC).
+
+    Raises:
+        OrderError: names the field, its value and what is allowed.
+    """
+
+    id: str
+    universe: str
+    asset: str
+    order: Order
+    size: float
+    start: dt.datetime
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(ID_PATTERN, self.id, re.ASCII):
+            raise OrderError(
+                f"id {self.id[:80]!a}; allowed: 1 to 64 letters, digits, dots, dashes and underscores, the first "
+                "a letter or a digit"
+            )
+        if not (math.isfinite(self.size) and 0 < self.size <= LARGEST_SIZE):
+            raise OrderError(f"size {self.size:g}; allowed: more than 0, at most {LARGEST_SIZE:g}")
+        if self.start.utcoffset() != dt.timedelta(0):
+            raise OrderError(f"start {self.start.isoformat()}; allowed: a time in UTC")
+
+
+@dataclass(frozen=True)
+class OrderState:
+    """A stored order. The last fields say how it ended, and are None until it has: bars used, share filled, average
+    price, price of the benchmark, gain in bps (positive is good)."""
+
+    order: ParentOrder
+    status: Status
+    created_at: dt.datetime
+    model_id: str | None = None
+    bars_used: int | None = None
+    filled: float | None = None
+    achieved: float | None = None
+    benchmark_price: float | None = None
+    gain_bps: float | None = None
+
+
+def new_id() -> str:
+    """An id that nothing has."""
+    return uuid.uuid4().hex[:16]
+
+
+def scenario(side: str, benchmark: str, target: str) -> Scenario:
+    """The scenario of three words.
+
+    Raises:
+        OrderError: one of them is unknown; names it and what is allowed.
+    """
+    kinds = {"side": (Side, side), "benchmark": (Benchmark, benchmark), "target": (Target, target)}
+    for name, (kind, value) in kinds.items():
+        if value not in [word.value for word in kind]:
+            raise OrderError(f"{name} {value[:80]!a}; allowed: {', '.join(word.value for word in kind)}")
+    return Scenario(Side(side), Benchmark(benchmark), Target(target))
+
+
+def check_order(order: ParentOrder, universe: Universe, at: Moment) -> None:
+    """Refuse an order that could never be advised on.
+
+    Raises:
+        OrderError: names the field, its value and what is allowed.
+    """
+    if order.universe != universe.name:
+        raise OrderError(f"universe {order.universe!a}; allowed: {universe.name}")
+    try:
+        universe.check_symbol(order.asset)
+    except UniverseError:
+        raise OrderError(f"asset {order.asset[:80]!a}; allowed: {', '.join(universe.symbols)}") from None
+    if order.order.max_bars > universe.horizon:
+        raise OrderError(
+            f"max_bars {order.order.max_bars}; allowed: at most {universe.horizon}, the horizon that models of "
+            f"{universe.name} are trained for"
+        )
+    latest = at.now + LATEST_START
+    if not at.bar <= order.start <= latest:
+        raise OrderError(
+            f"start {order.start:%Y-%m-%dT%H:%M:%SZ}; allowed: from {at.bar:%Y-%m-%dT%H:%M:%SZ}, the open of the bar "
+            f"that is next, to {latest:%Y-%m-%dT%H:%M:%SZ}"
+        )
+    if not is_listed(universe, order.asset, order.start.date()):
+        raise OrderError(f"asset {order.asset} is not listed on {order.start:%Y-%m-%d}; allowed: a start when it is")

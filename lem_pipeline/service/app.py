@@ -1,0 +1,200 @@
+"""The service's routes: each one is a call of `lem.advice.advisor.Advisor`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from lem.advice.advisor import Advised, Advisor
+from lem.advice.order import ID_PATTERN, STATUSES, ParentOrder, Status, new_id, scenario
+from lem.errors import AdviceError, LemError, OrderError, OrderStateError, UnknownOrderError
+from lem.orders import Order
+from lem_pipeline.service.guards import Guard
+from lem_pipeline.service.models import AdvisedView, Fill, MarketView, NewOrder, OrderView, Problem, SliceView
+
+_LOG = logging.getLogger("lem.service")
+_DESCRIPTION = """The next slice of live orders, once a bar.
+
+A slice that was given once comes back as it was, with `repeated`. Errors have a `reason`, and `problems` that name each
+wrong field and what is allowed. 503 says that there is no advice now, since market data or a champion is missing."""
+
+Key = Annotated[str, Path(pattern=ID_PATTERN, description="Id of an order.", examples=["desk-17"])]
+BarKey = Annotated[dt.datetime, Path(description="Open of the bar (UTC).", examples=["2024-03-30T10:00:00Z"])]
+
+
+class _Json(Response):
+    """JSON in ASCII: whatever a caller sent can be quoted."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=True).encode()
+
+
+def _problem(status: int, reason: str, problems: list[dict[str, str]] | None = None) -> _Json:
+    return _Json({"reason": reason, "problems": problems or []}, status)
+
+
+def _told(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    words = {
+        400: "the request cannot be read",
+        401: "no valid token",
+        403: "sent by a web page of another origin",
+        404: "no such order",
+        405: "no such method here",
+        409: "the order's state does not allow it",
+        413: "the body is too long",
+        414: "path and query are too long",
+        421: "the Host header names another machine",
+        422: "a field is wrong",
+        503: "no advice: market data or a champion is missing or too old",
+    }
+    every = (400, 401, 403, 405, 413, 414, 421, 422, *statuses)
+    return {status: {"model": Problem, "description": words[status]} for status in every}
+
+
+def make_app(advisor: Advisor, token: str = "") -> FastAPI:
+    """The service over an advisor.
+
+    Args:
+        token: that callers must show; without one, only loopback names are answered.
+    """
+    # No page that shows the description: it would load its scripts from elsewhere, into this origin.
+    app = FastAPI(
+        title="LEM advice", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    app.add_middleware(Guard, token=token)
+    _errors(app)
+
+    @app.get("/market", responses=_told(503))
+    def market() -> MarketView:
+        """Which bar is next; brings the bars of all open orders up to now."""
+        at, problems = advisor.refresh()
+        return MarketView(
+            universe=advisor.universe.name,
+            now=at.now,
+            bar=at.bar,
+            bar_end=at.bar_end,
+            as_of=at.as_of,
+            problems=problems,
+        )
+
+    @app.post("/orders", status_code=201, responses={**_told(409, 503), 200: {"model": OrderView}})
+    def submit(order: NewOrder, response: Response) -> OrderView:
+        """Take an order on: 201, or 200 where the same order has this id already."""
+        state, is_new = advisor.submit(_parent(advisor, order))
+        response.status_code = 201 if is_new else 200
+        return OrderView.of(state)
+
+    @app.get("/orders", responses=_told())
+    def orders(
+        status: Annotated[
+            list[Status] | None, Query(description="Only orders in these states.", max_length=len(STATUSES))
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> list[OrderView]:
+        """Orders, the newest first."""
+        return [OrderView.of(state) for state in advisor.store.orders(advisor.universe.name, status, limit)]
+
+    @app.get("/orders/{order_id}", responses=_told(404))
+    def order(order_id: Key) -> OrderView:
+        """One order."""
+        return OrderView.of(advisor.order(order_id))
+
+    @app.get("/orders/{order_id}/slices", responses=_told(404))
+    def slices(order_id: Key) -> list[SliceView]:
+        """Every slice that was advised for an order."""
+        return [SliceView.of(advice) for advice in advisor.history(order_id)]
+
+    @app.post("/orders/{order_id}/cancel", responses=_told(404, 409))
+    def cancel(order_id: Key) -> OrderView:
+        """Cancel an open order: it gets no more slices."""
+        return OrderView.of(advisor.cancel(order_id))
+
+    @app.put("/orders/{order_id}/slices/{bar}/fill", responses=_told(404, 409))
+    def fill(order_id: Key, bar: BarKey, filled: Fill) -> SliceView:
+        """Confirm what was filled in the last slice's bar, before the next slice is asked for."""
+        return SliceView.of(advisor.fill(order_id, _utc(bar, "bar"), filled.amount))
+
+    @app.post("/orders/{order_id}/advice", responses=_told(404, 409, 503))
+    def advise_one(order_id: Key) -> AdvisedView:
+        """The slice of one order for the bar that is next."""
+        return _view(advisor.advise(order_id))
+
+    @app.post("/advice", responses=_told(503))
+    def advise() -> Response:
+        """The slices of all open orders for the bar that is next; orders without one are in `refused`, with why."""
+        return Response(_view(advisor.advise()).model_dump_json(), media_type="application/json")
+
+    return app
+
+
+def _errors(app: FastAPI) -> None:
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> _Json:
+        problems = [
+            {"field": ".".join(map(str, item["loc"]))[:200], "problem": str(item["msg"])[:500]}
+            for item in error.errors()[:20]
+        ]
+        fields = ", ".join(f"{item['field']}: {item['problem']}" for item in problems)
+        return _problem(422, f"{len(problems)} field(s) are wrong: {fields}", problems)
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> _Json:
+        answer = _problem(error.status_code, str(error.detail))
+        answer.headers.update(error.headers or {})
+        return answer
+
+    @app.exception_handler(LemError)
+    async def told(request: Request, error: LemError) -> _Json:
+        if isinstance(error, UnknownOrderError):
+            return _problem(404, str(error))
+        if isinstance(error, OrderStateError):
+            return _problem(409, str(error))
+        if isinstance(error, OrderError):
+            return _problem(422, str(error))
+        if isinstance(error, AdviceError):
+            return _problem(503, str(error))
+        # Of what failed behind the service a caller learns that it failed; where databases and files are, the log says.
+        _LOG.error("%s", error)
+        return _problem(503, f"the service cannot answer now ({type(error).__name__}); its log says why")
+
+
+def _parent(advisor: Advisor, new: NewOrder) -> ParentOrder:
+    horizon = advisor.universe.horizon if new.max_bars is None else new.max_bars
+    kind = scenario(new.side, new.benchmark, new.target)
+    terms = Order(kind, new.min_bars, horizon, new.min_rate, new.max_rate, new.risk_aversion)
+    if new.start is not None:
+        start = _utc(new.start, "start")
+    elif new.id is not None and advisor.store.has(new.id):
+        # Sent again after its first bar: still the same order.
+        start = advisor.order(new.id).order.start
+    else:
+        start = advisor.now().bar
+    return ParentOrder(new.id or new_id(), advisor.universe.name, new.asset, terms, new.size, start)
+
+
+def _utc(time: dt.datetime, what: str) -> dt.datetime:
+    try:
+        return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time.astimezone(dt.UTC)
+    except OverflowError:
+        raise OrderError(f"{what} is out of range; allowed: years 2 to 9998") from None
+
+
+def _view(advised: Advised) -> AdvisedView:
+    at = advised.at
+    return AdvisedView.model_construct(
+        bar=at.bar,
+        bar_end=at.bar_end,
+        as_of=at.as_of,
+        slices=[SliceView.of(advice) for advice in advised.slices],
+        ended=[OrderView.of(state) for state in advised.ended],
+        refused=advised.refused,
+        waiting=advised.waiting,
+    )

@@ -1,0 +1,164 @@
+"""What the service takes and gives, as its description shows it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lem.advice.advisor import Advice
+from lem.advice.deciding import REASONS
+from lem.advice.order import ID_PATTERN, LARGEST_SIZE, OrderState, Status
+
+Bars = Annotated[int, Field(ge=1, le=500)]
+Rate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
+_REASONS = "; ".join(f"{name}: {text}" for name, text in REASONS.items())
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class NewOrder(_Body):
+    """A parent order to be advised on."""
+
+    id: Annotated[Id | None, Field(description="Name of the order; one is made if left out.", examples=["desk-17"])] = (
+        None
+    )
+    asset: Annotated[str, Field(min_length=1, max_length=40, description="Symbol.", examples=["BTC-USDT"])]
+    side: Literal["buy", "sell"]
+    benchmark: Literal["vwap", "twap"] = "vwap"
+    target: Annotated[Literal["quantity", "notional"], Field(description="What is fixed.")] = "quantity"
+    size: Annotated[float, Field(gt=0, le=LARGEST_SIZE, description="Base quantity, or notional in quote currency.")]
+    min_bars: Annotated[Bars, Field(description="m, fewest bars after which it may end.")] = 1
+    max_bars: Annotated[Bars | None, Field(description="N, by when it must end; the horizon if left out.")] = None
+    min_rate: Annotated[Rate, Field(description="Smallest share of the order in a bar.")] = 0.0
+    max_rate: Annotated[Rate, Field(description="Largest share of the order in a bar.")] = 1.0
+    risk_aversion: Annotated[float, Field(ge=0, le=1e6, description="Weight of the gain's variance.")] = 1.0
+    start: Annotated[
+        dt.datetime | None,
+        Field(description="The first bar that opens at or after it (UTC) is the first; the next if left out."),
+    ] = None
+
+    model_config = ConfigDict(
+        extra="forbid",
+        allow_inf_nan=False,
+        json_schema_extra={
+            "examples": [
+                {"id": "desk-17", "asset": "BTC-USDT", "side": "buy", "size": 12.5, "min_bars": 6, "max_bars": 12}
+            ]
+        },
+    )
+
+
+class Fill(_Body):
+    """What was really filled in a bar, in the order's own unit."""
+
+    amount: Annotated[float, Field(ge=0, le=LARGEST_SIZE, examples=[1.25])]
+
+
+class OrderView(BaseModel):
+    """An order, and once it has ended what came of it (gain in bps, positive is good)."""
+
+    id: str
+    asset: str
+    side: str
+    benchmark: str
+    target: str
+    size: float
+    min_bars: int
+    max_bars: int
+    min_rate: float
+    max_rate: float
+    risk_aversion: float
+    start: dt.datetime
+    created_at: dt.datetime
+    status: Status
+    model_id: str | None
+    bars_used: int | None
+    filled_share: float | None
+    achieved: float | None
+    benchmark_price: float | None
+    gain_bps: float | None
+
+    @classmethod
+    def of(cls, state: OrderState) -> OrderView:
+        """The view of a stored order."""
+        order, terms = state.order, state.order.order
+        words: dict[str, Any] = {name: str(getattr(terms.scenario, name)) for name in ("side", "benchmark", "target")}
+        limits = ("min_bars", "max_bars", "min_rate", "max_rate", "risk_aversion")
+        results = ("status", "created_at", "model_id", "bars_used", "achieved", "benchmark_price", "gain_bps")
+        return cls(
+            id=order.id,
+            asset=order.asset,
+            size=order.size,
+            start=order.start,
+            filled_share=state.filled,
+            **words,
+            **{name: getattr(terms, name) for name in limits},
+            **{name: getattr(state, name) for name in results},
+        )
+
+
+class SliceView(BaseModel):
+    """What to trade in one bar. Benchmark, price and gain are those of the bars before it."""
+
+    order_id: str
+    asset: str
+    side: str
+    bar: Annotated[dt.datetime, Field(description="Open of the bar to trade in (UTC).")]
+    bar_end: dt.datetime
+    as_of: Annotated[dt.datetime, Field(description="Close of the last bar that the decision knows.")]
+    advised_at: dt.datetime
+    number: Annotated[int, Field(description="Of the bar in the order, from 1.")]
+    amount: Annotated[float, Field(description="To trade in the bar: base quantity, or notional (unit).")]
+    share: float
+    unit: str
+    remaining: Annotated[float, Field(description="Left before the bar, in the same unit.")]
+    finish: Annotated[bool, Field(description="The order ends with this bar.")]
+    reason: Annotated[str, Field(description=_REASONS)]
+    probability: Annotated[float, Field(description="The model's probability to finish in this bar.")]
+    last_close: float
+    benchmark_price: float | None
+    achieved: float | None
+    gain_bps: float | None
+    model_id: str
+    filled: Annotated[float | None, Field(description="What was confirmed; else what was advised is assumed.")]
+    repeated: Annotated[bool, Field(description="Advised before; stored slices never change.")]
+
+    @classmethod
+    def of(cls, advice: Advice) -> SliceView:
+        """The view of a slice."""
+        return cls.model_construct(**vars(advice))
+
+
+class AdvisedView(BaseModel):
+    """The slices of a bar."""
+
+    bar: dt.datetime
+    bar_end: dt.datetime
+    as_of: dt.datetime
+    slices: list[SliceView]
+    ended: Annotated[list[OrderView], Field(description="Orders that ended with the bars before.")]
+    refused: Annotated[dict[str, str], Field(description="Why other open orders have no slice, by id.")]
+    waiting: Annotated[dict[str, dt.datetime], Field(description="Start of orders that have not begun, by id.")]
+
+
+class MarketView(BaseModel):
+    """Which bar is next, and why there is no advice on an asset."""
+
+    universe: str
+    now: dt.datetime
+    bar: dt.datetime
+    bar_end: dt.datetime
+    as_of: dt.datetime
+    problems: dict[str, str]
+
+
+class Problem(BaseModel):
+    """Why a request was refused: one sentence, and each field that was wrong with what is allowed there."""
+
+    reason: str
+    problems: list[dict[str, str]] = []

@@ -1,0 +1,69 @@
+"""What `lem advise` prints: slices, orders, and why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lem.advice.advisor import Advice, Advised
+from lem.advice.deciding import REASONS
+from lem.advice.order import OrderState
+
+
+def show_advised(console: Console, advised: Advised) -> None:
+    """Print a bar's slices, the orders that ended before it, and what has no advice."""
+    for state in advised.ended:
+        console.print(escape(f"Order {state.order.id} is {state.status}: {ended(state)}"))
+    for advice in advised.slices:
+        console.print(escape(told(advice)))
+    for key, start in advised.waiting.items():
+        console.print(escape(f"Order {key} begins with the bar of {start:%Y-%m-%d %H:%M} UTC"))
+    for reason in dict.fromkeys(advised.refused.values()):
+        keys = ", ".join(key for key, why in advised.refused.items() if why == reason)
+        console.print(f"[red]no advice[/red] for {escape(f'{keys}: {reason}')}")
+    if not (advised.slices or advised.ended or advised.waiting or advised.refused):
+        console.print("No open orders; make one with: lem advise new")
+
+
+def told(advice: Advice) -> str:
+    """A slice in words."""
+    against = "–" if advice.benchmark_price is None else f"{advice.benchmark_price:.8g}"
+    gain = "–" if advice.gain_bps is None else f"{advice.gain_bps:+.1f} bps"
+    return (
+        f"{advice.bar:%Y-%m-%d %H:%M} to {advice.bar_end:%H:%M} UTC  order {advice.order_id}  {advice.side} "
+        f"{advice.amount:.8g} {_unit(advice)} ({advice.share:.1%})  "
+        f"{'FINISH' if advice.finish else 'go on'} ({REASONS[advice.reason]})  bar {advice.number}  "
+        f"remaining {advice.remaining:.8g}  benchmark {against}  gain {gain}  champion {advice.model_id}  "
+        f"as of {advice.as_of:%Y-%m-%d %H:%M}{'  repeated' if advice.repeated else ''}"
+    )
+
+
+def _unit(advice: Advice) -> str:
+    base, _, quote = advice.asset.partition("-")
+    return base if advice.unit == "quantity" else quote or "currency"
+
+
+def ended(state: OrderState) -> str:
+    """How an order ended, in words."""
+    if state.filled is None or state.gain_bps is None:
+        return "nothing was measured"
+    return (
+        f"{state.filled:.1%} of it filled in {state.bars_used} bars at {state.achieved:.8g} against "
+        f"{state.benchmark_price:.8g}, gain {state.gain_bps:+.1f} bps"
+    )
+
+
+def show_orders(console: Console, states: Sequence[OrderState]) -> None:
+    """Print orders as a table."""
+    table = Table(title="Orders")
+    for column in ("id", "asset", "order", "size", "m", "N", "start", "status", "result"):
+        table.add_column(column, no_wrap=column == "id")
+    for state in states:
+        order, terms = state.order, state.order.order
+        figures = [f"{order.size:.8g}", str(terms.min_bars), str(terms.max_bars), f"{order.start:%Y-%m-%d %H:%M}"]
+        result = ended(state) if state.gain_bps is not None else ""
+        table.add_row(order.id, order.asset, str(terms.scenario), *figures, state.status, result)
+    console.print(table)

@@ -1,0 +1,89 @@
+"""A desk of its own: a tiny universe with a champion that was not trained, in a folder, at any moment of a past day."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lem.advice.advisor import Advisor
+from lem.advice.clock import ReplayClock
+from lem.advice.order import ParentOrder, scenario
+from lem.advice.store import AdviceStore
+from lem.lake import Lake
+from lem.model.lem import LEM, weights_hash
+from lem.orders import Order
+from lem.registry import PromotionRecord, Registry
+from lem.sources import open_source
+from lem.sources.base import Source
+from lem.training.manifest import model_record, weights_path
+from lem.universe import Universe
+from lem.windows import training_window
+from tests.lem.builders import lively_model
+
+DATE = dt.date(2024, 1, 18)
+HOURLY: dict[str, Any] = {
+    "bar": "1h",
+    "horizon": 6,
+    "training": {"window_days": 8, "holdout_days": 2, "steps": 3, "batch": 2, "sequence": 14},
+}
+"""Keys of the tiny universe that are other ones here."""
+NOON = dt.datetime(2024, 1, 18, 12, tzinfo=dt.UTC)
+
+
+WORDS = {"side": "buy", "benchmark": "vwap", "target": "quantity"}
+
+
+class StoppedClock(ReplayClock):
+    """Stands still until a test moves it."""
+
+    def monotonic(self) -> float:
+        return self._slept
+
+    def set(self, now: dt.datetime) -> None:
+        self._slept = (now - self._start).total_seconds()
+
+
+@dataclass
+class Desk:
+    """Stores below a folder as the settings have them, and the model that trades there."""
+
+    folder: Path
+    universe: Universe
+    model: LEM
+    model_id: str
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.folder}/home/registry.sqlite"
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(str(self.folder / "home" / "lake"))
+
+    def advisor(self, clock: ReplayClock, source: Source | None = None) -> Advisor:
+        """A new one, as after a restart."""
+        source = source or open_source(self.universe, "")
+        return Advisor(self.universe, self.lake, Registry(self.url), AdviceStore(self.url), source, clock)
+
+
+def make_desk(folder: Path, universe: Universe, date: dt.date = DATE, seed: int = 3, **record: Any) -> Desk:
+    """Register a model with random weights as the champion of `date`."""
+    model = lively_model(universe.model, seed=seed, scale=1.0)
+    weights, lake = model.weights(), Lake(str(folder / "home" / "lake"))
+    sha256 = weights_hash(weights)
+    lake.write_bytes(weights_path(universe.name, sha256), weights)
+    made = model_record(universe, date, training_window(universe, date), [], sha256)
+    registry = Registry(f"sqlite:///{folder}/home/registry.sqlite")
+    registry.add_model(made)
+    registry.record_promotion(PromotionRecord(universe.name, date, made.id, made.id, None, "promoted", ["made"]))
+    return Desk(folder, universe, model, made.id)
+
+
+def buy(universe: Universe, key: str = "one", start: dt.datetime = NOON, **changes: Any) -> ParentOrder:
+    """A buy of 100 AAA-USD against VWAP from `start` on, with anything replaced."""
+    words = {name: changes.pop(name, value) for name, value in WORDS.items()}
+    limits = {"min_bars": 1, "max_bars": universe.horizon, **changes}
+    own = {"asset": limits.pop("asset", "AAA-USD"), "size": limits.pop("size", 100.0)}
+    return ParentOrder(key, universe.name, own["asset"], Order(scenario(**words), **limits), own["size"], start)

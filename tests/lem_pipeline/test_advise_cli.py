@@ -1,0 +1,131 @@
+"""`lem advise`: every command of the page on live use runs as it stands there, and errors are messages."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from lem.advice.store import AdviceStore
+from tests.conftest import ROOT
+from tests.lem.advice.desk import HOURLY, NOON, make_desk
+
+PAGE = ROOT / "docs" / "live.md"
+TOKEN = "n4XDS2m0aVYh_p8Kq1GmBzWc"
+
+
+def commands() -> list[str]:
+    """The commands of the page, in their order."""
+    lines = [line[4:] for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("    ")]
+    assert len(lines) > 14
+    return lines
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, make_universe, tiny_keys, write_universe):
+    """A home with a tiny universe by the name of the page's, and its champion."""
+    keys = tiny_keys(**HOURLY, name="sample", start="2024-03-01", end="2024-03-31")
+    keys |= {"assets": {"BTC-USDT": {}, "ETH-USDT": {}}, "horizon": 12}
+    keys["training"] = {**keys["training"], "sequence": 20}
+    made = tmp_path_factory.mktemp("desk")
+    write_universe(made / "universes", keys)
+    make_desk(made, make_universe(**keys), date=NOON.date().replace(month=3, day=30))
+    return made
+
+
+def test_the_commands_of_the_page_do_what_it_says(folder, lem_command):
+    outputs = {}
+    for line in commands():
+        words = shlex.split(line)
+        if words[:2] == ["lem", "advise"]:
+            done = lem_command(folder, *words[1:])
+            assert done.code == 0, f"{line}\n{done.out}{done.err}"
+            outputs[line] = done.out
+    first, second = (out for line, out in outputs.items() if " next " in line)
+    assert re.search(
+        r"2024-03-30 10:00 to 11:00 UTC  order desk-17  buy \S+ BTC .* bar 1 .* as of 2024-03-30 10:00", first
+    )
+    assert re.search(r"2024-03-30 11:00 to 12:00 .* bar 2 .*gain [-+]", second)
+    followed = next(out for line, out in outputs.items() if " follow " in line)
+    assert "Order desk-17 is finished: 100.0% of it filled in" in followed
+    shown = next(out for line, out in outputs.items() if " show " in line)
+    assert "filled 0.5" in shown
+    assert "repeated" not in shown
+    listed = next(out for line, out in outputs.items() if " list " in line)
+    assert re.search(r"desk-17.*finished", listed)
+    store = AdviceStore(f"sqlite:///{folder}/home/registry.sqlite")
+    assert store.order("desk-18").status == "cancelled"
+
+
+def serve(folder, line: str, **env: str) -> tuple[subprocess.Popen, str]:
+    """The page's `lem serve` at any free port; the process, and its base URL."""
+    words = shlex.split(line)[1:]
+    homes = {"LEM_HOME": str(folder / "home"), "LEM_UNIVERSES": str(folder / "universes"), "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lem_pipeline.cli", *words, "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | homes | env,
+        cwd=folder,
+    )
+    started = process.stdout.readline()
+    return process, f"http://127.0.0.1:{re.search(r':([0-9]+) for universe', started)[1]}"
+
+
+def curl(line: str, url: str) -> httpx.Response:
+    """What the page's curl command asks for."""
+    words = shlex.split(line.replace("$LEM_TOKEN", TOKEN))
+    headers = dict(words[n + 1].split(": ", 1) for n, word in enumerate(words) if word == "-H")
+    body = next((words[n + 1] for n, word in enumerate(words) if word == "-d"), None)
+    path = next(word for word in words if word.startswith("http://")).partition(":8321")[2]
+    return httpx.request("POST" if "POST" in words else "GET", url + path, headers=headers, content=body)
+
+
+def test_the_requests_of_the_page_are_answered(folder):
+    (open_line, bound), asked = [line for line in commands() if line.startswith("lem serve")], []
+    curls = [line for line in commands() if line.startswith("curl")]
+    for line, env in ((open_line, {}), (bound, {"LEM_TOKEN": TOKEN})):
+        process, url = serve(folder, line, **env)
+        try:
+            for request in (r for r in curls if ("LEM_TOKEN" in r) == bool(env)):
+                answer = curl(request, url)
+                assert answer.status_code in (200, 201), answer.text
+                asked.append(json.dumps(answer.json()))
+            if env:
+                assert httpx.get(f"{url}/orders").status_code == 401
+        finally:
+            process.kill()
+            process.communicate()
+    assert len(asked) == len(curls) == 4
+    assert all("desk-19" in text for text in asked)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["next", "nothing"], "there is no order 'nothing'; allowed: an id that lem advise list shows"),
+        (["new", "--asset", "DOGE", "--size", "1"], "asset 'DOGE'; allowed: BTC-USDT, ETH-USDT"),
+        (["new", "--asset", "BTC-USDT", "--size", "nan"], "size nan; allowed: more than 0"),
+        (["new", "--asset", "BTC-USDT", "--size", "1", "--start", "soon"], "--start 'soon' is not a time"),
+        (["next", "--at", "2024-04-02"], "no bars are expected on 2024-04-02; allowed: 2024-03-01 to 2024-03-31"),
+    ],
+)
+def test_what_cannot_be_done_is_a_message(folder, lem_command, arguments, message):
+    at = [] if "--at" in arguments else ["--at", "2024-03-30T10:00Z"]
+    done = lem_command(folder, "advise", arguments[0], "-u", "sample", *arguments[1:], *at)
+    assert done.code == 1
+    assert message in done.err
+
+
+def test_the_service_does_not_start_on_another_address_without_a_token(folder, lem_command):
+    done = lem_command(folder, "serve", "-u", "sample", "--host", "0.0.0.0", LEM_TOKEN="")
+    assert (done.code, "LEM_TOKEN is not set" in done.err) == (1, True)
+    done = lem_command(folder, "serve", "-u", "sample", "--host", "0.0.0.0", LEM_TOKEN="a guess")
+    assert (done.code, "a guess" in done.err) == (1, False)

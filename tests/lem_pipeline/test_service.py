@@ -1,0 +1,273 @@
+"""The service: who may ask, what it answers, and that malformed requests are refused with a reason."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+from starlette.testclient import TestClient
+
+from lem.errors import LakeError
+from lem_pipeline.service.app import make_app
+from lem_pipeline.service.guards import MAX_BODY, is_loopback
+from lem_pipeline.service.run import ServiceError, check_bind
+from tests.conftest import ROOT
+from tests.lem.advice.desk import HOURLY, NOON, StoppedClock, make_desk
+
+TOKEN = "n4XDS2m0aVYh_p8Kq1GmBzWc"
+ORDER = {"id": "one", "asset": "AAA-USD", "side": "buy", "size": 100.0, "min_bars": 6, "max_bars": 6}
+FUZZING = settings(
+    max_examples=20,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture
+def clock():
+    return StoppedClock(NOON)
+
+
+@pytest.fixture
+def advisor(tmp_path, make_universe, tiny_keys, clock):
+    return make_desk(tmp_path, make_universe(**tiny_keys(**HOURLY))).advisor(clock)
+
+
+@pytest.fixture
+def client(advisor):
+    return TestClient(make_app(advisor), base_url="http://127.0.0.1:8321", raise_server_exceptions=False)
+
+
+def test_an_order_is_taken_advised_once_a_bar_filled_and_ended(client, clock):
+    assert [client.post("/orders", json=ORDER).status_code for _ in range(2)] == [201, 200]
+    market = client.get("/market").json()
+    assert (market["bar"], market["problems"]) == ("2024-01-18T12:00:00Z", {})
+    first = client.post("/advice").json()["slices"][0]
+    assert client.post("/orders/one/advice").json()["slices"] == [{**first, "repeated": True}]
+    filled = client.put(f"/orders/one/slices/{first['bar']}/fill", json={"amount": 50})
+    assert (filled.status_code, filled.json()["filled"]) == (200, 50.0)
+    for _ in range(6):
+        clock.sleep(3600)
+        last = client.post("/advice").json()
+    ended = last["ended"][0]
+    assert (ended["status"], ended["filled_share"], ended["bars_used"]) == ("finished", 1.0, 6)
+    assert client.get("/orders/one").json() == ended
+    assert len(client.get("/orders/one/slices").json()) == 6
+    assert client.get("/orders", params={"status": "live"}).json() == []
+    assert client.post("/orders/one/cancel").status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "words"),
+    [
+        (b'{"asset":"AAA-USD","side":"buy","size":NaN}', "size", "finite number"),
+        (b'{"asset":"AAA-USD","side":"buy","size":1e999}', "size", "finite number"),
+        (b'{"asset":"AAA-USD","side":"buy","size":-1}', "size", "greater than 0"),
+        (b'{"asset":"AAA-USD","side":"hold","size":1}', "side", "'buy' or 'sell'"),
+        (b'{"asset":"AAA-USD","side":"buy","size":1,"sise":2}', "sise", "not permitted"),
+        (b'{"asset":"AAA-USD","side":"buy","size":1,"id":"../../etc/passwd"}', "id", "match pattern"),
+        (b'{"asset":"AAA-USD","side":"buy","size":1,"id":"\\u0000"}', "id", "match pattern"),
+        (b'{"asset":"\\ud800","side":"buy","size":1}', "asset", "unicode"),
+        (b'{"asset":"DOGE\\n","side":"buy","size":1}', "asset", "allowed: AAA-USD, BBB-USD"),
+        (b'{"asset":"AAA-USD","side":"buy","size":1,"max_bars":7}', "max_bars", "at most 6"),
+        (b'{"asset":"AAA-USD","side":"buy","size":1,"min_bars":1e300}', "min_bars", "integer"),
+        (b'{"asset":"AAA-USD","side":"buy","size":1,"start":"0001-01-01T00:00:00+23:00"}', "start", "allowed"),
+        (b'{"asset":"AAA-USD","side":"buy","size":1,"start":"9999-12-31T23:59:59-23:00"}', "start", "allowed"),
+        (b"{", "body", "JSON"),
+        (b"[" * 10_000, "", "parsing the body"),
+        (b'{"size":' + b"9" * 9_000 + b"}", "", "parsing the body|size"),
+        (b"\xff\xfe", "", "parsing the body|JSON"),
+        (b"", "body", "required"),
+    ],
+)
+def test_a_malformed_order_is_refused_with_field_and_what_is_allowed(client, body, field, words):
+    answer = client.post("/orders", content=body, headers={"content-type": "application/json"})
+    assert 400 <= answer.status_code < 500, answer.text
+    reason = answer.json()["reason"]
+    assert field in reason
+    assert re.search(words, reason), reason
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/orders/none", 404),
+        ("GET", "/orders/..%2f..%2fetc", 404),
+        ("GET", "/orders/%00", 422),
+        ("GET", "/nowhere", 404),
+        ("PUT", "/orders", 405),
+        ("GET", "/orders?limit=99999999999999999999", 422),
+        ("GET", "/orders?status=bad", 422),
+        ("PUT", "/orders/one/slices/yesterday/fill", 422),
+        ("GET", f"/orders/{'x' * 5000}", 414),
+    ],
+)
+def test_what_is_not_there_and_what_is_not_allowed_are_4xx_with_a_reason(client, method, path, status):
+    answer = client.request(method, path, json={"amount": 1} if method == "PUT" else None)
+    assert answer.status_code == status
+    assert answer.json()["reason"]
+
+
+def test_a_body_that_is_too_long_is_refused_whatever_its_header_says(client):
+    long = b" " * (MAX_BODY + 1)
+    assert client.post("/orders", content=long).status_code == 413
+    assert client.post("/orders", content=(part for part in [long[:9_000], long])).status_code == 413
+    assert client.post("/orders", content=b"{}", headers={"content-length": "-1"}).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"host": "localhost"}, 200),
+        ({"host": "[::1]:8321"}, 200),
+        ({"host": "evil.example"}, 421),
+        ({"host": "127.0.0.1.evil.example:8321"}, 421),
+        ({"host": "localhost@evil.example"}, 421),
+        ({"origin": "http://127.0.0.1:8321"}, 200),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://127.0.0.1:3000"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+    ],
+)
+def test_on_loopback_no_page_of_another_origin_and_no_other_name_is_answered(client, headers, status):
+    for method, path in (("GET", "/market"), ("GET", "/openapi.json"), ("POST", "/advice")):
+        answer = client.request(method, path, headers=headers)
+        assert answer.status_code == status
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_with_a_token_nothing_answers_without_it(advisor):
+    app = make_app(advisor, TOKEN)
+    client = TestClient(app, base_url="http://trading.example")
+    wrong = [None, "", "Bearer", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}x", f"Basic {TOKEN}", TOKEN, "Bearer é"]
+    paths = [(route.path, method) for route in app.routes for method in route.methods] + [("/no/such", "GET")]
+    assert len(paths) > 10
+    for path, method in paths:
+        for shown in wrong:
+            headers = {} if shown is None else {"authorization": shown.encode("utf-8")}
+            answer = client.request(method, path, headers=headers)
+            assert answer.status_code == 401, (path, shown)
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert TOKEN not in answer.text
+    twice = [("authorization", f"Bearer {TOKEN}"), ("authorization", "Bearer x")]
+    assert client.get("/market", headers=twice).status_code == 401
+    assert client.get("/market", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "trading.example", "", "127.0.0.1.nip.io"])
+def test_another_address_than_loopback_needs_a_token_that_cannot_be_guessed(host):
+    assert not is_loopback(host)
+    with pytest.raises(ServiceError, match=r"LEM_TOKEN is not set; allowed: 127.0.0.1, or a token of 24"):
+        check_bind(host, "")
+    with pytest.raises(ServiceError, match="LEM_TOKEN has 6 characters") as refused:
+        check_bind(host, "secret")
+    assert "secret'" not in str(refused.value)
+    check_bind(host, TOKEN)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_loopback_needs_no_token(host):
+    check_bind(host, "")
+
+
+def test_stale_data_is_503_with_what_is_missing_and_what_is_behind_the_service_stays_there(
+    client, advisor, monkeypatch
+):
+    client.post("/orders", json=ORDER)
+
+    def fails(*arguments):
+        raise LakeError("lake s3://secret-bucket: down")
+
+    monkeypatch.setattr(advisor.market, "refresh", fails)
+    answer = client.post("/advice")
+    assert (answer.status_code, "secret-bucket" in answer.text) == (503, False)
+    monkeypatch.setattr(advisor.market, "refresh", lambda wanted, at: {"AAA-USD": "AAA-USD: missing bars: 1"})
+    answer = client.post("/orders/one/advice")
+    assert (answer.status_code, answer.json()["reason"]) == (503, "AAA-USD: missing bars: 1")
+    assert client.post("/advice").json()["refused"] == {"one": "AAA-USD: missing bars: 1"}
+
+
+def test_the_description_has_an_example_that_is_accepted_and_every_answer_documented(client):
+    description = client.get("/openapi.json").json()
+    example = description["components"]["schemas"]["NewOrder"]["examples"][0]
+    assert client.post("/orders", json={**example, "asset": "AAA-USD", "max_bars": 6}).status_code == 201
+    operations = [op for path in description["paths"].values() for op in path.values()]
+    assert len(operations) == 9
+    for operation in operations:
+        assert operation["description"]
+        assert {"401", "413", "421", "422"} <= set(operation["responses"])
+    assert client.get("/docs").status_code == 404, "a page with scripts from elsewhere"
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_generated_requests_good_and_malformed_are_never_5xx(advisor, mode):
+    schema = schemathesis.openapi.from_asgi("/openapi.json", make_app(advisor), headers={"host": "localhost"})
+    tried = []
+
+    def fuzz(case):
+        answer = case.call(headers={"host": "localhost"})
+        tried.append(answer.status_code)
+        checks = [not_a_server_error, status_code_conformance, response_schema_conformance]
+        case.validate_response(answer, checks=checks)
+        if answer.status_code >= 400:
+            assert answer.json()["reason"]
+
+    for operation in (result.ok() for result in schema.get_all_operations()):
+        try:
+            cases = given(case=operation.as_strategy(generation_mode=mode))
+            FUZZING(cases(fuzz))()
+        except Unsatisfiable:
+            assert mode is GenerationMode.NEGATIVE, "nothing can be wrong with a request without any parameter"
+    assert len(tried) > 60
+    assert len(set(tried)) > 1
+
+
+def start(folder: Path, *arguments: str, **env: str) -> subprocess.Popen[str]:
+    homes = {"LEM_HOME": str(folder / "home"), "LEM_UNIVERSES": str(folder / "universes"), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "lem_pipeline.cli", "serve", "-u", "tiny", "--port", "0", *arguments]
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, env=os.environ | homes | env, cwd=folder, **pipe)
+
+
+def test_the_command_serves_goes_on_after_a_kill_and_never_shows_the_token(
+    tmp_path, advisor, tiny_keys, write_universe
+):
+    write_universe(tmp_path / "universes", tiny_keys(**HOURLY))
+    at = ("--at", "2024-01-18T12:00Z")
+    with start(tmp_path, "--host", "0.0.0.0", *at) as refused:
+        assert "LEM_TOKEN is not set" in refused.communicate()[0]
+    assert refused.returncode == 1
+    slices, output = [], ""
+    for _ in range(2):
+        with start(tmp_path, *at, LEM_TOKEN=TOKEN) as server:
+            line = server.stdout.readline()
+            url = re.search(r"http://127\.0\.0\.1:\d+", line)[0]
+            with httpx.Client(base_url=url, headers={"authorization": f"Bearer {TOKEN}"}) as client:
+                assert httpx.get(f"{url}/orders").status_code == 401
+                assert client.post("/orders", json=ORDER).status_code in (200, 201)
+                slices.append(client.post("/advice").json()["slices"][0])
+            with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as raw:
+                raw.sendall(b"\x00\xffGET / HTTP/9\r\n\r\n")
+                assert b" 400 " in raw.recv(1000)
+            server.kill()
+            output += line + server.communicate()[0]
+    assert slices[1] == {**slices[0], "repeated": True}
+    assert TOKEN not in output
+    assert "Traceback" not in output
