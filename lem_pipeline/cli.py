@@ -5,26 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import os
 import sys
-import time
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from lem.errors import LemError, UniverseError
-from lem.lake import Lake
-from lem.progress import showing
-from lem.universe import Universe
 from lem_pipeline.models_cli import models
 from lem_pipeline.options import Day, UniverseName, console, day, stores, universe_named
-from resources.settings import ROOT, Settings
-
-if TYPE_CHECKING:
-    from lem_pipeline.launch import Step
+from resources.settings import ROOT
 
 app = typer.Typer(
     help="Large Execution Models: bars to features to a champion model to a report you can believe.",
@@ -41,46 +33,10 @@ def _today() -> dt.date:
     return dt.datetime.now(dt.UTC).date()
 
 
-def _readjust(universe: Universe, lake: Lake) -> None:
-    """Fetch again the history of assets that the source has adjusted again: no part of it may stay on the old scale."""
-    from lem_pipeline.plan import readjust_steps
-
-    if steps := readjust_steps(lake, universe, Settings().data, _today()):
-        console.print("The source has adjusted the history of some assets again: fetching all of it.")
-        _run(universe, steps)
-
-
-def _revisit(universe: Universe, lake: Lake, dates: list[dt.date]) -> None:
-    """Fetch again what the source may have revised, and validate again what it has."""
-    from lem_pipeline.plan import revised_steps, revisit_steps
-
-    if steps := revisit_steps(lake, universe, dates, _today()):
-        console.print("Fetching the last days again: the source may have revised them.")
-        _run(universe, steps)
-    if steps := revised_steps(lake, universe, dates):
-        console.print("Validating revised bars again.")
-        _run(universe, steps)
-
-
-def _run(universe: Universe, steps: Sequence[Step]) -> None:
-    """Execute the steps one after the other and say how far they are."""
-    from lem_pipeline.build import build
-    from lem_pipeline.home import instance
-    from lem_pipeline.launch import run_step
-
-    defs, dagster, started = build([universe]), instance(), time.monotonic()
-    with showing(console):
-        for number, step in enumerate(steps, 1):
-            console.print(f"[bold][{number}/{len(steps)}][/bold] {step.text}")
-            for problem in run_step(defs, dagster, universe, step):
-                kind = "[yellow]warning:[/yellow]" if problem.warning else "[red]check failed:[/red]"
-                console.print(f"  {kind} {escape(problem.text)}")
-    console.print(f"{len(steps)} runs in {time.monotonic() - started:.0f} s")
-
-
 @app.command()
 def run(universe: UniverseName, date: Day = None, force: Force = False) -> None:
     """Make a date's report and everything it needs: bars, features, models, decisions, backtests."""
+    from lem_pipeline.execute import readjust, revisit, run_steps
     from lem_pipeline.plan import dates_for, latest_report_date, report_steps
     from lem_pipeline.show import show_report
 
@@ -88,9 +44,9 @@ def run(universe: UniverseName, date: Day = None, force: Force = False) -> None:
     wanted = day(date) if date else latest_report_date(chosen, _today())
     dates = dates_for(chosen, wanted, _today())
     lake, registry = stores()
-    _readjust(chosen, lake)
+    readjust(chosen, lake, _today())
     if not force:
-        _revisit(chosen, lake, dates.bars)
+        revisit(chosen, lake, dates.bars, _today())
     steps = report_steps(lake, registry, chosen, dates, force)
     console.print(
         f"Universe [bold]{chosen.name}[/bold] ({escape(chosen.description)}): report of {wanted}, "
@@ -98,8 +54,19 @@ def run(universe: UniverseName, date: Day = None, force: Force = False) -> None:
     )
     console.print("Everything is there already." if not steps else f"{len(steps)} runs to do.")
     if steps:
-        _run(chosen, steps)
+        run_steps(chosen, steps)
     show_report(console, lake, chosen, wanted)
+
+
+@app.command()
+def night(universe: UniverseName) -> None:
+    """Make all that is missing up to today, as the nightly schedule does: data, today's model, decision and report."""
+    from lem_pipeline.night import make_night
+
+    chosen = universe_named(universe)
+    console.print(f"Night of [bold]{chosen.name}[/bold], {_today()}")
+    if not make_night(chosen, *stores(), _today()):
+        console.print("Everything is there already.")
 
 
 @app.command()
@@ -112,6 +79,7 @@ def backfill(
     """Make bars, features and panels of a range of dates; dates that are there already are left alone."""
     from lem.calendars import offset_partition
     from lem.windows import dates_before, feature_history_days
+    from lem_pipeline.execute import readjust, revisit, run_steps
     from lem_pipeline.plan import data_steps, last_data_date
 
     chosen, start, end = universe_named(universe), day(first), day(last)
@@ -122,14 +90,14 @@ def backfill(
     features = dates_before(chosen, start, after)
     bars = dates_before(chosen, offset_partition(chosen, features[0], -feature_history_days(chosen)), after)
     lake = stores()[0]
-    _readjust(chosen, lake)
+    readjust(chosen, lake, _today())
     if not force:
-        _revisit(chosen, lake, bars)
+        revisit(chosen, lake, bars, _today())
     steps = data_steps(lake, chosen, bars, features, force)
     console.print(
         f"{len(steps)} runs to do; bars from {bars[0]}, features and panels from {features[0]}, both to {features[-1]}"
     )
-    _run(chosen, steps)
+    run_steps(chosen, steps)
 
 
 @app.command()

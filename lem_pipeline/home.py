@@ -17,7 +17,8 @@ nux:
 telemetry:
   enabled: false
 concurrency:
-  pools: {default_limit: 1, granularity: op}
+  # Runs that wait for a pool wait in the queue, where they hold neither a process nor a slot.
+  pools: {default_limit: 1, granularity: run}
   runs: {max_concurrent_runs: 3}
 run_monitoring:
   enabled: true
