@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UNIVERSE ?= sample
 
-BENCHMARKS ?= bound real speed ingest peek ablation
+BENCHMARKS ?= bound real speed ingest backfill definitions peek ablation
 ARGS ?=
 
 .PHONY: help run ui test bench format clean

@@ -18,6 +18,7 @@ from collections.abc import Callable
 import dagster as dg
 from dagster import AutomationCondition as When
 
+from lem.calendars import offset_partition
 from lem.errors import UniverseError
 from lem.universe import Universe
 from lem.windows import forward_days, is_training_date, training_window
@@ -26,9 +27,19 @@ from lem_pipeline.plan import latest_report_date
 Predicate = Callable[[Universe, dt.date, dt.datetime], bool]
 
 
+def may_decide(universe: Universe, date: dt.date, now: dt.datetime) -> bool:
+    """Whether there can be a model for the date: the universe reaches over its window."""
+    return training_window(universe, date).start >= universe.start
+
+
 def may_train(universe: Universe, date: dt.date, now: dt.datetime) -> bool:
-    """Whether a model is trained for the date: it is a training date, and the universe reaches over its window."""
-    return is_training_date(universe, date) and training_window(universe, date).start >= universe.start
+    """Whether a model is trained for the date."""
+    return is_training_date(universe, date) and may_decide(universe, date, now)
+
+
+def decides_first(universe: Universe, date: dt.date, now: dt.datetime) -> bool:
+    """Whether no decision can come before that of the date."""
+    return not may_decide(universe, offset_partition(universe, date, -1), now)
 
 
 def orders_ended(universe: Universe, date: dt.date, now: dt.datetime) -> bool:
@@ -146,17 +157,17 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
         raw |= begins(days).since_last_handled().with_label("the source may have revised it")
 
     # Where no model is trained for a date, its decision waits for none: the champion stays.
-    model = dg.AssetSelection.assets(key("lem_model"))
-    no_model_due = ~OnDates(universe, may_train)
-    judged = ~When.any_deps_match(When.missing()).ignore(model)
-    judged &= ~When.any_deps_match(When.missing()).allow(model) | no_model_due
+    model, before = dg.AssetSelection.assets(key("lem_model")), dg.AssetSelection.assets(key("champion"))
+    judged = ~When.any_deps_match(When.missing()).ignore(model | before)
+    judged &= ~When.any_deps_match(When.missing()).allow(model) | ~OnDates(universe, may_train)
+    judged &= ~When.any_deps_match(When.missing()).allow(before) | OnDates(universe, decides_first)
     return {
         "raw_bars": raw & idle,
         "bars": below(1),
         "features": below(1),
         "panel": below(1),
         "lem_model": below(behind + 1, OnDates(universe, may_train), cascades=False),
-        "champion": below(behind + 1, cascades=False, ready=judged),
+        "champion": below(behind + 1, OnDates(universe, may_decide), cascades=False, ready=judged),
         "backtest": below(behind + 1, OnDates(universe, orders_ended)),
         "execution_report": below(behind + 1, OnDates(universe, orders_ended)),
     }

@@ -36,7 +36,9 @@ def _today() -> dt.date:
 @app.command()
 def run(universe: UniverseName, date: Day = None, force: Force = False) -> None:
     """Make a date's report and everything it needs: bars, features, models, decisions, backtests."""
+    from lem_pipeline.estimate import foretold, measured_rates
     from lem_pipeline.execute import readjust, revisit, run_steps
+    from lem_pipeline.home import instance
     from lem_pipeline.plan import dates_for, latest_report_date, report_steps
     from lem_pipeline.show import show_report
 
@@ -52,7 +54,9 @@ def run(universe: UniverseName, date: Day = None, force: Force = False) -> None:
         f"Universe [bold]{chosen.name}[/bold] ({escape(chosen.description)}): report of {wanted}, "
         f"{len(dates.backtest)} walk-forward days, {len(dates.training)} models, bars from {dates.bars[0]}"
     )
-    console.print("Everything is there already." if not steps else f"{len(steps)} runs to do.")
+    console.print(
+        "Everything is there already." if not steps else foretold(chosen, steps, measured_rates(instance(), chosen))
+    )
     if steps:
         run_steps(chosen, steps)
     show_report(console, lake, chosen, wanted)
@@ -79,7 +83,9 @@ def backfill(
     """Make bars, features and panels of a range of dates; dates that are there already are left alone."""
     from lem.calendars import offset_partition
     from lem.windows import dates_before, feature_history_days
+    from lem_pipeline.estimate import foretold, measured_rates
     from lem_pipeline.execute import readjust, revisit, run_steps
+    from lem_pipeline.home import instance
     from lem_pipeline.plan import data_steps, last_data_date
 
     chosen, start, end = universe_named(universe), day(first), day(last)
@@ -95,7 +101,8 @@ def backfill(
         revisit(chosen, lake, bars, _today())
     steps = data_steps(lake, chosen, bars, features, force)
     console.print(
-        f"{len(steps)} runs to do; bars from {bars[0]}, features and panels from {features[0]}, both to {features[-1]}"
+        f"{foretold(chosen, steps, measured_rates(instance(), chosen))}; bars from {bars[0]}, features and panels from "
+        f"{features[0]}, both to {features[-1]}"
     )
     run_steps(chosen, steps)
 

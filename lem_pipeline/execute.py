@@ -12,6 +12,7 @@ from rich.markup import escape
 from lem.lake import Lake
 from lem.progress import showing
 from lem.universe import Universe
+from lem_pipeline.estimate import duration, measured_rates, seconds_of
 from lem_pipeline.home import instance
 from lem_pipeline.launch import Step, run_step
 from lem_pipeline.options import console
@@ -31,9 +32,15 @@ def run_steps(universe: Universe, steps: Sequence[Step], dagster: dg.DagsterInst
     from lem_pipeline.build import build
 
     defs, dagster, started = build([universe]), dagster or instance(), time.monotonic()
+    rates = measured_rates(dagster, universe)
+    left, passed = [seconds_of(universe, step, rates) for step in steps], 0.0
     with showing(console):
         for number, step in enumerate(steps, 1):
-            console.print(f"[bold][{number}/{len(steps)}][/bold] {step.text}")
+            # Where the runs so far were slower than foretold, those to come are taken to be as slow.
+            slower = (time.monotonic() - started) / passed if passed else 1.0
+            remaining = duration(slower * sum(left[number - 1 :]))
+            passed += left[number - 1]
+            console.print(f"[bold][{number}/{len(steps)}][/bold] {step.text}  (about {remaining} left)")
             for problem in run_step(defs, dagster, universe, step):
                 kind = "[yellow]warning:[/yellow]" if problem.warning else "[red]check failed:[/red]"
                 console.print(f"  {kind} {escape(problem.text)}")

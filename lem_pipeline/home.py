@@ -25,6 +25,8 @@ run_monitoring:
   max_runtime_seconds: 21600
   free_slots_after_run_end_seconds: 300
 """
+EVENT_BATCH_SIZE = "100"
+"""Events of a range run that Dagster writes at a time, where its storage can (PostgreSQL)."""
 
 
 class HomeError(LemError):
@@ -48,6 +50,7 @@ def dagster_home() -> Path:
             f"{home}: cannot keep Dagster's history here: {error}; allowed: a writable folder (setting LEM_HOME)"
         ) from error
     os.environ["DAGSTER_HOME"] = str(home.absolute())
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", EVENT_BATCH_SIZE)
     return home
 
 

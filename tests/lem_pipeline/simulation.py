@@ -105,7 +105,7 @@ class Nights:
 
     def work(self, ticks: int = 12) -> list[dict[str, list[str]]]:
         """Tick until nothing is asked for any more and make what is; returns what each tick has asked for."""
-        asked, quiet = [], 0
+        asked = []
         for _ in range(ticks):
             self.now += TICK
             wanted = self.tick()
@@ -116,11 +116,9 @@ class Nights:
                         self.fail(table, key)
                     else:
                         self.make(table, [key], self.content.get((table, key), ""))
-            if wanted:
-                asked.append(wanted)
-            quiet = 0 if wanted else quiet + 1
-            if quiet == 2:
+            if not wanted:
                 return asked
+            asked.append(wanted)
         raise AssertionError(f"the automation does not come to rest: {asked}")
 
     def at(self, time: str) -> list[dict[str, list[str]]]:
