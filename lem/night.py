@@ -27,7 +27,7 @@ class NightConfig(BaseModel):
         at: local time at which the night begins, to the minute. 24/7: 00:30; XNYS: 20:30 in New York, by when the UTC
             date of the session is over all year round.
         time_zone: IANA name of the zone of `at`.
-        retry_hours: hours after which the last night's partitions are tried again that are missing or failed.
+        retry_hours: hours between two tries of those of the last night's partitions that are missing or failed.
         catch_up_days: calendar days back in which missing partitions are made each night.
     """
 
@@ -67,13 +67,30 @@ class Night:
     time_zone: str
 
 
+def _behind(at: dt.time, zone: ZoneInfo, end: dt.datetime) -> dt.datetime:
+    """The first local time `at` at or behind `end`."""
+    first = dt.datetime.combine(end.astimezone(zone).date(), at, zone)
+    return first if first >= end else first + dt.timedelta(days=1)
+
+
 def _weekdays_later(at: dt.time, zone: ZoneInfo, monday: dt.date) -> int:
     """Days from a partition's date to the local date of the first `at` behind the partition's end."""
-    end = dt.datetime.combine(monday + dt.timedelta(days=1), dt.time(), dt.UTC)
-    first = dt.datetime.combine(end.astimezone(zone).date(), at, zone)
-    if first < end:
-        first += dt.timedelta(days=1)
-    return (first.date() - monday).days
+    return (_behind(at, zone, _end(monday)).date() - monday).days
+
+
+def _end(date: dt.date) -> dt.datetime:
+    return dt.datetime.combine(date + dt.timedelta(days=1), dt.time(), dt.UTC)
+
+
+def _retry_hours(at: dt.time, zone: ZoneInfo, every: int) -> str:
+    """The hours of the retry: counted from that of the night, without those between a partition's end and its night."""
+    ends = [_end(day) for day in _SEASONS]
+    chosen = [
+        hour
+        for hour in sorted((at.hour + step) % 24 for step in range(0, 24, every))
+        if all(_behind(at.replace(hour=hour), zone, end) >= _behind(at, zone, end) for end in ends)
+    ]
+    return "*" if len(chosen) == 24 else ",".join(map(str, chosen))
 
 
 def night_problem(calendar: str, config: NightConfig) -> str | None:
@@ -95,7 +112,7 @@ def night_of(calendar: str, config: NightConfig) -> Night:
         # In cron Monday is 1. A UTC morning behind Monday to Friday is Tuesday to Saturday.
         later = _weekdays_later(at, ZoneInfo(zone), _SEASONS[0])
         days = ",".join(str((weekday + later) % 7) for weekday in range(1, 6))
-    hours = "*" if config.retry_hours == 1 else f"*/{config.retry_hours}"
+    hours = _retry_hours(at, ZoneInfo(zone), config.retry_hours)
     return Night(f"{at.minute} {at.hour} * * {days}", f"{at.minute} {hours} * * *", zone)
 
 

@@ -124,16 +124,10 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
     bad = When.missing() | When.execution_failed()
     idle, all_there = ~When.in_progress(), ~When.any_deps_match(When.missing())
 
-    def begins(days: int) -> dg.AutomationCondition:
-        return Called(f"the night begins ({days} days)", _last(days) & nightfall)
-
     def due(days: int, wanted: dg.AutomationCondition) -> dg.AutomationCondition:
         """What is wanted of the last `catch_up_days` when the night begins, and of the last `days` with each retry."""
-        nightly = wanted & begins(universe.night.catch_up_days + days).since_last_handled()
-        # Not before its own night has begun, although the partition is there from midnight UTC on.
-        begun = begins(days).since(When.initial_evaluation())
-        again = Called(f"another try ({days} days)", _last(days) & hour).since_last_handled()
-        return nightly | (wanted & begun & again)
+        begun = (_last(universe.night.catch_up_days + days) & nightfall) | (_last(days) & hour)
+        return wanted & Called("the night or another try", begun).since_last_handled()
 
     def below(
         days: int, *guards: dg.AutomationCondition, cascades: bool = True, ready: dg.AutomationCondition = all_there
@@ -154,7 +148,8 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
     refused = When.asset_matches(key("bars"), When.execution_failed()).with_label("its bars were refused")
     raw = due(1, bad | refused)
     if days := getattr(universe.source, "revisit_days", 0):
-        raw |= begins(days).since_last_handled().with_label("the source may have revised it")
+        revisited = Called("the night begins", _last(days) & nightfall).since_last_handled()
+        raw |= revisited.with_label("the source may have revised it")
 
     # Where no model is trained for a date, its decision waits for none: the champion stays.
     model, before = dg.AssetSelection.assets(key("lem_model")), dg.AssetSelection.assets(key("champion"))

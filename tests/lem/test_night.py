@@ -6,7 +6,7 @@ import datetime as dt
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -30,6 +30,7 @@ def test_the_schedule_follows_from_calendar_hour_and_zone(calendar, keys, cron, 
     assert (night.cron, night.time_zone) == (cron, zone)
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     at=st.times(max_value=dt.time(23, 59)).map(lambda t: t.replace(second=0, microsecond=0)),
     zone=st.sampled_from(ZONES),
@@ -62,5 +63,13 @@ def test_what_is_no_night_is_refused(keys):
 
 
 def test_the_retry_goes_by_the_same_minute():
-    assert night_of("24/7", NightConfig(at="03:15")).retry_cron == "15 * * * *"
-    assert night_of("24/7", NightConfig(at="03:15", retry_hours=4)).retry_cron == "15 */4 * * *"
+    assert night_of("24/7", NightConfig(at="00:15")).retry_cron == "15 * * * *"
+    assert night_of("24/7", NightConfig(at="03:15", retry_hours=4)).retry_cron == "15 3,7,11,15,19,23 * * *"
+
+
+def test_no_retry_lies_between_the_end_of_a_partition_and_its_night():
+    # In winter the UTC date ends at 19:00 in New York: at 19:30 the partition is there, and its night has not begun.
+    assert night_of("XNYS", NightConfig(at="20:30")).retry_cron.split()[1].split(",") == [
+        str(hour) for hour in range(24) if hour != 19
+    ]
+    assert night_of("24/7", NightConfig(at="02:15")).retry_cron == f"15 {','.join(map(str, range(2, 24)))} * * *"

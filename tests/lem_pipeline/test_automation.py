@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from lem_pipeline.automation import automation_of
-from tests.lem_pipeline.simulation import Nights, merged
+from tests.lem_pipeline.simulation import TICK, Nights, merged, utc
 
 A, B = "AAA-USD", "BBB-USD"
 XNYS = {
@@ -153,7 +153,9 @@ def test_an_equity_universe_rests_at_the_weekend_and_has_empty_partitions_on_hol
     sim = nights("2024-01-11 12:00", "2024-01-10", **XNYS)  # a Thursday
     raw = {}
     for evening in range(11, 17):  # 20:30 in New York, until Tuesday; Monday the 15th is a holiday
-        raw[evening] = merged(sim.at(f"2024-01-{evening + 1} 01:30")).get("raw_bars", [])
+        sim.now = utc(f"2024-01-{evening + 1} 01:30")
+        raw[evening] = sim.tick().get("raw_bars", [])
+        sim.make("raw_bars", raw[evening])
     assert raw == {
         11: ["AAA|2024-01-11"],
         12: ["AAA|2024-01-12"],
@@ -175,16 +177,21 @@ def test_an_equity_universe_rests_at_the_weekend_and_has_empty_partitions_on_hol
 def test_the_night_keeps_its_local_hour_when_the_clock_changes(noon, data_to, before, at, nights):
     start = "2024-06-20" if "-07-" in noon else "2023-12-20"
     sim = nights(noon, data_to, **XNYS, start=start)
-    assert sim.at(before) == []
-    assert merged(sim.at(at))["raw_bars"] == [f"AAA|{noon[:10]}"]
+    sim.now = utc(before)
+    assert sim.tick() == {}
+    sim.now = utc(at)
+    assert sim.tick() == {"raw_bars": [f"AAA|{noon[:10]}"]}
 
 
 def test_a_source_that_revises_is_asked_again_for_its_last_days(nights, tiny_keys):
     source = {"kind": "files", "url": "{data}/{symbol}.csv", "revisit_days": 3}
     sim = nights("2024-01-15 12:00", "2024-01-14", source=source)
-    asked = merged(sim.at("2024-01-16 00:30"))
-    assert asked["raw_bars"] == [f"{symbol}|2024-01-{day}" for symbol in (A, B) for day in (13, 14, 15)]
-    assert asked["bars"] == both("2024-01-15")
+    sim.now = utc("2024-01-16 00:30")
+    asked = sim.tick()["raw_bars"]
+    assert asked == [f"{symbol}|2024-01-{day}" for symbol in (A, B) for day in (13, 14, 15)]
+    sim.make("raw_bars", asked)
+    sim.now += TICK
+    assert sim.tick() == {"bars": both("2024-01-15")}  # the others have the content that they had
 
 
 @pytest.mark.parametrize("enabled", [True, False])
