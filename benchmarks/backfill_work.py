@@ -3,7 +3,8 @@
     python -m benchmarks.backfill_work bare|pipeline FOLDER ASSETS DAYS
 
 Both write the same tables of the same simulated market into a cold lake: raw bars, bars and features. The bare one is a
-loop over the library; the other is what `lem backfill` does, with Dagster's history in DAGSTER_HOME.
+loop over the library; the other is what `lem backfill` does, with Dagster's history in DAGSTER_HOME. Both have imported
+everything before their clock starts.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import dagster as dg
 import pandas as pd
 
 from lem.bars import TABLE_SCHEMA as BARS_SCHEMA
@@ -30,6 +32,10 @@ from lem.revisions import named, store_raw
 from lem.sources import open_source
 from lem.universe import Universe
 from lem.windows import history_dates
+from lem_pipeline.build import build
+from lem_pipeline.home import instance
+from lem_pipeline.launch import run_step
+from lem_pipeline.plan import data_steps
 
 START = dt.date(2023, 1, 1)
 BATCH = 31
@@ -111,13 +117,6 @@ def clocked(owner: type, names: list[str], spent: dict[str, float]) -> Iterator[
 
 def pipeline(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any]:
     """What `lem backfill` executes for these stages: planned, then one run for bars and one for features."""
-    import dagster as dg
-
-    from lem_pipeline.build import build
-    from lem_pipeline.home import instance
-    from lem_pipeline.launch import run_step
-    from lem_pipeline.plan import data_steps
-
     dagster, spent = instance(), dict[str, float]()
     planned = data_steps(Lake(f"{folder}/lake"), universe, dates, dates, force=False)
     steps = [step for step in planned if "panel" not in step.tables]

@@ -33,13 +33,10 @@ def run_steps(universe: Universe, steps: Sequence[Step], dagster: dg.DagsterInst
 
     defs, dagster, started = build([universe]), dagster or instance(), time.monotonic()
     rates = measured_rates(dagster, universe)
-    left, passed = [seconds_of(universe, step, rates) for step in steps], 0.0
+    left = [seconds_of(universe, step, rates) for step in steps]
     with showing(console):
         for number, step in enumerate(steps, 1):
-            # Where the runs so far were slower than foretold, those to come are taken to be as slow.
-            slower = (time.monotonic() - started) / passed if passed else 1.0
-            remaining = duration(slower * sum(left[number - 1 :]))
-            passed += left[number - 1]
+            remaining = duration(sum(left[number - 1 :]))
             console.print(f"[bold][{number}/{len(steps)}][/bold] {step.text}  (about {remaining} left)")
             for problem in run_step(defs, dagster, universe, step):
                 kind = "[yellow]warning:[/yellow]" if problem.warning else "[red]check failed:[/red]"

@@ -8,6 +8,7 @@ import shutil
 
 import dagster as dg
 import pytest
+from dagster._utils.schedules import schedule_execution_time_iterator
 
 from lem.lake import Lake
 from lem.registry import Registry
@@ -27,7 +28,7 @@ def schedule(make_universe):
 def ticks(schedule, start, days):
     """UTC times at which a schedule fires."""
     first = dt.datetime.fromisoformat(start).replace(tzinfo=dt.UTC)
-    times = schedule.execution_time_iterator(first.timestamp())
+    times = schedule_execution_time_iterator(first.timestamp(), schedule.cron_schedule, schedule.execution_timezone)
     out = []
     for time in times:
         if time >= first + dt.timedelta(days=days):
