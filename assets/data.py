@@ -1,5 +1,7 @@
 """The data stages: raw_bars -> bars -> features, one partition per asset and date, and panel, one per date.
 
+An asset whose bars cannot be fetched is left at its first error; the others are fetched, and then the run fails.
+
 Bars and features are validated in batches of an asset's dates and then written one by one: a run that is killed leaves
 whole partitions only. A day whose bars break a rule is quarantined, the others are written, and then the run fails.
 """
@@ -16,6 +18,7 @@ from assets.partitions import Key, asset_keys, batches, date_keys, history
 from assets.recording import Wrote, record, record_partitions
 from lem.bars import TABLE_SCHEMA as BARS_SCHEMA
 from lem.calendars import partition_window
+from lem.errors import SourceError
 from lem.features import TABLE_SCHEMA as FEATURES_SCHEMA
 from lem.features import check_features, compute_features
 from lem.panel import panel_table
@@ -23,6 +26,7 @@ from lem.progress import track
 from lem.quarantine import judge_days, refuse_quarantined, set_quarantine
 from lem.registry.records import InputVersion
 from lem.revisions import named, store_panel, store_raw
+from lem.sources.base import refuse_failed
 from lem.tables import read_range
 from lem.windows import history_dates
 from resources.stores import LakeResource, SourceResource
@@ -38,9 +42,16 @@ def raw_bars(stage: Stage) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def asset(context: dg.AssetExecutionContext, lake: LakeResource, source: SourceResource):  # type: ignore[no-untyped-def]
-        store, market, wrote = lake.open(), source.open(universe), {}
+        store, market = lake.open(), source.open(universe)
+        wrote, failed = dict[str, Wrote](), dict[str, str]()
         for key in track(asset_keys(context.partition_keys), f"{universe.name}: raw bars"):
-            answer = market.fetch(key.asset, *partition_window(key.date))
+            if key.asset in failed:
+                continue
+            try:
+                answer = market.fetch(key.asset, *partition_window(key.date))
+            except SourceError as error:
+                failed[key.asset] = str(error)
+                continue
             written, revised = store_raw(store, universe.name, key.date, key.asset, answer.table)
             figures: dict[str, object] = {
                 "rows": written.rows,
@@ -54,6 +65,9 @@ def raw_bars(stage: Stage) -> dg.AssetsDefinition:
             if revised:
                 figures["revised"] = f"{revised} -> {written.data_version}"
             wrote[key.text] = Wrote(written.data_version, figures)
+        if failed:
+            record_partitions(context, wrote)
+            refuse_failed(failed)
         yield from record(context, wrote)
 
     return asset

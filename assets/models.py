@@ -14,6 +14,9 @@ from lem.registry import PromotionRecord
 from lem.training.nightly import train_for
 from resources.stores import LakeResource, RegistryResource
 
+TRAINING_POOL = "lem_training"
+"""Runs that train share this pool: the instance's limit of it says how many of them work at a time."""
+
 
 def lem_model(stage: Stage) -> dg.AssetsDefinition:
     """The model trained for a date."""
@@ -23,6 +26,7 @@ def lem_model(stage: Stage) -> dg.AssetsDefinition:
     @dg.asset(
         **stage.options("lem_model", "The Large Execution Model that may trade on this date.", kinds={"torch"}),
         partitions_def=stage.partitions.model_dates,
+        pool=TRAINING_POOL,
         deps=[dg.AssetDep(stage.key("panel"), partition_mapping=window)],
     )
     def asset(

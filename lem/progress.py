@@ -16,13 +16,23 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 T = TypeVar("T")
 _console: ContextVar[Console | None] = ContextVar("lem_progress_console", default=None)
+
+
+class _Rate(ProgressColumn):
+    """Items a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
 
 
 @contextmanager
@@ -52,6 +62,7 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
         TextColumn("  {task.description:<34}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
+        _Rate(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -65,4 +76,6 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
     for item in items:
         yield item
         done += 1
-    console.print(f"  {what:<34} {done} in {time.monotonic() - started:.1f} s", highlight=False)
+    seconds = time.monotonic() - started
+    rate = f" ({done / seconds:.1f}/s)" if seconds else ""
+    console.print(f"  {what:<34} {done} in {seconds:.1f} s{rate}", highlight=False)

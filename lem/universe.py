@@ -23,6 +23,7 @@ from lem.drift_config import DriftConfig
 from lem.errors import UniverseError
 from lem.features import FeatureConfig
 from lem.model.config import ModelConfig
+from lem.night import Night, NightConfig, night_of, night_problem
 from lem.sources.config import KINDS, BarLength, CcxtConfig, SourceConfig
 from lem.training.config import TrainingConfig
 
@@ -117,6 +118,7 @@ class Universe(_Section):
     backtest: BacktestConfig = BacktestConfig()
     costs: CostsConfig = CostsConfig()
     drift: DriftConfig = DriftConfig()
+    night: NightConfig = NightConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> Universe:
@@ -173,9 +175,16 @@ class Universe(_Section):
                 f"{self.purge_days} and training.retrain_every a model is regularly {self._regular_age} old; allowed: "
                 f"{self._regular_age} or more"
             )
+        if no_hour := night_problem(self.calendar, self.night):
+            problems.append(f"night.at: {no_hour}")
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    @property
+    def night_begins(self) -> Night:
+        """When the night begins, as cron schedules and their time zone."""
+        return night_of(self.calendar, self.night)
 
     @property
     def symbols(self) -> list[str]:

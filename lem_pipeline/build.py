@@ -8,13 +8,21 @@ import dagster as dg
 
 from assets.factory import graph_of
 from lem.universe import Universe
+from lem_pipeline.automation import with_automation
+from lem_pipeline.night import night_of
 from resources.stores import LakeResource, RegistryResource, SourceResource
 
 
 def build(universes: Iterable[Universe]) -> dg.Definitions:
-    """One graph for each universe. Runs execute in one process: a process for each step would double their time."""
+    """For each universe its graph, its automation and its nightly schedule.
+
+    Runs execute in one process: a process for each step would double their time.
+    """
     resources = dg.Definitions(
         resources={"lake": LakeResource(), "registry": RegistryResource(), "source": SourceResource()},
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(resources, *(graph_of(universe) for universe in universes))
+    graphs = [
+        part for universe in universes for part in (with_automation(universe, graph_of(universe)), night_of(universe))
+    ]
+    return dg.Definitions.merge(resources, *graphs)

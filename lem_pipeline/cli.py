@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-import time
 import warnings
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from dotenv import load_dotenv
@@ -16,18 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from lem.errors import LemError, UniverseError
-from lem.lake import Lake
-from lem.progress import showing
-from lem.universe import Universe
 from lem_pipeline.advise_cli import advise, serve
 from lem_pipeline.models_cli import models
 from lem_pipeline.options import Day, UniverseName, console, day, stores, universe_named
-from resources.settings import Settings
-
-if TYPE_CHECKING:
-    import dagster as dg
-
-    from lem_pipeline.launch import FailedCheck, Step
 
 app = typer.Typer(
     help="Large Execution Models: bars to features to a champion model to a report you can believe.",
@@ -47,84 +36,12 @@ def _today() -> dt.date:
     return dt.datetime.now(dt.UTC).date()
 
 
-def _readjust(universe: Universe, lake: Lake, on_workers: bool) -> None:
-    """Fetch again the history of assets that the source has adjusted again: no part of it may stay on the old scale."""
-    from lem_pipeline.plan import readjust_steps
-
-    if steps := readjust_steps(lake, universe, Settings().data, _today()):
-        console.print("The source has adjusted the history of some assets again: fetching all of it.")
-        _run(universe, steps, on_workers)
-
-
-def _revisit(universe: Universe, lake: Lake, dates: list[dt.date], on_workers: bool) -> None:
-    """Fetch again what the source may have revised, and validate again what it has."""
-    from lem_pipeline.plan import revised_steps, revisit_steps
-
-    if steps := revisit_steps(lake, universe, dates, _today()):
-        console.print("Fetching the last days again: the source may have revised them.")
-        _run(universe, steps, on_workers)
-    if steps := revised_steps(lake, universe, dates):
-        console.print("Validating revised bars again.")
-        _run(universe, steps, on_workers)
-
-
-def _run(universe: Universe, steps: Sequence[Step], on_workers: bool) -> None:
-    """Execute the steps, one after the other or on workers, and say how far they are."""
-    from lem_pipeline.build import build
-    from lem_pipeline.home import instance
-
-    dagster, started = instance(), time.monotonic()
-    if on_workers:
-        _spread(dagster, universe, steps)
-        console.print(f"{len(steps)} steps in {time.monotonic() - started:.0f} s")
-        return
-    defs = build([universe])
-    with showing(console):
-        for number, step in enumerate(steps, 1):
-            console.print(f"[bold][{number}/{len(steps)}][/bold] {step.text}")
-            _show_problems(_attempt(defs, dagster, universe, step))
-    console.print(f"{len(steps)} runs in {time.monotonic() - started:.0f} s")
-
-
-def _attempt(defs: dg.Definitions, dagster: dg.DagsterInstance, universe: Universe, step: Step) -> list[FailedCheck]:
-    """Execute one run. Where a model cannot be trained the night goes on with the champion there is.
-
-    Raises:
-        RunError: the run failed, and no model trades that could go on.
-    """
-    from lem_pipeline.launch import FailedCheck, RunError, run_step
-
-    try:
-        return run_step(defs, dagster, universe, step)
-    except RunError as error:
-        if step.tables != ("lem_model",) or stores()[1].champion_before(universe.name, day(step.first)) is None:
-            raise
-        return [FailedCheck(f"no model for {step.first}: {error}", warning=False)]
-
-
-def _spread(dagster: dg.DagsterInstance, universe: Universe, steps: Sequence[Step]) -> None:
-    from lem_pipeline.launch import RunError
-
-    try:
-        from lem_pipeline.spread import run_on_workers
-    except ImportError as error:
-        raise RunError(f"{error}; for --on-workers install: pip install 'lem-pipeline[workers]'") from error
-
-    def show(step: Step, left: int) -> None:
-        console.print(f"{step.text}  [dim]({left} left)[/dim]")
-
-    _show_problems(run_on_workers(dagster, universe, steps, show))
-
-
-def _show_problems(problems: Iterable[FailedCheck]) -> None:
-    for problem in problems:
-        kind = "[yellow]warning:[/yellow]" if problem.warning else "[red]check failed:[/red]"
-        console.print(f"  {kind} {escape(problem.text)}")
-
-
 @app.command()
 def run(universe: UniverseName, date: Day = None, force: Force = False, on_workers: OnWorkers = False) -> None:
     """Make a date's report and everything it needs: bars, features, models, decisions, backtests."""
+    from lem_pipeline.estimate import foretold, measured_rates
+    from lem_pipeline.execute import readjust, revisit, run_steps
+    from lem_pipeline.home import instance
     from lem_pipeline.plan import dates_for, latest_report_date, report_steps
     from lem_pipeline.show import show_nights, show_report
 
@@ -132,19 +49,32 @@ def run(universe: UniverseName, date: Day = None, force: Force = False, on_worke
     wanted = day(date) if date else latest_report_date(chosen, _today())
     dates = dates_for(chosen, wanted, _today())
     lake, registry = stores()
-    _readjust(chosen, lake, on_workers)
+    readjust(chosen, lake, _today(), on_workers=on_workers)
     if not force:
-        _revisit(chosen, lake, dates.bars, on_workers)
+        revisit(chosen, lake, dates.bars, _today(), on_workers=on_workers)
     steps = report_steps(lake, registry, chosen, dates, force)
     console.print(
         f"Universe [bold]{chosen.name}[/bold] ({escape(chosen.description)}): report of {wanted}, "
         f"{len(dates.backtest)} walk-forward days, {len(dates.training)} models, bars from {dates.bars[0]}"
     )
-    console.print("Everything is there already." if not steps else f"{len(steps)} runs to do.")
+    console.print(
+        "Everything is there already." if not steps else foretold(chosen, steps, measured_rates(instance(), chosen))
+    )
     if steps:
-        _run(chosen, steps, on_workers)
+        run_steps(chosen, steps, on_workers=on_workers)
     show_report(console, lake, chosen, wanted)
     show_nights(console, registry, chosen, [wanted, *(day(s.first) for s in steps if s.tables == ("lem_model",))])
+
+
+@app.command()
+def night(universe: UniverseName) -> None:
+    """Make all that is missing up to today, as the nightly schedule does: data, today's model, decision and report."""
+    from lem_pipeline.night import make_night
+
+    chosen = universe_named(universe)
+    console.print(f"Night of [bold]{chosen.name}[/bold], {_today()}")
+    if not make_night(chosen, *stores(), _today()):
+        console.print("Everything is there already.")
 
 
 @app.command()
@@ -158,6 +88,9 @@ def backfill(
     """Make bars, features and panels of a range of dates; dates that are there already are left alone."""
     from lem.calendars import offset_partition
     from lem.windows import dates_before, feature_history_days
+    from lem_pipeline.estimate import foretold, measured_rates
+    from lem_pipeline.execute import readjust, revisit, run_steps
+    from lem_pipeline.home import instance
     from lem_pipeline.plan import data_steps, last_data_date
 
     chosen, start, end = universe_named(universe), day(first), day(last)
@@ -168,14 +101,15 @@ def backfill(
     features = dates_before(chosen, start, after)
     bars = dates_before(chosen, offset_partition(chosen, features[0], -feature_history_days(chosen)), after)
     lake = stores()[0]
-    _readjust(chosen, lake, on_workers)
+    readjust(chosen, lake, _today(), on_workers=on_workers)
     if not force:
-        _revisit(chosen, lake, bars, on_workers)
+        revisit(chosen, lake, bars, _today(), on_workers=on_workers)
     steps = data_steps(lake, chosen, bars, features, force)
     console.print(
-        f"{len(steps)} runs to do; bars from {bars[0]}, features and panels from {features[0]}, both to {features[-1]}"
+        f"{foretold(chosen, steps, measured_rates(instance(), chosen))}; bars from {bars[0]}, features and panels from "
+        f"{features[0]}, both to {features[-1]}"
     )
-    _run(chosen, steps, on_workers)
+    run_steps(chosen, steps, on_workers=on_workers)
 
 
 @app.command()

@@ -26,7 +26,8 @@ nux:
 telemetry:
   enabled: false
 concurrency:
-  pools: {default_limit: 1, granularity: op}
+  # Runs that wait for a pool wait in the queue, where they hold neither a process nor a slot.
+  pools: {default_limit: 1, granularity: run}
   runs: {max_concurrent_runs: 3}
 run_monitoring:
   enabled: true
@@ -39,6 +40,8 @@ storage:
     postgres_url: {{env: {STORAGE}}}
 """
 _ALLOWED = "allowed is postgresql+psycopg2://user:password@host/database, or nothing for SQLite files in DAGSTER_HOME"
+EVENT_BATCH_SIZE = "100"
+"""Events of a range run that Dagster writes at a time, where its storage can (PostgreSQL)."""
 
 
 class HomeError(LemError):
@@ -80,7 +83,8 @@ def dagster_home() -> Path:
             f"{home}: cannot keep Dagster's history here: {error}; allowed: a writable folder "
             "(DAGSTER_HOME, or the setting LEM_HOME)"
         ) from error
-    os.environ["DAGSTER_HOME"] = str(home)
+    os.environ["DAGSTER_HOME"] = str(home.absolute())
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", EVENT_BATCH_SIZE)
     return home
 
 

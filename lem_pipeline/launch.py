@@ -5,6 +5,8 @@ Runs are executed in this process, one after the other: a run of one partition c
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,9 +15,12 @@ import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from assets.recording import DEFER_EVENTS
+from lem.calendars import partition_dates
 from lem.errors import LemError
 from lem.universe import Universe
 
+TABLES_TAG, PARTITIONS_TAG = "lem/tables", "lem/partitions"
+"""Run tags: what a run makes (JSON list) and how many partitions of it, for estimates of later runs."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -36,6 +41,15 @@ class Step:
         """For people."""
         span = self.first if self.first == self.last else f"{self.first} ... {self.last}"
         return f"{', '.join(self.tables)}  {span}"
+
+
+def partitions_of(universe: Universe, step: Step) -> int:
+    """Partitions that a run makes, of all its tables."""
+    (first_asset, first), (last_asset, last) = ((p[0], p[-1]) for p in (step.first.split("|"), step.last.split("|")))
+    dates = len(partition_dates(universe, dt.date.fromisoformat(first), dt.date.fromisoformat(last)))
+    symbols = universe.symbols
+    assets = symbols.index(last_asset) - symbols.index(first_asset) + 1 if "|" in step.first else 1
+    return len(step.tables) * assets * dates
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,11 @@ def run_step(defs: dg.Definitions, instance: dg.DagsterInstance, universe: Unive
         raise RunError(
             f"{universe.name}: {', '.join(step.tables)} do not share their partitions: one run cannot make them"
         )
-    tags = {"lem/universe": universe.name}
+    tags = {
+        "lem/universe": universe.name,
+        TABLES_TAG: json.dumps(step.tables),
+        PARTITIONS_TAG: str(partitions_of(universe, step)),
+    }
     if step.first != step.last:
         tags |= {
             ASSET_PARTITION_RANGE_START_TAG: step.first,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,3 +75,17 @@ def check_window(start: dt.datetime, end: dt.datetime) -> None:
             raise SourceError(f"fetch: {name} {value.isoformat()} is not in UTC; allowed: UTC datetimes")
     if end <= start:
         raise SourceError(f"fetch: the window [{start}, {end}) is empty; allowed: an end after the start")
+
+
+def refuse_failed(errors: Mapping[str, str]) -> None:
+    """Do nothing where there are no errors.
+
+    Args:
+        errors: by asset.
+
+    Raises:
+        SourceError: the first asset's error, and the names of the other assets.
+    """
+    if errors:
+        first, *others = sorted(errors)
+        raise SourceError(errors[first] + (f"\nno bars either of: {', '.join(others)}" if others else ""))

@@ -1,0 +1,153 @@
+"""The contenders of `benchmarks.backfill`, each in a process of its own: prints its figures as JSON.
+
+    python -m benchmarks.backfill_work bare|pipeline FOLDER ASSETS DAYS
+
+Both write the same tables of the same simulated market into a cold lake: raw bars, bars and features. The bare one is a
+loop over the library; the other is what `lem backfill` does, with Dagster's history in DAGSTER_HOME. Both have imported
+everything before their clock starts.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from lem.bars import TABLE_SCHEMA as BARS_SCHEMA
+from lem.calendars import partition_dates, partition_window
+from lem.features import TABLE_SCHEMA as FEATURES_SCHEMA
+from lem.features import check_features, compute_features
+from lem.lake import Lake
+from lem.quarantine import judge_days
+from lem.registry.records import InputVersion
+from lem.revisions import named, store_raw
+from lem.sources import open_source
+from lem.universe import Universe
+from lem.windows import history_dates
+from lem_pipeline.build import build
+from lem_pipeline.home import instance
+from lem_pipeline.launch import run_step
+from lem_pipeline.plan import data_steps
+
+START = dt.date(2023, 1, 1)
+BATCH = 31
+TABLES = ("raw_bars", "bars", "features")
+
+
+def universe_of(assets: int, days: int) -> Universe:
+    """The simulated market."""
+    return Universe.model_validate(
+        {
+            "name": "bench",
+            "start": START,
+            "end": START + dt.timedelta(days=days - 1),
+            "assets": {f"A{number:02}-USD": {} for number in range(assets)},
+            "source": {"kind": "simulated", "seed": 1},
+        }
+    )
+
+
+def bare(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any]:
+    """The work itself: what the bodies of the assets call, in the same batches, without Dagster and its checks."""
+    lake, source = Lake(f"{folder}/lake"), open_source(universe, folder)
+    for symbol in universe.symbols:
+        for date in dates:
+            store_raw(lake, universe.name, date, symbol, source.fetch(symbol, *partition_window(date)).table)
+    for symbol in universe.symbols:
+        for at in range(0, len(dates), BATCH):
+            days = dates[at : at + BATCH]
+            read = {day: lake.read_versioned(lake.path(universe.name, "raw_bars", day, symbol)) for day in days}
+            good, bad = judge_days({day: raw for day, (raw, _) in read.items()}, universe, symbol)
+            if bad:
+                raise SystemExit(f"the simulated market breaks a rule: {bad}")
+            for day, result in good.items():
+                inputs = named([InputVersion("raw_bars", f"{symbol}|{day}", read[day][1])])
+                lake.write_table(lake.path(universe.name, "bars", day, symbol), result.table, BARS_SCHEMA, inputs)
+    for symbol in universe.symbols:
+        found = {day: lake.read_versioned(lake.path(universe.name, "bars", day, symbol)) for day in dates}
+        for at in range(0, len(dates), BATCH):
+            days, tables = dates[at : at + BATCH], {}
+            for day in days:
+                past = [found[d][0] for d in history_dates(universe, day)]
+                before = pd.concat(past) if past else BARS_SCHEMA.empty_table().to_pandas()
+                tables[day] = compute_features(before, found[day][0], universe.features, universe.bars_per_day)
+            check_features(pd.concat(tables.values(), ignore_index=True))
+            for day, table in tables.items():
+                read_days = [*history_dates(universe, day), day]
+                inputs = named(InputVersion("bars", f"{symbol}|{d}", found[d][1]) for d in read_days)
+                lake.write_table(lake.path(universe.name, "features", day, symbol), table, FEATURES_SCHEMA, inputs)
+    return {"runs": 0}
+
+
+@contextmanager
+def clocked(owner: type, names: list[str], spent: dict[str, float]) -> Iterator[None]:
+    """Adds up the wall seconds spent in methods of a class, calls inside of calls counted once."""
+    depth = [0]
+
+    def wrapped(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            depth[0] += 1
+            started = time.perf_counter()
+            try:
+                return method(*arguments, **keywords)
+            finally:
+                depth[0] -= 1
+                if not depth[0]:
+                    spent["storage"] = spent.get("storage", 0.0) + time.perf_counter() - started
+
+        return call
+
+    kept = {name: getattr(owner, name) for name in names}
+    for name, method in kept.items():
+        setattr(owner, name, wrapped(method))
+    try:
+        yield
+    finally:
+        for name, method in kept.items():
+            setattr(owner, name, method)
+
+
+def pipeline(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any]:
+    """What `lem backfill` executes for these stages: planned, then one run for bars and one for features."""
+    dagster, spent = instance(), dict[str, float]()
+    planned = data_steps(Lake(f"{folder}/lake"), universe, dates, dates, force=False)
+    steps = [step for step in planned if "panel" not in step.tables]
+    defs = build([universe])
+    storage = type(dagster.event_log_storage)
+    names = [
+        name
+        for name in ("store_event", "store_event_batch", "get_materialized_partitions", "get_event_records")
+        if hasattr(storage, name)
+    ]
+    with clocked(storage, names, spent):
+        for step in steps:
+            failed = run_step(defs, dagster, universe, step)
+            if failed:
+                raise SystemExit(f"a check failed: {failed}")
+    made = dagster.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS]))
+    return {"runs": made, "storage_seconds": spent.get("storage", 0.0)}
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    who, folder, assets, days = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    universe = universe_of(assets, days)
+    dates = partition_dates(universe, universe.start, START + dt.timedelta(days=days - 1))
+    wall, cpu = time.perf_counter(), time.process_time()
+    figures = {"bare": bare, "pipeline": pipeline}[who](universe, folder, dates)
+    figures |= {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+    lake = Lake(f"{folder}/lake")
+    figures["partitions"] = sum(len(lake.names(f"bench/{t}/asset={s}")) for t in TABLES for s in universe.symbols)
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
