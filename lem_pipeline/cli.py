@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from dotenv import load_dotenv
 from rich.console import Console
 from rich.markup import escape
 
@@ -174,6 +175,8 @@ def ui(port: Annotated[int, typer.Option(help="Port on the loopback address.")] 
 def main() -> None:
     """Entry point: an error a user can act on is one message and exit code 1."""
     warnings.simplefilter("ignore")
+    # Settings read the file too; this is for what others read from the environment: AWS_..., and Dagster's processes.
+    load_dotenv(".env")
     try:
         app()
     except LemError as error:

@@ -1,15 +1,23 @@
-"""Dagster's home on this machine: an absolute folder with a `dagster.yaml`, made once and then left to its owner."""
+"""Dagster's home on this machine: an absolute folder with a `dagster.yaml`, made once and then left to its owner.
+
+Where LEM_DAGSTER_STORAGE names a PostgreSQL database, the file says that Dagster's history is there, and only that the
+URL is in this variable: a password is never written to a file. A file that nobody has changed follows the setting.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
 import dagster as dg
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from lem.errors import LemError
 from resources.settings import Settings
 
+STORAGE = "LEM_DAGSTER_STORAGE"
 DAGSTER_YAML = """\
 # Written once by `lem`; change it as you like. Every key: https://docs.dagster.io/deployment/oss/dagster-yaml
 nux:
@@ -24,24 +32,40 @@ run_monitoring:
   max_runtime_seconds: 21600
   free_slots_after_run_end_seconds: 300
 """
+POSTGRESQL_YAML = f"""\
+storage:
+  postgres:
+    postgres_url: {{env: {STORAGE}}}
+"""
+_ALLOWED = "allowed is postgresql+psycopg2://user:password@host/database, or nothing for SQLite files in DAGSTER_HOME"
 
 
 class HomeError(LemError):
-    """The folder that keeps Dagster's history cannot be made or written."""
+    """The folder that keeps Dagster's history cannot be made or written, or its database cannot be used."""
 
 
 def dagster_home() -> Path:
     """Set DAGSTER_HOME, if the user has not, to `<LEM_HOME>/dagster`; make the folder and its dagster.yaml.
 
     Raises:
-        HomeError: the folder cannot be made or written.
+        HomeError: the folder cannot be made or written; or LEM_DAGSTER_STORAGE is no URL of PostgreSQL, or does not
+            agree with a dagster.yaml of the user's own.
     """
-    home = Path(os.environ.get("DAGSTER_HOME") or Settings().home / "dagster")
+    settings = Settings()
+    home = Path(os.environ.get("DAGSTER_HOME") or settings.home / "dagster")
+    if settings.dagster_storage:
+        _check_storage(settings.dagster_storage)
+        os.environ[STORAGE] = settings.dagster_storage  # it may be from a .env file, and Dagster reads only this
+    wanted = DAGSTER_YAML + (POSTGRESQL_YAML if settings.dagster_storage else "")
     try:
         home.mkdir(parents=True, exist_ok=True)
         file = home / "dagster.yaml"
-        if not file.exists():
-            file.write_text(DAGSTER_YAML, encoding="utf-8")
+        there = file.read_text(encoding="utf-8") if file.exists() else ""
+        if there in ("", DAGSTER_YAML, DAGSTER_YAML + POSTGRESQL_YAML):
+            if there != wanted:
+                _replace(file, wanted)
+        else:
+            _check_agreement(file, there, settings.dagster_storage)
     except OSError as error:
         raise HomeError(
             f"{home}: cannot keep Dagster's history here: {error}; allowed: a writable folder (setting LEM_HOME)"
@@ -54,7 +78,59 @@ def instance() -> dg.DagsterInstance:
     """The Dagster instance of this machine, whose runs the UI shows.
 
     Raises:
-        HomeError: see `dagster_home`.
+        HomeError: see `dagster_home`; or the database of its history cannot be reached.
     """
     dagster_home()
-    return dg.DagsterInstance.get()
+    url = os.environ.get(STORAGE, "")
+    try:
+        return dg.DagsterInstance.get()
+    except Exception as error:
+        if not url:
+            raise
+        cause = error.__cause__ or error
+        raise HomeError(
+            f"Dagster's history at {_shown(make_url(url))}: cannot open it: {_without_password(cause, make_url(url))}; "
+            f"check that the server runs and that host, port, database, user and password are right (setting {STORAGE})"
+        ) from None  # what the driver raises may quote the URL
+
+
+def _check_storage(text: str) -> None:
+    # What SQLAlchemy raises may quote a piece of the URL, and with it of the password: it is not chained.
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise HomeError(f"{STORAGE} is not a database URL; {_ALLOWED}") from None
+    if url.get_backend_name() != "postgresql" or url.drivername == "postgresql":
+        raise HomeError(f"{STORAGE} is {_shown(url)}: {url.drivername} is not supported; {_ALLOWED}")
+    if importlib.util.find_spec("dagster_postgres") is None:
+        raise HomeError(
+            f"{STORAGE} is {_shown(url)}: dagster-postgres is not installed; install it with: pip install "
+            "'lem-pipeline[postgresql]'"
+        )
+
+
+def _check_agreement(file: Path, text: str, url: str) -> None:
+    mentions = any(STORAGE in line.partition("#")[0] for line in text.splitlines())
+    if url and not mentions:
+        raise HomeError(
+            f"{file}: it does not read {STORAGE}, which is set; add these lines to it, or unset the variable:\n"
+            f"{POSTGRESQL_YAML.rstrip()}"
+        )
+    if mentions and not url:
+        raise HomeError(f"{file}: it reads {STORAGE}, which is not set; {_ALLOWED}")
+
+
+def _replace(file: Path, text: str) -> None:
+    """Another process may be reading the file: it sees the old one or the new one."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(file)
+
+
+def _shown(url: URL) -> str:
+    return url.render_as_string(hide_password=True)
+
+
+def _without_password(error: BaseException, url: URL) -> str:
+    text = " ".join(str(getattr(error, "orig", None) or error).split())
+    return text.replace(str(url.password), "***") if url.password else text

@@ -20,7 +20,8 @@ class Settings(BaseSettings):
     """Where the pipeline keeps its things.
 
     home: folder of the defaults below. lake: root URL of the lake (a path or s3://bucket/prefix).
-    registry: SQLAlchemy URL of the model registry. data: folder or URL that `{data}` stands for in universe files.
+    registry: SQLAlchemy URL of the model registry. dagster_storage: PostgreSQL URL of Dagster's history (empty: SQLite
+    files below `home`). data: folder or URL that `{data}` stands for in universe files.
     universes: folder of the universe files.
     """
 
@@ -28,7 +29,8 @@ class Settings(BaseSettings):
 
     home: Path = Path(".lem")
     lake: str = ""
-    registry: str = ""
+    registry: str = Field(default="", repr=False)
+    dagster_storage: str = Field(default="", repr=False)
     data: str = "data"
     universes: Path = Field(default=ROOT / "universes")
 

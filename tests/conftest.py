@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from lem.universe import Universe
+from tests.servers import PostgreSQL, postgresql_server
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -22,12 +23,19 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No test touches this checkout's `.lem`: settings and Dagster's history point to a temporary folder."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("LEM_LAKE", "LEM_REGISTRY", "LEM_DATA", "LEM_UNIVERSES"):
+        for name in ("LEM_LAKE", "LEM_REGISTRY", "LEM_DAGSTER_STORAGE", "LEM_DATA", "LEM_UNIVERSES"):
             patch.delenv(name, raising=False)
         patch.setenv("LEM_HOME", str(home))
         patch.setenv("DAGSTER_HOME", str(home / "dagster"))
         patch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
         yield home
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server, started once a session where a test needs it."""
+    with postgresql_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

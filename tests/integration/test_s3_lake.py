@@ -5,14 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
-import boto3
 import pandas as pd
 import pyarrow as pa
 import pytest
-from moto.server import ThreadedMotoServer
 
 from lem.errors import LakeError
 from lem.lake import Lake
+from tests.servers import s3_server
 
 SCHEMA = pa.schema([("x", pa.float64()), ("name", pa.string())])
 FRAME = pd.DataFrame({"x": [1.0, float("nan")], "name": ["a", "b"]})
@@ -20,19 +19,10 @@ FRAME = pd.DataFrame({"x": [1.0, float("nan")], "name": ["a", "b"]})
 
 @pytest.fixture
 def lake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    boto3.client("s3").create_bucket(Bucket="desk")
-    yield Lake("s3://desk/lake", skip_instance_cache=True)
-    server.stop()
+    with s3_server("desk") as settings:
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        yield Lake("s3://desk/lake", skip_instance_cache=True)
 
 
 def test_a_partition_written_to_s3_comes_back_with_its_data_version(lake: Lake, tmp_path) -> None:

@@ -1,18 +1,16 @@
-"""The registry on a real server: LEM_TEST_POSTGRESQL_URL is one on which databases may be created."""
+"""The registry on a real PostgreSQL server, which the tests start."""
 
 from __future__ import annotations
 
 import datetime as dt
-import os
 import threading
-import uuid
 from collections.abc import Iterator
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import NullPool, create_engine, inspect, make_url
+from sqlalchemy import inspect, make_url
 
 from lem.errors import RegistryError
 from lem.registry import PromotionRecord, Registry
@@ -20,21 +18,14 @@ from lem.registry.connection import Database
 from lem.registry.migrate import VERSION_TABLE, alembic_config
 from lem.registry.tables import Base
 from tests.lem.registry.promoters import decide_at_once, promote_at_once
-
-SERVER = os.environ.get("LEM_TEST_POSTGRESQL_URL", "")
-pytestmark = pytest.mark.skipif(not SERVER, reason="LEM_TEST_POSTGRESQL_URL names no PostgreSQL server")
+from tests.servers import PostgreSQL
 
 
 @pytest.fixture
-def url() -> Iterator[str]:
+def url(postgresql: PostgreSQL) -> Iterator[str]:
     """A fresh database, in place of the SQLite file of the other tests."""
-    name = f"registry_{uuid.uuid4().hex}"
-    server = create_engine(SERVER, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    yield make_url(SERVER).set(database=name).render_as_string(hide_password=False)
-    with server.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name}")
+    with postgresql.database() as url:
+        yield url
 
 
 def test_models_metrics_and_promotions_come_back_as_they_went_in(registry, url, make_model):
