@@ -50,7 +50,7 @@ def backtest(stage: Stage) -> dg.AssetsDefinition:
         ],
     )
     def asset(context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource):  # type: ignore[no-untyped-def]
-        store, models, wrote, keys = lake.open(), registry.open(), {}, asset_keys(context.partition_keys)
+        store, models, wrote, keys = lake.fenced(), registry.open(), {}, asset_keys(context.partition_keys)
         wanted: dict[str, set[dt.date]] = {}
         for key in keys:
             wanted.setdefault(key.asset, set()).update(execution_dates(universe, key.date))
@@ -98,7 +98,7 @@ def execution_report(stage: Stage) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.MaterializeResult:
         (date,) = date_keys(context.partition_keys)
-        store = lake.open()
+        store = lake.fenced()
         stored = make_report(store, registry.open(), universe, date)
         picture = base64.b64encode(stored.report.thumbnail).decode()
         return dg.MaterializeResult(

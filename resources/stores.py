@@ -22,6 +22,10 @@ class LakeResource(dg.ConfigurableResource):
         """The lake; S3 credentials and endpoint come from the environment (AWS_...)."""
         return Lake(self.root or Settings().lake)
 
+    def fenced(self) -> Lake:
+        """The lake for a step that writes: call it before anything is read, see `Lake.fenced`."""
+        return self.open().fenced()
+
 
 class RegistryResource(dg.ConfigurableResource):
     """The model registry at `url`, or at the LEM_REGISTRY setting."""
@@ -31,6 +35,10 @@ class RegistryResource(dg.ConfigurableResource):
     def open(self) -> Registry:
         """The registry, migrated to this version's schema."""
         return Registry(self.url or Settings().registry)
+
+    def fenced(self) -> Registry:
+        """The registry for a step that writes: call it before anything is read, see `Registry.fenced`."""
+        return self.open().fenced()
 
 
 class SourceResource(dg.ConfigurableResource):
