@@ -100,6 +100,11 @@ class Lake:
         self._fences: Fences | None = None
         self._token = 0
 
+    @property
+    def local(self) -> bool:
+        """Whether it lies in a folder of this machine."""
+        return self._local
+
     def fenced(self) -> Lake:
         """This lake for a step that begins now: it overwrites nothing that was written by a step that began later.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from lem.lake import Lake
+from lem.processes import this_process
 from lem.registry import Registry
 from lem.sources import open_source
 from lem.sources.base import Source
@@ -12,11 +13,19 @@ from lem.sources.config import ArchiveConfig, CcxtConfig
 from lem.universe import Universe
 from resources.settings import Credentials, Settings
 
+PROCESS_TAG = "lem/process"
+"""Tag of a run: the process that executes it, so that another one can tell whether it still does (lem reap)."""
+
 
 class LakeResource(dg.ConfigurableResource):
-    """The lake at `root`, or at the LEM_LAKE setting."""
+    """The lake at `root`, or at the LEM_LAKE setting. Every step needs it: it is set up where the run executes."""
 
     root: str = ""
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Tag the run with this process."""
+        if context.run and context.instance and not context.instance.is_ephemeral:
+            context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: this_process()})
 
     def open(self) -> Lake:
         """The lake; S3 credentials and endpoint come from the environment (AWS_...)."""
