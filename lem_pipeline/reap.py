@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -77,7 +78,7 @@ def findings(instance: dg.DagsterInstance, lake: Path | None, older_than_s: floa
         yield from _backfills(instance, dead, older_than_s)
     if lake and lake.is_dir():
         for path in leftovers(lake, max(older_than_s or 0, LEFTOVER_S)):
-            yield Finding(f"temporary file {path}", "its writer was killed", lambda path=path: path.unlink(True))
+            yield Finding(f"temporary file {path}", "its writer was killed", partial(path.unlink, missing_ok=True))
 
 
 def _run(
@@ -90,12 +91,12 @@ def _run(
         if running:
             return None
         if running is False:
-            return Finding(what, f"its process is gone ({process})", lambda: _end(instance, run.run_id))
+            return Finding(what, f"its process is gone ({process})", partial(_end, instance, run.run_id))
     last = instance.event_log_storage.get_logs_for_run(run.run_id, limit=1, ascending=False)
     silent = time.time() - (last[0].timestamp if last else created)
     why = f"nothing was heard of it for {dt.timedelta(seconds=int(silent))}"
     if older_than_s is not None and silent > older_than_s:
-        return Finding(what, why, lambda: _end(instance, run.run_id))
+        return Finding(what, why, partial(_end, instance, run.run_id))
     return Finding(what, f"{why}, and whether it lives cannot be told from here", None)
 
 
@@ -127,9 +128,7 @@ def _slots(instance: dg.DagsterInstance, dead: set[str]) -> Iterator[Finding]:
         run = instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             why = f"that run has ended ({run.status.value})" if run else "there is no such run"
-            yield Finding(
-                f"pool slots of run {run_id}", why, lambda gone=run_id: storage.free_concurrency_slots_for_run(gone)
-            )
+            yield Finding(f"pool slots of run {run_id}", why, partial(storage.free_concurrency_slots_for_run, run_id))
 
 
 def _backfills(instance: dg.DagsterInstance, dead: set[str], older_than_s: float) -> Iterator[Finding]:
@@ -144,7 +143,7 @@ def _backfills(instance: dg.DagsterInstance, dead: set[str], older_than_s: float
             yield Finding(
                 f"backfill {backfill.backfill_id} ({backfill.status.value})",
                 f"it has no run that is alive, and nothing happened for {silent}",
-                lambda stuck=backfill: _close(instance, stuck),
+                partial(_close, instance, backfill),
             )
 
 

@@ -67,7 +67,7 @@ def test_every_object_was_written_behind_a_fence(made, tiny_home):
     listed = client.list_objects_v2(Bucket="desk", Prefix="lake/tiny/")["Contents"]
     assert {entry["Key"].removeprefix("lake/") for entry in listed} == files
     tokens = [int(client.head_object(Bucket="desk", Key=entry["Key"])["Metadata"]["lem-fence"]) for entry in listed]
-    assert len(set(tokens)) > 8
+    assert len(set(tokens)) >= 8, "each step has a token of its own"
 
 
 def test_nothing_is_kept_beside_the_servers_but_logs(made, lem_command):
