@@ -42,7 +42,7 @@ def raw_bars(stage: Stage) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def asset(context: dg.AssetExecutionContext, lake: LakeResource, source: SourceResource):  # type: ignore[no-untyped-def]
-        store, market = lake.open(), source.open(universe)
+        store, market = lake.fenced(), source.open(universe)
         wrote, failed = dict[str, Wrote](), dict[str, str]()
         for key in track(asset_keys(context.partition_keys), f"{universe.name}: raw bars"):
             if key.asset in failed:
@@ -88,7 +88,7 @@ def bars(stage: Stage) -> dg.AssetsDefinition:
         deps=[stage.key("raw_bars")],
     )
     def asset(context: dg.AssetExecutionContext, lake: LakeResource):  # type: ignore[no-untyped-def]
-        store, wrote, errors = lake.open(), dict[str, Wrote](), dict[str, str]()
+        store, wrote, errors = lake.fenced(), dict[str, Wrote](), dict[str, str]()
         for symbol, dates in track(batches(asset_keys(context.partition_keys)), f"{universe.name}: bars (batches)"):
             read = {d: store.read_versioned(store.path(universe.name, "raw_bars", d, symbol)) for d in dates}
             good, bad = judge_days({date: raw for date, (raw, _) in read.items()}, universe, symbol)
@@ -122,7 +122,7 @@ def features(stage: Stage) -> dg.AssetsDefinition:
         deps=[dg.AssetDep(stage.key("bars"), partition_mapping=history(universe))],
     )
     def asset(context: dg.AssetExecutionContext, lake: LakeResource):  # type: ignore[no-untyped-def]
-        store, wrote, keys = lake.open(), {}, asset_keys(context.partition_keys)
+        store, wrote, keys = lake.fenced(), {}, asset_keys(context.partition_keys)
         wanted: dict[str, set[dt.date]] = {}
         for key in keys:
             wanted.setdefault(key.asset, {key.date}).update([key.date, *history_dates(universe, key.date)])
@@ -156,7 +156,7 @@ def panel(stage: Stage) -> dg.AssetsDefinition:
         deps=[stage.key("features")],
     )
     def asset(context: dg.AssetExecutionContext, lake: LakeResource):  # type: ignore[no-untyped-def]
-        store, wrote = lake.open(), {}
+        store, wrote = lake.fenced(), {}
         for date in track(date_keys(context.partition_keys), f"{universe.name}: panel"):
             read = {symbol: read_range(store, universe, "features", [date], symbol) for symbol in universe.symbols}
             tables = {symbol: features for symbol, (features, _) in read.items()}

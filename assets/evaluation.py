@@ -51,7 +51,7 @@ def backtest(stage: Stage) -> dg.AssetsDefinition:
         ],
     )
     def asset(context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource):  # type: ignore[no-untyped-def]
-        store, models, wrote, keys = lake.open(), registry.open(), {}, asset_keys(context.partition_keys)
+        store, models, wrote, keys = lake.fenced(), registry.open(), {}, asset_keys(context.partition_keys)
         wanted: dict[str, set[dt.date]] = {}
         for key in keys:
             wanted.setdefault(key.asset, set()).update(execution_dates(universe, key.date))
@@ -99,7 +99,7 @@ def execution_report(stage: Stage) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.MaterializeResult:
         (date,) = date_keys(context.partition_keys)
-        store, models = lake.open(), registry.open()
+        store, models = lake.fenced(), registry.open()
         stored, decision = make_report(store, models, universe, date), models.promotion(universe.name, date)
         picture = base64.b64encode(stored.report.thumbnail).decode()
         return dg.MaterializeResult(

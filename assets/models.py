@@ -33,7 +33,7 @@ def lem_model(stage: Stage) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.MaterializeResult:
         (date,) = date_keys(context.partition_keys)
-        night = train_for(lake.open(), registry.open(), universe, date)
+        night = train_for(lake.fenced(), registry.fenced(), universe, date)
         last, made = night.trained.curve[-1], night.record
         return dg.MaterializeResult(
             data_version=dg.DataVersion(made.id),
@@ -85,7 +85,7 @@ def champion(stage: Stage) -> dg.AssetsDefinition:
         ],
     )
     def asset(context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource):  # type: ignore[no-untyped-def]
-        store, models, wrote = lake.open(), registry.open(), {}
+        store, models, wrote = lake.fenced(), registry.fenced(), {}
         for date in date_keys(context.partition_keys):
             decision = decide_champion(store, models, universe, date)
             figures = {

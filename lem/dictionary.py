@@ -18,12 +18,14 @@ from lem.backtest.orders_table import RULES
 from lem.bars import BARS_SCHEMA
 from lem.errors import SchemaError
 from lem.features import FEATURE_SCHEMA
-from lem.meanings import COLUMNS, NEVER, TABLES, Words
+from lem.meanings import COLUMNS, TABLES
 from lem.orders import Benchmark, Side, Target
+from lem.registry import advice_tables  # noqa: F401  (its tables are in the metadata once it is imported)
 from lem.registry.tables import Base
-from lem.reports.tables import COSTS, LEVELS, MODEL, STATISTICS
+from lem.reports.tables import COSTS, GROUPS, LEVELS, MODEL, STATISTICS
 from lem.tables import PER_ASSET, SCHEMAS
 from lem.training.nightly import CURVE_SCHEMA
+from lem.words import NEVER, Words
 
 RULED: dict[str, pa.DataFrameSchema] = {"bars": BARS_SCHEMA, "features": FEATURE_SCHEMA, "panel": FEATURE_SCHEMA}
 """Tables whose rows are validated before they are written. A panel's rows are those of `features`."""
@@ -33,11 +35,11 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("backtest", "target"): tuple(Target),
     ("backtest", "strategy"): (*RULES, MODEL),
     ("backtest", "status"): ("done", "excluded"),
-    ("report.csv", "level"): tuple(LEVELS),
+    ("report.csv", "level"): (*LEVELS, *GROUPS),
     ("report.csv", "costs"): tuple(COSTS),
     ("report.csv", "strategy"): (*RULES, MODEL),
 }
-_REPORT_TEXT = ("level", "costs", "strategy", "against", *LEVELS["scenario and m"])
+_REPORT_TEXT = ("level", "costs", "strategy", "against", *LEVELS["scenario and m"], "group")
 _REPORT_COUNTS = ("orders", "blocks")
 
 
@@ -100,6 +102,11 @@ def _choices(table: str, column: str) -> tuple[str, ...]:
     return (", ".join(f"`{value}`" for value in values),) if values else ()
 
 
+def type_name(type_: arrow.DataType) -> str:
+    """Arrow's name of a type, without the name that it gives the elements of a list: files and schemas differ in it."""
+    return f"list<{type_.value_type}>" if arrow.types.is_list(type_) else str(type_)
+
+
 def _lake_columns(table: str, schema: arrow.Schema) -> tuple[Column, ...]:
     ruled = RULED[table].columns if table in RULED else {}
     columns = []
@@ -112,7 +119,7 @@ def _lake_columns(table: str, schema: arrow.Schema) -> tuple[Column, ...]:
         # A date's panel holds the same moments once for each asset.
         unique = bool(rule and rule.unique and table != "panel")
         columns.append(
-            Column(name, str(schema.field(name).type), words.meaning, words.unit, allowed, words.null, unique)
+            Column(name, type_name(schema.field(name).type), words.meaning, words.unit, allowed, words.null, unique)
         )
     return tuple(columns)
 
@@ -146,7 +153,7 @@ def _registry_entry(table: Table) -> TableEntry:
     columns = []
     for name, words in _worded(table.name, table.columns.keys()):
         column = table.columns[name]
-        keys = ("primary key",) if column.primary_key else ()
+        keys: tuple[str, ...] = ("primary key",) if column.primary_key else ()
         keys += tuple(f"one of `{key.target_fullname}`" for key in column.foreign_keys)
         if column.nullable != (words.null != NEVER):
             raise SchemaError(f"table {table.name}: {name}: the schema and lem/meanings.py disagree on nulls")

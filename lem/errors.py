@@ -31,6 +31,10 @@ class RegistryError(LemError):
     """The model registry cannot be read or written, or holds no such model."""
 
 
+class FencedError(LemError):
+    """A step that a later one has replaced tried to overwrite what that one wrote."""
+
+
 class TrainingError(LemError):
     """A training window is incomplete, or training did not give a usable model."""
 

@@ -5,6 +5,7 @@
 
 The layout is Hive's, so DuckDB, Polars and Spark read it as it is. A reader sees the old object or the new one, never
 half: a local write goes to a hidden temporary file that is synced and renamed, a write to an object store is one PUT.
+Steps write through `Lake.fenced`, so that one which was replaced by a later step cannot overwrite what that one wrote.
 The data version of a table is the SHA-256 of its Arrow content, not of its file, so another compression or library
 version does not change it. Beside it stands one version of all that the table was made from: what does not agree with
 what its inputs are now is out of date, and that can be told from the lake alone.
@@ -12,11 +13,10 @@ what its inputs are now is out of date, and that can be told from the lake alone
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import hashlib
 import io
-import os
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +29,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lem.errors import LakeError
+from lem.errors import FencedError, LakeError
+from lem.fences import Fences, FileFences, S3Fences
+from lem.files import replace_file
 
 _HASH_KEY, _INPUTS_KEY = b"lem.content_sha256", b"lem.inputs"
 _READERS = 32
@@ -98,7 +100,33 @@ class Lake:
                 f"lake {root}: {error}; allowed: a path, s3://bucket/prefix, or another fsspec URL"
             ) from error
         self.url = root
-        self._local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
+        protocols = self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,)
+        self._local, self._s3 = "file" in protocols, "s3" in protocols
+        self._fences: Fences | None = None
+        self._token = 0
+
+    @property
+    def local(self) -> bool:
+        """Whether it lies in a folder of this machine."""
+        return self._local
+
+    def fenced(self) -> Lake:
+        """This lake for a step that begins now: it overwrites nothing that was written by a step that began later.
+
+        Kept on disks and on S3 (`lem.fences`); other stores are written without a fence.
+
+        Raises:
+            LakeError: the lake cannot be written.
+        """
+        if not (self._local or self._s3):
+            return self
+        lake = copy.copy(self)
+        try:
+            lake._fences = FileFences(Path(self.root)) if self._local else S3Fences(self.fs, self.root)
+            lake._token = lake._fences.take()
+        except Exception as error:  # every filesystem has exceptions of its own
+            raise self._cannot("write", "its fences", error) from error
+        return lake
 
     def path(self, universe: str, table: str, date: dt.date, asset: str | None = None) -> str:
         """Path of a partition below the root."""
@@ -115,6 +143,7 @@ class Lake:
 
         Raises:
             LakeError: the frame does not have the schema, or the lake cannot be written; what was there stays.
+            FencedError: a later step has written it.
         """
         table = self._table(path, frame, schema)
         version = content_hash(table)
@@ -144,19 +173,25 @@ class Lake:
         """Write one object atomically and durably; returns its size.
 
         Raises:
-            LakeError: the lake cannot be written; what was there stays.
+            LakeError: the lake cannot be written; what was there stays. FencedError: a later step has written it.
         """
         try:
-            if self._local:
-                _replace(Path(self.root) / path, data)
+            if self._fences:
+                self._fences.write(path, data, self._token)
+            elif self._local:
+                replace_file(Path(self.root) / path, data)
             else:
                 self.fs.pipe_file(f"{self.root}/{path}", data)
+        except FencedError:
+            raise
         except Exception as error:  # every filesystem has exceptions of its own
-            raise LakeError(
-                f"lake {self.url}: cannot write {path}: {error}; allowed: a place this user may write (setting "
-                f"LEM_LAKE)"
-            ) from error
+            raise self._cannot("write", path, error) from error
         return len(data)
+
+    def _cannot(self, do: str, what: str, error: Exception) -> LakeError:
+        return LakeError(
+            f"lake {self.url}: cannot {do} {what}: {error}; allowed: a place this user may write (setting LEM_LAKE)"
+        )
 
     def read_bytes(self, path: str) -> bytes:
         """The bytes of an object.
@@ -252,10 +287,7 @@ class Lake:
         except FileNotFoundError:
             return
         except Exception as error:  # every filesystem has exceptions of its own
-            raise LakeError(
-                f"lake {self.url}: cannot remove {path}: {error}; allowed: a place this user may write (setting "
-                f"LEM_LAKE)"
-            ) from error
+            raise self._cannot("remove", path, error) from error
 
     def exists(self, path: str) -> bool:
         """Whether there is such an object."""
@@ -291,23 +323,3 @@ class Lake:
     def show(self, path: str) -> str:
         """The object's full URL or path, for people."""
         return f"{self.root}/{path}" if self._local else self.fs.unstrip_protocol(f"{self.root}/{path}")
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write beside the target, sync, rename, sync the folder: after a crash there is the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -6,23 +6,9 @@ without a column, is an error there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lem.features import CLIP, MIN_VALID_SHARE
-
-NEVER = "never"
-
-
-@dataclass(frozen=True)
-class Words:
-    """What a column means. unit: empty for text and pure numbers. null: when there is no value. allowed: what the
-    schema does not say of the values."""
-
-    meaning: str
-    unit: str = ""
-    null: str = NEVER
-    allowed: str = ""
-
+from lem.meanings_live import FENCE, LIVE_COLUMNS, LIVE_TABLES
+from lem.words import Words
 
 _EXCLUDED = "excluded orders"
 _OUTAGE = "outages"
@@ -108,6 +94,8 @@ _BACKTEST = {
     "sigma_bps": Words("volatility of a bar when the order arrived", "bps", _EXCLUDED),
     "gain_bps": Words("how much better than the benchmark, before costs and without a cap", "bps", _EXCLUDED),
     "gain_sigma": Words("`gain_bps` / `sigma_bps`", "sigma", _EXCLUDED),
+    "gain_full_vwap_bps": Words("how much better than the VWAP of all N bars, before costs", "bps", _EXCLUDED),
+    "gain_full_twap_bps": Words("how much better than the mean price of all N bars, before costs", "bps", _EXCLUDED),
     "gain_arrival_bps": Words("how much better than the close before the arrival, before costs", "bps", _EXCLUDED),
     "capped_gain_bps": Words("gain before costs under the participation cap", "bps", _EXCLUDED),
     "net_gain_bps": Words("gain after costs under the participation cap", "bps", _EXCLUDED),
@@ -117,6 +105,7 @@ _BACKTEST = {
     "net_end_bar": Words("the same under the participation cap", "bars", allowed="0 or `min_bars` to `max_bars`"),
     "achieved": Words("average price of the order", "quote currency", _EXCLUDED),
     "benchmark_price": Words("the benchmark up to the order's end", "quote currency", _EXCLUDED),
+    "slices": Words("shares of the order traded in its bars", null=f"rules, and {_EXCLUDED}", allowed="N numbers"),
 }
 
 _CURVE = {
@@ -136,6 +125,7 @@ _REPORT = {
     "benchmark": Words(f"vwap, twap, {_POOLED_OR}"),
     "target": Words(f"quantity, notional, {_POOLED_OR}"),
     "min_bars": Words(f"m, {_POOLED_OR}", "bars"),
+    "group": Words("the asset, hour, weekday, ... that the row is of", null="levels without groups"),
     "orders": Words("executed orders", allowed=">= 1"),
     "blocks": Words("blocks of days that the interval is resampled over", allowed=">= 1"),
     "mean_bps": Words("mean gain", "bps"),
@@ -149,6 +139,8 @@ _REPORT = {
     "cvar5_bps": Words("mean of the worst 5 %", "bps"),
     "hit_rate": Words("share of orders with a gain above 0", allowed="0 to 1"),
     "arrival_bps": Words("mean gain against the arrival price", "bps", "costs on"),
+    "full_vwap_bps": Words("mean gain against the VWAP of all N bars", "bps", "costs on"),
+    "full_twap_bps": Words("mean gain against the mean price of all N bars", "bps", "costs on"),
     "capped_bps": Words("mean gain under the cap, before costs", "bps", "costs off"),
     "end_bar": Words("mean bars that an order took", "bars"),
     "bound_bps": Words("mean of the bound on a driftless market", "bps", "differences"),
@@ -203,8 +195,9 @@ _REGISTRY = {
         "universe": Words("name of the universe"),
         "date": Words("the date that the model was trained for", "UTC"),
         "model_id": Words("the model that was registered last for the date", allowed=_ID),
+        "fence": FENCE,
     },
-    "promotions": _DECISION,
+    "promotions": _DECISION | {"fence": FENCE},
     "promotion_log": _DECISION,
 }
 
@@ -217,6 +210,7 @@ COLUMNS: dict[str, dict[str, Words]] = {
     "training_curve": _CURVE,
     "report.csv": _REPORT,
     **_REGISTRY,
+    **LIVE_COLUMNS,
 }
 
 TABLES = {
@@ -236,4 +230,5 @@ TABLES = {
     "candidates": "The model that was registered last for each date.",
     "promotions": "The decision that stands for each date: which model trades.",
     "promotion_log": "Every decision that was ever made, by the gate and by hand; rows are only added.",
+    **LIVE_TABLES,
 }

@@ -137,6 +137,38 @@ def report(
 
 
 @app.command()
+def reap(
+    older_than: Annotated[
+        str, typer.Option(help="Also what nothing was heard of for longer than this, as in 90m, 6h or 2d.")
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Clear what is listed; without it, nothing is changed.")] = False,
+) -> None:
+    """List, and with --yes clear, what killed processes left: runs that never end, pool slots, backfills, files."""
+    from lem_pipeline.home import instance
+    from lem_pipeline.reap import age, findings
+
+    seconds, lake = age(older_than) if older_than else None, stores()[0]
+    cleared = left = 0
+    for found in findings(instance(), Path(lake.root) if lake.local else None, seconds):
+        if found.clear is None:
+            left += 1
+            console.print(f"[yellow]unknown[/yellow] {escape(found.what)}: {escape(found.why)}")
+            continue
+        cleared += 1
+        if yes:
+            found.clear()
+        console.print(f"{'cleared' if yes else '[red]dead[/red]'} {escape(found.what)}: {escape(found.why)}")
+    if not cleared + left:
+        console.print("Nothing was left behind.")
+    if left:
+        console.print(
+            f"{left} left alone: if nothing works on them any more, lem reap --older-than 6h clears them too."
+        )
+    if cleared and not yes:
+        console.print("Nothing was changed; lem reap --yes clears what is dead.")
+
+
+@app.command()
 def ui(port: Annotated[int, typer.Option(help="Port on the loopback address.", min=1, max=65535)] = 3000) -> None:
     """Open the Dagster UI on http://127.0.0.1:PORT, with the daemon that runs what is started there."""
     from lem_pipeline.webserver import become_webserver

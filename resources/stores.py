@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from lem.lake import Lake
+from lem.processes import this_process
 from lem.registry import Registry
 from lem.sources import open_source
 from lem.sources.base import Source
@@ -12,15 +13,27 @@ from lem.sources.config import ArchiveConfig, CcxtConfig
 from lem.universe import Universe
 from resources.settings import Credentials, Settings
 
+PROCESS_TAG = "lem/process"
+"""Tag of a run: the process that executes it, so that another one can tell whether it still does (lem reap)."""
+
 
 class LakeResource(dg.ConfigurableResource):
-    """The lake at `root`, or at the LEM_LAKE setting."""
+    """The lake at `root`, or at the LEM_LAKE setting. Every step needs it: it is set up where the run executes."""
 
     root: str = ""
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Tag the run with this process."""
+        if context.run and context.instance and not context.instance.is_ephemeral:
+            context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: this_process()})
 
     def open(self) -> Lake:
         """The lake; S3 credentials and endpoint come from the environment (AWS_...)."""
         return Lake(self.root or Settings().lake)
+
+    def fenced(self) -> Lake:
+        """The lake for a step that writes: call it before anything is read, see `Lake.fenced`."""
+        return self.open().fenced()
 
 
 class RegistryResource(dg.ConfigurableResource):
@@ -31,6 +44,10 @@ class RegistryResource(dg.ConfigurableResource):
     def open(self) -> Registry:
         """The registry, migrated to this version's schema."""
         return Registry(self.url or Settings().registry)
+
+    def fenced(self) -> Registry:
+        """The registry for a step that writes: call it before anything is read, see `Registry.fenced`."""
+        return self.open().fenced()
 
 
 class SourceResource(dg.ConfigurableResource):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import difflib
 import math
@@ -13,10 +14,11 @@ from sqlalchemy import ColumnElement, Select, delete, func, select
 from sqlalchemy.orm import Session, selectinload
 
 from lem.errors import RegistryError
+from lem.fences import first_token, refuse
 from lem.registry.connection import Database
 from lem.registry.migrate import bring_up_to_date
 from lem.registry.records import ModelRecord, PromotionRecord, check_date, differences
-from lem.registry.tables import CandidateRow, MetricRow, ModelRow, PromotionLogRow, PromotionRow
+from lem.registry.tables import CandidateRow, FenceRow, MetricRow, ModelRow, PromotionLogRow, PromotionRow
 
 MIN_PREFIX = 6
 
@@ -39,6 +41,19 @@ class Registry:
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         self._database = Database(url, read_only=read_only)
         bring_up_to_date(self._database)
+        self._token: int | None = None
+
+    def fenced(self) -> Registry:
+        """This registry for a step that begins now: it overwrites no candidate and no decision of the gate that was
+        written by a step that began later. What is not written by a step counts as written by the latest.
+
+        Raises:
+            RegistryError: it cannot be written.
+        """
+        registry = copy.copy(self)
+        with self._session("take a fence", write=True) as session:
+            registry._token = _next_token(session)
+        return registry
 
     @property
     def url_shown(self) -> str:
@@ -52,6 +67,7 @@ class Registry:
 
         Raises:
             RegistryError: the id is taken by a model with another manifest, weights or any other field.
+            FencedError: a later step has registered the date's candidate; then nothing is registered.
         """
         with self._session(f"register model {record.id}", write=True) as session:
             row = session.get(ModelRow, record.id)
@@ -64,7 +80,12 @@ class Registry:
                     f"{', '.join(differing)}: one id is one manifest and one set of weights; "
                     "allowed is a model under the id of its own manifest"
                 )
-            session.merge(CandidateRow(universe=record.universe, date=record.usable_on, model_id=record.id))
+            pointer = session.get(CandidateRow, (record.universe, record.usable_on))
+            what = f"registry {self.url_shown}: the candidate of {record.universe} on {record.usable_on}"
+            fence = self._fence(session, what, pointer)
+            session.merge(
+                CandidateRow(universe=record.universe, date=record.usable_on, model_id=record.id, fence=fence)
+            )
 
     def model(self, model_id: str) -> ModelRecord:
         """The model with this id, or with the one id that begins with these 6 or more characters.
@@ -125,6 +146,7 @@ class Registry:
         Raises:
             RegistryError: it names a model unknown, of another universe, or not usable yet on that date; or the gate
                 judged against a champion that was replaced by hand in the meantime.
+            FencedError: a later step has decided about that date.
         """
         doing = f"record the promotion of {record.universe} on {record.date}"
         with self._session(doing, write=True) as session:
@@ -174,8 +196,17 @@ class Registry:
                     f"{record.universe} usable on that date"
                 )
         of_that_date = PromotionRow.universe == record.universe, PromotionRow.date == record.date
+        what = f"registry {self.url_shown}: the decision about {record.universe} on {record.date}"
+        row = PromotionRow.of(record)
+        row.fence = self._fence(session, what, session.scalar(select(PromotionRow).where(*of_that_date)))
         session.execute(delete(PromotionRow).where(*of_that_date))
-        session.add_all([PromotionRow.of(record), PromotionLogRow.of(record)])
+        session.add_all([row, PromotionLogRow.of(record)])
+
+    def _fence(self, session: Session, what: str, there: CandidateRow | PromotionRow | None) -> int:
+        """The token to write with, in place of the row that is there."""
+        token = _next_token(session) if self._token is None else self._token
+        refuse(what, token, there.fence if there else 0)
+        return token
 
     def promotion(self, universe: str, date: dt.date) -> PromotionRecord | None:
         """The decision that stands for this very date; None when there is none."""
@@ -237,6 +268,16 @@ class Registry:
                 f"read it the first {MIN_PREFIX} or more characters"
             )
         return row
+
+
+def _next_token(session: Session) -> int:
+    row = session.get(FenceRow, 1)
+    if row is None:
+        session.add(row := FenceRow(id=1, token=first_token()))
+    else:
+        row.token += 1
+    session.flush()
+    return row.token
 
 
 def _promotions(universe: str) -> Select[PromotionRow]:

@@ -105,13 +105,26 @@ class MetricRow(Base):
 
 
 class CandidateRow(Base):
-    """The model that was registered last for a date: a pointer, so that nobody has to compare clocks."""
+    """The model that was registered last for a date: a pointer, so that nobody has to compare clocks.
+
+    `fence` is the token of the step that wrote the row last (lem.fences).
+    """
 
     __tablename__ = "candidates"
 
     universe: Mapped[str] = mapped_column(primary_key=True)
     date: Mapped[dt.date] = mapped_column(primary_key=True)
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
+    fence: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+
+
+class FenceRow(Base):
+    """The last token that a step has taken: one row, of id 1."""
+
+    __tablename__ = "fence"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token: Mapped[int] = mapped_column(BigInteger)
 
 
 class DecisionColumns:
@@ -141,13 +154,15 @@ class DecisionColumns:
 
 
 class PromotionRow(DecisionColumns, Base):
-    """The decision that stands for a date."""
+    """The decision that stands for a date. `fence` is the token of the step that wrote it."""
 
     __tablename__ = "promotions"
     __table_args__ = (
         UniqueConstraint("universe", "date"),
         CheckConstraint("decision IN ('promoted', 'kept', 'none')", "decision"),
     )
+
+    fence: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
 class PromotionLogRow(DecisionColumns, Base):

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import boto3
 import pytest
 
+from lem.fences import FILE
 from lem.lake import Lake
 from lem.registry import Registry
 from tests.servers import s3_server
@@ -50,6 +56,18 @@ def test_the_chain_runs_on_servers_and_its_content_is_that_of_the_local_one(made
     assert served == local
     standing = [[(p.date, p.champion_id, p.reasons) for p in r.promotions("tiny")] for r in registries]
     assert standing[0] == standing[1]
+
+
+def test_every_object_was_written_behind_a_fence(made, tiny_home):
+    local = Path(tiny_home.folder / "home" / "lake")
+    files = {str(path.relative_to(local)) for path in (local / "tiny").rglob("*") if path.is_file()}
+    with contextlib.closing(sqlite3.connect(local / FILE)) as database:
+        assert {path for (path,) in database.execute("SELECT path FROM fences WHERE path != ''")} == files
+    client = boto3.client("s3")
+    listed = client.list_objects_v2(Bucket="desk", Prefix="lake/tiny/")["Contents"]
+    assert {entry["Key"].removeprefix("lake/") for entry in listed} == files
+    tokens = [int(client.head_object(Bucket="desk", Key=entry["Key"])["Metadata"]["lem-fence"]) for entry in listed]
+    assert len(set(tokens)) >= 8, "each step has a token of its own"
 
 
 def test_nothing_is_kept_beside_the_servers_but_logs(made, lem_command):

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lem import dictionary as module
-from lem.dictionary import dictionary, entry_of
+from lem.dictionary import dictionary, entry_of, type_name
 from lem.errors import SchemaError
 from lem.meanings import Words
 from lem.registry.tables import Base
@@ -21,6 +21,8 @@ from tests.data_dictionary import PATH, rendered
 
 LAKE = (*SCHEMAS, "training_curve")
 REGISTRY = sorted(Base.metadata.tables)
+LIVE = ("advised_orders", "advised_slices")
+"""Tables that only live orders fill."""
 
 
 def stored(home, name):
@@ -49,10 +51,14 @@ def test_every_table_and_every_column_is_described():
 @pytest.mark.parametrize("name", [*LAKE, *REGISTRY, "report.csv"])
 def test_what_is_stored_has_the_columns_types_nulls_and_values_that_the_dictionary_names(name, tiny_home):
     entry, (table, schema) = dictionary()[name], stored(tiny_home, name)
-    assert list(table.columns) == [column.name for column in entry.columns]
-    assert len(table)
+    described = [column.name for column in entry.columns]
+    # A migration adds its columns behind the others, wherever the class has them.
+    assert sorted(table.columns) == sorted(described) if name in REGISTRY else list(table.columns) == described
+    assert len(table) or name in LIVE
     if schema is not None:
-        assert [str(schema.field(column.name).type) for column in entry.columns] == [c.type for c in entry.columns]
+        assert [type_name(schema.field(column.name).type) for column in entry.columns] == [
+            c.type for c in entry.columns
+        ]
     for column in entry.columns:
         values = table[column.name]
         assert column.nullable or values.notna().all(), f"{column.name}: {column.null}"
@@ -92,7 +98,7 @@ def test_a_registry_column_that_may_be_null_says_when(monkeypatch):
 
 
 def test_a_stage_without_a_table_is_refused():
-    with pytest.raises(SchemaError, match=r"stage trades: no table; allowed: backtest, bars, "):
+    with pytest.raises(SchemaError, match=r"stage trades: no table; allowed: .*backtest, bars, "):
         entry_of("trades")
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from lem.registry import Registry
 from lem_pipeline.cli import app
 
-COMMANDS = ("run", "backfill", "status", "models", "report", "ui")
+COMMANDS = ("run", "backfill", "status", "models", "report", "reap", "ui")
 
 
 @pytest.fixture

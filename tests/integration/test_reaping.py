@@ -1,0 +1,66 @@
+"""kill -9 of a run that holds a pool's only slot; `lem reap`; the next run gets the slot."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from tests.conftest import ROOT
+
+HOLD = """
+import sys, time
+import dagster as dg
+from lem_pipeline.home import instance
+from resources.stores import LakeResource
+
+@dg.asset(pool="one")
+def held(lake: LakeResource) -> None:
+    print("held", flush=True)
+    if sys.argv[1] == "hold":
+        time.sleep(600)
+
+done = dg.materialize([held], resources={"lake": LakeResource()}, instance=instance(), raise_on_error=False)
+sys.exit(not done.success)
+"""
+
+
+def test_after_a_kill_the_slot_is_lost_and_reap_gives_it_back(tmp_path, lem_command, monkeypatch):
+    for name, value in {
+        "DAGSTER_HOME": tmp_path / "history",
+        "LEM_HOME": tmp_path / "home",
+        "PYTHONPATH": ROOT,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    settings = {"DAGSTER_HOME": str(tmp_path / "history")}
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, "hold"], stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert holder.stdout.readline() == "held\n"
+    assert "Nothing was left behind." in lem_command(tmp_path, "reap", **settings).out, "it lives"
+    holder.kill()
+    holder.wait()
+
+    with dg.DagsterInstance.get() as instance:
+        (run,) = instance.get_runs()
+        assert run.status == dg.DagsterRunStatus.STARTED
+        told = lem_command(tmp_path, "reap", **settings)
+        assert told.code == 0
+        assert f"dead run {run.run_id} (STARTED, " in told.out
+        assert "): its process is gone (" in told.out
+        assert "Nothing was changed; lem reap --yes clears what is dead." in told.out
+        assert instance.event_log_storage.get_concurrency_info("one").active_slot_count == 1
+
+        assert f"cleared run {run.run_id}" in lem_command(tmp_path, "reap", "--yes", **settings).out
+        assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE
+        assert instance.event_log_storage.get_concurrency_info("one").active_slot_count == 0
+        following = subprocess.run([sys.executable, "-c", HOLD, "go"], cwd=tmp_path, timeout=300, check=False)
+        assert following.returncode == 0
+        assert "Nothing was left behind." in lem_command(tmp_path, "reap", **settings).out
+
+
+@pytest.mark.parametrize("text", ["6", "soon"])
+def test_an_age_that_is_none_is_one_message(tmp_path, lem_command, text):
+    done = lem_command(tmp_path, "reap", "--older-than", text)
+    assert done.code == 1
+    assert done.err.startswith(f"error: age '{text}' is none; allowed: ")
