@@ -21,7 +21,7 @@ from lem.features import FEATURE_SCHEMA
 from lem.meanings import COLUMNS, NEVER, TABLES, Words
 from lem.orders import Benchmark, Side, Target
 from lem.registry.tables import Base
-from lem.reports.tables import COSTS, LEVELS, MODEL, STATISTICS
+from lem.reports.tables import COSTS, GROUPS, LEVELS, MODEL, STATISTICS
 from lem.tables import PER_ASSET, SCHEMAS
 from lem.training.nightly import CURVE_SCHEMA
 
@@ -33,11 +33,11 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("backtest", "target"): tuple(Target),
     ("backtest", "strategy"): (*RULES, MODEL),
     ("backtest", "status"): ("done", "excluded"),
-    ("report.csv", "level"): tuple(LEVELS),
+    ("report.csv", "level"): (*LEVELS, *GROUPS),
     ("report.csv", "costs"): tuple(COSTS),
     ("report.csv", "strategy"): (*RULES, MODEL),
 }
-_REPORT_TEXT = ("level", "costs", "strategy", "against", *LEVELS["scenario and m"])
+_REPORT_TEXT = ("level", "costs", "strategy", "against", *LEVELS["scenario and m"], "group")
 _REPORT_COUNTS = ("orders", "blocks")
 
 

@@ -109,6 +109,8 @@ _BACKTEST = {
     "gain_bps": Words("how much better than the benchmark, before costs and without a cap", "bps", _EXCLUDED),
     "gain_sigma": Words("`gain_bps` / `sigma_bps`", "sigma", _EXCLUDED),
     "gain_arrival_bps": Words("how much better than the close before the arrival, before costs", "bps", _EXCLUDED),
+    "gain_full_vwap_bps": Words("how much better than VWAP of all N bars, before costs", "bps", _EXCLUDED),
+    "gain_full_twap_bps": Words("how much better than TWAP of all N bars, before costs", "bps", _EXCLUDED),
     "capped_gain_bps": Words("gain before costs under the participation cap", "bps", _EXCLUDED),
     "net_gain_bps": Words("gain after costs under the participation cap", "bps", _EXCLUDED),
     "bound_bps": Words("most that any strategy gains on a driftless market, on average", "bps", _EXCLUDED),
@@ -117,6 +119,7 @@ _BACKTEST = {
     "net_end_bar": Words("the same under the participation cap", "bars", allowed="0 or `min_bars` to `max_bars`"),
     "achieved": Words("average price of the order", "quote currency", _EXCLUDED),
     "benchmark_price": Words("the benchmark up to the order's end", "quote currency", _EXCLUDED),
+    "slices": Words("share of the order traded in each bar, before costs", null="rules, excluded orders"),
 }
 
 _CURVE = {
@@ -136,6 +139,7 @@ _REPORT = {
     "benchmark": Words(f"vwap, twap, {_POOLED_OR}"),
     "target": Words(f"quantity, notional, {_POOLED_OR}"),
     "min_bars": Words(f"m, {_POOLED_OR}", "bars"),
+    "group": Words("asset, hour, weekday, bucket or model, as `level` says", null="levels without groups"),
     "orders": Words("executed orders", allowed=">= 1"),
     "blocks": Words("blocks of days that the interval is resampled over", allowed=">= 1"),
     "mean_bps": Words("mean gain", "bps"),
@@ -149,6 +153,8 @@ _REPORT = {
     "cvar5_bps": Words("mean of the worst 5 %", "bps"),
     "hit_rate": Words("share of orders with a gain above 0", allowed="0 to 1"),
     "arrival_bps": Words("mean gain against the arrival price", "bps", "costs on"),
+    "full_vwap_bps": Words("mean gain against VWAP of all N bars", "bps", "costs on"),
+    "full_twap_bps": Words("mean gain against TWAP of all N bars", "bps", "costs on"),
     "capped_bps": Words("mean gain under the cap, before costs", "bps", "costs off"),
     "end_bar": Words("mean bars that an order took", "bars"),
     "bound_bps": Words("mean of the bound on a driftless market", "bps", "differences"),
