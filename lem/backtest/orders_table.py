@@ -69,7 +69,7 @@ BACKTEST_SCHEMA = arrow.schema(
         ("net_end_bar", arrow.int64()),
         ("achieved", arrow.float64()),
         ("benchmark_price", arrow.float64()),
-        ("slices", arrow.list_(arrow.float32())),
+        ("slices", arrow.list_(arrow.field("element", arrow.float32()))),  # the name that Parquet gives items
     ]
 )
 EXCLUDED = "a gap, a bar without trades or missing features within the order's bars"
