@@ -14,7 +14,7 @@ from resources.settings import Settings
 from tests.conftest import ROOT
 
 DEPLOY = ROOT / "deploy"
-FILES = {"laptop.yaml": "Sqlite", "server.yaml": "Postgres", "many.yaml": "Postgres"}
+FILES = {"laptop.yaml": "Sqlite", "server.yaml": "Postgres", "many-machines/dagster.yaml": "Postgres"}
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def installed(tmp_path, monkeypatch):
     """`installed("server.yaml")`: a file as the dagster.yaml of a home of its own."""
 
     def install(file: str):
-        home = tmp_path / file.partition(".")[0]
+        home = tmp_path / "home"
         home.mkdir()
         shutil.copy(DEPLOY / file, home / "dagster.yaml")
         monkeypatch.setenv("DAGSTER_HOME", str(home))
@@ -42,6 +42,7 @@ def test_each_file_makes_an_instance_that_keeps_its_promises(file, installed, mo
             dagster_home()
         url = request.getfixturevalue("postgresql").url
         monkeypatch.setenv("LEM_DAGSTER_STORAGE", url)
+        monkeypatch.setenv("LEM_QUEUE", url)
     with instance() as loaded:
         assert storage in type(loaded.run_storage).__name__
         assert loaded.get_runs(limit=1) == []

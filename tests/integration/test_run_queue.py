@@ -38,10 +38,11 @@ def url(postgresql) -> Iterator[str]:
 
 
 @pytest.fixture
-def instance(url, monkeypatch) -> Iterator[dg.DagsterInstance]:
+def instance(url, tmp_path, monkeypatch) -> Iterator[dg.DagsterInstance]:
     """The instance of deploy/many-machines."""
     monkeypatch.setenv("LEM_DAGSTER_STORAGE", url)
     monkeypatch.setenv("LEM_QUEUE", url)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     with dg.DagsterInstance.from_config(str(ROOT / "deploy" / "many-machines")) as made:
         yield made
 
