@@ -113,7 +113,7 @@ def over_time(daily: pd.DataFrame, costs: str = "off", changes: Sequence[str] = 
         axes.margins(x=0.09)
         legend(figure)
         alt = f"Running sum of the daily mean gain {when}, {dates[0]} to {dates[-1]}. " + " ".join(parts)
-        caption = f"Running sum of each day's mean gain {when}: a straight line upwards is a steady gain."
+        caption = f"Running sum of each day’s mean gain {when}: a straight line upwards is a steady gain."
         if marks:
             caption += " Dotted lines: another champion trades from there on."
             alt += f" The champion changed on {', '.join(dates[mark] for mark in marks)}."

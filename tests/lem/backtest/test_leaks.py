@@ -50,17 +50,18 @@ def test_a_model_that_times_by_what_it_may_see_stays_within_the_bound_and_at_zer
 
 
 def foreseeing(panel, asset_A, bar_A, horizon, model=None):
-    """A market whose last closes point at the bars that are cheapest and dearest beside the benchmark before them."""
+    """A market whose last closes point at the bars in which a buy and a sell gain most by ending."""
     market = market_of(panel, asset_A, bar_A, horizon, model)
     if model is None:
         return market
     price_AK, rows_A = market.price_AK, torch.arange(len(bar_A))
     mean_AK = price_AK.cumsum(1) / torch.arange(1, horizon + 1)
     before_AK = torch.cat([torch.ones_like(price_AK[:, :1]), mean_AK[:, :-1]], dim=1)
-    away_AK, last_AK = price_AK - before_AK, before_AK.clone()
-    away_AK[:, 0] = 0.0
-    last_AK[rows_A, away_AK.argmin(1)] *= 0.98
-    last_AK[rows_A, away_AK.argmax(1)] *= 1.02
+    k_K, last_AK = torch.arange(horizon), before_AK.clone()
+    # What a sell gains over TWAP when it ends in bar k after an even pace; it may not before its third bar.
+    worth_AK = (price_AK - before_AK) * (k_K / (k_K + 1) - k_K / horizon) * (k_K >= 2)
+    last_AK[rows_A, worth_AK.argmin(1)] *= 0.98
+    last_AK[rows_A, worth_AK.argmax(1)] *= 1.02
     return replace(market, last_close_AK=last_AK)
 
 
