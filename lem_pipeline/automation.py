@@ -148,8 +148,7 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
     refused = When.asset_matches(key("bars"), When.execution_failed()).with_label("its bars were refused")
     raw = due(1, bad | refused)
     if days := getattr(universe.source, "revisit_days", 0):
-        revisited = Called("the night begins", _last(days) & nightfall).since_last_handled()
-        raw |= revisited.with_label("the source may have revised it")
+        raw |= Called("the source may have revised it", _last(days) & nightfall).since_last_handled()
 
     # Where no model is trained for a date, its decision waits for none: the champion stays.
     model, before = dg.AssetSelection.assets(key("lem_model")), dg.AssetSelection.assets(key("champion"))
