@@ -75,10 +75,12 @@ def backfilled(tmp_path, monkeypatch, make_universe, tiny_keys, write_universe):
 def test_a_backfill_is_one_run_an_asset_for_data_and_one_a_date_for_models(backfilled, tmp_path):
     universe, launch = backfilled
     keys = [f"{symbol}|{date}" for symbol in universe.symbols for date in DATES]
-    runs = launch(("raw_bars", "bars", "features"), keys)
-    # Raw bars and bars share their partitions and fuse; features read a history of bars and have runs of their own.
-    assert all(run.is_success for run in runs)
-    assert len(runs) <= 2 * len(universe.symbols)
+    # Raw bars and bars read no other date and fuse. Features are launched by themselves: with bars in the selection
+    # Dagster adds the features of the following days, which read these bars.
+    for tables in (("raw_bars", "bars"), ("features",)):
+        runs = launch(tables, keys)
+        assert all(run.is_success for run in runs)
+        assert len(runs) == len(universe.symbols)
     lake = Lake(f"{tmp_path}/lake")
     for table in ("raw_bars", "bars", "features"):
         assert missing_partitions(lake, universe, table, DATES, universe.symbols) == []
