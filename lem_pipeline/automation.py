@@ -116,7 +116,11 @@ def _last(days: int) -> dg.AutomationCondition:
 
 
 def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
-    """The condition of each stage, by table."""
+    """The condition of each stage, by table.
+
+    What leaves few partitions stands first: Dagster evaluates the rest for these alone, and spends seconds on a list of
+    all partitions where it must make one.
+    """
     night, behind = universe.night_begins, _calendar_days(universe, forward_days(universe))
     nightfall = When.cron_tick_passed(night.cron, night.time_zone)
     hour = When.cron_tick_passed(night.retry_cron, night.time_zone)
@@ -128,18 +132,18 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
     def due(days: int, wanted: dg.AutomationCondition) -> Any:  # a condition; Dagster types `&` as one without labels
         """What is wanted of the last `catch_up_days` when the night begins, and of the last `days` with each retry."""
         begun = (_last(universe.night.catch_up_days + days) & nightfall) | (_last(days) & hour)
-        return wanted & Called("the night or another try", begun).since_last_handled()
+        return Called("the night or another try", begun).since_last_handled() & wanted
 
     def below(
         days: int, *guards: dg.AutomationCondition, cascades: bool = True, ready: dg.AutomationCondition = all_there
     ) -> dg.AutomationCondition:
         """What is new, missed or failed; and what is made from a partition that has another content now."""
-        new = _last(universe.night.catch_up_days + days) & When.missing() & updated
-        wanted = new.with_label("new") | due(days, bad if cascades else When.missing()).with_label("missed or failed")
+        new = updated & _last(universe.night.catch_up_days + days) & When.missing()
+        wanted = new.with_label("new") | due(days, bad if cascades else When.missing())
         for guard in guards:
             wanted &= guard
         if cascades:
-            wanted |= (~When.missing() & changed).with_label("made from what was rewritten")
+            wanted |= (changed & ~When.missing()).with_label("made from what was rewritten")
         return wanted & ready & ~When.any_deps_in_progress() & idle
 
     def key(table: str) -> dg.AssetKey:
@@ -149,8 +153,7 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
     refused = When.asset_matches(key("bars"), When.execution_failed()).with_label("its bars were refused")
     raw = due(1, bad | refused)
     if days := getattr(universe.source, "revisit_days", 0):
-        revisited = Called("the night begins", _last(days) & nightfall).since_last_handled()
-        raw |= revisited.with_label("the source may have revised it")
+        raw |= Called("the source may have revised it", _last(days) & nightfall).since_last_handled()
 
     # Where no model is trained for a date, its decision waits for none: the champion stays.
     model, before = dg.AssetSelection.assets(key("lem_model")), dg.AssetSelection.assets(key("champion"))

@@ -68,6 +68,10 @@ def make_night(
     return len(steps)
 
 
+def _today() -> dt.date:
+    return dt.datetime.now(dt.UTC).date()
+
+
 def night_of(universe: Universe) -> dg.Definitions:
     """The job and its schedule: off until it is turned on, as one of the two ways to make the night is enough."""
     night = universe.night_begins
@@ -80,7 +84,7 @@ def night_of(universe: Universe) -> dg.Definitions:
     def make(context: dg.OpExecutionContext) -> int:
         from lem_pipeline.options import stores
 
-        made = make_night(universe, *stores(), dt.datetime.now(dt.UTC).date(), context.instance)
+        made = make_night(universe, *stores(), _today(), context.instance)
         context.log.info(f"{made} runs")
         return made
 

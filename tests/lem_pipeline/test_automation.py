@@ -12,6 +12,7 @@ A, B = "AAA-USD", "BBB-USD"
 XNYS = {
     "calendar": "XNYS",
     "bar": "1d",
+    "horizon": 3,
     "source": {"kind": "files", "url": "{data}/{symbol}.csv"},
     "assets": {"AAA": {}},
     "features": {"volatility": 4, "short_volatility": 2, "volume": 4, "seasons": 2},
@@ -25,7 +26,7 @@ XNYS = {
 def nights(make_universe, tiny_keys):
     """`nights("2024-01-15 12:00", data_to="2024-01-14")`: a tiny universe that runs until today, its history made."""
 
-    def make(start, data_to, **overrides):
+    def make(start, data_to, /, **overrides):
         made = Nights(make_universe(**tiny_keys(end=None, **overrides)), start)
         made.history(data_to)
         assert made.work() == []

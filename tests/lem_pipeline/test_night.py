@@ -86,18 +86,13 @@ def place(tiny_home, tmp_path, monkeypatch, make_universe, tiny_keys):
 
 def test_the_job_makes_the_night_in_one_run_a_stage_and_nothing_the_second_time(place, monkeypatch):
     universe, _, registry = place
-
-    class Clock(dt.datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return cls(2024, 1, 20, 0, 30, tzinfo=tz)
-
-    monkeypatch.setattr(night.dt, "datetime", Clock)
+    monkeypatch.setattr(night, "_today", lambda: TODAY)
     job = night_of(universe).get_job_def("tiny_night")
     with dg.DagsterInstance.ephemeral() as instance:
         first = job.execute_in_process(instance=instance)
         assert first.success
-        assert first.output_for_node("tiny_make_night") == 2  # models and decisions of the 19th and 20th
+        # Models and decisions of the 19th and 20th, and the report after them.
+        assert first.output_for_node("tiny_make_night") == 5
         made = instance.get_runs(dg.RunsFilter(tags={"lem/tables": '["lem_model"]'}))
         assert len(made) == 2
         again = job.execute_in_process(instance=instance)
