@@ -146,7 +146,10 @@ class Service:
 
     def market(self) -> tuple[float, str]:
         """Milliseconds to bring the market up to now, and the bar that is next."""
-        took, market = self.ask("GET", "/market")
+        try:
+            took, market = self.ask("GET", "/market")
+        except http.client.RemoteDisconnected:  # the service closes what nobody uses for half a minute
+            took, market = self.ask("GET", "/market")
         if market["problems"]:
             raise BenchmarkError(f"the service has no market: {market['problems']}")
         return took, market["bar"]
