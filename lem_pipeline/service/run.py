@@ -78,6 +78,8 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # Whoever reads the address may ask at once: requests wait here until the server takes them.
+        listener.listen(MOST_CONNECTIONS)
     except OSError as error:
         listener.close()
         remedy = "another --port" if error.errno == errno.EADDRINUSE else "an address of this machine"

@@ -85,7 +85,7 @@ def curl(line: str, url: str) -> httpx.Response:
     headers = dict(words[n + 1].split(": ", 1) for n, word in enumerate(words) if word == "-H")
     body = next((words[n + 1] for n, word in enumerate(words) if word == "-d"), None)
     path = next(word for word in words if word.startswith("http://")).partition(":8321")[2]
-    return httpx.request("POST" if "POST" in words else "GET", url + path, headers=headers, content=body)
+    return httpx.request("POST" if "POST" in words else "GET", url + path, headers=headers, content=body, timeout=300)
 
 
 def test_the_requests_of_the_page_are_answered(folder):
@@ -99,7 +99,7 @@ def test_the_requests_of_the_page_are_answered(folder):
                 assert answer.status_code in (200, 201), answer.text
                 asked.append(json.dumps(answer.json()))
             if env:
-                assert httpx.get(f"{url}/orders").status_code == 401
+                assert httpx.get(f"{url}/orders", timeout=300).status_code == 401
         finally:
             process.kill()
             process.communicate()

@@ -256,18 +256,20 @@ def test_the_command_serves_goes_on_after_a_kill_and_never_shows_the_token(
     assert refused.returncode == 1
     slices, output = [], ""
     for _ in range(2):
-        with start(tmp_path, *at, LEM_TOKEN=TOKEN) as server:
-            line = server.stdout.readline()
+        server = start(tmp_path, *at, LEM_TOKEN=TOKEN)
+        try:
+            output += (line := server.stdout.readline())
             url = re.search(r"http://127\.0\.0\.1:\d+", line)[0]
-            with httpx.Client(base_url=url, headers={"authorization": f"Bearer {TOKEN}"}) as client:
-                assert httpx.get(f"{url}/orders").status_code == 401
+            with httpx.Client(base_url=url, headers={"authorization": f"Bearer {TOKEN}"}, timeout=300) as client:
+                assert httpx.get(f"{url}/orders", timeout=300).status_code == 401
                 assert client.post("/orders", json=ORDER).status_code in (200, 201)
                 slices.append(client.post("/advice").json()["slices"][0])
             with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as raw:
                 raw.sendall(b"\x00\xffGET / HTTP/9\r\n\r\n")
                 assert b" 400 " in raw.recv(1000)
+        finally:
             server.kill()
-            output += line + server.communicate()[0]
+            output += server.communicate()[0]
     assert slices[1] == {**slices[0], "repeated": True}
     assert TOKEN not in output
     assert "Traceback" not in output

@@ -79,7 +79,7 @@ def backtest(desk: Desk, order: ParentOrder) -> tuple[list[float], int, float]:
 def run_to_the_end(desk: Desk, clock: StoppedClock, restart_every: int = 0) -> dict[str, list[float]]:
     """Advise bar by bar until no order is open; the shares that were advised for each."""
     advisor, shares, bars = desk.advisor(clock), dict[str, list[float]](), 0
-    while desk.advisor(clock).store.booked(desk.universe.name):
+    while advisor.store.booked(desk.universe.name):
         if restart_every and bars % restart_every == 0:
             advisor = desk.advisor(clock)
         advised = advisor.advise()
@@ -96,17 +96,17 @@ def run_to_the_end(desk: Desk, clock: StoppedClock, restart_every: int = 0) -> d
 def test_advice_is_what_the_backtest_did_on_the_same_bars_and_over_midnight(seed, desk, tmp_path_factory):
     desk = make_desk(tmp_path_factory.mktemp("desk"), desk.universe, seed=seed % 997)
     rng, clock = np.random.default_rng(seed), StoppedClock(NOON + 5 * HOUR)
-    orders = []
+    orders, advisor = [], desk.advisor(clock)
     for n in range(12):
         start = NOON + int(rng.integers(5, 12)) * HOUR
         asset = desk.universe.symbols[rng.integers(2)]
         terms = random_order(rng, desk.universe.horizon)
         orders.append(ParentOrder(f"o{n}", "tiny", asset, terms, float(rng.random()) * 100 + 1, start))
-        desk.advisor(clock).submit(orders[-1])
+        advisor.submit(orders[-1])
     shares = run_to_the_end(desk, clock, restart_every=int(rng.choice([0, 5])))
     for order in orders:
         slices, used, gain = backtest(desk, order)
-        state = desk.advisor(clock).order(order.id)
+        state = advisor.order(order.id)
         assert state.status == "finished"
         assert state.bars_used == used == len(shares[order.id])
         assert shares[order.id] == pytest.approx(slices, abs=1e-5)
