@@ -94,7 +94,8 @@ class Lake:
 
     def __init__(self, root: str, **options: Any) -> None:
         try:
-            self.fs, self.root = fsspec.core.url_to_fs(root, **options)
+            # A listing that is kept hides what other processes have written since.
+            self.fs, self.root = fsspec.core.url_to_fs(root, **{"use_listings_cache": False, **options})
         except (ImportError, ValueError) as error:
             raise LakeError(
                 f"lake {root}: {error}; allowed: a path, s3://bucket/prefix, or another fsspec URL"

@@ -43,6 +43,22 @@ def test_missing_partitions_are_seen_and_a_new_one_is_seen_at_once(lake: Lake) -
         lake.read_table(paths[1])
 
 
+def test_what_another_process_writes_after_a_folder_was_listed_is_read_as_it_is_now(lake: Lake) -> None:
+    one, two = (lake.path("sample", "panel", dt.date(2024, 1, day)) for day in (1, 2))
+    lake.write_table(one, FRAME, SCHEMA)
+    assert lake.names("sample/panel") == ["date=2024-01-01.parquet"]
+    assert lake.versions(one)
+    other = Lake("s3://desk/lake", skip_instance_cache=True)
+    longer = pd.concat([FRAME] * 500, ignore_index=True)
+    expected = [other.write_table(path, longer.assign(x=float(n)), SCHEMA) for n, path in enumerate((one, two))]
+    for path, written in zip((one, two), expected, strict=True):
+        assert lake.exists(path)
+        assert lake.read_versioned(path)[1] == written.data_version
+        versions = lake.versions(path)
+        assert versions is not None
+        assert versions.data == written.data_version
+
+
 def test_a_bucket_that_is_not_there_is_one_clear_error(lake: Lake) -> None:
     other = Lake("s3://nobody/lake", skip_instance_cache=True)
     with pytest.raises(LakeError, match=r"lake s3://nobody/lake: cannot write a.parquet: .*bucket"):

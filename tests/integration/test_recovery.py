@@ -1,0 +1,97 @@
+"""Faults while a chain runs: nothing is lost or half-written, no slot is held, and the next try completes."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+
+import pytest
+
+from lem.lake import Lake
+from tests.integration.recovery import KEYS, SPAN, Chain, Lem, Line, kill, objects, undisturbed
+
+TRIES = [
+    pytest.param(2, id="2 tries"),
+    pytest.param(20, id="20 tries", marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory, tiny_keys, write_universe, make_universe):
+    """The chain on files, and what an undisturbed one makes of the whole span."""
+    folder = tmp_path_factory.mktemp("recovery")
+    write_universe(folder / "universes", tiny_keys(**KEYS))
+    home, lake = folder / "home", folder / "lake"
+    env = {
+        "LEM_HOME": str(home),
+        "LEM_UNIVERSES": str(folder / "universes"),
+        "DAGSTER_HOME": str(home / "dagster"),
+        "LEM_LAKE": str(lake),
+        "LEM_REGISTRY": "",
+        "LEM_DAGSTER_STORAGE": "",
+    }
+    lem = Lem(folder, env)
+    expected = undisturbed(make_universe(**tiny_keys(**KEYS)), Lake(str(folder / "expected")), SPAN[1])
+    yield Chain(lem, Lake(str(lake)), expected), home / "dagster"
+    lem.close()
+
+
+def throw(chain, line, home, fault) -> None:
+    """One try: start the chain, let the fault happen, judge what is left."""
+    before = objects(chain.lake)
+    command = chain.backfill()
+    fault(command)
+    line.judge(chain, before, home)
+
+
+@pytest.mark.parametrize("tries", TRIES)
+def test_kill_9_of_the_process_that_runs_the_steps(local, tries):
+    chain, home = local
+    line, dice = Line("kill -9 of `lem` (run worker and step) at a random moment"), random.Random(tries)
+    for _ in range(2):  # the first one makes Dagster's tables
+        started = time.monotonic()
+        assert chain.lem.run(*chain.backfill()) == 0, chain.lem.log.read_text()
+        whole = time.monotonic() - started
+    for _ in range(tries + 8):
+        if line.tried == tries:
+            break
+        before = objects(chain.lake)
+        pid = chain.lem.start(*chain.backfill())
+        time.sleep(dice.uniform(0, 0.8 * whole))
+        kill(pid)
+        if chain.lem.wait() == -9:  # else it was done before
+            line.judge(chain, before, home)
+    assert line.tried == tries
+    line.check()
+
+
+def test_the_disk_is_full(local):
+    chain, home = local
+    line = Line("no space for a file (its size limited) while the lake is written")
+
+    def fault(command):
+        assert chain.lem.run(*command, file_size=700) != 0
+
+    throw(chain, line, home, fault)
+    line.check()
+
+
+def test_two_runs_on_one_partition(local):
+    chain, home = local
+    line = Line("two runs on the same partitions at the same time")
+    other = Lem(chain.lem.folder, chain.lem.env)
+
+    def fault(command):
+        force = (*command, "--force")
+        thread = threading.Thread(target=other.run, args=force)
+        thread.start()
+        chain.lem.run(*force)
+        thread.join()
+
+    try:
+        for _ in range(2):
+            throw(chain, line, home, fault)
+    finally:
+        other.close()
+    line.check()
