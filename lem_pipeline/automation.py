@@ -14,7 +14,6 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Callable
-from typing import Any
 
 import dagster as dg
 from dagster import AutomationCondition as When
@@ -129,7 +128,7 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
     bad = When.missing() | When.execution_failed()
     idle, all_there = ~When.in_progress(), ~When.any_deps_match(When.missing())
 
-    def due(days: int, wanted: dg.AutomationCondition) -> Any:  # a condition; Dagster types `&` as one without labels
+    def due(days: int, wanted: dg.AutomationCondition) -> dg.AutomationCondition:
         """What is wanted of the last `catch_up_days` when the night begins, and of the last `days` with each retry."""
         begun = (_last(universe.night.catch_up_days + days) & nightfall) | (_last(days) & hour)
         return Called("the night or another try", begun).since_last_handled() & wanted
