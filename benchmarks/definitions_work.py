@@ -64,7 +64,8 @@ def main() -> None:
     cursor = None
     at = {
         "automation tick, the first": noon,
-        "automation tick, at rest": noon + dt.timedelta(seconds=30),
+        "automation tick, the second": noon + dt.timedelta(seconds=30),
+        "automation tick, at rest": noon + dt.timedelta(seconds=60),
         "automation tick, the night begins": noon + dt.timedelta(hours=12, minutes=31),
     }
     for what, now in at.items():

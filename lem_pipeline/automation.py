@@ -14,16 +14,13 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Callable
-from typing import Any
 
 import dagster as dg
 from dagster import AutomationCondition as When
 
 from lem.calendars import offset_partition
-from lem.errors import UniverseError
 from lem.universe import Universe
 from lem.windows import forward_days, is_training_date, training_window
-from lem_pipeline.plan import latest_report_date
 
 Predicate = Callable[[Universe, dt.date, dt.datetime], bool]
 
@@ -45,10 +42,8 @@ def decides_first(universe: Universe, date: dt.date, now: dt.datetime) -> bool:
 
 def orders_ended(universe: Universe, date: dt.date, now: dt.datetime) -> bool:
     """Whether all orders that arrived on the date have ended: Dagster asks for no partition that does not exist yet."""
-    try:
-        return date <= latest_report_date(universe, now.date())
-    except UniverseError:
-        return False
+    yesterday = now.date() - dt.timedelta(days=1)
+    return offset_partition(universe, date, forward_days(universe)) <= min(universe.end or yesterday, yesterday)
 
 
 class OnDates(When):
@@ -68,12 +63,12 @@ class OnDates(When):
 
     def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
         """The partitions of the candidates that keep the rule."""
-        now = context.evaluation_time
-        keys = {
-            key
-            for key in context.candidate_subset.expensively_compute_partition_keys()
-            if self._rule(self._universe, dt.date.fromisoformat(key.split("|")[-1]), now)
-        }
+        now, by_date = context.evaluation_time, dict[str, set[str]]()
+        for key in context.candidate_subset.expensively_compute_partition_keys():
+            by_date.setdefault(key.split("|")[-1], set()).add(key)
+        # Once a date, not once an asset and date.
+        kept = [keys for date, keys in by_date.items() if self._rule(self._universe, dt.date.fromisoformat(date), now)]
+        keys = set().union(*kept)
         return dg.AutomationResult(context, context.candidate_subset.compute_intersection_with_partition_keys(keys))
 
 
@@ -129,7 +124,7 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
     bad = When.missing() | When.execution_failed()
     idle, all_there = ~When.in_progress(), ~When.any_deps_match(When.missing())
 
-    def due(days: int, wanted: dg.AutomationCondition) -> Any:  # a condition; Dagster types `&` as one without labels
+    def due(days: int, wanted: dg.AutomationCondition) -> dg.AutomationCondition:
         """What is wanted of the last `catch_up_days` when the night begins, and of the last `days` with each retry."""
         begun = (_last(universe.night.catch_up_days + days) & nightfall) | (_last(days) & hour)
         return Called("the night or another try", begun).since_last_handled() & wanted
