@@ -17,10 +17,13 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from assets.recording import DEFER_EVENTS
 from lem.calendars import partition_dates
 from lem.errors import LemError
+from lem.processes import this_process
 from lem.universe import Universe
 
 TABLES_TAG, PARTITIONS_TAG = "lem/tables", "lem/partitions"
 """Run tags: what a run makes (JSON list) and how many partitions of it, for estimates of later runs."""
+RUN_PROCESS = "lem/run_process"
+"""Tag of a run that this process executes from its first moment to its last: who it is, for `lem reap`."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -91,6 +94,7 @@ def run_step(defs: dg.Definitions, instance: dg.DagsterInstance, universe: Unive
         )
     tags = {
         "lem/universe": universe.name,
+        RUN_PROCESS: this_process(),
         TABLES_TAG: json.dumps(step.tables),
         PARTITIONS_TAG: str(partitions_of(universe, step)),
     }

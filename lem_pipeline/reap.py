@@ -21,6 +21,7 @@ from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from lem.errors import LemError
 from lem.files import leftovers
 from lem.processes import is_running, pid_of
+from lem_pipeline.launch import RUN_PROCESS
 from resources.stores import PROCESS_TAG
 
 _IN_PROGRESS = [
@@ -85,8 +86,8 @@ def _run(
     instance: dg.DagsterInstance, run: dg.DagsterRun, created: float, older_than_s: float | None
 ) -> Finding | None:
     what = f"run {run.run_id} ({run.status.value}, {_named(run)})"
-    process = run.tags.get(PROCESS_TAG, "")
-    if pid_of(process) in _executors(instance, run.run_id):
+    process = run.tags.get(RUN_PROCESS) or run.tags.get(PROCESS_TAG, "")
+    if RUN_PROCESS in run.tags or pid_of(process) in _executors(instance, run.run_id):
         running = is_running(process)
         if running:
             return None

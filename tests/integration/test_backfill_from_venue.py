@@ -296,7 +296,7 @@ def test_changed_history_is_found_kept_and_repaired(
 
         second = revise()
         with monkeypatch.context() as patch:
-            patch.setattr("lem_pipeline.plan.revised_steps", stopped)
+            patch.setattr("lem_pipeline.execute.revised_steps", stopped)
             assert lem_command(made.folder, *backfill(LAST, LAST)).code == 1
         assert made.lake.exists(superseded_path("crypto", LAST, "NEAR-USDT", second))
         command = "lem backfill --universe crypto --from 2023-09-01 --to 2023-09-01"

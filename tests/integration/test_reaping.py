@@ -35,6 +35,9 @@ def test_after_a_kill_the_slot_is_lost_and_reap_gives_it_back(tmp_path, lem_comm
     }.items():
         monkeypatch.setenv(name, str(value))
     settings = {"DAGSTER_HOME": str(tmp_path / "history")}
+    (tmp_path / "history").mkdir()
+    # A slot of its own for each step: what a user's file may ask for, and what a kill leaves behind.
+    (tmp_path / "history" / "dagster.yaml").write_text("concurrency: {pools: {default_limit: 1, granularity: op}}\n")
     holder = subprocess.Popen([sys.executable, "-c", HOLD, "hold"], stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     assert holder.stdout.readline() == "held\n"
     assert "Nothing was left behind." in lem_command(tmp_path, "reap", **settings).out, "it lives"

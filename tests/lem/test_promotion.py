@@ -269,5 +269,5 @@ def test_the_report_says_who_decided_and_why(night):
     promote(lake, registry, universe, chosen.id, "we trust it more")
     words = text_of(make_report(lake, registry, universe, day(18)).report.html)
     assert "by hand" not in before
-    assert f"Decided by hand: promoted. Reasons: by hand: we trust it more. Champion: {chosen.id}" in words
-    assert f"promoted by hand {chosen.id} {chosen.id} by hand: we trust it more" in words
+    assert "Decided by hand: promoted. Reason: by hand: we trust it more." in words
+    assert f"promoted by hand, candidate {chosen.id[:8]}" in words

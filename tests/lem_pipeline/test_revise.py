@@ -51,7 +51,7 @@ def make(tmp_path, market, tiny_keys, write_universe, lem_command, monkeypatch):
             done = lem_command(folder, *(arguments or RUN))
             assert done.code == 0, done.out + done.err
             assert "check failed" not in done.out
-            return re.findall(r"\[\d+/\d+\] (.*)", done.out), done.out
+            return re.findall(r"\[\d+/\d+\] (.*?)  \(about ", done.out), done.out
 
         return folder, run
 
