@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import dagster as dg
@@ -89,7 +89,13 @@ class RunLocks:
         with self._connection() as connection:
             if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _key(run_id)}):
                 raise QueueError(f"run {run_id} is being executed by another worker; allowed: one at a time")
-            yield
+            try:
+                yield
+            finally:
+                # The server ends the session a moment after it was closed here, and the lock with it: too late for who
+                # comes next. Where the connection broke, the session and its lock are gone already.
+                with suppress(SQLAlchemyError):
+                    connection.scalar(text("SELECT pg_advisory_unlock(:key)"), {"key": _key(run_id)})
 
     def held(self, run_id: str) -> bool:
         """Whether a living process executes the run.

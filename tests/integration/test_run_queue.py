@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url
 
 from tests.conftest import ROOT
 
@@ -56,6 +56,20 @@ def test_one_worker_at_a_time_executes_a_run(url):
         with pytest.raises(QueueError, match="run run is being executed by another worker"), two.hold("run"):
             pass
     assert not two.held("run")
+
+
+def test_a_run_that_was_let_go_can_be_taken_at_once(url):
+    """Also while the server still ends the session that had it: here it never does."""
+    locks = RunLocks(url)
+    locks._engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
+    with locks.hold("run"):
+        assert RunLocks(url).held("run")
+    assert not RunLocks(url).held("run")
+    with pytest.raises(KeyError, match="the step's own"), locks.hold("run"):
+        raise KeyError("the step's own")
+    with RunLocks(url).hold("run"):
+        pass
+    locks._engine.dispose()
 
 
 def test_asking_who_has_a_run_turns_no_worker_away(url):
