@@ -11,6 +11,7 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.test_utils import create_run_for_test
 
 from lem.processes import this_process
+from lem_pipeline.launch import RUN_PROCESS
 from lem_pipeline.reap import ReapError, age, findings
 from resources.stores import PROCESS_TAG
 
@@ -36,10 +37,12 @@ def instance(history):
         history.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))
 
 
-def run(instance, process: str = "", executor: str = "", status=dg.DagsterRunStatus.STARTED) -> str:
-    """A run with this tag, whose log says that a process of this number executes it."""
+def run(instance, process: str = "", executor: str = "", status=dg.DagsterRunStatus.STARTED, alone: str = "") -> str:
+    """A run with this tag, whose log says that a process of this number executes it; `alone`: that one executes all
+    of it."""
+    tags = {PROCESS_TAG: process, RUN_PROCESS: alone}
     made = create_run_for_test(
-        instance, job_name="night", status=status, tags={PROCESS_TAG: process} if process else {}
+        instance, job_name="night", status=status, tags={name: value for name, value in tags.items() if value}
     )
     if executor:
         instance.report_engine_event(f"Executing steps in process (pid: {executor})", made)
@@ -72,6 +75,18 @@ def test_a_run_whose_process_is_gone_is_dead_and_is_ended(instance):
     assert instance.get_run_by_id(dead).status == dg.DagsterRunStatus.FAILURE
     assert instance.get_run_by_id(alive).status == dg.DagsterRunStatus.STARTED
     assert found(instance) == ([], [])
+
+
+def test_a_run_of_one_process_is_dead_with_it_though_nothing_was_logged(instance):
+    """`lem` executes its runs itself: no engine event is needed to know who does."""
+    dead = run(instance, status=dg.DagsterRunStatus.NOT_STARTED, alone=GONE)
+    run(instance, GONE, alone=this_process())
+    elsewhere = run(instance, alone="elsewhere boot 4194305 1")
+    (first, second) = findings(instance, None, None)
+    assert dead in first.what
+    assert first.why == f"its process is gone ({GONE})"
+    assert elsewhere in second.what
+    assert second.clear is None
 
 
 @pytest.mark.parametrize(
