@@ -9,8 +9,8 @@ from assets.common import Stage
 from assets.partitions import date_keys, days
 from assets.recording import Wrote, record
 from lem.champion import decide_champion
-from lem.gate import CHECKS
 from lem.registry import PromotionRecord
+from lem.registry.records import CHECKS
 from lem.training.nightly import train_for
 from resources.stores import LakeResource, RegistryResource
 

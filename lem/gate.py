@@ -21,10 +21,8 @@ from lem.gate_checks import sanity_checks
 from lem.model.lem import LEM
 from lem.orders import SCENARIOS
 from lem.panel import Panel
+from lem.registry.records import CHECKS
 from lem.universe import Universe
-
-CHECKS = "checks"
-"""Among a decision's figures: the sanity checks, each with name, passed, text and figures."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ ROLLED_BACK_FROM = "rolled_back_from"
 DEGRADED = "degraded"
 """Figure of the gate's decision after a bad night, in which no new model came that may trade: what was wrong."""
 
+CHECKS = "checks"
+"""Figure of the gate's decision about a candidate: its sanity checks, each with name, passed, text and figures."""
+
 GATE = "gate"
 """Window of a model's metrics that the gate measured as it judged the model as a candidate."""
 GATE_MEAN = "mean_bps_candidate"

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lem.backtest.bootstrap import Interval
-from lem.registry.records import BY_HAND
+from lem.registry.records import BY_HAND, DEGRADED
 from lem.reports.tables import MODEL, RIVALS, executed, select
 
 
@@ -30,13 +30,13 @@ class Comparison:
 class Headline:
     """What the first screen says.
 
-    status: complete, degraded (the night's candidate was refused without being measured), incomplete, no model, or no
+    status: complete, degraded (no new model came that may trade, where one was due), incomplete, no model, or no
     orders. problems: what was not as it should be, in sentences. warnings: what has drifted, in sentences. decision,
     reasons, champion_id: of the promotion gate for `date`, or made by_hand ("" and () where there is none). last_day:
-    latest arrival day with an executed order ("" without one). orders, blocks: executed
-    parent orders, and independent blocks of days. gain, net_gain: the model's, over all its orders, before and after
-    costs (bps; None without a model). capacity: size of an order at which the model's mean gain is gone, in bar volumes
-    (None without a model). comparisons: one for each of `RIVALS` that traded the model's orders.
+    latest arrival day with an executed order ("" without one). orders, blocks: executed parent orders, and independent
+    blocks of days. gain, net_gain: the model's, over all its orders, before and after costs (bps; None without a
+    model). capacity: size of an order at which the model's mean gain is gone, in bar volumes (None without a model).
+    comparisons: one for each of `RIVALS` that traded the model's orders.
     """
 
     date: str
@@ -70,18 +70,6 @@ def verdict(interval: Interval) -> str:
     return "worse" if interval.high < 0 else "not distinguishable"
 
 
-def degraded(decision: Mapping[str, Any]) -> bool:
-    """Whether the gate refused the night's candidate for what it is (not finite, looks ahead, trained on a hole, ...),
-    not for what it gains: it then has no figures. A decision can say so itself (`degraded` in its figures)."""
-    figures = decision.get("figures") or {}
-    if figures.get(BY_HAND) is True or decision["decision"] == "promoted":
-        return False
-    refused = bool(decision.get("candidate_id")) or any(
-        str(reason).startswith("refused") for reason in decision.get("reasons") or ()
-    )
-    return figures.get("degraded") is True or (refused and "mean_bps" not in figures)
-
-
 def headline(
     orders: pd.DataFrame,
     table: pd.DataFrame,
@@ -110,16 +98,15 @@ def headline(
     last_day = str(done["date"].max()) if len(done) else ""
     problems = [] if gate else [f"No decision of the promotion gate is recorded for {date}."]
     problems += [*_problems(orders, done, last_day, due), *leaks]
-    refused = bool(gate) and degraded(gate)
-    if refused:
-        stays = "the champion before trades on" if gate.get("champion_id") else "no model trades"
-        problems.insert(0, f"The candidate of {date} was refused, and {stays}.")
+    figures = gate.get("figures") or {}
+    if degraded := str(figures.get(DEGRADED, "")):
+        problems.insert(0, f"{degraded[:1].upper()}{degraded[1:]}.")
     if not len(done):
         status = "no orders"
     elif not off:
         status = "no model"
     else:
-        status = "degraded" if refused else "incomplete" if problems else "complete"
+        status = "degraded" if degraded else "incomplete" if problems else "complete"
     return Headline(
         date=date,
         status=status,
@@ -128,7 +115,7 @@ def headline(
         last_day=last_day,
         champion_id=str(gate.get("champion_id") or ""),
         decision=str(gate.get("decision") or ""),
-        by_hand=(gate.get("figures") or {}).get(BY_HAND) is True,
+        by_hand=figures.get(BY_HAND) is True,
         reasons=tuple(map(str, gate.get("reasons") or ())),
         orders=done["order"].nunique(),
         blocks=done["block"].nunique(),

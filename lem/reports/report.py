@@ -20,7 +20,7 @@ import pandas as pd
 
 from lem.backtest.bootstrap import MIN_BLOCKS
 from lem.backtest.leaks import LEAK_SCHEMA, MOST, leaks_found
-from lem.reports import plots, plots_orders, section_grids, tables
+from lem.reports import gate_section, plots, plots_orders, section_grids, tables
 from lem.reports.drift_section import drift_warnings
 from lem.reports.figures import Picture
 from lem.reports.grids import LISTED_ROWS, Grid, assumptions, flatten, gain_grids
@@ -133,7 +133,7 @@ def _tables(inputs: ReportInputs, orders: pd.DataFrame, table: pd.DataFrame) -> 
     costs = list(tables.COSTS) if len(done) else []
     daily = [tables.daily_table(orders, key).assign(costs=key) for key in costs]
     shares = [tables.histogram(done, key).assign(costs=key) for key in costs]
-    gate = section_grids.gate_table(inputs.promotions)
+    gate = gate_section.gate_table(inputs.promotions)
     curve = inputs.training_curve
     return {
         "daily": _joined(daily, ["strategy", "date", "orders", "mean_bps", "cumulative_bps", "costs"]),
@@ -142,6 +142,7 @@ def _tables(inputs: ReportInputs, orders: pd.DataFrame, table: pd.DataFrame) -> 
         "schedule": schedule_table(orders),
         "replays": replay_table(inputs.orders, inputs.tape),
         "gate": gate,
+        "sanity": gate_section.sanity_table(inputs.promotions),
         "models": section_grids.history_table(orders, table, gate, inputs.trained_to),
         "leaks": pd.DataFrame(columns=LEAK_SCHEMA.names) if inputs.leaks is None else inputs.leaks,
         "drift": inputs.drift,
@@ -163,7 +164,8 @@ def page_grids(inputs: ReportInputs, table: pd.DataFrame, data: Mapping[str, pd.
     grids |= section_grids.quality_grids(data["quality"], data["quarantine"], data["outages"])
     grids |= section_grids.drift_grids(data["drift"]) | section_grids.leak_grids(data["leaks"])
     grids |= {
-        "gate": section_grids.gate_grid(data["gate"]),
+        "gate": gate_section.gate_grid(data["gate"]),
+        "sanity": gate_section.sanity_grid(data["sanity"]),
         "history": section_grids.history_grid(data["models"]),
         "replays": section_grids.replay_grid(data["replays"]),
         "costs": assumptions(inputs.costs, inputs.horizon),

@@ -1,23 +1,20 @@
-"""The tables of single sections: groups, gate, model history, drift, leak panel, replays and data quality."""
+"""The tables of single sections: groups, model history, drift, leak panel, replays and data quality."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from lem.backtest.leaks import SHIFTS
-from lem.registry.records import BY_HAND
 from lem.reports import tables
 from lem.reports.grids import COUNTED, INTERVAL, LISTED_ROWS, QUALITY, Columns, Grid, grid_of
 from lem.reports.groups import TITLES, group_rank, levels_shown
 from lem.reports.headline import row_interval, verdict
 from lem.reports.wording import count, number, percent, with_interval
 
-GATE = ["date", "decision", "by_hand", "champion_id", "candidate_id", "orders", "days", "candidate_bps", "champion_bps"]
-GATE += ["optimal_stopping_bps", "minus_champion_bps", "minus_champion_low_bps", "minus_champion_high_bps", "reasons"]
 DRIFT = ["reading", "name", "value", "low", "high", "usual", "threshold", "verdict"]
 HISTORY = ["model_id", "first", "last", "days", "orders", "mean_bps", "low_bps", "high_bps"]
 HISTORY += ["minus_optimal_stopping_bps", "trained_to", "promoted"]
@@ -79,60 +76,6 @@ def _difference(row: Mapping[Any, Any]) -> str:
         if gap.known
         else with_interval(row)
     )
-
-
-def gate_table(promotions: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The gate's decisions, latest first: `GATE`. Figures that a decision does not have are NaN."""
-    rows = []
-    for row in sorted(promotions, key=lambda row: str(row["date"]), reverse=True):
-        figures = row.get("figures") or {}
-        means, gap = figures.get("mean_bps") or {}, figures.get("candidate_minus_champion") or {}
-        rows.append(
-            {
-                "date": str(row["date"])[:10],
-                "decision": row["decision"],
-                "by_hand": figures.get(BY_HAND) is True,
-                "champion_id": row.get("champion_id") or "",
-                "candidate_id": row.get("candidate_id") or "",
-                "orders": figures.get("orders"),
-                "days": figures.get("days"),
-                **{f"{name}_bps": means.get(name) for name in ("candidate", "champion", "optimal_stopping")},
-                "minus_champion_bps": gap.get("mean_bps"),
-                "minus_champion_low_bps": gap.get("low_bps"),
-                "minus_champion_high_bps": gap.get("high_bps"),
-                "reasons": "\n".join(map(str, row.get("reasons") or ())),
-            }
-        )
-    table = pd.DataFrame(rows, columns=GATE)
-    numbers = [name for name in GATE if name.endswith("_bps") or name in ("orders", "days")]
-    return table.astype(dict.fromkeys(numbers, float))
-
-
-def gate_grid(gate: pd.DataFrame) -> Grid:
-    """The latest decisions, with the figures that they rest on; the reasons are a list of their own below."""
-    columns: Columns = [
-        ("Date", "date", str),
-        ("Decision", "said", str),
-        ("Champion", "champion_id", short),
-        ("Candidate", "candidate_id", short),
-        ("Candidate, bps", "candidate_bps", optional),
-        ("Champion, bps", "champion_bps", optional),
-        ("Optimal stopping, bps", "optimal_stopping_bps", optional),
-        ("Candidate minus champion, bps", "gap", str),
-        ("Orders", "orders", lambda value: "" if math.isnan(value) else count(value)),
-    ]
-    said = [f"{d} by hand" if hand else d for d, hand in zip(gate["decision"], gate["by_hand"], strict=True)]
-    shown = gate.assign(said=said, gap=[_gap(row) for row in gate.to_dict("records")]).head(LISTED_ROWS)
-    some = f" (the latest {LISTED_ROWS} of {len(gate)})" if len(gate) > LISTED_ROWS else ""
-    return grid_of(f"Decisions of the gate, latest first{some}", shown, columns)
-
-
-def _gap(row: Mapping[Any, Any]) -> str:
-    if math.isnan(row["minus_champion_bps"]):
-        return ""
-    low, high = row["minus_champion_low_bps"], row["minus_champion_high_bps"]
-    inside = "no interval" if math.isnan(low) else f"{number(low)} to {number(high)}"
-    return f"{number(row['minus_champion_bps'])}\n{inside}"
 
 
 def history_table(

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from lem import gate_checks
-from lem.gate import CHECKS, Contender, judge
+from lem.gate import Contender, judge
 from lem.model.lem import LEM
+from lem.registry.records import CHECKS
 from tests.lem.builders import START, TINY, brownian_panel, lively_model, timing_model
 
 DAYS = 11

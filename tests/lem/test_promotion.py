@@ -21,7 +21,7 @@ from lem.training.manifest import weights_path
 from lem.training.nightly import train_for
 from lem_pipeline.plan import dates_for, report_steps
 from tests.lem.builders import TINY
-from tests.lem.reports.pages import text_of
+from tests.lem.reports.pages import Page, text_of
 
 
 def day(number):
@@ -267,7 +267,11 @@ def test_the_report_says_who_decided_and_why(night):
     before = text_of(make_report(lake, registry, universe, day(18)).report.html)
     chosen = other_than_the_champion(registry)
     promote(lake, registry, universe, chosen.id, "we trust it more")
-    words = text_of(make_report(lake, registry, universe, day(18)).report.html)
+    page = make_report(lake, registry, universe, day(18)).report.html
+    words = text_of(page)
     assert "by hand" not in before
     assert "Decided by hand: promoted. Reason: by hand: we trust it more." in words
-    assert f"promoted by hand, candidate {chosen.id[:8]}" in words
+    assert f"2024-01-18 : promoted by hand, candidate {chosen.id[:8]} by hand: we trust it more" in words
+    assert ["promoted by hand", chosen.id[:8], chosen.id[:8]] in [
+        row[1:4] for row in Page(page).table("Decisions of the gate") if row[0] == "2024-01-18"
+    ]

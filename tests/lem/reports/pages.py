@@ -74,15 +74,35 @@ def make_promotions(last: dt.date) -> list[dict[str, Any]]:
     """A refusal the night before, and a promotion on the last day."""
     means = {"candidate": 9.14, "champion": 8.52, "optimal_stopping": 8.03, "twap": 0.0}
     gap = {"mean_bps": 0.62, "low_bps": -0.21, "high_bps": 1.43, "blocks": 7}
+    sane = [
+        {
+            "name": "finite_weights",
+            "passed": True,
+            "text": "all 5,184 weights are finite",
+            "figures": {"weights": 5184},
+        },
+        {"name": "causality", "passed": True, "text": "no decision changes with bars that come later", "figures": {}},
+    ]
+    peeks = {"passed": False, "text": "look-ahead: slice 3 changes with bar 2", "figures": {"leaks": 1}}
+    stays = "candidate model-x was refused: look-ahead: slice 3 changes with bar 2; champion model-0 trades on"
     return [
         {
             **{"date": last, "decision": "promoted", "champion_id": "model-1", "candidate_id": "model-1"},
             **{"reasons": ["first model.", "sanity checks passed."]},
-            **{"figures": {"mean_bps": means, "candidate_minus_champion": gap, "orders": 480, "days": 7}},
+            **{
+                "figures": {
+                    "mean_bps": means,
+                    "candidate_minus_champion": gap,
+                    "orders": 480,
+                    "days": 7,
+                    "checks": sane,
+                }
+            },
         },
         {
             **{"date": last - dt.timedelta(days=1), "decision": "kept", "champion_id": "model-0"},
-            **{"candidate_id": "model-x", "reasons": ["look-ahead: slice 3 changes with bar 2"], "figures": {}},
+            **{"candidate_id": "model-x", "reasons": ["look-ahead: slice 3 changes with bar 2"]},
+            **{"figures": {"checks": [sane[0], sane[1] | peeks], "degraded": stays}},
         },
     ]
 

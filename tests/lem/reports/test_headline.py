@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from lem.reports.headline import degraded
 from lem.reports.report import Report, render_report
 from lem.reports.wording import number
 from tests.lem.reports.pages import COSTS, Page, make_inputs, make_leaks, make_orders, make_promotions, text_of
@@ -46,28 +45,48 @@ def test_a_leak_and_a_drift_are_told_on_the_first_screen(report: Report) -> None
     assert "Perhaps." in text_of(found.html)
 
 
-def test_a_night_whose_candidate_was_refused_is_degraded_and_says_why() -> None:
+def test_a_degraded_night_says_what_was_wrong_in_the_words_of_the_registry() -> None:
     inputs = make_inputs(make_orders())
     refused = dict(inputs.promotions[1]) | {"date": inputs.date}
     found = render_report(make_inputs(make_orders(), promotions=[refused]))
     words = text_of(found.html)
     assert found.summary["status"] == "degraded"
-    assert "Degraded. The candidate of 2024-01-06 was refused, and the champion before trades on." in words
-    assert "Reason: look-ahead: slice 3 changes with bar 2. Watch" in words
-    none = refused | {"decision": "none", "champion_id": None}
-    assert "was refused, and no model trades." in text_of(
-        render_report(make_inputs(make_orders(), promotions=[none])).html
-    )
+    why = "andidate model-x was refused: look-ahead: slice 3 changes with bar 2; champion model-0 trades on"
+    assert refused["figures"]["degraded"] == f"c{why}"
+    assert f"Degraded. C{why}. The promotion gate decided: kept. Watch" in words
+    figures = {"degraded": "no model was trained for this date; no model trades"}
+    none = refused | {"decision": "none", "champion_id": None, "candidate_id": None, "figures": figures}
+    found = render_report(make_inputs(make_orders(), promotions=[none]))
+    assert found.summary["status"] == "degraded"
+    assert "Degraded. No model was trained for this date; no model trades." in text_of(found.html)
 
 
-def test_only_a_candidate_that_was_not_measured_degrades_a_night() -> None:
-    last = make_inputs(make_orders()).date
-    promoted, refused = make_promotions(last)
-    assert degraded(refused)
-    assert not degraded(promoted)
-    measured = {"mean_bps": {"candidate": 1.0}}
-    assert not degraded(refused | {"figures": measured, "reasons": ["refused: its tail is worse"]})
-    assert degraded(refused | {"figures": measured | {"degraded": True}})
-    assert not degraded(refused | {"candidate_id": None, "reasons": ["no model was trained for this date"]})
-    assert degraded(refused | {"candidate_id": None, "reasons": ["refused: the window has a hole"]})
-    assert not degraded(refused | {"figures": {"by_hand": True}})
+def test_a_night_is_degraded_only_where_its_decision_says_so() -> None:
+    inputs = make_inputs(make_orders())
+    refused = dict(inputs.promotions[1]) | {
+        "date": inputs.date,
+        "reasons": ["refused: its tail is worse"],
+        "figures": {},
+    }
+    for decision in (refused, refused | {"candidate_id": None, "reasons": ["no model is due on this date"]}):
+        assert render_report(make_inputs(make_orders(), promotions=[decision])).summary["status"] == "complete"
+
+
+def test_the_sanity_checks_of_the_latest_candidate_are_told(report: Report) -> None:
+    table = Page(report.html).table("Sanity checks of candidate model-1 on 2024-01-06")
+    assert table[1:] == [
+        ["Finite weights", "passed", "all 5,184 weights are finite"],
+        ["Causality", "passed", "no decision changes with bars that come later"],
+    ]
+    sanity = report.tables["sanity"]
+    assert list(zip(sanity["date"], sanity["candidate_id"], sanity["name"], sanity["passed"], strict=True)) == [
+        ("2024-01-06", "model-1", "finite_weights", True),
+        ("2024-01-06", "model-1", "causality", True),
+        ("2024-01-05", "model-x", "finite_weights", True),
+        ("2024-01-05", "model-x", "causality", False),
+    ]
+    assert list(sanity["figures"]) == ['{"weights":5184}', "{}", '{"weights":5184}', '{"leaks":1}']
+    bad = dict(make_promotions(make_inputs(make_orders()).date)[1])
+    page = Page(render_report(make_inputs(make_orders(), promotions=[bad])).html)
+    failed = ["Causality", "failed", "look-ahead: slice 3 changes with bar 2"]
+    assert page.table("Sanity checks of candidate model-x on 2024-01-05")[2] == failed

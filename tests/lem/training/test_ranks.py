@@ -89,6 +89,7 @@ def test_a_rank_that_is_killed_ends_the_training_with_its_name(started):
     assert all(rank.poll() is not None for rank in started), "the other one is gone too"
 
 
+@pytest.mark.slow
 def test_a_rank_that_is_silent_ends_the_training(started):
     def stop(step: int, loss: float) -> None:
         if step == 2:

@@ -1,0 +1,97 @@
+"""The report's section of the gate: its decisions, and the sanity checks that it made of each candidate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from lem.registry.records import BY_HAND, CHECKS, canonical_json
+from lem.reports.grids import LISTED_ROWS, Columns, Grid, grid_of
+from lem.reports.section_grids import optional, short
+from lem.reports.wording import count, number
+
+GATE = ["date", "decision", "by_hand", "champion_id", "candidate_id", "orders", "days", "candidate_bps", "champion_bps"]
+GATE += ["optimal_stopping_bps", "minus_champion_bps", "minus_champion_low_bps", "minus_champion_high_bps", "reasons"]
+SANITY = ["date", "candidate_id", "name", "passed", "text", "figures"]
+
+
+def gate_table(promotions: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The gate's decisions, latest first: `GATE`. Figures that a decision does not have are NaN."""
+    rows = []
+    for row in sorted(promotions, key=lambda row: str(row["date"]), reverse=True):
+        figures = row.get("figures") or {}
+        means, gap = figures.get("mean_bps") or {}, figures.get("candidate_minus_champion") or {}
+        rows.append(
+            {
+                "date": str(row["date"])[:10],
+                "decision": row["decision"],
+                "by_hand": figures.get(BY_HAND) is True,
+                "champion_id": row.get("champion_id") or "",
+                "candidate_id": row.get("candidate_id") or "",
+                "orders": figures.get("orders"),
+                "days": figures.get("days"),
+                **{f"{name}_bps": means.get(name) for name in ("candidate", "champion", "optimal_stopping")},
+                "minus_champion_bps": gap.get("mean_bps"),
+                "minus_champion_low_bps": gap.get("low_bps"),
+                "minus_champion_high_bps": gap.get("high_bps"),
+                "reasons": "\n".join(map(str, row.get("reasons") or ())),
+            }
+        )
+    table = pd.DataFrame(rows, columns=GATE)
+    numbers = [name for name in GATE if name.endswith("_bps") or name in ("orders", "days")]
+    return table.astype(dict.fromkeys(numbers, float))
+
+
+def gate_grid(gate: pd.DataFrame) -> Grid:
+    """The latest decisions, with the figures that they rest on; the reasons are a list of their own below."""
+    columns: Columns = [
+        ("Date", "date", str),
+        ("Decision", "said", str),
+        ("Champion", "champion_id", short),
+        ("Candidate", "candidate_id", short),
+        ("Candidate, bps", "candidate_bps", optional),
+        ("Champion, bps", "champion_bps", optional),
+        ("Optimal stopping, bps", "optimal_stopping_bps", optional),
+        ("Candidate minus champion, bps", "gap", str),
+        ("Orders", "orders", lambda value: "" if math.isnan(value) else count(value)),
+    ]
+    said = [f"{d} by hand" if hand else d for d, hand in zip(gate["decision"], gate["by_hand"], strict=True)]
+    shown = gate.assign(said=said, gap=[_gap(row) for row in gate.to_dict("records")]).head(LISTED_ROWS)
+    some = f" (the latest {LISTED_ROWS} of {len(gate)})" if len(gate) > LISTED_ROWS else ""
+    return grid_of(f"Decisions of the gate, latest first{some}", shown, columns)
+
+
+def _gap(row: Mapping[Any, Any]) -> str:
+    if math.isnan(row["minus_champion_bps"]):
+        return ""
+    low, high = row["minus_champion_low_bps"], row["minus_champion_high_bps"]
+    inside = "no interval" if math.isnan(low) else f"{number(low)} to {number(high)}"
+    return f"{number(row['minus_champion_bps'])}\n{inside}"
+
+
+def sanity_table(promotions: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The sanity checks of every candidate that the gate looked at, latest first: `SANITY`; figures: JSON."""
+    rows = [
+        {"date": str(row["date"])[:10], "candidate_id": row["candidate_id"]}
+        | check
+        | {"figures": canonical_json(check["figures"])}
+        for row in sorted(promotions, key=lambda row: str(row["date"]), reverse=True)
+        for check in (row.get("figures") or {}).get(CHECKS, ())
+    ]
+    return pd.DataFrame(rows, columns=SANITY)
+
+
+def sanity_grid(sanity: pd.DataFrame) -> Grid:
+    """The checks of the latest candidate that was looked at, in the order in which they were made."""
+    latest = sanity[sanity["date"] == sanity["date"].max()] if len(sanity) else sanity
+    who = f" {short(latest['candidate_id'].iloc[0])} on {latest['date'].iloc[0]}" if len(latest) else ""
+    columns: Columns = [
+        ("Check", "name", lambda name: str(name).replace("_", " ").capitalize()),
+        ("Result", "passed", lambda passed: "passed" if passed else "failed"),
+        ("What was found", "text", str),
+    ]
+    grid = grid_of(f"Sanity checks of candidate{who}", latest, columns)
+    return Grid(grid.caption, grid.head, grid.rows, numeric=False)
