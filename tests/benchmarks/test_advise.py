@@ -15,6 +15,7 @@ from benchmarks.common import BenchmarkError
 from tests.conftest import ROOT
 
 
+@pytest.mark.slow
 def test_a_smoke_run_advances_all_orders_three_ways_and_says_that_it_is_one(tmp_path):
     out = tmp_path / "advise.json"
     command = [sys.executable, "-m", "benchmarks.advise", "--quick", "--out", str(out)]

@@ -34,6 +34,7 @@ KILLED = "kill -9 at ten random moments, each time resumed"
 FIRST, LAST = dt.date(2023, 8, 30), dt.date(2023, 9, 1)
 DAY = dt.timedelta(days=1)
 MARKETS = {"FIL-USDT": "FILUSDT", "NEAR-USDT": "NEARUSDT"}
+pytestmark = pytest.mark.slow
 SEED, KILLS, LONGEST_PAUSE = 20230801, 10, 0.05
 STAGES = ("raw_bars", "bars", "features", "panel")
 
@@ -233,7 +234,6 @@ def test_the_docs_have_the_line_of_the_killed_backfill():
     check(PART, [KILLED])
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_a_killed_and_resumed_backfill_of_three_months_reproduces_the_bars_bit_for_bit(place, exchange, market):
     first, last = dt.date(2023, 8, 4), dt.date(2023, 10, 31)  # all 92 days with the history of the first

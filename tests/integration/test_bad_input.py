@@ -173,7 +173,7 @@ NO_TABLE = [
 
 @pytest.mark.parametrize(("make", "expected"), [pytest.param(c.values[0], e, id=c.id) for c, e in NO_TABLE])
 def test_what_is_no_table_writes_nothing_of_its_asset(
-    make, expected, place, market, lem_command, tiny_keys, write_universe
+    make, expected, place, market, lem_command, tiny_keys, write_universe, request
 ):
     make(market["AAA-USD"], place / "data" / "AAA-USD.csv")
     if (place / "data" / "AAA-USD.parquet").exists():
@@ -181,7 +181,8 @@ def test_what_is_no_table_writes_nothing_of_its_asset(
         write_universe(place / "universes", tiny_keys(source=source))
     done = lem_command(place, *BACKFILL)
     one_message(done, rf"{re.escape(str(place))}/data/AAA-USD\.", *expected)
-    assert {path[:2] for path in partitions(place)} <= {("raw_bars", "asset=BBB-USD")}
+    others = set() if "truncated" in request.node.name else {("raw_bars", "asset=BBB-USD")}
+    assert {path[:2] for path in partitions(place)} == others
 
 
 def test_an_outage_of_an_unknown_symbol_is_found_before_anything_runs(place, lem_command, tiny_keys, write_universe):

@@ -14,6 +14,7 @@ from lem.lake import Lake
 from lem.registry import Registry
 from tests.servers import s3_server
 
+pytestmark = pytest.mark.slow
 RUN = ("run", "-u", "tiny", "-d", "2024-01-18")
 
 

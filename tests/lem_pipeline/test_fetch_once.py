@@ -62,7 +62,7 @@ def test_raw_bars_that_a_stopped_run_has_fetched_are_not_fetched_again(tmp_path,
     )
 
 
-@pytest.mark.parametrize("stop", [0, 1, 5, 11, 17])
+@pytest.mark.parametrize("stop", [0, 11, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 5, 17))])
 def test_a_backfill_that_is_taken_up_again_fetches_each_partition_once(
     stop, tmp_path, tiny_keys, write_universe, lem_command, monkeypatch
 ):

@@ -125,6 +125,7 @@ def test_revised_bars_of_a_date_that_an_asset_lacks_are_left_to_the_plan(tiny_ho
     ]
 
 
+@pytest.mark.slow
 def test_revised_days_are_made_again_with_all_that_reads_them_as_if_they_had_always_been_so(make, market):
     folder, run = make("place", 10)
     steps, _ = run()
