@@ -88,6 +88,17 @@ def one_or_more(text: str) -> int:
     return int(text)
 
 
+def place_of_a_file(text: str) -> Path:
+    """A file that can be written when the figures are there, after hours perhaps."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder; allowed: a file, as {path / 'figures.json'}")
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text}: {there} is no folder that this user may write to")
+    return path
+
+
 def parser(name: str, description: str, seeds: int | None = 5) -> argparse.ArgumentParser:
     """The arguments that every benchmark has: --seeds, --out and --quick.
 
@@ -101,7 +112,7 @@ def parser(name: str, description: str, seeds: int | None = 5) -> argparse.Argum
             "--seeds", type=one_or_more, default=seeds, help=f"number of seeds: 0, 1, ... (default {seeds})"
         )
         made.add_argument("--jobs", type=one_or_more, default=cores(), help="seeds at a time (default: one a core)")
-    made.add_argument("--out", type=Path, help=f"the JSON file (default benchmarks/out/{name}.json)")
+    made.add_argument("--out", type=place_of_a_file, help=f"the JSON file (default benchmarks/out/{name}.json)")
     made.add_argument("--quick", action="store_true", help="a smoke run of some seconds; its figures say nothing")
     return made
 

@@ -125,6 +125,15 @@ def test_a_number_of_seeds_below_one_is_refused(seeds, capsys):
     assert "allowed: 1 or more" in capsys.readouterr().err
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    for place, said in ((tmp_path, "is a folder; allowed: a file"), (tmp_path / "file" / "x.json", "is no folder")):
+        with pytest.raises(SystemExit):
+            parser("trial", "A trial.").parse_args(["--out", str(place)])
+        assert said in capsys.readouterr().err
+    assert parser("trial", "A trial.").parse_args(["--out", str(tmp_path / "new" / "x.json")]).out.name == "x.json"
+
+
 def test_an_error_to_act_on_is_one_message_and_a_defect_keeps_its_traceback():
     def fails() -> None:
         raise LemError("universe x: no")
