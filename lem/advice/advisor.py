@@ -193,11 +193,11 @@ class Advisor:
                 arrived = (order.row["first_bar"] or at.bar).date()
                 wanted[order.row["asset"]] = min(arrived, wanted.get(order.row["asset"], arrived))
         problems = self.market.refresh(wanted, at)
-        for order in booked:
-            row = order.row
-            if row["first_bar"] and row["asset"] in wanted and row["asset"] not in problems:
-                # Contexts take the longest of what is left to do: made here, they do not hold up other writers.
-                self.market.context(row["model_id"], row["first_bar"].date(), row["asset"])
+        rows = [order.row for order in booked if order.row["first_bar"] and order.row["asset"] in wanted]
+        # Contexts take the longest of what is left to do: made here, they do not hold up other writers.
+        for model_id, date, asset in {(row["model_id"], row["first_bar"].date(), row["asset"]) for row in rows}:
+            if asset not in problems:
+                self.market.context(model_id, date, asset)
         self.market.forget(min(wanted.values(), default=at.bar.date()))
         return problems
 

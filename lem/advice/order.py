@@ -7,6 +7,7 @@ import math
 import re
 import uuid
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, get_args
 
 from lem.advice.clock import Moment
@@ -78,6 +79,7 @@ def new_id() -> str:
     return uuid.uuid4().hex[:16]
 
 
+@cache
 def scenario(side: str, benchmark: str, target: str) -> Scenario:
     """The scenario of three words.
 

@@ -182,11 +182,13 @@ class AdviceStore:
         wanted = and_(_ORDERS.c.universe == universe, _ORDERS.c.status.in_(OPEN))
         if order_id is not None:
             wanted = and_(wanted, _ORDERS.c.id == order_id)
-        rows = connection.execute(_with_last(wanted).order_by(_ORDERS.c.id)).mappings().all()
+        rows = connection.execute(_with_last(wanted).order_by(_ORDERS.c.id)).all()
+        # By place: thousands of rows are read every bar, and looking up each column by its name takes twice as long.
+        n, bar = len(_ORDER_COLUMNS), _SLICE_COLUMNS.index("bar")
         return [
             Booked(
-                {name: row[name] for name in _ORDER_COLUMNS},
-                None if row["bar"] is None else {name: row[name] for name in _SLICE_COLUMNS},
+                dict(zip(_ORDER_COLUMNS, row[:n], strict=True)),
+                None if row[n + bar] is None else dict(zip(_SLICE_COLUMNS, row[n:], strict=True)),
             )
             for row in rows
         ]
