@@ -15,17 +15,15 @@ import pandas as pd
 
 from assets.common import Stage
 from assets.partitions import asset_keys, date_keys
-from lem.backtest.walk_forward import expected_rows
+from lem.backtest.schema import expected_rows
 from lem.bars import check_bars
 from lem.calendars import expected_bars
-from lem.causality import features_are_causal, model_is_causal
 from lem.errors import LemError
+from lem.feature_causality import features_are_causal
 from lem.features import check_features
 from lem.lake import Lake
 from lem.panel import Panel
-from lem.strategies.learned import Learned
 from lem.tables import read_range
-from lem.training.nightly import load_contender
 from lem.windows import dates_before, history_dates, training_window
 from resources.stores import LakeResource, RegistryResource
 
@@ -113,6 +111,11 @@ def checks_of(stage: Stage) -> list[dg.AssetChecksDefinition]:
     def causal_model(
         context: dg.AssetCheckExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.AssetCheckResult:
+        # Here, as most processes need no torch.
+        from lem.causality import model_is_causal
+        from lem.strategies.learned import Learned
+        from lem.training.nightly import load_contender
+
         (date,) = date_keys(context.partition_keys)
         store, record = lake.open(), registry.open().candidate(universe.name, date)
         if record is None:

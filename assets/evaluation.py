@@ -13,13 +13,9 @@ from assets.catalogue import figure
 from assets.common import Stage
 from assets.partitions import asset_keys, date_keys, execution
 from assets.recording import Wrote, record
-from lem.backtest.orders_table import BACKTEST_SCHEMA
-from lem.backtest.walk_forward import backtest_day
-from lem.gate import Contender
+from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.progress import track
-from lem.reports.nightly import make_report
 from lem.revisions import named, traded_by
-from lem.training.nightly import load_contender
 from lem.windows import execution_dates
 from resources.stores import LakeResource, RegistryResource
 
@@ -51,6 +47,11 @@ def backtest(stage: Stage) -> dg.AssetsDefinition:
         ],
     )
     def asset(context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource):  # type: ignore[no-untyped-def]
+        # Here, as most processes need no torch.
+        from lem.backtest.walk_forward import backtest_day
+        from lem.gate import Contender
+        from lem.training.nightly import load_contender
+
         store, models, wrote, keys = lake.fenced(), registry.open(), {}, asset_keys(context.partition_keys)
         wanted: dict[str, set[dt.date]] = {}
         for key in keys:
@@ -98,6 +99,8 @@ def execution_report(stage: Stage) -> dg.AssetsDefinition:
     def asset(
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.MaterializeResult:
+        from lem.reports.nightly import make_report  # here, as most processes need no torch and no matplotlib
+
         (date,) = date_keys(context.partition_keys)
         store, models = lake.fenced(), registry.open()
         stored, decision = make_report(store, models, universe, date), models.promotion(universe.name, date)

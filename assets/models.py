@@ -8,10 +8,8 @@ from assets.catalogue import figure
 from assets.common import Stage
 from assets.partitions import date_keys, days
 from assets.recording import Wrote, record
-from lem.champion import decide_champion
 from lem.registry import PromotionRecord
 from lem.registry.records import CHECKS
-from lem.training.nightly import train_for
 from resources.stores import LakeResource, RegistryResource
 
 TRAINING_POOL = "lem_training"
@@ -32,6 +30,8 @@ def lem_model(stage: Stage) -> dg.AssetsDefinition:
     def asset(
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.MaterializeResult:
+        from lem.training.nightly import train_for  # here, as most processes need no torch
+
         (date,) = date_keys(context.partition_keys)
         night = train_for(lake.fenced(), registry.fenced(), universe, date)
         last, made = night.trained.curve[-1], night.record
@@ -85,6 +85,8 @@ def champion(stage: Stage) -> dg.AssetsDefinition:
         ],
     )
     def asset(context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource):  # type: ignore[no-untyped-def]
+        from lem.champion import decide_champion  # here, as most processes need no torch
+
         store, models, wrote = lake.fenced(), registry.fenced(), {}
         for date in date_keys(context.partition_keys):
             decision = decide_champion(store, models, universe, date)

@@ -14,7 +14,7 @@ import pandera.pandas as pa
 import pyarrow as arrow
 from sqlalchemy import CheckConstraint, Table
 
-from lem.backtest.orders_table import RULES
+from lem.backtest.schema import RULES
 from lem.bars import BARS_SCHEMA
 from lem.errors import SchemaError
 from lem.features import FEATURE_SCHEMA
@@ -24,7 +24,7 @@ from lem.registry import advice_tables  # noqa: F401  (its tables are in the met
 from lem.registry.tables import Base
 from lem.reports.tables import COSTS, GROUPS, LEVELS, MODEL, STATISTICS
 from lem.tables import PER_ASSET, SCHEMAS
-from lem.training.nightly import CURVE_SCHEMA
+from lem.training.manifest import CURVE_SCHEMA
 from lem.words import NEVER, Words
 
 RULED: dict[str, pa.DataFrameSchema] = {"bars": BARS_SCHEMA, "features": FEATURE_SCHEMA, "panel": FEATURE_SCHEMA}

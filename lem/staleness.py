@@ -8,7 +8,7 @@ import json
 from lem.lake import Lake
 from lem.registry import ModelRecord, PromotionRecord
 from lem.registry.records import InputVersion
-from lem.reports.nightly import BACKTESTS_VERSION, FILES, backtests_version, report_path, trailing_dates
+from lem.reports.stored import BACKTESTS_VERSION, FILES, backtests_version, report_path, trailing_dates
 from lem.revisions import Versioned, partition_key
 from lem.universe import Universe
 from lem.windows import gate_dates

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as arrow
 
 from lem import bars, features, panel
-from lem.backtest import orders_table
+from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.errors import LakeError
 from lem.lake import Lake
 from lem.registry.records import InputVersion
@@ -21,7 +21,7 @@ SCHEMAS: dict[str, arrow.Schema] = {
     "bars": bars.TABLE_SCHEMA,
     "features": features.TABLE_SCHEMA,
     "panel": panel.PANEL_SCHEMA,
-    "backtest": orders_table.BACKTEST_SCHEMA,
+    "backtest": BACKTEST_SCHEMA,
 }
 PER_ASSET = ("raw_bars", "bars", "features", "backtest")
 _SHOWN = 12

@@ -11,7 +11,7 @@ from lem.calendars import offset_partition, partition_dates
 from lem.errors import UniverseError
 from lem.lake import Lake
 from lem.registry import Registry
-from lem.reports.nightly import trailing_dates
+from lem.reports.stored import trailing_dates
 from lem.revisions import Versioned, rescaled, traded_by
 from lem.sources import open_source
 from lem.sources.config import FilesConfig, YahooConfig

@@ -16,7 +16,7 @@ from lem.errors import LakeError
 from lem.lake import Lake
 from lem.registry import Registry
 from lem.reports.grids import BOUNDS
-from lem.reports.nightly import report_path
+from lem.reports.stored import report_path
 from lem.reports.wording import label
 from lem.universe import Universe
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,7 +13,9 @@ from lem.registry import ModelRecord, PromotionRecord, Registry
 from lem.registry.comparison import compare
 from lem.registry.records import GATE, GATE_MEAN
 from lem.tables import name_missing
-from lem.training.rebuild import Rebuilt
+
+if TYPE_CHECKING:
+    from lem.training.rebuild import Rebuilt
 
 
 def said(decision: PromotionRecord) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pyarrow as arrow
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -21,6 +20,7 @@ from lem.backtest.config import BacktestConfig, CostsConfig
 from lem.backtest.costs import BPS
 from lem.backtest.market import market_of, terms_for
 from lem.backtest.oracle import oracle_gain
+from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.backtest.simulator import Executions, Market, simulate
 from lem.model.lem import LEM
 from lem.orders import SCENARIOS
@@ -35,43 +35,10 @@ from lem.strategies.volume_curve import VolumeCurve
 
 
 def rules(curve_W: Tensor | None = None) -> tuple[Strategy, ...]:
-    """Every rule, in the order of the table; `curve_W` as in `VolumeCurve`."""
+    """Every rule, in the order of `lem.backtest.schema.RULES`; `curve_W` as in `VolumeCurve`."""
     return Twap(), TwapToM(), VolumeCurve(curve_W), BangBang(), OptimalStopping()
 
 
-RULES = tuple(rule.name for rule in rules())
-"""Names of the rules: every order has a row for each of them, and one for each model."""
-
-BACKTEST_SCHEMA = arrow.schema(
-    [
-        ("asset", arrow.string()),
-        ("arrival", arrow.timestamp("us", tz="UTC")),
-        ("side", arrow.string()),
-        ("benchmark", arrow.string()),
-        ("target", arrow.string()),
-        ("min_bars", arrow.int64()),
-        ("max_bars", arrow.int64()),
-        ("strategy", arrow.string()),
-        ("model_id", arrow.string()),
-        ("status", arrow.string()),
-        ("reason", arrow.string()),
-        ("sigma_bps", arrow.float64()),
-        ("gain_bps", arrow.float64()),
-        ("gain_sigma", arrow.float64()),
-        ("gain_arrival_bps", arrow.float64()),
-        ("gain_full_vwap_bps", arrow.float64()),
-        ("gain_full_twap_bps", arrow.float64()),
-        ("capped_gain_bps", arrow.float64()),
-        ("net_gain_bps", arrow.float64()),
-        ("bound_bps", arrow.float64()),
-        ("oracle_bps", arrow.float64()),
-        ("end_bar", arrow.int64()),
-        ("net_end_bar", arrow.int64()),
-        ("achieved", arrow.float64()),
-        ("benchmark_price", arrow.float64()),
-        ("slices", arrow.list_(arrow.field("element", arrow.float32()))),  # the name that Parquet gives items
-    ]
-)
 EXCLUDED = "a gap, a bar without trades or missing features within the order's bars"
 
 

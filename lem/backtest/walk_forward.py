@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lem.backtest.orders_table import BACKTEST_SCHEMA, RULES, execute
+from lem.backtest.orders_table import execute
+from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.gate import Contender
-from lem.orders import SCENARIOS
 from lem.panel import Panel, panel_table
 from lem.universe import Universe
 
@@ -33,7 +33,7 @@ def backtest_day(
         features: feature table of `symbol` from the warm-up before `date` to the end of the last order.
 
     Returns:
-        One row per order and strategy (`lem.backtest.orders_table.BACKTEST_SCHEMA`), excluded orders among them.
+        One row per order and strategy (`lem.backtest.schema.BACKTEST_SCHEMA`), excluded orders among them.
     """
     if features.empty:  # the asset is not listed on any of these dates
         return BACKTEST_SCHEMA.empty_table().to_pandas()
@@ -41,8 +41,3 @@ def backtest_day(
     asset_A, bar_A = day_arrivals(panel, symbol, date)
     models = {"lem": (champion.model_id, champion.model)} if champion else {}
     return execute(panel, asset_A, bar_A, universe.horizon, universe.backtest, universe.costs, models)
-
-
-def expected_rows(arrivals: int, universe: Universe, with_model: bool) -> int:
-    """Rows of a backtest partition when every order is accounted for."""
-    return arrivals * len(universe.backtest.min_bars) * len(SCENARIOS) * (len(RULES) + with_model)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
-from lem.backtest.orders_table import BACKTEST_SCHEMA
+from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.calendars import offset_partition, partition_dates
 from lem.code import code_version
 from lem.drift import model_age
@@ -25,15 +24,11 @@ from lem.reports.inputs import ReportInputs
 from lem.reports.quality import data_quality, days_in_quarantine, listed_outages
 from lem.reports.report import Report, render_report
 from lem.reports.schedule import TAPE, replayed_orders
+from lem.reports.stored import BACKTESTS_VERSION, FILES, backtests_version, report_path, trailing_dates
 from lem.tables import missing_partitions, name_missing, read_range
 from lem.training.manifest import curve_path
 from lem.universe import Universe
 from lem.windows import forward_days
-
-FILES = ("report.csv", "report.json", "report.html")
-"""Files that every report has; its other tables lie below `tables/`, their hashes in report.json."""
-BACKTESTS_VERSION = "backtest data version (hash of all)"
-"""Name, among a report's versions, of that of the backtests it was made from."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +38,6 @@ class StoredReport:
     report: Report
     paths: dict[str, str]
     data_version: str
-
-
-def report_path(universe: str, date: dt.date, file: str) -> str:
-    """Where a report's file lies in the lake."""
-    return f"{universe}/execution_report/date={date}/{file}"
-
-
-def trailing_dates(universe: Universe, date: dt.date) -> list[dt.date]:
-    """The partition dates that a report of `date` covers, `date` the last."""
-    first = offset_partition(universe, date, 1 - universe.backtest.report_days)
-    return partition_dates(universe, max(first, universe.start), date)
 
 
 def read_orders(lake: Lake, universe: Universe, dates: list[dt.date]) -> tuple[pd.DataFrame, list[InputVersion]]:
@@ -91,11 +75,6 @@ def read_orders(lake: Lake, universe: Universe, dates: list[dt.date]) -> tuple[p
             f"make them again with: lem run --universe {universe.name} --date {dates[-1]} --force"
         )
     return pd.concat(frames, ignore_index=True), inputs
-
-
-def backtests_version(inputs: Iterable[InputVersion]) -> str:
-    """One version of all backtests that a report is made from."""
-    return hashlib.sha256("".join(read.data_version for read in sorted(inputs)).encode()).hexdigest()
 
 
 def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> ReportInputs:

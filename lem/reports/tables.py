@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from lem.backtest.bootstrap import EvaluationError, cvar, day_blocks, grouped_means
+from lem.backtest.capacity import capacity
 from lem.backtest.config import CostsConfig
-from lem.backtest.costs import capacity
-from lem.backtest.orders_table import RULES
+from lem.backtest.schema import RULES
 
 MODEL = "lem"
 RIVALS = ("optimal_stopping", "twap")
@@ -119,7 +119,7 @@ def summarise(gains: pd.DataFrame, by: Sequence[str], costs: CostsConfig, *, res
     Columns: orders, blocks, mean_bps with its 95 % interval low_bps and high_bps, mean_sigma, median_bps,
     std_bps, p5_bps, p95_bps, cvar5_bps (mean of the worst 5 %), hit_rate (share with a gain above 0), end_bar (mean
     bars used), bound_bps and oracle_bps (means, before costs). Off only: the means of `FIXED`. On only: capped_bps
-    (mean gain under the cap, before costs) and capacity (see `lem.backtest.costs`). In rows
+    (mean gain under the cap, before costs) and capacity (see `lem.backtest.capacity`). In rows
     with `against`, all are of the paired difference, without bounds and capacity.
     """
     keys = ["strategy", "against", *by]

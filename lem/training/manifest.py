@@ -7,12 +7,22 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
+import pyarrow as arrow
+
 from lem.code import code_version
 from lem.registry.records import InputVersion, ModelRecord, manifest_id
 from lem.universe import Universe
 from lem.windows import TrainingWindow
 
 LIBRARIES = ("torch", "numpy", "pandas", "pyarrow", "safetensors")
+CURVE_SCHEMA = arrow.schema(
+    [
+        ("step", arrow.int64()),
+        ("loss", arrow.float64()),
+        ("gain_sigma", arrow.float64()),
+        ("learning_rate", arrow.float64()),
+    ]
+)
 
 
 def weights_path(universe: str, sha256: str) -> str:

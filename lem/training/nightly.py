@@ -7,7 +7,6 @@ import time
 from dataclasses import asdict, dataclass
 
 import pandas as pd
-import pyarrow as arrow
 
 from lem.errors import TrainingError
 from lem.gate import Contender
@@ -20,20 +19,11 @@ from lem.registry import ModelRecord, Registry
 from lem.registry.records import InputVersion
 from lem.tables import missing_partitions, name_missing, read_range
 from lem.training.config import TrainingConfig
-from lem.training.manifest import curve_path, model_record, weights_path
+from lem.training.manifest import CURVE_SCHEMA, curve_path, model_record, weights_path
 from lem.training.ranks import train_on_ranks
 from lem.training.trainer import Trained
 from lem.universe import Universe
 from lem.windows import TrainingWindow, dates_before, training_window
-
-CURVE_SCHEMA = arrow.schema(
-    [
-        ("step", arrow.int64()),
-        ("loss", arrow.float64()),
-        ("gain_sigma", arrow.float64()),
-        ("learning_rate", arrow.float64()),
-    ]
-)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lem.backtest.orders_table import BACKTEST_SCHEMA
+from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.drift_reading import NotKnown, gain_drift_on, input_drift_on, read_columns
 from lem.errors import LakeError
 from lem.features import FEATURES

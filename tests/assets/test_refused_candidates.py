@@ -230,7 +230,7 @@ def test_a_night_whose_model_cannot_be_trained_ends_with_a_report_that_says_so(
         raise TrainingError("the loss is nan at step 1")
 
     shutil.copytree(tiny_home.folder, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setattr("assets.models.train_for", refuses)
+    monkeypatch.setattr("lem.training.nightly.train_for", refuses)
     done = lem_command(tmp_path, "run", "-u", "tiny", "-d", "2024-01-19")
     assert done.code == 0, done.err
     assert "check failed: no model for 2024-01-19: the loss is nan at step 1" in done.out
@@ -248,7 +248,7 @@ def test_where_no_model_trades_a_training_that_fails_is_an_error(
         raise TrainingError("the loss is nan at step 1")
 
     write_universe(tmp_path / "universes", tiny_keys())
-    monkeypatch.setattr("assets.models.train_for", refuses)
+    monkeypatch.setattr("lem.training.nightly.train_for", refuses)
     done = lem_command(tmp_path, "run", "-u", "tiny", "-d", "2024-01-18")
     assert done.code == 1
     assert "error: the loss is nan at step 1" in done.err

@@ -9,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lem.causality
+import lem.feature_causality
 import lem.features
 from lem.backtest.config import CostsConfig
 from lem.backtest.market import context_of, market_of
 from lem.backtest.orders_table import rules
 from lem.backtest.simulator import simulate
-from lem.causality import features_are_causal, model_is_causal, perturbed_bars, perturbed_panel
+from lem.causality import model_is_causal, perturbed_panel
+from lem.feature_causality import features_are_causal, perturbed_bars
 from lem.features import compute_features
 from lem.strategies.learned import Learned
 from tests.lem.builders import (
@@ -129,7 +131,7 @@ def test_the_proof_finds_a_feature_of_the_next_bar(monkeypatch):
         table = compute_features(*arguments)
         return table.assign(ret=table["ret"].shift(-1, fill_value=0.0))
 
-    monkeypatch.setattr(lem.causality, "compute_features", next_bars_return)
+    monkeypatch.setattr(lem.feature_causality, "compute_features", next_bars_return)
     assert features_are_causal(history, day, FEATURE_CONFIG, 24) == list(range(23))
 
 

@@ -12,7 +12,7 @@ import pytest
 from lem.lake import Lake
 from lem.registry import ModelRecord, PromotionRecord
 from lem.registry.records import InputVersion
-from lem.reports.nightly import BACKTESTS_VERSION, FILES, backtests_version, report_path, trailing_dates
+from lem.reports.stored import BACKTESTS_VERSION, FILES, backtests_version, report_path, trailing_dates
 from lem.revisions import Versioned
 from lem.staleness import decision_is_stale, model_is_stale, report_is_stale
 from lem.windows import gate_dates

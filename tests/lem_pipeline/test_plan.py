@@ -10,7 +10,7 @@ import pytest
 from lem.errors import UniverseError
 from lem.lake import Lake
 from lem.registry import Registry
-from lem.reports.nightly import report_path
+from lem.reports.stored import report_path
 from lem_pipeline.plan import (
     data_steps,
     dates_for,

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from lem.errors import LakeError
 from lem.lake import Lake
-from lem.reports.nightly import report_path
+from lem.reports.stored import report_path
 from lem.universe import Universe
 from lem_pipeline.show import show_report
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from lem.backtest.capacity import capacity
 from lem.backtest.config import CostsConfig
-from lem.backtest.costs import capacity, capped
+from lem.backtest.costs import capped
 from lem.backtest.orders_table import rules
 from lem.backtest.simulator import Executions, simulate
 from lem.errors import EvaluationError, OrderError

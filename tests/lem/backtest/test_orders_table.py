@@ -7,7 +7,8 @@ import torch
 
 from lem.backtest.bounds import bound
 from lem.backtest.config import BacktestConfig, CostsConfig
-from lem.backtest.orders_table import BACKTEST_SCHEMA, EXCLUDED, RULES, execute
+from lem.backtest.orders_table import EXCLUDED, execute
+from lem.backtest.schema import BACKTEST_SCHEMA, RULES
 from lem.errors import OrderError
 from lem.lake import Lake
 from lem.panel import Panel, panel_table

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lem.backtest.orders_table import BACKTEST_SCHEMA
-from lem.backtest.walk_forward import backtest_day, day_arrivals, expected_rows
+from lem.backtest.schema import BACKTEST_SCHEMA, expected_rows
+from lem.backtest.walk_forward import backtest_day, day_arrivals
 from lem.gate import Contender
 from lem.panel import Panel, panel_table
 from tests.lem.builders import START, TINY, brownian_bars, features_of, lively_model

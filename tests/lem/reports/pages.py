@@ -18,7 +18,7 @@ from PIL import Image
 
 from lem.backtest.config import CostsConfig
 from lem.backtest.leaks import LEAK_SCHEMA
-from lem.backtest.orders_table import RULES
+from lem.backtest.schema import RULES
 from lem.reports.inputs import ReportInputs
 from lem.reports.report import Report
 from lem.reports.section_grids import DRIFT

@@ -5,7 +5,7 @@ import math
 
 import pandas as pd
 
-from lem.backtest.costs import capacity
+from lem.backtest.capacity import capacity
 from lem.reports.grids import BOUNDS, WHEN
 from lem.reports.report import Report, render_report
 from lem.reports.wording import label, number, percent, size

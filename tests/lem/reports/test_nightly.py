@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as arrow
 import pytest
 
-from lem.backtest.orders_table import BACKTEST_SCHEMA
+from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.errors import LakeError
 from lem.lake import Lake
 from lem.reports.nightly import read_orders

@@ -16,9 +16,9 @@ from lem.lake import Lake
 from lem.leak_reading import leaks_of, leaks_path
 from lem.registry import Registry
 from lem.reports.drift_section import drift_table, drift_warnings
-from lem.reports.nightly import report_path
 from lem.reports.quality import data_quality, days_in_quarantine, listed_outages
 from lem.reports.section_grids import DRIFT
+from lem.reports.stored import report_path
 
 DAY = dt.date(2024, 1, 18)
 

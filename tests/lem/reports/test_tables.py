@@ -10,7 +10,7 @@ import pytest
 
 from lem.backtest.bootstrap import EvaluationError, Interval
 from lem.backtest.config import CostsConfig
-from lem.backtest.orders_table import RULES
+from lem.backtest.schema import RULES
 from lem.reports import tables
 from lem.reports.headline import Headline, headline, verdict
 

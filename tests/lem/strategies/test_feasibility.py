@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lem.backtest.config import CostsConfig
-from lem.backtest.orders_table import RULES, rules
+from lem.backtest.orders_table import rules
+from lem.backtest.schema import RULES
 from lem.backtest.simulator import simulate
 from lem.execution import Terms, terms_of_orders
 from lem.orders import SCENARIOS, Order
