@@ -3,8 +3,8 @@
     python -m benchmarks.definitions [--quick]
 
 Each turn is a process of its own. Ticks are the first two after the automation was turned on (the second reads a memory
-of all partitions, once), one at rest, and the one in which the night begins. Import of Dagster, torch and the others is
-measured apart from what the project does with them.
+of all partitions, once), one at rest, and the one in which the night begins. Import of Dagster, pandas and the others
+is measured apart from what the project does with them.
 """
 
 from __future__ import annotations

@@ -29,11 +29,10 @@ def main() -> None:
 
     with timed("import of dagster"):
         import dagster as dg
-    with timed("import of torch, pandas and the other libraries"):
-        import exchange_calendars  # noqa: F401
-        import matplotlib.pyplot  # noqa: F401
+    with timed("import of pandas and the other libraries"):
+        import pandas  # noqa: F401
         import pandera.pandas  # noqa: F401
-        import torch  # noqa: F401
+        import sqlalchemy.orm  # noqa: F401
     with timed("import of the project"):
         from lem.calendars import partition_dates
         from lem.universe import Universe

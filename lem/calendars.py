@@ -11,7 +11,6 @@ import datetime as dt
 from collections.abc import Sequence
 from functools import cache
 
-import exchange_calendars
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -28,6 +27,8 @@ _UTC_US = "datetime64[us, UTC]"
 @cache
 def _sessions(calendar: str) -> pd.DataFrame:
     """Open and close (UTC) of every session, indexed by the session's date; ends about a year from today."""
+    import exchange_calendars  # here, as markets that never close do not need it
+
     schedule = exchange_calendars.get_calendar(calendar, start=FIRST_SESSION).schedule
     table = schedule[["open", "close"]].astype(_UTC_US)
     table.index = pd.DatetimeIndex(schedule.index).as_unit("us")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pandera.pandas as pa
@@ -179,6 +180,7 @@ STAGE_TABLES = {"lem_model": "models", "champion": "promotions", "execution_repo
 """Stages whose table has another name than the stage."""
 
 
+@cache
 def entry_of(stage: str) -> TableEntry:
     """The table that a stage of the asset graph writes.
 
