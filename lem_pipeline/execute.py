@@ -14,9 +14,10 @@ from lem.progress import showing
 from lem.universe import Universe
 from lem_pipeline.estimate import duration, measured_rates, seconds_of
 from lem_pipeline.home import instance
-from lem_pipeline.launch import FailedCheck, RunError, Step, run_step
+from lem_pipeline.launch import FailedCheck, RunError, run_step
 from lem_pipeline.options import console, day, stores
 from lem_pipeline.plan import readjust_steps, revised_steps, revisit_steps
+from lem_pipeline.steps import Step
 from resources.settings import Settings
 
 

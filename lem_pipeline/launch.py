@@ -5,7 +5,6 @@ Runs are executed in this process, one after the other: a run of one partition c
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import logging
 from collections.abc import Iterable
@@ -15,10 +14,10 @@ import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from assets.recording import DEFER_EVENTS
-from lem.calendars import partition_dates
 from lem.errors import LemError
 from lem.processes import this_process
 from lem.universe import Universe
+from lem_pipeline.steps import Step, partitions_of
 
 TABLES_TAG, PARTITIONS_TAG = "lem/tables", "lem/partitions"
 """Run tags: what a run makes (JSON list) and how many partitions of it, for estimates of later runs."""
@@ -29,30 +28,6 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 class RunError(LemError):
     """A run through Dagster failed; the message is the step's own."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One run: tables of a universe, over partitions `first` to `last` (keys; the same key for a single partition)."""
-
-    tables: tuple[str, ...]
-    first: str
-    last: str
-
-    @property
-    def text(self) -> str:
-        """For people."""
-        span = self.first if self.first == self.last else f"{self.first} ... {self.last}"
-        return f"{', '.join(self.tables)}  {span}"
-
-
-def partitions_of(universe: Universe, step: Step) -> int:
-    """Partitions that a run makes, of all its tables."""
-    (first_asset, first), (last_asset, last) = ((p[0], p[-1]) for p in (step.first.split("|"), step.last.split("|")))
-    dates = len(partition_dates(universe, dt.date.fromisoformat(first), dt.date.fromisoformat(last)))
-    symbols = universe.symbols
-    assets = symbols.index(last_asset) - symbols.index(first_asset) + 1 if "|" in step.first else 1
-    return len(step.tables) * assets * dates
 
 
 @dataclass(frozen=True)

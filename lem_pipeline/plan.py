@@ -30,7 +30,7 @@ from lem.windows import (
     warmup_days,
 )
 from lem_pipeline.absent import absent_by_asset, to_fetch
-from lem_pipeline.launch import Step
+from lem_pipeline.steps import Step
 
 
 @dataclass(frozen=True)

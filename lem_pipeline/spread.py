@@ -16,8 +16,9 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from assets.recording import DEFER_EVENTS
 from lem.tables import PER_ASSET
 from lem.universe import Universe
-from lem_pipeline.launch import FailedCheck, RunError, Step, not_passed, reason
+from lem_pipeline.launch import FailedCheck, RunError, not_passed, reason
 from lem_pipeline.run_queue import QueueLauncher
+from lem_pipeline.steps import Step
 
 POLL = 0.5
 """Seconds between two looks at the runs that are under way."""

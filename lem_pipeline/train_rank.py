@@ -33,7 +33,8 @@ def main(name: str, date: str) -> None:
         return
     from lem_pipeline.build import build
     from lem_pipeline.home import instance
-    from lem_pipeline.launch import Step, run_step
+    from lem_pipeline.launch import run_step
+    from lem_pipeline.steps import Step
 
     run_step(build([universe]), instance(), universe, Step(("lem_model",), f"{when}", f"{when}"))
 

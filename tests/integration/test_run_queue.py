@@ -18,9 +18,10 @@ pytest.importorskip("dagster_celery")
 
 from dagster._core.launcher import WorkerStatus
 
-from lem_pipeline.launch import RunError, Step
+from lem_pipeline.launch import RunError
 from lem_pipeline.run_queue import WORKER_TAG, QueueError, QueueLauncher, RunLocks
 from lem_pipeline.spread import run_on_workers
+from lem_pipeline.steps import Step
 
 HOLD = """
 import sys, time

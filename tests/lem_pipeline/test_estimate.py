@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from lem_pipeline.estimate import RUN_SECONDS, SECONDS, duration, foretold, measured_rates, seconds_of
-from lem_pipeline.launch import Step, partitions_of
+from lem_pipeline.steps import Step, partitions_of
 
 BARS = Step(("raw_bars", "bars"), "AAA-USD|2024-01-01", "BBB-USD|2024-01-10")
 PANEL = Step(("panel",), "2024-01-01", "2024-01-10")

@@ -12,36 +12,46 @@ from lem.lake import Lake
 from tests.conftest import ROOT
 
 HEAVY = {"torch", "matplotlib", "scipy", "ccxt", "celery"}
-SCRIPT = f"""
+SCRIPT = """
 import sys
-import lem_pipeline.cli, lem_pipeline.definitions, lem_pipeline.execute, lem_pipeline.plan
-for command in ("status -u tiny", "backfill -u tiny --from 2024-01-10 --to 2024-01-11", "status -u tiny"):
-    print("imported:", *sorted({HEAVY} & set(sys.modules)))
+import {modules}
+for command in {commands}:
     sys.argv = ["lem", *command.split()]
     try:
         lem_pipeline.cli.main()
     except SystemExit as stop:
         assert not stop.code, command
-print("imported:", *sorted({HEAVY} & set(sys.modules)))
+    print("imported after", command, *sorted({absent} & set(sys.modules)))
 """
+BACKFILL, STATUS = "backfill -u tiny --from 2024-01-10 --to 2024-01-11", "status -u tiny"
 
 
 @pytest.fixture
-def folder(tmp_path, tiny_keys, write_universe):
+def imported(tmp_path, tiny_keys, write_universe):
+    """What of `absent` a process has imported after each of some commands, as lines of text."""
     write_universe(tmp_path / "universes", tiny_keys())
-    return tmp_path
+    place = {"LEM_HOME": f"{tmp_path}/home", "LEM_UNIVERSES": f"{tmp_path}/universes", "PYTHONPATH": str(ROOT)}
+
+    def run(modules, commands, absent):
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT.format(modules=modules, commands=commands, absent=absent)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env=os.environ | place | {"DAGSTER_HOME": f"{tmp_path}/dagster"},
+        )
+        assert done.returncode == 0, done.stderr
+        return [line for line in done.stdout.splitlines() if line.startswith("imported")]
+
+    return run
 
 
-def test_definitions_and_commands_on_data_import_neither_torch_nor_what_draws(folder):
-    place = {"LEM_HOME": f"{folder}/home", "LEM_UNIVERSES": f"{folder}/universes", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        env=os.environ | place | {"DAGSTER_HOME": f"{folder}/dagster"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert [line for line in done.stdout.splitlines() if line.startswith("imported:")] == ["imported:"] * 4
-    assert len(Lake(f"{folder}/home/lake").names("tiny/panel")) == 2
+def test_the_definitions_and_a_run_on_data_import_neither_torch_nor_what_draws(imported, tmp_path):
+    modules = "lem_pipeline.cli, lem_pipeline.definitions, lem_pipeline.execute, lem_pipeline.plan"
+    assert imported(modules, [BACKFILL], HEAVY) == [f"imported after {BACKFILL}"]
+    assert len(Lake(f"{tmp_path}/home/lake").names("tiny/panel")) == 2
+
+
+def test_looking_at_the_data_does_not_import_dagster_either(imported):
+    assert imported("lem_pipeline.cli", [STATUS], HEAVY | {"dagster"}) == [f"imported after {STATUS}"]

@@ -7,8 +7,9 @@ import pytest
 
 pytest.importorskip("dagster_celery")
 
-from lem_pipeline.launch import RunError, Step
+from lem_pipeline.launch import RunError
 from lem_pipeline.spread import run_on_workers, stages
+from lem_pipeline.steps import Step
 
 DAY, NEXT = "2024-01-10", "2024-01-11"
 
