@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._utils.error import SerializableErrorInfo
 
 from assets.recording import DEFER_EVENTS
 from lem.errors import LemError
@@ -60,6 +62,7 @@ def run_step(defs: dg.Definitions, instance: dg.DagsterInstance, universe: Unive
 
     Raises:
         RunError: a step failed; the message is the one the step gave.
+        KeyboardInterrupt: the process was asked to stop (SIGINT or SIGTERM); the run is over.
     """
     keys = [dg.AssetKey([universe.name, table]) for table in step.tables]
     job = defs.get_repository_def().get_implicit_job_def_for_assets(keys)
@@ -88,18 +91,25 @@ def run_step(defs: dg.Definitions, instance: dg.DagsterInstance, universe: Unive
         raise_on_error=False,
     )
     if not result.success:
+        # Dagster makes a failed step of it; whoever plans the night must not go on as if only that step had failed.
+        if any(error.cls_name == DagsterExecutionInterruptedError.__name__ for error in _errors(result.all_events)):
+            raise KeyboardInterrupt
         raise RunError(reason(result.all_events, result.run_id))
     return failed_checks(result)
 
 
-def reason(events: Iterable[dg.DagsterEvent], run_id: str, otherwise: str = "see its log in the UI (lem ui)") -> str:
-    """The message of the error that stopped a run: the library's own where it is one of ours."""
-    texts: list[str] = []
+def _errors(events: Iterable[dg.DagsterEvent]) -> Iterator[SerializableErrorInfo]:
+    """The errors of failed steps, each followed by its causes."""
     for event in events:
         error = event.event_specific_data.error if event.is_step_failure else None  # type: ignore[union-attr]
         while error is not None:
-            texts.append(error.message.strip())
+            yield error
             error = error.cause
+
+
+def reason(events: Iterable[dg.DagsterEvent], run_id: str, otherwise: str = "see its log in the UI (lem ui)") -> str:
+    """The message of the error that stopped a run: the library's own where it is one of ours."""
+    texts = [error.message.strip() for error in _errors(events)]
     ours = [text for text in texts if text.startswith("lem.errors.") or text.startswith("lem.")]
     if ours:
         return ours[0].split(": ", 1)[1]

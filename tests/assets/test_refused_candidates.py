@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import shutil
+import signal
+import time
 from dataclasses import replace
 
 import dagster as dg
@@ -18,7 +21,7 @@ from lem.errors import TrainingError
 from lem.model import allocation
 from lem.model.lem import LEM, weights_hash
 from lem.panel import PANEL_SCHEMA, Panel, panel_table
-from lem.registry import InputVersion, ModelRecord, PromotionRecord, manifest_id
+from lem.registry import InputVersion, ModelRecord, PromotionRecord, Registry, manifest_id
 from lem.tables import read_range
 from lem.training.manifest import weights_path
 from lem.training.trainer import train
@@ -239,6 +242,28 @@ def test_a_night_whose_model_cannot_be_trained_ends_with_a_report_that_says_so(
 
     again = lem_command(tmp_path, "run", "-u", "tiny", "-d", "2024-01-18")
     assert "degraded night" not in again.out
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_whoever_stops_a_training_stops_the_night(how, tiny_home, tmp_path, lem_command, monkeypatch):
+    """It is no model that cannot be trained: the night is not degraded, and the next try trains it."""
+
+    def is_stopped(*arguments):
+        os.kill(os.getpid(), how)
+        time.sleep(60)
+
+    shutil.copytree(tiny_home.folder, tmp_path, dirs_exist_ok=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("lem.training.nightly.train_for", is_stopped)
+        done = lem_command(tmp_path, "run", "-u", "tiny", "-d", "2024-01-19")
+    assert done.code == 130
+    assert "no model for" not in done.out
+    registry = Registry(f"sqlite:///{tmp_path}/home/registry.sqlite")
+    assert registry.promotion("tiny", dt.date(2024, 1, 19)) is None
+    again = lem_command(tmp_path, "run", "-u", "tiny", "-d", "2024-01-19")
+    assert again.code == 0, again.err
+    assert "degraded" not in again.out
+    assert registry.candidate("tiny", dt.date(2024, 1, 19)) is not None
 
 
 def test_where_no_model_trades_a_training_that_fails_is_an_error(
