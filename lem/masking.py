@@ -22,6 +22,7 @@ _WAYS: tuple[Callable[[str], str], ...] = (
     lambda text: repr(text)[1:-1],
     # Python doubles the quotes around a text that holds a single one, and leaves that as it is.
     lambda text: repr(f'"{text}')[2:-1],
+    lambda text: repr(text.encode())[2:-1],
     lambda text: repr(f'"{text}'.encode())[3:-1],
     lambda text: json.dumps(text)[1:-1],
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1],

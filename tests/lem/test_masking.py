@@ -28,6 +28,7 @@ WAYS = {
     "Python": lambda text: repr(text)[1:-1],
     "Python, beside a quote": lambda text: repr(f"'\"|{text}").partition("|")[2][:-1],
     "Python, bytes": lambda text: repr(text.encode())[2:-1],
+    "Python, bytes beside a quote": lambda text: repr(f"'\"|{text}".encode()).partition("|")[2][:-1],
     "JSON": lambda text: json.dumps(text)[1:-1],
     "JSON, not in ASCII": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
     "JSON, careful": lambda text: json.dumps(text)[1:-1].replace("/", r"\/"),
@@ -52,6 +53,12 @@ def test_nothing_of_a_secret_is_left_in_any_spelling(way, secret):
 def test_a_key_of_several_lines_with_every_kind_of_quote_is_masked(way):
     key = "-----BEGIN KEY-----\nMII/+=\t'x'\"y\"\\n%20&<\u00e9>\n-----END KEY-----"
     assert Masking(["other", key])(f"|{way(key)}|") == "|***|"
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("key", ["it's-\u00e9/1", 'say-"\u00e9"/1', "\\n\u00e9/+ 1"])
+def test_a_key_with_one_kind_of_quote_is_masked(way, key):
+    assert Masking([key])(f"|{way(key)}|") == "|***|"
 
 
 def test_a_secret_that_is_a_part_of_another_leaves_nothing_of_it():
