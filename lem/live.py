@@ -35,9 +35,8 @@ Shapes: O = live orders, N = markets, H = context, J = order state, R = orders o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from numpy.typing import NDArray
@@ -58,68 +57,10 @@ from lem.execution import (
     open_ledger,
     terms_of_orders,
 )
+from lem.live_records import Finished, Places, Slices, Values, behind, each, positive
 from lem.model.allocation import order_state, within_limits
 from lem.model.lem import LEM
 from lem.orders import SCENARIOS, TOLERANCE, Order
-
-Values = float | Sequence[float] | NDArray | Tensor
-"""One number for all orders (or markets), or one for each."""
-
-
-@dataclass(frozen=True)
-class Slices:
-    """What to trade in the bar that opens, in the order in which the live orders were opened.
-
-    id_O: int64. slice_O: float64, share of the parent order. finish_O: bool, the order ends with this bar.
-    probability_O: float64, pi: 0 where the order may not end yet, 1 where it must.
-    """
-
-    id_O: Tensor
-    slice_O: Tensor
-    finish_O: Tensor
-    probability_O: Tensor
-
-
-@dataclass(frozen=True)
-class Finished:
-    """Orders that ended with a bar: id_O and end_bar_O (bars used, 1 to N) int64, the others float64.
-
-    gain_bps_O: against the order's own benchmark, positive is good. achieved_O, benchmark_O: average prices, in
-    currency. filled_O: share of the order that traded: 1, unless fills say that its time was over before.
-    """
-
-    id_O: Tensor
-    end_bar_O: Tensor
-    gain_bps_O: Tensor
-    achieved_O: Tensor
-    benchmark_O: Tensor
-    filled_O: Tensor
-
-
-@dataclass(frozen=True)
-class _Places:
-    """Where each order stands: k_O bars done (float64), its market, its scenario's head, and what scales its tape."""
-
-    id_O: Tensor
-    head_O: Tensor
-    market_O: Tensor
-    k_O: Tensor
-    arrival_price_O: Tensor
-    mean_volume_O: Tensor
-
-
-_Record = TypeVar("_Record")
-
-
-def _each(function: Callable[..., Tensor], *records: _Record) -> _Record:
-    """The record of a function of the records' tensors, field by field."""
-    columns: Any = records
-    names = [field.name for field in fields(columns[0])]
-    return type(records[0])(*(function(*(getattr(record, name) for record in columns)) for name in names))
-
-
-def _behind(old: Tensor, new: Tensor) -> Tensor:
-    return torch.cat([old, new])
 
 
 class LiveOrders:
@@ -142,7 +83,7 @@ class LiveOrders:
         self._terms, head_O = terms_of_orders([])
         self._ledger = open_ledger(self._terms, head_O.shape)
         none_O = self._terms.sigma_O
-        self._at = _Places(head_O, head_O, head_O, none_O, none_O, none_O)
+        self._at = Places(head_O, head_O, head_O, none_O, none_O, none_O)
 
     def __len__(self) -> int:
         return len(self._at.id_O)
@@ -188,20 +129,20 @@ class LiveOrders:
                 raise OrderError(
                     f"live: order {place} of this call is in market {market}; allowed: 0 to {self.markets - 1}"
                 )
-        terms = replace(terms, sigma_O=_positive(sigma_O, "sigma", len(orders)))
-        places = _Places(
+        terms = replace(terms, sigma_O=positive(sigma_O, "sigma", len(orders)))
+        places = Places(
             id_O=self._opened + torch.arange(len(orders)),
             head_O=head_O,
             market_O=market_O,
             k_O=torch.as_tensor(bars_done_O, dtype=torch.float64).expand(len(orders)).clone(),
-            arrival_price_O=_positive(arrival_price_O, "arrival price", len(orders)),
-            mean_volume_O=_positive(mean_volume_O, "mean volume", len(orders)),
+            arrival_price_O=positive(arrival_price_O, "arrival price", len(orders)),
+            mean_volume_O=positive(mean_volume_O, "mean volume", len(orders)),
         )
         ledger = ledger or open_ledger(terms, head_O.shape)
         self._opened += len(orders)
-        self._terms = _each(_behind, self._terms, terms)
-        self._ledger = _each(_behind, self._ledger, ledger)
-        self._at = _each(_behind, self._at, places)
+        self._terms = each(behind, self._terms, terms)
+        self._ledger = each(behind, self._ledger, ledger)
+        self._at = each(behind, self._at, places)
         return places.id_O
 
     def running(self) -> tuple[Tensor, Ledger, Tensor]:
@@ -276,8 +217,8 @@ class LiveOrders:
         volume_O = volume_N[at.market_O] / at.mean_volume_O
         after = advance(self._ledger, self._terms, slice_O, price_O, volume_O)
         own = replace(after, weight_O=self._ledger.weight_O, weighted_O=self._ledger.weighted_O)
-        own = _each(lambda new, old: torch.where(apart_O, new, old), own, self._ledger)
-        ledger = _each(lambda new, old: torch.where(traded_O, new, old), after, own)
+        own = each(lambda new, old: torch.where(apart_O, new, old), own, self._ledger)
+        ledger = each(lambda new, old: torch.where(traded_O, new, old), after, own)
         places = replace(at, k_O=at.k_O + traded_O)
         if self._decided and filled_O is None:
             ended_O = self._decided.finish_O & traded_O
@@ -285,11 +226,11 @@ class LiveOrders:
             spent_O = (ledger.remaining_O <= TOLERANCE) & (self._terms.m_O <= places.k_O)
             ended_O = spent_O | (self._terms.n_O <= places.k_O)
 
-        def only(rows_R: Tensor) -> tuple[Terms, Ledger, _Places]:
+        def only(rows_R: Tensor) -> tuple[Terms, Ledger, Places]:
             def rows(x_O: Tensor) -> Tensor:
                 return x_O[rows_R]
 
-            return _each(rows, self._terms), _each(rows, ledger), _each(rows, places)
+            return each(rows, self._terms), each(rows, ledger), each(rows, places)
 
         terms, last, where = only(ended_O.nonzero().squeeze(1))
         self._terms, self._ledger, self._at = only((~ended_O).nonzero().squeeze(1))
@@ -344,17 +285,3 @@ class LiveOrders:
         if bad_O.any():
             order, market = (int(x_O[bad_O][0]) for x_O in (self._at.id_O, self._at.market_O))
             raise OrderError(f"live: market {market} has {what}, and live orders (the first is {order})")
-
-
-def _positive(values: Values, what: str, count: int) -> Tensor:
-    values_O = torch.as_tensor(values, dtype=torch.float64)
-    if values_O.shape not in ((), (count,)):
-        raise OrderError(f"live: {what} of shape {tuple(values_O.shape)} for {count} orders; allowed: one for each")
-    values_O = values_O.expand(count)
-    bad_O = ~(torch.isfinite(values_O) & (values_O > 0))
-    if bad_O.any():
-        place = int(bad_O.nonzero()[0])
-        raise OrderError(
-            f"live: order {place} of this call has {what} {values_O[place].item():g}; allowed: a positive number"
-        )
-    return values_O

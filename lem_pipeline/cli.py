@@ -146,26 +146,10 @@ def reap(
     """List, and with --yes clear, what killed processes left: runs that never end, pool slots, backfills, files."""
     from lem_pipeline.home import instance
     from lem_pipeline.reap import age, findings
+    from lem_pipeline.show_reap import show_findings
 
     seconds, lake = age(older_than) if older_than else None, stores()[0]
-    cleared = left = 0
-    for found in findings(instance(), Path(lake.root) if lake.local else None, seconds):
-        if found.clear is None:
-            left += 1
-            console.print(f"[yellow]unknown[/yellow] {escape(found.what)}: {escape(found.why)}")
-            continue
-        cleared += 1
-        if yes:
-            found.clear()
-        console.print(f"{'cleared' if yes else '[red]dead[/red]'} {escape(found.what)}: {escape(found.why)}")
-    if not cleared + left:
-        console.print("Nothing was left behind.")
-    if left:
-        console.print(
-            f"{left} left alone: if nothing works on them any more, lem reap --older-than 6h clears them too."
-        )
-    if cleared and not yes:
-        console.print("Nothing was changed; lem reap --yes clears what is dead.")
+    show_findings(console, findings(instance(), Path(lake.root) if lake.local else None, seconds), clear=yes)
 
 
 @app.command()

@@ -12,10 +12,11 @@ from rich.markup import escape
 from lem.lake import Lake
 from lem.progress import showing
 from lem.universe import Universe
+from lem_pipeline.degraded import without_model
 from lem_pipeline.estimate import duration, measured_rates, seconds_of
 from lem_pipeline.home import instance
 from lem_pipeline.launch import FailedCheck, RunError, run_step
-from lem_pipeline.options import console, day, stores
+from lem_pipeline.options import console, stores
 from lem_pipeline.plan import readjust_steps, revised_steps, revisit_steps
 from lem_pipeline.steps import Step
 from resources.settings import Settings
@@ -26,7 +27,7 @@ def run_steps(
 ) -> None:
     """Execute the steps, one after the other or on workers, and say how far they are.
 
-    Where a model cannot be trained here, the night goes on with the champion there is.
+    Where a model cannot be trained, the night goes on with the champion there is.
 
     Args:
         dagster: the instance that keeps the runs; that of this machine if it is left out.
@@ -54,9 +55,10 @@ def _attempt(defs: dg.Definitions, dagster: dg.DagsterInstance, universe: Univer
     try:
         return run_step(defs, dagster, universe, step)
     except RunError as error:
-        if step.tables != ("lem_model",) or stores()[1].champion_before(universe.name, day(step.first)) is None:
+        told = without_model(stores()[1], universe, step, str(error))
+        if told is None:
             raise
-        return [FailedCheck(f"no model for {step.first}: {error}", warning=False)]
+        return [told]
 
 
 def _spread(dagster: dg.DagsterInstance, universe: Universe, steps: Sequence[Step]) -> None:
@@ -68,7 +70,7 @@ def _spread(dagster: dg.DagsterInstance, universe: Universe, steps: Sequence[Ste
     def show(step: Step, left: int) -> None:
         console.print(f"{step.text}  [dim]({left} left)[/dim]")
 
-    _show_problems(run_on_workers(dagster, universe, steps, show))
+    _show_problems(run_on_workers(dagster, universe, steps, stores()[1], show))
 
 
 def _show_problems(problems: Iterable[FailedCheck]) -> None:

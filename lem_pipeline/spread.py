@@ -7,19 +7,24 @@ asset's; models of different dates are trained at the same time; decisions follo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from assets.recording import DEFER_EVENTS
+from lem.registry import Registry
 from lem.tables import PER_ASSET
 from lem.universe import Universe
+from lem_pipeline.degraded import TRAINING, without_model
 from lem_pipeline.launch import FailedCheck, RunError, not_passed, reason
 from lem_pipeline.run_queue import QueueLauncher
 from lem_pipeline.steps import Step
 
+DECISION = ("champion",)
+"""Tables of a step that decides which model trades."""
 POLL = 0.5
 """Seconds between two looks at the runs that are under way."""
 LOST = 60.0
@@ -30,14 +35,14 @@ in its hands."""
 def stages(universe: Universe, steps: Sequence[Step]) -> list[list[Step]]:
     """The steps in groups: those of a group can run at the same time, a group needs the ones before it."""
     groups: list[list[Step]] = []
-    models = [step for step in steps if step.tables == ("lem_model",)]
+    models = [step for step in steps if step.tables == TRAINING]
     for step in steps:
-        if step.tables == ("lem_model",):
+        if step.tables == TRAINING:
             if step is models[0]:  # none of them needs a decision, which the plan has in between
                 groups.append(models)
             continue
         parts = _by_asset(universe, step)
-        if groups and groups[-1][0].tables == step.tables and step.tables != ("champion",):
+        if groups and groups[-1][0].tables == step.tables and step.tables != DECISION:
             groups[-1] += parts
         else:
             groups.append(parts)
@@ -52,12 +57,30 @@ def _by_asset(universe: Universe, step: Step) -> list[Step]:
     return [Step(step.tables, f"{symbol}|{start}", f"{symbol}|{end}") for symbol in symbols]
 
 
+@dataclass(frozen=True)
+class Failed:
+    """A run that did not succeed. `lost`: none of its steps failed, its worker died with it, or it was cancelled."""
+
+    step: Step
+    why: str
+    lost: bool
+
+
+RunGroup = Callable[[Sequence[Step]], tuple[list[FailedCheck], list[Failed]]]
+"""Executes steps at the same time: the checks that did not pass, and the runs that did not succeed."""
+
+
 def run_on_workers(
-    instance: dg.DagsterInstance, universe: Universe, steps: Sequence[Step], on_end: Callable[[Step, int], None]
+    instance: dg.DagsterInstance,
+    universe: Universe,
+    steps: Sequence[Step],
+    registry: Registry,
+    on_end: Callable[[Step, int], None],
 ) -> list[FailedCheck]:
     """Execute the steps on whatever workers there are; returns the checks that did not pass.
 
     Args:
+        registry: of the workers; tells whether a night goes on without a model that could not be trained.
         on_end: called with each step that has succeeded and the number of those that have not ended yet.
 
     Raises:
@@ -70,12 +93,62 @@ def run_on_workers(
             f"this Dagster instance starts runs with {type(launcher).__name__}, on this machine; allowed: "
             "lem_pipeline.run_queue.QueueLauncher in dagster.yaml, as in deploy/many-machines"
         )
-    repository = ReconstructableRepository.for_module("lem_pipeline.definitions", "defs")
-    groups, problems = stages(universe, steps), list[FailedCheck]()
-    left = sum(map(len, groups))
+    groups = stages(universe, steps)
+    return run_groups(groups, universe, registry, _queued(instance, launcher, universe, sum(map(len, groups)), on_end))
+
+
+def run_groups(
+    groups: Sequence[Sequence[Step]], universe: Universe, registry: Registry, run_group: RunGroup
+) -> list[FailedCheck]:
+    """Execute groups of steps one after the other; returns the checks that did not pass.
+
+    A model that cannot be trained does not end a night on which another one trades (`lem_pipeline.degraded`). All of
+    them are trained before the first decision, so whether one trades is asked when the decision about a model comes.
+
+    Raises:
+        RunError: a run failed, and without it nothing can go on.
+    """
+    problems, untrained = list[FailedCheck](), dict[str, Failed]()
     for group in groups:
+        for date in sorted(untrained if group[0].tables == DECISION else ()):
+            if date <= group[0].last:
+                failure = untrained.pop(date)
+                told = without_model(registry, universe, failure.step, failure.why)
+                if told is None:
+                    raise RunError(_text([failure]))
+                problems.append(told)
+        found, failed = run_group(group)
+        problems += found
+        if any(failure.lost or failure.step.tables != TRAINING for failure in failed):
+            raise RunError(_text(failed))
+        untrained |= {failure.step.first: failure for failure in failed}
+    if untrained:
+        raise RunError(_text(untrained.values()))
+    return problems
+
+
+def _text(failed: Iterable[Failed]) -> str:
+    return "; ".join(f"{failure.step.text}: {failure.why}" for failure in failed)
+
+
+def _queued(
+    instance: dg.DagsterInstance,
+    launcher: QueueLauncher,
+    universe: Universe,
+    left: int,
+    on_end: Callable[[Step, int], None],
+) -> RunGroup:
+    """Puts the runs of a group into the queue and waits until all of them have ended.
+
+    Args:
+        left: how many runs all groups have together.
+    """
+    repository = ReconstructableRepository.for_module("lem_pipeline.definitions", "defs")
+
+    def run_group(group: Sequence[Step]) -> tuple[list[FailedCheck], list[Failed]]:
+        nonlocal left
         waiting = {_launch(instance, repository, universe, step): step for step in group}
-        failed, idle_since = list[str](), dict[str, float]()
+        problems, failed, idle_since = list[FailedCheck](), list[Failed](), dict[str, float]()
         while waiting:
             for run_id in [run_id for run_id in waiting if _ended(instance, launcher, run_id, idle_since)]:
                 step, left = waiting.pop(run_id), left - 1
@@ -84,11 +157,11 @@ def run_on_workers(
                     problems += _failed_checks(instance, run_id)
                     on_end(step, left)
                 else:
-                    failed.append(f"{step.text}: {_why(instance, run_id)}")
+                    failed.append(_failed(instance, run_id, step))
             time.sleep(POLL if waiting else 0)
-        if failed:
-            raise RunError("; ".join(failed))
-    return problems
+        return problems, failed
+
+    return run_group
 
 
 def _launch(instance: dg.DagsterInstance, repository: ReconstructableRepository, universe: Universe, step: Step) -> str:
@@ -143,7 +216,8 @@ def _failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedChec
     return not_passed(e.dagster_event.asset_check_evaluation_data for e in events if e.dagster_event)
 
 
-def _why(instance: dg.DagsterInstance, run_id: str) -> str:
+def _failed(instance: dg.DagsterInstance, run_id: str, step: Step) -> Failed:
     events = [entry.dagster_event for entry in instance.all_logs(run_id) if entry.dagster_event]
     said = [event.message for event in events if event.is_failure and event.message]
-    return reason(events, run_id, said[-1] if said else "it was deleted or cancelled")
+    why = reason(events, run_id, said[-1] if said else "it was deleted or cancelled")
+    return Failed(step, why, lost=not any(event.is_step_failure for event in events))

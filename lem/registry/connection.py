@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from lem.errors import RegistryError
+from lem.masking import Masking
 
 ALLOWED = "allowed are sqlite:////absolute/path.db and postgresql+psycopg2://user:password@host/database"
 PATIENCE_S = 30
@@ -75,7 +76,7 @@ class Database:
             if libpq and "connect_timeout" not in parsed.query:
                 connect_args = {"connect_timeout": CONNECT_S}
         self.read_only = read_only
-        self._secrets = [str(value) for value in (parsed.password, parsed.query.get("password")) if value]
+        self._masked = Masking(str(value) for value in (parsed.password, parsed.query.get("password")) if value)
         with self.explained("open it"):
             self._engine = _engine(parsed, connect_args, self.shown)
 
@@ -99,9 +100,7 @@ class Database:
             yield
         except (SQLAlchemyError, CommandError) as error:
             cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-            reason = " ".join(str(cause).split())
-            for secret in self._secrets:
-                reason = reason.replace(secret, "***")
+            reason = self._masked(" ".join(str(cause).split()))
             message = f"registry {self.shown}: cannot {doing}: {reason}"
             for words, remedy in _REMEDIES:
                 if any(word in reason.lower() for word in words):

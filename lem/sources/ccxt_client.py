@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from urllib3.exceptions import ReadTimeoutError
 
 from lem.errors import SourceError
+from lem.masking import Masking
 from lem.sources.config import CcxtConfig
 from lem.sources.limits import CLOCK, LONGEST_WAIT_SECONDS, Clock, backoff, limiter, retry_after
 from lem.sources.venues import milliseconds
@@ -58,7 +58,8 @@ class VenueClient:
                 f"source.venue: ccxt {ccxt.__version__} has no venue {config.venue!r}: {hint}"
                 f"allowed: one of its {len(ccxt.exchanges)} names, such as binance, bybit, okx, kraken, coinbase"
             )
-        self._secrets = _secrets(config.url, credentials)
+        url_password = urlsplit(config.url).password or ""
+        self._masked = Masking([*credentials.values(), url_password, unquote(url_password)])
         given = {name: credentials[name] for name in CREDENTIALS if credentials.get(name)}
         self.client = getattr(ccxt, config.venue)({**given, "timeout": int(config.timeout_seconds * 1000)})
         self.client.logger = _silent
@@ -163,16 +164,10 @@ class VenueClient:
 
     def _cause(self, error: Exception) -> str:
         """What failed, on one line, without secrets."""
-        text = self.scrubbed(" ".join(str(error).split()))
+        text = self._masked(" ".join(str(error).split()))
         status = f"HTTP {self._status}, " if self._status is not None and self._status >= 400 else ""
         name = "" if isinstance(error, PageFault) else f"{type(error).__name__}: "
         return status + name + (text if len(text) <= LONGEST_CAUSE else text[:LONGEST_CAUSE] + " ...")
-
-    def scrubbed(self, text: str) -> str:
-        """The text without any of the credentials."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
 
     def load_markets(self) -> None:
         """Ask for the venue's markets, once."""
@@ -223,14 +218,6 @@ class VenueClient:
             return None
         date = date if date.tzinfo else date.replace(tzinfo=dt.UTC)
         return date.astimezone(dt.UTC) + dt.timedelta(milliseconds=999)
-
-
-def _secrets(url: str, credentials: Mapping[str, str]) -> list[str]:
-    """What no message may hold, the longest first: the credentials, and a password in the base URL, in any spelling."""
-    given = [*credentials.values(), urlsplit(url).password or ""]
-    ways = (str, lambda v: quote(v, safe=""), lambda v: repr(v)[1:-1], lambda v: json.dumps(v)[1:-1])
-    spelled = {way(value) for value in given if value for way in ways}
-    return sorted(spelled, key=len, reverse=True)
 
 
 def rebased(urls: Any, base: str) -> Any:

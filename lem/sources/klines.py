@@ -15,7 +15,7 @@ import pyarrow as arrow
 from pyarrow import csv as arrow_csv
 
 from lem.errors import SourceError
-from lem.sources.base import NUMBERS, RAW_DTYPES
+from lem.sources.base import NUMBERS
 from lem.sources.columns import as_text, epoch, numbers, refuse
 
 POSITIONS = (
@@ -68,13 +68,13 @@ def read_klines(url: str, content: bytes, start: dt.datetime, end: dt.datetime) 
     table = pd.DataFrame({"ts": times} | {name: numbers(url, text[name]) for name in NUMBERS})
     table["adjustment"] = 1.0
     table["source_row"] = np.arange(1, len(table) + 1)
-    return table.astype({name: dtype for name, dtype in RAW_DTYPES.items() if name != "source"})
+    return table
 
 
 def _table(url: str, content: bytes) -> pd.DataFrame:
     """The columns that are needed, as text, under their own names."""
     try:
-        first = content.partition(b"\n")[0].decode("utf-8-sig").rstrip("\r")
+        first = content.partition(b"\n")[0].decode("utf-8-sig")
         fields = next(csv.reader([first]), [])
     except (UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{url}: the first line is no line of CSV in UTF-8: {error}") from error
@@ -113,7 +113,7 @@ def _table(url: str, content: bytes) -> pd.DataFrame:
         raise SourceError(f"{url}: row {row} has {broken[0].actual_columns} fields; allowed: {len(names)}") from error
     if not table.num_rows:
         raise SourceError(f"{url}: the file has no rows below its header; allowed: one row a bar")
-    return pd.DataFrame({name: table.column(names.index(name)).to_pandas().rename(name) for name in _NEEDED})
+    return pd.DataFrame({name: table.column(names.index(name)).to_pandas() for name in _NEEDED})
 
 
 def _spelled(field: str) -> str:

@@ -123,14 +123,14 @@ class Limiter:
             )
 
 
-_limiters: dict[tuple[str, str, int], tuple[Limiter, Clock]] = {}
+_limiters: dict[tuple[str, str, int], Limiter] = {}
 _limiters_lock = threading.Lock()
 
 
 def limiter(venue: str, url: str, interval: float, clock: Clock = CLOCK) -> Limiter:
     """The process's limiter of a venue at a base URL, made on first use; never faster than anyone has asked for."""
     with _limiters_lock:
-        # The clock is kept beside its limiter, so that no later clock can have the same id.
-        found, _ = _limiters.setdefault((venue, url, id(clock)), (Limiter(venue, interval, clock), clock))
+        # A limiter keeps its clock, so that no later clock can have the same id.
+        found = _limiters.setdefault((venue, url, id(clock)), Limiter(venue, interval, clock))
     found.slow_to(interval)
     return found

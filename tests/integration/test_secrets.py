@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import html
 import json
 import logging
 import sqlite3
 import zlib
 from collections.abc import Iterator
+from urllib.parse import quote, quote_plus
 
 import pyarrow.parquet as pq
 import pytest
@@ -20,9 +22,17 @@ from resources.settings import Credentials, Settings
 from tests.exchange.faults import Answer
 from tests.exchange.server import Exchange
 
-KEYS = {"API_KEY": "kEy81/qz f+==", "SECRET": "sEcr92-'v'\"%\\", "PASSWORD": "pAss73{}<&"}
-MARKS = ("key81", "secr92", "pass73")
-"""The beginnings of the keys, which no way of quoting changes; looked for in small letters."""
+KEYS = {"API_KEY": "kEy81/qz f+==", "SECRET": "sEcr92-'v'\"%\\\nlInE64/\tsEcr92", "PASSWORD": "pAss73{}<&"}
+MARKS = ("key81", "secr92", "line64", "pass73")
+"""Parts of the keys, of each line of them, which no way of quoting changes; looked for in small letters."""
+SPELLED = {
+    "as they are": str,
+    "in a URL": lambda key: quote(key, safe=""),
+    "in a form": quote_plus,
+    "in Python": lambda key: repr(key)[1:-1],
+    "in JSON": lambda key: json.dumps(key)[1:-1],
+    "in HTML": html.escape,
+}
 ENV = {f"LEM_BINANCE_{name}": value for name, value in KEYS.items()}
 BACKFILL = ("backfill", "-u", "tiny", "--from", "2024-01-10", "--to", "2024-01-10")
 SPAN = (dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 20, tzinfo=dt.UTC))
@@ -97,13 +107,21 @@ def test_keys_reach_the_client_and_nothing_of_them_is_stored_or_shown(lem, tmp_p
     nowhere(tmp_path, caplog.text, *(text for done in [done, *shown] for text in (done.out, done.err)))
 
 
-@pytest.mark.parametrize("code", [401, 403, 503])
-def test_an_error_in_which_the_venue_quotes_the_keys_does_not(code, lem, exchange, tmp_path, caplog):
-    body = json.dumps({"code": -2015, "msg": f"Invalid API-key: {' '.join(KEYS.values())}"})
-    exchange.faults.answer(Answer(code, body=body.encode()), on=None)
+@pytest.mark.parametrize(
+    ("code", "answer"),
+    [
+        (401, lambda text: json.dumps({"code": -2015, "msg": text})),
+        (403, str),
+        (503, lambda text: f"<p>{text}</p>"),
+    ],
+    ids=["JSON", "text", "a proxy's page"],
+)
+def test_an_error_in_which_the_venue_quotes_the_keys_does_not(code, answer, lem, exchange, tmp_path, caplog):
+    quoted = [spell(key) for key in KEYS.values() for spell in SPELLED.values()]
+    exchange.faults.answer(Answer(code, body=answer(f"Invalid API-key: {' '.join(quoted)} .").encode()), on=None)
     done = lem(*BACKFILL)
     assert done.code == 1
-    assert "Invalid API-key: *** " in done.err
+    assert f"Invalid API-key: {'*** ' * len(quoted)}." in done.err
     assert any("STEP_FAILURE" in text and "***" in text for text in texts(tmp_path / "home"))
     nowhere(tmp_path, caplog.text, done.out, done.err)
 

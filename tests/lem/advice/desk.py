@@ -7,19 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from lem.advice.advisor import Advisor
 from lem.advice.clock import ReplayClock
 from lem.advice.order import ParentOrder, scenario
 from lem.advice.store import AdviceStore
+from lem.bars import validate_bars
+from lem.calendars import partition_window
+from lem.features import compute_features
 from lem.lake import Lake
 from lem.model.lem import LEM, weights_hash
 from lem.orders import Order
+from lem.panel import Panel, panel_table
 from lem.registry import PromotionRecord, Registry
 from lem.sources import open_source
 from lem.sources.base import Source
 from lem.training.manifest import model_record, weights_path
 from lem.universe import Universe
-from lem.windows import training_window
+from lem.windows import execution_dates, history_dates, training_window
 from tests.lem.builders import lively_model
 
 DATE = dt.date(2024, 1, 18)
@@ -87,3 +93,26 @@ def buy(universe: Universe, key: str = "one", start: dt.datetime = NOON, **chang
     limits = {"min_bars": 1, "max_bars": universe.horizon, **changes}
     own = {"asset": limits.pop("asset", "AAA-USD"), "size": limits.pop("size", 100.0)}
     return ParentOrder(key, universe.name, own["asset"], Order(scenario(**words), **limits), own["size"], start)
+
+
+_PANELS: dict[str, Panel] = {}
+
+
+def panel_of(desk: Desk, symbol: str) -> Panel:
+    """The features of the backtest of DATE, made once, of whole days as the night makes them."""
+    if symbol not in _PANELS:
+        _PANELS[symbol] = whole_days(desk, symbol)
+    return _PANELS[symbol]
+
+
+def whole_days(desk: Desk, symbol: str) -> Panel:
+    universe, source = desk.universe, open_source(desk.universe, "")
+
+    def bars(date: dt.date) -> pd.DataFrame:
+        return validate_bars(source.fetch(symbol, *partition_window(date)).table, universe, symbol, date).table
+
+    tables = []
+    for date in execution_dates(universe, DATE):
+        past = pd.concat([bars(d) for d in history_dates(universe, date)])
+        tables.append(compute_features(past, bars(date), universe.features, universe.bars_per_day))
+    return Panel.from_table(panel_table({symbol: pd.concat(tables, ignore_index=True)}))

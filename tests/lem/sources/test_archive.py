@@ -1,3 +1,5 @@
+"""Which archives a window is read from, what they give, and which of them are refused."""
+
 from __future__ import annotations
 
 import datetime as dt
@@ -6,18 +8,14 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import lem.sources.archive as archive_module
 from lem.errors import SourceError
 from lem.sources.archive import KEPT, Archive
 from lem.sources.base import RAW_DTYPES, RawBars
-from lem.sources.columns import numbers
 from lem.sources.download import Downloads
 from lem.sources.limits import Clock
 from tests.exchange.archive_server import DAILY, HEADER, MONTHLY, klines_csv, minute_bars, put, put_bars, zipped
-from tests.lem.builders import PROPERTY
 
 NOW = dt.datetime(2024, 2, 20, 12, tzinfo=dt.UTC)
 START, END = dt.datetime(2024, 1, 30, tzinfo=dt.UTC), dt.datetime(2024, 2, 3, tzinfo=dt.UTC)
@@ -76,16 +74,6 @@ def same_bars(got, want):
     )
 
 
-def daily(folder, *lines, date="2024-01-30", content=None):
-    """Write one day's archive of these lines."""
-    path = folder / DAILY.format(venue_symbol="AAAUSDT", bar="1h", date=date)
-    return put(path, zipped(path.with_suffix(".csv").name, content or ("\n".join(lines) + "\n").encode()))
-
-
-def line(ts="1706572800000", open_="1.0", rest="2.0,0.5,1.5,10.0,1706576399999,12.0,3,1.0,1.0,0"):
-    return f"{ts},{open_},{rest}"
-
-
 @pytest.mark.parametrize("header", ["", HEADER, OTHER_HEADER])
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_any_header_and_unit_gives_the_bars_that_went_in(archive, bars, tmp_path, header, unit):
@@ -96,19 +84,6 @@ def test_any_header_and_unit_gives_the_bars_that_went_in(archive, bars, tmp_path
     urls = [archive().url("AAA-USDT", START.date() + n * DAY) for n in range(4)]
     assert raw.source == ", ".join(urls)
     assert raw.table["source"].tolist() == np.repeat(urls, 24).tolist()
-
-
-@pytest.mark.parametrize("header", ["", HEADER])
-def test_a_mark_of_the_byte_order_is_no_part_of_the_first_field(archive, tmp_path, header):
-    daily(tmp_path, content="\n".join(["\ufeff" + (header or line()), line("1706576400000")]).encode())
-    assert len(archive().fetch("AAA-USDT", START, START + DAY).table) == 2 - bool(header)
-
-
-@given(st.lists(st.floats(1e-300, 1e300), min_size=1))
-@PROPERTY
-def test_numbers_become_the_nearest_doubles(values):
-    texts = pd.Series([f"{value!r}" for value in values] + [f"{value:.30f}" for value in values if value < 1e9])
-    assert numbers("a", texts.rename("x")).tolist() == [float(text) for text in texts]
 
 
 def test_the_monthly_archive_is_preferred_once_its_month_is_over_and_read_once(archive, bars, tmp_path, reads):
@@ -178,14 +153,6 @@ def test_a_window_across_a_rename_reads_both_names(archive, bars, tmp_path):
     assert raw.source.count("OLDUSDT-1h-") == raw.source.count("AAAUSDT-1h-") == 2
 
 
-def test_rows_are_not_judged_and_keep_their_order(archive, tmp_path):
-    lines = [line("1706576400000"), line(open_="-1"), line(open_="nan"), line(open_=""), line("1706576400000")]
-    daily(tmp_path, *lines)
-    table = archive().fetch("AAA-USDT", START, START + DAY).table
-    assert list(table["ts"].dt.hour) == [1, 0, 0, 0, 1]
-    np.testing.assert_array_equal(table["open"], [1, -1, np.nan, np.nan, 1])
-
-
 def test_the_same_archives_give_the_same_rows_and_source(archive, bars, tmp_path):
     put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")
     first, second = (archive().fetch("AAA-USDT", START, END) for _ in range(2))
@@ -193,39 +160,17 @@ def test_the_same_archives_give_the_same_rows_and_source(archive, bars, tmp_path
     assert first.source == second.source
 
 
-@pytest.mark.parametrize(
-    ("lines", "rule"),
-    [
-        ([line(), line(open_="1.O")], r"row 2, column 'open': '1\.O' is not a number"),
-        ([HEADER, line(), line(open_="x")], "row 2, column 'open': 'x' is not a number"),
-        ([line(), HEADER, line()], "row 2, column 'open_time': 'open_time' is not a number"),
-        ([line(), line(ts="")], "row 2, column 'open_time': '' is not a number"),
-        ([line(), line("1706572800000000")], "row 2, column 'open_time': '1706572800000000' is not in ms as row 1 is"),
-        ([line("17065728")], "is in no unit a time; allowed: s, ms, us, ns"),
-        ([line(), line("1706659200000")], r"row 2, .* is no bar of this archive's time; allowed: opens of 2024-01-30"),
-        ([line("1706572799999")], r"row 1, .* is no bar of this archive's time"),
-        ([line(), "1706576400000,1.0,2.0"], "row 2 has 3 fields; allowed: 12"),
-        ([HEADER, line(), line()[:-2]], "row 2 has 11 fields; allowed: 12"),
-        ([line() + ",0"], "no header and 13 columns; allowed without a header: the 12 columns open_time, open"),
-        (["open_time,open,high,low,close,volume", "1,1,1,1,1,1"], "0 columns 'quote_volume'; allowed: one; the header"),
-        ([HEADER.replace("count", "Volume"), line()], "2 columns 'volume'; allowed: one"),
-        ([HEADER], "no rows below its header"),
-        ([""], "the file has no rows"),
-        (["\udcff\udcfe"], "is no line of CSV in UTF-8"),
-        (["x" * 200_000], "is no line of CSV in UTF-8"),
-        ([line(), '"' + line()], "malformed CSV|row 2 has"),
-    ],
-)
-def test_what_is_no_table_of_the_days_bars_is_an_error(archive, tmp_path, lines, rule):
-    daily(tmp_path, content=("\n".join(lines) + "\n").encode(errors="surrogateescape"))
-    with pytest.raises(SourceError, match=r"AAAUSDT-1h-2024-01-30\.zip: .*" + f"(?:{rule})"):
-        archive().fetch("AAA-USDT", START, START + DAY)
-
-
 def test_a_monthly_archive_with_a_bar_of_another_month_is_an_error(archive, bars, tmp_path):
     path = tmp_path / MONTHLY.format(venue_symbol="AAAUSDT", bar="1h", month="2024-01")
     put(path, zipped("x.csv", klines_csv(bars)))
     with pytest.raises(SourceError, match=r"row 49, .*allowed: opens of 2024-01-01 to 2024-01-31, UTC \(48 rows"):
+        archive().fetch("AAA-USDT", START, START + DAY)
+
+
+def test_a_file_that_is_no_table_of_bars_is_an_error_that_names_the_archive(archive, tmp_path):
+    path = tmp_path / DAILY.format(venue_symbol="AAAUSDT", bar="1h", date="2024-01-30")
+    put(path, zipped("x.csv", f"{HEADER}\n1,2\n".encode()))
+    with pytest.raises(SourceError, match=rf"^{path}: row 1 has 2 fields; allowed: 12"):
         archive().fetch("AAA-USDT", START, START + DAY)
 
 

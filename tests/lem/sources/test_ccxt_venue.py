@@ -253,18 +253,12 @@ def test_credentials_reach_the_client_and_no_message_log_or_traceback(code, sour
     assert not any(path.startswith("/sapi") for path in exchange.counts), "public bars ask for nothing private"
 
 
-def test_a_password_in_the_base_url_is_in_no_message(source_of, exchange):
-    exchange.faults.answer(Answer(503, body=b"gone"), on=None)
-    source = source_of(url=exchange.url.replace("http://", "http://me:hush-hush@"))
-    with pytest.raises(SourceError, match="HTTP 503") as caught:
+def test_a_password_in_the_base_url_is_in_no_message_as_it_stands_there_or_as_it_is_sent(source_of, exchange):
+    exchange.faults.answer(Answer(503, body=b"gone: hush%40hush, hush@hush."), on=None)
+    source = source_of(url=exchange.url.replace("http://", "http://me:hush%40hush@"))
+    with pytest.raises(SourceError, match=r"HTTP 503.* gone: \*\*\*, \*\*\*\.") as caught:
         source.fetch("AAA-USDT", START, END)
-    assert "hush-hush" not in str(caught.value)
-
-
-def test_a_secret_that_is_a_part_of_another_leaves_nothing_of_it(exchange):
-    config = CcxtConfig(kind="ccxt", venue="binance", url=exchange.url)
-    venue = VenueClient(config, {"apiKey": "abc", "secret": "abcdef"}, FakeClock())
-    assert venue.scrubbed("abcdef, abc") == "***, ***"
+    assert "hush" not in str(caught.value)
 
 
 def test_a_long_answer_is_cut_in_the_message(source_of, exchange):

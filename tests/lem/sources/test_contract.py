@@ -66,7 +66,15 @@ def test_the_rows_have_the_raw_schema_and_say_where_they_come_from(case):
     assert raw.table["ts"].dtype == "datetime64[us, UTC]"
     assert set(raw.table["source"]) == {raw.source}
     assert (raw.table["source_row"].diff().iloc[1:] == 1).all()
-    assert raw.fetched_at.utcoffset() == dt.timedelta(0)
+
+
+def test_the_answer_says_in_utc_when_it_was_fetched_and_the_rows_do_not(case):
+    _, source = case
+    before = dt.datetime.now(dt.UTC)
+    first, second = (source.fetch("AAA-USD", *partition_window(DATE)) for _ in range(2))
+    assert before <= first.fetched_at < second.fetched_at <= dt.datetime.now(dt.UTC)
+    assert first.fetched_at.utcoffset() == dt.timedelta(0)
+    pd.testing.assert_frame_equal(first.table, second.table, check_exact=True)
 
 
 def test_the_window_is_half_open(case):

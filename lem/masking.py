@@ -1,0 +1,56 @@
+"""Text without secrets: what answers us may quote the key that it was given, and seldom as it was written.
+
+A venue's error comes through a URL, JSON or HTML, and then through the message of an exception, which may be Python's
+own spelling of it: each of these, and each of the others' spelling, is known.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable, Iterable
+from urllib.parse import quote, quote_plus
+
+MASK = "***"
+
+_WAYS: tuple[Callable[[str], str], ...] = (
+    str,
+    quote,
+    lambda text: quote(text, safe=""),
+    quote_plus,
+    lambda text: repr(text)[1:-1],
+    # Python doubles the quotes around a text that holds a single one, and leaves that as it is.
+    lambda text: repr(f'"{text}')[2:-1],
+    lambda text: repr(text.encode())[2:-1],
+    lambda text: repr(f'"{text}'.encode())[3:-1],
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    lambda text: json.dumps(text)[1:-1].replace("/", r"\/"),
+    html.escape,
+)
+
+
+def spellings(secret: str) -> set[str]:
+    """A secret as it is, quoted for a URL, for Python, for JSON or for HTML, and the spellings of those."""
+    once = {way(secret) for way in _WAYS}
+    return {way(text) for text in once for way in _WAYS}
+
+
+class Masking:
+    """Replaces secrets in texts: in any spelling, in capitals or not, whatever white space became of theirs.
+
+    Args:
+        secrets: in plain text; empty ones are left out.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        spelled = {tuple(text.split()) for secret in secrets for text in spellings(secret)} - {()}
+        # The longest first: of a secret that is the beginning of another one nothing may be left.
+        longest = sorted(spelled, key=lambda words: -sum(map(len, words)))
+        patterns = (r"\s+".join(map(re.escape, words)) for words in longest)
+        self._pattern = re.compile("|".join(patterns), re.IGNORECASE) if longest else None
+
+    def __call__(self, text: str) -> str:
+        """The text with `***` in place of each secret."""
+        return self._pattern.sub(MASK, text) if self._pattern else text

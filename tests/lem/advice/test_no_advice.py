@@ -1,0 +1,122 @@
+"""Advice is not given on data that is not there, or without a model that may trade."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from lem.errors import AdviceError
+from lem.quarantine import quarantine_path
+from lem.registry import PromotionRecord, Registry
+from lem.sources import open_source
+from lem.sources.base import RawBars
+from tests.lem.advice.desk import DATE, NOON, Desk, buy
+
+HOUR = dt.timedelta(hours=1)
+
+
+class Cut:
+    """A source that answers, and then has its answer changed."""
+
+    def __init__(self, desk: Desk, change) -> None:
+        self.source, self.change, self.asked = open_source(desk.universe, ""), change, 0
+
+    def fetch(self, symbol, start, end) -> RawBars:
+        self.asked += 1
+        raw = self.source.fetch(symbol, start, end)
+        return replace(raw, table=self.change(symbol, raw.table).reset_index(drop=True))
+
+
+def without(*hours: int):
+    at = [pd.Timestamp(NOON) + pd.Timedelta(hour, "h") for hour in hours]
+    return lambda symbol, table: table[~table["ts"].isin(at)] if symbol == "AAA-USD" else table
+
+
+@pytest.mark.parametrize(
+    ("hours", "message"),
+    [
+        ((-1,), "AAA-USD: no advice without bars up to 2024-01-18 12:00 UTC: .*missing bars: 1 from 2024-01-18 11:00"),
+        ((-5, -4), "missing bars: 2 from 2024-01-18 07:00 to 2024-01-18 09:00"),
+        ((-30,), "missing bars: 1 from 2024-01-17 06:00"),
+    ],
+)
+def test_a_late_bar_or_a_gap_gives_no_advice_but_says_what_is_missing(desk, clock, hours, message):
+    advisor = desk.advisor(clock, Cut(desk, without(*hours)))
+    advisor.submit(buy(desk.universe))
+    advisor.submit(buy(desk.universe, "two", asset="BBB-USD"))
+    with pytest.raises(AdviceError, match=f"(?s){message}"):
+        advisor.advise("one")
+    advised = advisor.advise()
+    assert (list(advised.refused), [s.order_id for s in advised.slices]) == (["one"], ["two"]), "the others go on"
+    assert advisor.order("one").status == "waiting"
+    assert desk.advisor(clock).advise("one").slices[0].number == 1
+
+
+def test_a_source_that_comes_late_is_asked_again(desk, clock):
+    source = Cut(desk, without(-1))
+    advisor = desk.advisor(clock, source)
+    advisor.submit(buy(desk.universe))
+    with pytest.raises(AdviceError, match="missing bars"):
+        advisor.advise("one")
+    source.change = lambda symbol, table: table
+    assert advisor.advise("one").slices[0].number == 1
+    asked = source.asked
+    clock.sleep(3600)
+    advisor.advise("one")
+    assert source.asked == asked + 1, "only the new bar"
+
+
+def test_a_listed_outage_and_a_quarantined_day_give_no_advice(desk_of, clock):
+    outage = {"start": "2024-01-18T11:00:00Z", "end": "2024-01-18T12:00:00Z", "reason": "down"}
+    desk = desk_of(outages=[outage])
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe))
+    with pytest.raises(AdviceError, match="the bar of 2024-01-18 11:00 UTC lies in a listed outage"):
+        advisor.advise("one")
+    path = quarantine_path("tiny", dt.date(2024, 1, 17), "AAA-USD")
+    desk.lake.write_bytes(path, b"broken")
+    with pytest.raises(
+        AdviceError, match=r"bars of 2024-01-17 are quarantined, see .*txt; repair them with: lem backfill"
+    ):
+        desk.advisor(clock).advise("one")
+
+
+def test_without_a_champion_of_the_right_kind_and_age_there_is_no_advice(desk, clock):
+    advisor, registry = desk.advisor(clock), Registry(desk.url)
+    advisor.submit(buy(desk.universe))
+    old = desk.universe.model_copy(update={"drift": desk.universe.drift.model_copy(update={"max_age": 2})})
+    with pytest.raises(AdviceError, match=r"champion .* is 3 partitions old on 2024-01-18; allowed: 2"):
+        replace(desk, universe=old).advisor(clock).advise("one")
+    other = desk.universe.features.model_copy(update={"volume": 24})
+    changed = desk.universe.model_copy(update={"features": other})
+    with pytest.raises(AdviceError, match=f"model {desk.model_id} was trained with features"):
+        replace(desk, universe=changed).advisor(clock).advise("one")
+    registry.record_promotion(PromotionRecord("tiny", DATE, None, None, desk.model_id, "none"))
+    with pytest.raises(
+        AdviceError, match="tiny: no champion may trade on 2024-01-18; no advice: make one with lem run"
+    ):
+        advisor.advise("one")
+
+
+def test_a_running_order_keeps_the_model_of_its_arrival(desk, clock):
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe, min_bars=6))
+    advisor.advise("one")
+    Registry(desk.url).record_promotion(PromotionRecord("tiny", DATE, None, None, desk.model_id, "none"))
+    clock.sleep(3600)
+    assert desk.advisor(clock).advise("one").slices[0].model_id == desk.model_id
+
+
+def test_a_clock_that_goes_back_and_days_without_data_give_no_advice(desk, clock):
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe, min_bars=6))
+    advisor.advise("one")
+    clock.set(NOON - HOUR)
+    with pytest.raises(AdviceError, match="later than 2024-01-18 11:00: a clock went back"):
+        advisor.advise("one")
+    clock.set(dt.datetime(2024, 2, 1, tzinfo=dt.UTC))
+    with pytest.raises(AdviceError, match="no bars are expected on 2024-02-01; allowed: 2024-01-01 to 2024-01-31"):
+        advisor.advise("one")
