@@ -123,6 +123,9 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
     changed = Called("an input has changed", When.any_deps_match(When.data_version_changed())).since_last_handled()
     bad = When.missing() | When.execution_failed()
     idle, all_there = ~When.in_progress(), ~When.any_deps_match(When.missing())
+    # What is asked for again together with its input would be made from it in one run, fail with it, and then be asked
+    # for once more because the input has come.
+    settled = ~When.any_deps_in_progress() & ~When.any_deps_match(When.will_be_requested())
 
     def due(days: int, wanted: dg.AutomationCondition) -> dg.AutomationCondition:
         """What is wanted of the last `catch_up_days` when the night begins, and of the last `days` with each retry."""
@@ -139,7 +142,7 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
             wanted &= guard
         if cascades:
             wanted |= (changed & ~When.missing()).with_label("made from what was rewritten")
-        return wanted & ready & ~When.any_deps_in_progress() & idle
+        return wanted & ready & settled & idle
 
     def key(table: str) -> dg.AssetKey:
         return dg.AssetKey([universe.name, table])
