@@ -159,7 +159,7 @@ def here(monkeypatch):
 
     monkeypatch.setattr(spread, "QueueLauncher", object)
     monkeypatch.setattr(spread, "_queued", queued)
-    monkeypatch.setattr("assets.models.train_for", refuses)
+    monkeypatch.setattr("lem.training.nightly.train_for", refuses)
 
 
 def test_a_night_on_workers_whose_model_cannot_be_trained_ends_with_a_report_that_says_so(
