@@ -56,7 +56,7 @@ def test_a_key_of_several_lines_with_every_kind_of_quote_is_masked(way):
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-@pytest.mark.parametrize("key", ["it's-\u00e9/1", 'say-"\u00e9"/1', "\\n\u00e9/+ 1"])
+@pytest.mark.parametrize("key", ["it's-\x01\u00e9/1", "it's-\u00e9/1", 'say-"\u00e9"/1', "\\n\u00e9/+ 1"])
 def test_a_key_with_one_kind_of_quote_is_masked(way, key):
     assert Masking([key])(f"|{way(key)}|") == "|***|"
 
