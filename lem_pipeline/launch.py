@@ -91,8 +91,7 @@ def run_step(defs: dg.Definitions, instance: dg.DagsterInstance, universe: Unive
         raise_on_error=False,
     )
     if not result.success:
-        # Dagster makes a failed step of it; whoever plans the night must not go on as if only that step had failed.
-        if any(error.cls_name == DagsterExecutionInterruptedError.__name__ for error in _errors(result.all_events)):
+        if interrupted(result.all_events):
             raise KeyboardInterrupt
         raise RunError(reason(result.all_events, result.run_id))
     return failed_checks(result)
@@ -105,6 +104,12 @@ def _errors(events: Iterable[dg.DagsterEvent]) -> Iterator[SerializableErrorInfo
         while error is not None:
             yield error
             error = error.cause
+
+
+def interrupted(events: Iterable[dg.DagsterEvent]) -> bool:
+    """Whether a run ended because its process was asked to stop. Dagster makes a failed step of that; whoever plans the
+    night must not go on as if only that step had failed."""
+    return any(error.cls_name == DagsterExecutionInterruptedError.__name__ for error in _errors(events))
 
 
 def reason(events: Iterable[dg.DagsterEvent], run_id: str, otherwise: str = "see its log in the UI (lem ui)") -> str:

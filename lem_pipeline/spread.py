@@ -19,7 +19,7 @@ from lem.registry import Registry
 from lem.tables import PER_ASSET
 from lem.universe import Universe
 from lem_pipeline.degraded import TRAINING, without_model
-from lem_pipeline.launch import FailedCheck, RunError, not_passed, reason
+from lem_pipeline.launch import FailedCheck, RunError, interrupted, not_passed, reason
 from lem_pipeline.run_queue import QueueLauncher
 from lem_pipeline.steps import Step
 
@@ -59,7 +59,8 @@ def _by_asset(universe: Universe, step: Step) -> list[Step]:
 
 @dataclass(frozen=True)
 class Failed:
-    """A run that did not succeed. `lost`: none of its steps failed, its worker died with it, or it was cancelled."""
+    """A run that did not succeed. `lost`: no step failed by itself; its worker died or was stopped, or it was
+    cancelled."""
 
     step: Step
     why: str
@@ -220,4 +221,4 @@ def _failed(instance: dg.DagsterInstance, run_id: str, step: Step) -> Failed:
     events = [entry.dagster_event for entry in instance.all_logs(run_id) if entry.dagster_event]
     said = [event.message for event in events if event.is_failure and event.message]
     why = reason(events, run_id, said[-1] if said else "it was deleted or cancelled")
-    return Failed(step, why, lost=not any(event.is_step_failure for event in events))
+    return Failed(step, why, lost=interrupted(events) or not any(event.is_step_failure for event in events))

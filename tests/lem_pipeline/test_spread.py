@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+
 import dagster as dg
 import pytest
 
 pytest.importorskip("dagster_celery")
 
 from lem_pipeline.launch import RunError
-from lem_pipeline.spread import run_on_workers, stages
+from lem_pipeline.spread import _failed, run_on_workers, stages
 from lem_pipeline.steps import Step
 
 DAY, NEXT = "2024-01-10", "2024-01-11"
@@ -16,6 +20,30 @@ DAY, NEXT = "2024-01-10", "2024-01-11"
 
 def dated(table: str, first: str, last: str | None = None) -> Step:
     return Step((table,), first, last or first)
+
+
+@dg.op
+def fails():
+    raise ValueError("the loss is nan")
+
+
+@dg.op
+def is_stopped():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+
+@pytest.mark.parametrize(("op", "lost"), [(fails, False), (is_stopped, True)], ids=["by itself", "stopped"])
+def test_a_run_that_was_stopped_is_lost_and_not_a_model_that_cannot_be_trained(op, lost):
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = (
+            dg.GraphDefinition("night", node_defs=[op])
+            .to_job()
+            .execute_in_process(instance=instance, raise_on_error=False)
+        )
+        failed = _failed(instance, run.run_id, dated("lem_model", DAY))
+    assert failed.lost == lost
+    assert ("the loss is nan" in failed.why) == (not lost)
 
 
 def test_data_stages_are_one_run_for_each_asset_and_wait_for_the_stage_before(make_universe):
