@@ -16,6 +16,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from lem.errors import LemError
+from lem.masking import Masking
 from resources.settings import Settings
 
 STORAGE = "LEM_DAGSTER_STORAGE"
@@ -147,4 +148,4 @@ def _shown(url: URL) -> str:
 
 def _without_password(error: BaseException, url: URL) -> str:
     text = " ".join(str(getattr(error, "orig", None) or error).split())
-    return text.replace(str(url.password), "***") if url.password else text
+    return Masking([str(url.password or "")])(text)
