@@ -199,7 +199,7 @@ def random_walk_control(ts_T: NDArray, inside_T: NDArray, model: LEM, universe: 
         limit = bound(m, horizon) if m < horizon else 0.0
         figures[f"gain_sigma_m{m}"], figures[f"bound_sigma_m{m}"] = limit + excess, limit
         figures[f"standard_error_m{m}"] = error
-        said.append(f"{limit + excess:.2f} of {limit:.2f} at m = {m}" if m < horizon else f"{excess:+.3f} at m = N")
+        said.append(f"{limit + excess:.2f} of {limit:.2f} at m = {m}" if m < horizon else f"{excess:+z.3f} at m = N")
         over = abs(excess) if m == horizon else excess
         if over > ERRORS * error + _NOTHING_SIGMA:
             above.append(f"{limit + excess:+.3f} sigma at m = {m}, where {limit:.3f} can be gained (error {error:.3f})")
