@@ -42,11 +42,18 @@ class Deployment:
 
     Args:
         home: DAGSTER_HOME, its dagster.yaml is written here. env: settings of all three. yaml: the dagster.yaml.
-        location: file with the definitions.
+        location: file with the definitions. daemon: module that runs as the daemon.
     """
 
-    def __init__(self, home: Path, env: dict[str, str], yaml: str = YAML, location: Path = LOCATION) -> None:
-        self.home, self.location = home, location
+    def __init__(
+        self,
+        home: Path,
+        env: dict[str, str],
+        yaml: str = YAML,
+        location: Path = LOCATION,
+        daemon: str = "dagster._daemon",
+    ) -> None:
+        self.home, self.location, self.daemon = home, location, daemon
         self.ports = {"code server": free_port(), "webserver": free_port()}
         home.mkdir(parents=True, exist_ok=True)
         (home / "dagster.yaml").write_text(yaml)
@@ -73,7 +80,7 @@ class Deployment:
         python, workspace = [sys.executable, "-m"], ["-w", str(self.home / "workspace.yaml")]
         command = {
             "code server": [*python, "dagster", "api", "grpc", "-f", str(self.location), "-h", "127.0.0.1", "-p"],
-            "daemon": [*python, "dagster._daemon", "run", *workspace],
+            "daemon": [*python, self.daemon, "run", *workspace],
             "webserver": [*python, "dagster_webserver", "-h", "127.0.0.1", *workspace, "-p"],
         }[service]
         if service in self.ports:
