@@ -44,12 +44,12 @@ START = dt.datetime(2024, 1, 18, 12, tzinfo=dt.UTC)
 NIGHTS = [START.date() + dt.timedelta(days=n) for n in range(1, 8)]
 REPORTS = [night - dt.timedelta(days=2) for night in NIGHTS]
 """Dates whose orders have all ended when a night begins: they end on the day after."""
-LATE = "BBB-USD"
-LATE_DATE = NIGHTS[1] - dt.timedelta(days=1)
-"""The asset and the date whose rows are not there in the second night."""
+LATE, LATE_NIGHT = "BBB-USD", NIGHTS[3]
+LATE_DATE, ROWS_COME = LATE_NIGHT - dt.timedelta(days=1), dt.time(6)
+"""The asset and the date whose rows are not there when their night begins, and when they come."""
 KILLED = NIGHTS[5]
 """The night whose training is killed."""
-ROWS_COME, RETRY_HOURS = dt.time(6), 12
+RETRY_HOURS = 12
 KEYS: dict[str, Any] = {
     "start": "2023-12-25",
     "end": None,
@@ -164,8 +164,8 @@ class SevenNights:
                 for moment in TRIES:
                     clock.set(moment)
                     self._rest(instance, clock)
-                    if moment == TRIES[2]:
-                        clock.set(max(clock.now, dt.datetime.combine(NIGHTS[1], ROWS_COME, dt.UTC)))
+                    if (moment.date(), moment.hour) == (LATE_NIGHT, 0):
+                        clock.set(max(clock.now, dt.datetime.combine(LATE_NIGHT, ROWS_COME, dt.UTC)))
                         self._write(LATE, self._rows(LATE))
                         rows_came = clock.now
             finally:
