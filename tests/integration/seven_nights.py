@@ -55,7 +55,7 @@ KEYS: dict[str, Any] = {
     "end": None,
     "description": "Two pairs, seven nights",
     "source": {"kind": "files", "url": "{data}/{symbol}.csv"},
-    "night": {"enabled": True, "retry_hours": RETRY_HOURS, "catch_up_days": 1},
+    "night": {"enabled": True, "retry_hours": RETRY_HOURS, "catch_up_days": 2},
     "training": {"window_days": 8, "holdout_days": 2, "steps": 40, "batch": 2, "sequence": 12, "retrain_every": 3},
     "backtest": {"min_bars": [1, 3], "report_days": 7, "bootstrap": 100},
 }
