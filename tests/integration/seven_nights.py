@@ -111,17 +111,18 @@ class SevenNights:
 
     Args:
         folder: `universes/tiny.toml` is there. universe: simulated, of the same name, start and assets.
+        data: where the files are, if not in the folder.
     """
 
-    def __init__(self, folder: Path, universe: Universe) -> None:
-        self.folder, self.home = folder, folder / "home"
+    def __init__(self, folder: Path, universe: Universe, data: Path | None = None) -> None:
+        self.folder, self.home, self.data = folder, folder / "home", data or folder / "data"
         self.history = self.home / "dagster"
         self.lake = Lake(str(self.home / "lake"))
         self._market, self._symbols, self._first = Simulated(universe), universe.symbols, universe.start
 
     def first_report(self) -> None:
         """The files, one of them without the late rows, and what was made before the first night, up to a report."""
-        (self.folder / "data").mkdir()
+        self.data.mkdir()
         for symbol in self._symbols:
             rows = self._rows(symbol)
             late = (symbol == LATE) & (rows["ts"].dt.date == LATE_DATE)
@@ -220,7 +221,7 @@ class SevenNights:
 
     def _write(self, symbol: str, rows: pd.DataFrame) -> None:
         """As a vendor does: the file that is read is whole."""
-        path = self.folder / "data" / f"{symbol}.csv"
+        path = self.data / f"{symbol}.csv"
         rows.assign(ts=rows["ts"].dt.strftime("%FT%TZ")).to_csv(path.with_suffix(".new"), index=False)
         path.with_suffix(".new").replace(path)
 
@@ -230,7 +231,7 @@ class SevenNights:
         return {
             "LEM_HOME": str(self.home),
             "LEM_UNIVERSES": str(self.folder / "universes"),
-            "LEM_DATA": str(self.folder / "data"),
+            "LEM_DATA": str(self.data),
         }
 
     def _env(self, clock: FastClock) -> dict[str, str]:

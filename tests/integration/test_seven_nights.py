@@ -79,10 +79,10 @@ def instance(nights, told) -> Iterator[dg.DagsterInstance]:
 @pytest.fixture(scope="module")
 def undisturbed(nights, told, tmp_path_factory, make_universe, tiny_keys) -> Path:
     """The home as it was before the first night, and one `lem night` over the same files on the day of the last."""
-    once = SevenNights(tmp_path_factory.mktemp("undisturbed"), make_universe(**tiny_keys()))
+    # A raw bar names the file that it came from: the same one for both.
+    once = SevenNights(tmp_path_factory.mktemp("undisturbed"), make_universe(**tiny_keys()), nights.data)
     shutil.copytree(nights.folder / "before", once.home)
-    for name in ("universes", "data"):
-        shutil.copytree(nights.folder / name, once.folder / name)
+    shutil.copytree(nights.folder / "universes", once.folder / "universes")
     once.command("night", "-u", "tiny", at=dt.datetime.fromisoformat(told.ended))
     return once.home
 
