@@ -15,12 +15,15 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import ROOT
 
 CHROMIUM = shutil.which("chromium")
 PATIENCE = 240.0
 """Seconds until a test gives up on something that takes a few on a machine that has nothing else to do."""
+WRITE = os.environ.get("LEM_WRITE_SCREENSHOTS") == "1"
+PICTURES = ROOT / "docs" / "ui"
 LOADED = (
     "{ workspaceOrError { ... on Workspace { locationEntries { loadStatus locationOrLoadError { __typename } } } } }"
 )
@@ -55,6 +58,22 @@ def until(what: str, done: object) -> None:
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not within {PATIENCE:g} s")
         time.sleep(0.5)
+
+
+def new_page(browser: Any) -> Any:
+    """A page of the size of the pictures, patient."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800}, timezone_id="UTC")
+    page.set_default_timeout(PATIENCE * 1000)
+    page.set_default_navigation_timeout(PATIENCE * 1000)
+    return page
+
+
+def picture(page: Any, name: str) -> None:
+    """Write a picture of the page, if pictures are wanted."""
+    if WRITE:
+        page.wait_for_timeout(4000)  # until what fades in has done so
+        PICTURES.mkdir(exist_ok=True)
+        page.screenshot(path=PICTURES / f"{name}.png", timeout=PATIENCE * 1000)
 
 
 @dataclass(frozen=True)

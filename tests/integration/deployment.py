@@ -32,6 +32,7 @@ mutation Launch($params: ExecutionParams!) {
   launchRun(executionParams: $params) { __typename ... on LaunchRunSuccess { run { runId } } }
 }
 """
+LOCATION = ROOT / "tests" / "integration" / "location.py"
 _WORKER = re.compile(r"Started process for run \(pid: (\d+)\)")
 _PATIENCE_S = 240
 
@@ -40,13 +41,22 @@ class Deployment:
     """The three services of a home.
 
     Args:
-        home: DAGSTER_HOME, its dagster.yaml is written here. env: settings of all three.
+        home: DAGSTER_HOME, its dagster.yaml is written here. env: settings of all three. yaml: the dagster.yaml.
+        location: file with the definitions. daemon: module that runs as the daemon.
     """
 
-    def __init__(self, home: Path, env: dict[str, str]) -> None:
-        self.home, self.ports = home, {"code server": free_port(), "webserver": free_port()}
+    def __init__(
+        self,
+        home: Path,
+        env: dict[str, str],
+        yaml: str = YAML,
+        location: Path = LOCATION,
+        daemon: str = "dagster._daemon",
+    ) -> None:
+        self.home, self.location, self.daemon = home, location, daemon
+        self.ports = {"code server": free_port(), "webserver": free_port()}
         home.mkdir(parents=True, exist_ok=True)
-        (home / "dagster.yaml").write_text(YAML)
+        (home / "dagster.yaml").write_text(yaml)
         server = f"{{host: 127.0.0.1, port: {self.ports['code server']}, location_name: lem}}"
         (home / "workspace.yaml").write_text(f"load_from: [{{grpc_server: {server}}}]\n")
         self.env = {**os.environ, **env, "PYTHONPATH": str(ROOT), "DAGSTER_HOME": str(home)}
@@ -68,10 +78,9 @@ class Deployment:
     def start(self, service: str) -> None:
         """Start a service, and wait until it answers where it has a port."""
         python, workspace = [sys.executable, "-m"], ["-w", str(self.home / "workspace.yaml")]
-        location = str(ROOT / "tests" / "integration" / "location.py")
         command = {
-            "code server": [*python, "dagster", "api", "grpc", "-f", location, "-h", "127.0.0.1", "-p"],
-            "daemon": [*python, "dagster._daemon", "run", *workspace],
+            "code server": [*python, "dagster", "api", "grpc", "-f", str(self.location), "-h", "127.0.0.1", "-p"],
+            "daemon": [*python, self.daemon, "run", *workspace],
             "webserver": [*python, "dagster_webserver", "-h", "127.0.0.1", *workspace, "-p"],
         }[service]
         if service in self.ports:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import os
 import random
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from lem.lake import Lake
+from tests.integration.fast_clock import COMPILER, FastClock
 from tests.integration.recovery import KEYS, SPAN, Chain, Lem, Line, kill, objects, undisturbed
 
 TRIES = [
@@ -63,6 +67,31 @@ def test_kill_9_of_the_process_that_runs_the_steps(local, tries):
         if chain.lem.wait() == -9:  # else it was done before
             line.judge(chain, before, home)
     assert line.tried == tries
+    line.check()
+
+
+@pytest.mark.skipif(COMPILER is None, reason="needs a C compiler, the program cc")
+def test_the_clock_jumps(local):
+    # The next try, and `lem reap` before it, go by the right clock again.
+    chain, home = local
+    line, dice = Line("the clock jumps by a day, forwards or backwards, at a random moment"), random.Random(0)
+    clock = FastClock(chain.lem.folder, dt.datetime.now(dt.UTC))
+    wrong = Lem(chain.lem.folder, chain.lem.env | clock.env)
+
+    def jump(days, command):
+        right = dt.datetime.now(dt.UTC)
+        clock.set(right)
+        pid = wrong.start(*command)
+        time.sleep(dice.uniform(0.1, 1))
+        clock.set(right + dt.timedelta(days=days))
+        os.kill(pid, 0)  # it runs on
+        assert wrong.wait() == 0, wrong.log.read_text()
+
+    try:
+        for days in (1, -1):
+            throw(chain, line, home, partial(jump, days))
+    finally:
+        wrong.close()
     line.check()
 
 

@@ -16,12 +16,10 @@ import pytest
 
 from assets.factory import STAGES
 from tests.conftest import ROOT
-from tests.lem_ui import CHROMIUM, PATIENCE, lem_ui, until
+from tests.lem_ui import CHROMIUM, PICTURES, WRITE, lem_ui, new_page, picture, until
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the dev extra")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium")
-WRITE = os.environ.get("LEM_WRITE_SCREENSHOTS") == "1"
-PICTURES = ROOT / "docs" / "ui"
 LARGEST = 150 * 1024
 
 
@@ -43,13 +41,6 @@ def browser():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
-
-
-def new_page(browser):
-    page = browser.new_page(viewport={"width": 1280, "height": 800}, timezone_id="UTC")
-    page.set_default_timeout(PATIENCE * 1000)
-    page.set_default_navigation_timeout(PATIENCE * 1000)
-    return page
 
 
 def test_the_graph_of_a_universe_shows_and_ctrl_c_leaves_no_process(tmp_path, browser, tiny_keys, write_universe):
@@ -103,14 +94,6 @@ def page(browser):
     page = new_page(browser)
     yield page
     page.close()
-
-
-def picture(page, name):
-    """Write a picture of the page, if pictures are wanted."""
-    if WRITE:
-        page.wait_for_timeout(4000)  # until what fades in has done so
-        PICTURES.mkdir(exist_ok=True)
-        page.screenshot(path=PICTURES / f"{name}.png", timeout=PATIENCE * 1000)
 
 
 def launch(page, ui, place, table, partitions):
