@@ -52,6 +52,7 @@ TABLE_SCHEMA = arrow.schema(
         ("close", arrow.float64()),
         ("volume", arrow.float64()),
         ("sigma", arrow.float64()),
+        ("mean_volume", arrow.float64()),
         ("valid", arrow.bool_()),
         *((name, arrow.float64()) for name in FEATURES),
     ]
@@ -65,6 +66,7 @@ FEATURE_SCHEMA = pa.DataFrameSchema(
         "close": pa.Column(float, pa.Check.gt(0), nullable=True),
         "volume": pa.Column(float, pa.Check.ge(0), nullable=True),
         "sigma": pa.Column(float, pa.Check.gt(0), nullable=True),
+        "mean_volume": pa.Column(float, pa.Check.gt(0), nullable=True),
         "valid": pa.Column(bool),
         **{name: pa.Column(float) for name in FEATURES},
     },
@@ -73,8 +75,8 @@ FEATURE_SCHEMA = pa.DataFrameSchema(
         # One check for all features: pandera's cost is by the check, not by the row.
         pa.Check(lambda t: (t[list(FEATURES)].abs() <= CLIP).all(axis=1), name=f"every feature within +-{CLIP:g}"),
         pa.Check(
-            lambda t: ~t["valid"] | (t["sigma"].notna() & t["vwap"].notna()),
-            name="a valid bar has a VWAP and a volatility",
+            lambda t: ~t["valid"] | t[["sigma", "vwap", "mean_volume"]].notna().all(axis=1),
+            name="a valid bar has a VWAP, a volatility and a mean volume",
         ),
     ],
 )
@@ -160,7 +162,8 @@ def compute_features(
 
     Returns:
         One row per bar of `day` (`TABLE_SCHEMA`): the tape (vwap, close, volume), `sigma` (per-bar volatility, log
-        units, from returns up to this bar), `valid`, and `FEATURES`. A bar that is not valid has features 0.
+        units, from returns up to this bar), `mean_volume` (of the trailing bars up to this one), `valid`, and
+        `FEATURES`. A bar that is not valid has features 0.
 
     Raises:
         BarsError: history and day overlap or are out of order. `check_features` tests the result.
@@ -208,7 +211,7 @@ def compute_features(
     valid_T = traded_T & np.isfinite(values_TF).all(axis=1) & np.isfinite(sigma_T)
     values_TF = np.where(valid_T[:, None], np.clip(values_TF, -CLIP, CLIP), 0.0)
     table = pd.DataFrame({name: bars[name] for name in ("ts", "close_ts", "vwap", "close", "volume")})
-    table["sigma"], table["valid"] = sigma_T, valid_T
+    table["sigma"], table["mean_volume"], table["valid"] = sigma_T, mean_volume_T, valid_T
     table = pd.concat([table, pd.DataFrame(values_TF, columns=list(FEATURES))], axis=1)
     return table.iloc[start:].reset_index(drop=True)
 

@@ -63,6 +63,7 @@ _FEATURES = {
     "close": _BARS["close"],
     "volume": _BARS["volume"],
     "sigma": Words("volatility of a bar: root mean square of the trailing log returns", "log units", _UNKNOWN),
+    "mean_volume": Words("mean volume of the trailing bars up to this one", "base currency, or shares", _UNKNOWN),
     "valid": Words("all features are known; where it is false they are 0 and no order may touch the bar"),
     "ret": Words("log return from the close before", _FEATURE),
     "vwap_ret": Words("log return from the VWAP before to this one", _FEATURE),

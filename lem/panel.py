@@ -47,7 +47,7 @@ class Panel:
     ts_T: bar opens (UTC, datetime64[us]). present_NT: the asset has a row for the bar, traded or not. date_T: the
     partition date of each bar (its UTC open date, datetime64[D]).
     features_NTF (float32, 0 where not valid), valid_NT; vwap_NT, close_NT, volume_NT, sigma_NT (float64).
-    mean_volume_NT: trailing mean volume at each bar's close, from the feature log_volume = log(volume / mean).
+    mean_volume_NT: trailing mean volume at each bar's close.
     """
 
     assets: tuple[str, ...]
@@ -67,10 +67,15 @@ class Panel:
         """Build from concatenated panel tables.
 
         Raises:
-            BarsError: no rows, or an asset has two rows for one bar.
+            BarsError: no rows, an asset has two rows for one bar, or a column is lacking.
         """
         if table.empty:
             raise BarsError("panel: no bars in this range of dates")
+        if lacking := [name for name in PANEL_SCHEMA.names if name not in table.columns]:
+            raise BarsError(
+                f"panel: no column {', '.join(lacking)}: these partitions were made by an earlier version; make their "
+                "range again with: lem backfill --force"
+            )
         if table.duplicated(["asset", "ts"]).any():
             twice = table[table.duplicated(["asset", "ts"])].iloc[0]
             raise BarsError(f"panel: {twice['asset']} has two rows for the bar {twice['ts']}")
@@ -85,7 +90,6 @@ class Panel:
             return out
 
         valid, volume = table["valid"].to_numpy(bool), table["volume"].to_numpy(float)
-        mean_volume = np.where(valid, volume / np.exp(table["log_volume"].to_numpy(float)), np.nan)
         naive = stamps.tz_convert("UTC").tz_localize(None).to_numpy("datetime64[us]")
         return cls(
             assets=tuple(assets),
@@ -98,7 +102,7 @@ class Panel:
             close_NT=spread(table["close"].to_numpy(float), np.nan),
             volume_NT=spread(volume, np.nan),
             sigma_NT=spread(table["sigma"].to_numpy(float), np.nan),
-            mean_volume_NT=spread(mean_volume, np.nan),
+            mean_volume_NT=spread(table["mean_volume"].to_numpy(float), np.nan),
         )
 
     @property

@@ -148,7 +148,7 @@ def test_a_table_that_breaks_the_schema_is_refused_with_the_rows():
     table = features_of(BARS).iloc[-5:].reset_index(drop=True)
     with pytest.raises(BarsError, match=r"range: .* fails at row 2 with 99\.0"):
         check_features(table.assign(range=table["range"].where(table.index != 2, 99.0)))
-    with pytest.raises(BarsError, match="a valid bar has a VWAP and a volatility"):
+    with pytest.raises(BarsError, match="a valid bar has a VWAP, a volatility and a mean volume"):
         check_features(table.assign(sigma=np.nan))
 
 

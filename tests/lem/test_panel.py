@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lem.errors import BarsError
-from lem.features import FEATURES
+from lem.features import CLIP, FEATURES
 from lem.panel import PANEL_SCHEMA, Panel, order_tape, panel_table
 from tests.lem.builders import PROPERTY, brownian_bars, brownian_panel, features_of, without_values
 
@@ -118,13 +118,27 @@ def test_the_tape_of_an_order_is_relative_to_the_close_and_the_mean_volume_befor
         arrival = PANEL.close_NT[n, t - 1]
         mean = PANEL.volume_NT[n, t - 24 : t].mean()
         np.testing.assert_allclose(tape.price_AK[a], PANEL.vwap_NT[n, t : t + horizon] / arrival, rtol=1e-12)
-        np.testing.assert_allclose(tape.volume_AK[a], PANEL.volume_NT[n, t : t + horizon] / mean, rtol=1e-5)
+        np.testing.assert_allclose(tape.volume_AK[a], PANEL.volume_NT[n, t : t + horizon] / mean, rtol=1e-12)
         np.testing.assert_allclose(
             tape.last_close_AK[a], PANEL.close_NT[n, t - 1 : t + horizon - 1] / arrival, rtol=1e-12
         )
         assert tape.sigma_A[a] == PANEL.sigma_NT[n, t - 1]
         assert tape.arrival_price_A[a] == arrival
     assert (tape.last_close_AK[:, 0] == 1).all()
+
+
+def test_the_mean_volume_after_a_bar_of_next_to_no_volume_is_the_mean_though_its_feature_is_clipped():
+    bars = brownian_bars(6)
+    bars.loc[60, ["volume", "quote_volume"]] *= 1e-6
+    panel = Panel.from_table(panel_table({"AAA": features_of(bars)}))
+    assert panel.features_NTF[0, 60, FEATURES.index("log_volume")] == -CLIP
+    assert panel.mean_volume_NT[0, 60] == pytest.approx(bars["volume"][37:61].mean(), rel=1e-12)
+
+
+def test_a_column_that_earlier_versions_did_not_write_is_named():
+    table = panel_table({"AAA": features_of(brownian_bars(6))}).drop(columns="mean_volume")
+    with pytest.raises(BarsError, match="no column mean_volume: these partitions were made by an earlier version"):
+        Panel.from_table(table)
 
 
 def test_the_tape_over_a_gap_is_masked_by_ones_and_never_nan():
