@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.common import BenchmarkError, Row
-from lem.backtest.bounds import bound
+from lem.backtest.bounds import FillLaw, bound
 from lem.backtest.config import CostsConfig
 from lem.backtest.costs import BPS
 from lem.backtest.market import context_of, contexts_at, market_of, terms_for
@@ -25,6 +25,8 @@ from lem.strategies.base import Strategy
 from lem.strategies.learned import Learned
 
 CHUNK = 2048
+MEASURED = ", fills as measured"
+"""Behind the name of a rule or bound that is made for the training window's bars (`lem.backtest.bounds.fill_law`)."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,11 @@ def gains(
     return Gains(np.concatenate(gross), np.concatenate(net))
 
 
-def bound_gains(market: str, panel: Panel, orders: Arrivals, min_bars: tuple[int, ...], horizon: int) -> list[Row]:
-    """Both bounds as rows, means in bps over all scenarios: the driftless market's at each order's volatility, and that
-    of perfect foresight."""
+def bound_gains(
+    market: str, panel: Panel, orders: Arrivals, min_bars: tuple[int, ...], horizon: int, law: FillLaw
+) -> list[Row]:
+    """The bounds as rows, means in bps over all scenarios: the driftless market's at each order's volatility, where
+    fills are bar averages and where they are as the law says, and that of perfect foresight."""
     best: list[NDArray] = []
     for low in range(0, len(orders.asset_A), CHUNK):
         cut = slice(low, low + CHUNK)
@@ -98,8 +102,12 @@ def bound_gains(market: str, panel: Panel, orders: Arrivals, min_bars: tuple[int
     oracle_AM = np.concatenate(best)
     rows: list[Row] = []
     for i, m in enumerate(min_bars):
-        driftless_A = bound(m, horizon) * orders.sigma_A
-        for name, values_A in (("driftless_bound", driftless_A), ("oracle", oracle_AM[:, i])):
+        values = {
+            "driftless_bound": bound(m, horizon) * orders.sigma_A,
+            f"driftless_bound{MEASURED}": bound(m, horizon, law) * orders.sigma_A,
+            "oracle": oracle_AM[:, i],
+        }
+        for name, values_A in values.items():
             sigma = float((values_A / orders.sigma_A).mean())
             rows.append(
                 {"market": market, "m": m, "strategy": name, "mean_bps": float(values_A.mean()), "mean_sigma": sigma}

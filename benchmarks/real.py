@@ -3,7 +3,8 @@
 Crypto: trained on six pairs to the end of March 2021, tested on the year from July 2021, and on four pairs that it has
 never seen. Dow: daily bars, trained to the end of 2018, tested from 2019. Every bar is an arrival, without rate limits,
 in all eight scenarios and for every m. Gains in bps with costs off and on; differences to optimal stopping are paired,
-with intervals from a bootstrap of whole blocks of days across all assets.
+with intervals from a bootstrap of whole blocks of days across all assets. Optimal stopping and the bound are for
+fills at bar averages; beside them stand both for fills as they were in the training window.
 
 A seed is a training of its own. Means and standard deviations are averages over seeds; the interval of a difference is
 that of the seeds' mean gain of each order, so it states the chance of the days and not that of the training.
@@ -22,14 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import Column, Row, command_line, console, each_seed, parser, publish, spread
-from benchmarks.evaluate import Arrivals, Gains, arrivals, bound_gains, gains
+from benchmarks.evaluate import MEASURED, Arrivals, Gains, arrivals, bound_gains, gains
 from benchmarks.markets import data_root, real_panel, real_universe
 from lem.backtest.bootstrap import Interval, block_mean, cvar
+from lem.backtest.bounds import FillLaw, fill_law
 from lem.backtest.orders_table import rules
 from lem.model.lem import LEM
 from lem.orders import SCENARIOS
 from lem.panel import Panel
 from lem.strategies.base import Strategy
+from lem.strategies.optimal_stopping import OptimalStopping
 from lem.training.config import TrainingConfig
 from lem.training.trainer import train
 from lem.universe import Universe
@@ -125,21 +128,26 @@ def crypto_year(root: str, quick: bool) -> tuple[Split, Universe, Panel, Arrival
     return split, universe, panel, arrivals(panel, split.test_start, split.test_end, HORIZON)
 
 
-def strategies(model: LEM) -> dict[str, Strategy | LEM]:
-    """The rules, and the model whose training window gave the volume curve."""
-    return {rule.name: rule for rule in rules(model.volume_curve_W)} | {"lem": model}
+def strategies(model: LEM, law: FillLaw) -> dict[str, Strategy | LEM]:
+    """The rules, and the model whose training window gave the volume curve and the law of the fills."""
+    measured: dict[str, Strategy | LEM] = {f"{RIVAL}{MEASURED}": OptimalStopping(law)}
+    return {rule.name: rule for rule in rules(model.volume_curve_W)} | measured | {"lem": model}
+
+
+def training_window(panel: Panel, split: Split) -> Panel:
+    """What a model is trained on."""
+    return (panel.of(split.seen) if split.seen else panel).between(None, split.train_end)
 
 
 def trained_gains(
     seed: int, panel: Panel, split: Split, universe: Universe, groups: dict[str, Arrivals]
 ) -> dict[str, Any]:
     """One seed: the model trained before `train_end`, and its gains on each group of arrivals."""
-    window = panel.of(split.seen) if split.seen else panel
+    window = training_window(panel, split)
     started = time.monotonic()
-    training = split.training.model_copy(update={"seed": seed})
-    model = train(window.between(None, split.train_end), HORIZON, universe.model, training).model
+    model = train(window, HORIZON, universe.model, split.training.model_copy(update={"seed": seed})).model
     seconds = time.monotonic() - started
-    wanted = strategies(model) if seed == 0 else {"lem": model}
+    wanted = strategies(model, fill_law(window)) if seed == 0 else {"lem": model}
     made = {
         group: {
             name: gains(panel, orders, strategy, MIN_BARS, HORIZON, RISK_AVERSION, universe.costs)
@@ -210,6 +218,8 @@ def run(split: Split, root: str, seeds: int, jobs: int) -> tuple[list[Row], list
     groups = {
         name: arrivals(panel, split.test_start, split.test_end, HORIZON, assets) for name, assets in named.items()
     }
+    law = fill_law(training_window(panel, split))
+    console.print(f"{split.name}: fills in the training window: {law}")
     runs = each_seed(trained_gains, range(seeds), jobs, panel, split, universe, groups)
     together: list[Row] = []
     apart: list[Row] = []
@@ -219,7 +229,7 @@ def run(split: Split, root: str, seeds: int, jobs: int) -> tuple[list[Row], list
         rows = statistics(name, orders, by_seed, split.block_days)
         together += rows[0]
         apart += rows[1]
-        together += bound_gains(name, panel, orders, MIN_BARS, HORIZON)
+        together += bound_gains(name, panel, orders, MIN_BARS, HORIZON, law)
     return together, apart, [made["seconds"] for made in runs]
 
 

@@ -10,7 +10,9 @@ order
 may end, and the order ends where going on is worth nothing: where side * d is low, the price on the good side.
 
 Three markets: `bar` (fills at bar averages, var y = 1/3, cov(e, y) = 1/2: ours), `point` (one price a bar), and `peek`
-(one price a bar, seen before it is traded: what a look-ahead of one bar would be worth).
+(one price a bar, seen before it is traded: what a look-ahead of one bar would be worth). The bars of a real market lie
+between the first two (volume comes where the price moves; over night it moves without any): `fill_law` measures
+where, and its bound is the lower one.
 """
 
 from __future__ import annotations
@@ -23,11 +25,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lem.errors import OrderError
+from lem.panel import Panel
 
-Fills = Literal["bar", "point", "peek"]
-_VAR_Y = {"bar": 1 / 3, "point": 1.0}
-_COV_EY = {"bar": 1 / 2, "point": 1.0}
 _GRID, _NODES = 1201, 241
+_JUMP_SIGMA = 8.0
+"""Moves beyond this count as this: second moments are not to be those of a handful of bars."""
+
+
+@dataclass(frozen=True)
+class FillLaw:
+    """What a bar's average price is to its close, both from the last close, in variances of the bar's move.
+
+    Args:
+        variance: of the average price. covariance: of the average price and the close.
+
+    Raises:
+        OrderError: no two numbers can have these.
+    """
+
+    variance: float
+    covariance: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.variance < np.inf and self.covariance**2 <= self.variance * (1 + 1e-9)):
+            raise OrderError(
+                f"fill law with variance {self.variance:g} and covariance {self.covariance:g}; "
+                "allowed: variance >= 0 and covariance^2 <= variance"
+            )
+
+
+FILL_LAWS = {"bar": FillLaw(1 / 3, 1 / 2), "point": FillLaw(1.0, 1.0)}
+Fills = Literal["bar", "point"] | FillLaw
+
+
+def fill_law(panel: Panel) -> FillLaw:
+    """As measured on a panel's bars, each in its sigma: of what must be known beforehand, cut the panel there.
+
+    Raises:
+        OrderError: no bar with features follows another.
+    """
+    last_NT, sigma_NT = panel.close_NT[:, :-1], panel.sigma_NT[:, :-1]
+    move_NT = np.log(panel.close_NT[:, 1:] / last_NT) / sigma_NT
+    average_NT = np.log(panel.vwap_NT[:, 1:] / last_NT) / sigma_NT
+    known_NT = panel.valid_NT[:, :-1] & panel.valid_NT[:, 1:]
+    if not known_NT.any():
+        raise OrderError("fill law: no two bars with features that follow each other in this panel")
+    move_X, average_X = (np.clip(x[known_NT], -_JUMP_SIGMA, _JUMP_SIGMA) for x in (move_NT, average_NT))
+    variance = (move_X**2).mean()
+    return FillLaw(float((average_X**2).mean() / variance), float((move_X * average_X).mean() / variance))
 
 
 @dataclass(frozen=True)
@@ -62,18 +107,19 @@ def _expect(value_G: NDArray, grid_G: NDArray, mean_G: NDArray, sd: float) -> ND
 
 
 @cache
-def stopping_rule(m: int, n: int, fills: Literal["bar", "point"] = "bar") -> StoppingRule:
+def stopping_rule(m: int, n: int, fills: Fills = "bar") -> StoppingRule:
     """Solve the stopping problem backwards on a grid.
 
     Raises:
         OrderError: not 1 <= m <= N.
     """
     _check(m, n)
+    law = fills if isinstance(fills, FillLaw) else FILL_LAWS[fills]
     grid_G = _grid(n)
     threshold = [np.inf] * n
     value_G = grid_G / n
     for k in range(n - 2, -1, -1):
-        sd = np.sqrt(1 - 2 * _COV_EY[fills] / (k + 1) + _VAR_Y[fills] / (k + 1) ** 2)
+        sd = np.sqrt(max(0.0, 1 - 2 * law.covariance / (k + 1) + law.variance / (k + 1) ** 2))
         going_G = _expect(value_G, grid_G, grid_G * k / (k + 1), sd)
         if k + 1 >= m:
             ends_G = going_G <= 0.0
@@ -86,7 +132,7 @@ def stopping_rule(m: int, n: int, fills: Literal["bar", "point"] = "bar") -> Sto
 
 
 @cache
-def bound(m: int, n: int, fills: Fills = "bar") -> float:
+def bound(m: int, n: int, fills: Fills | Literal["peek"] = "bar") -> float:
     """The most that any strategy gains on average over TWAP on a driftless market, in sigma per bar.
 
     Raises:

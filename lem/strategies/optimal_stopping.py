@@ -8,12 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lem.backtest.bounds import stopping_rule
+from lem.backtest.bounds import Fills, stopping_rule
 from lem.execution import Terms, benchmark
 from lem.strategies.base import Decision, View
 
 
-def stopping_thresholds(terms: Terms, k: int) -> Tensor:
+def stopping_thresholds(terms: Terms, k: int, fills: Fills = "bar") -> Tensor:
     """Threshold of each order in bar k, float64, of the shape of m and N; +inf once bar N is reached.
 
     Looked up in a table of the (m, N) that occur, of which there are few however many orders there are.
@@ -27,18 +27,25 @@ def stopping_thresholds(terms: Terms, k: int) -> Tensor:
     for pair in occurs.nonzero().flatten().tolist():
         m, n = divmod(pair, size)
         if k < n:
-            table[pair] = stopping_rule(m, n).threshold[k]
+            table[pair] = stopping_rule(m, n, fills).threshold[k]
     return table[pair_O]
 
 
 class OptimalStopping:
     """Finish in bar k when side * (last close - running benchmark) / sigma is at or below the threshold of (m, N,
-    k)."""
+    k).
+
+    Args:
+        fills: the market that the thresholds are optimal for, see `lem.backtest.bounds`.
+    """
 
     name = "optimal_stopping"
+
+    def __init__(self, fills: Fills = "bar") -> None:
+        self._fills = fills
 
     def decide(self, view: View) -> Decision:
         terms = view.terms
         distance_O = terms.sign_O * (view.last_close_A11 - benchmark(view.ledger)) / terms.sigma_O
-        finish_O = distance_O <= stopping_thresholds(terms, view.k)
+        finish_O = distance_O <= stopping_thresholds(terms, view.k, self._fills)
         return Decision((1.0 / terms.n_O).expand_as(distance_O), finish_O)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from lem.backtest.bounds import bound, stopping_rule
+from lem.backtest.bounds import FillLaw, bound, fill_law, stopping_rule
 from lem.backtest.simulator import Market, simulate
 from lem.errors import OrderError
 from lem.orders import SCENARIOS, Benchmark, Target
 from lem.strategies.optimal_stopping import OptimalStopping
 from lem.strategies.twap import Twap
-from tests.lem.builders import brownian_steps, terms_of
+from tests.lem.builders import brownian_panel, brownian_steps, terms_of
 
 GOLDEN = {
     1: (0.3665, 0.2990, 0.4444),
@@ -29,6 +29,7 @@ GOLDEN = {
 }
 ROUNDING = 5e-4
 ARRIVALS, TINY_SIGMA = 60_000, 1e-5
+TWAP_QUANTITY = [i for i, s in enumerate(SCENARIOS) if (s.benchmark, s.target) == (Benchmark.TWAP, Target.QUANTITY)]
 
 
 @pytest.mark.parametrize("m", GOLDEN)
@@ -76,10 +77,8 @@ def test_impossible_limits_are_refused():
                 ask(*wrong)
 
 
-@pytest.fixture(scope="module")
-def brownian_market() -> Market:
-    """Bar averages of an arithmetic Brownian path, so small that prices are linear in it; equal volumes."""
-    e, y = brownian_steps(np.random.default_rng(11), (ARRIVALS, 12))
+def market_of_steps(e: np.ndarray, y: np.ndarray) -> Market:
+    """Bars of an arithmetic path, so small that prices are linear in it; equal volumes."""
     close = np.cumsum(e, axis=1)
     before = np.concatenate([np.zeros((ARRIVALS, 1)), close[:, :-1]], axis=1)
     return Market(
@@ -89,6 +88,12 @@ def brownian_market() -> Market:
         sigma_A=torch.full((ARRIVALS,), TINY_SIGMA, dtype=torch.float64),
         accepted_A=torch.ones(ARRIVALS, dtype=torch.bool),
     )
+
+
+@pytest.fixture(scope="module")
+def brownian_market() -> Market:
+    """Bar averages of an arithmetic Brownian path."""
+    return market_of_steps(*brownian_steps(np.random.default_rng(11), (ARRIVALS, 12)))
 
 
 @pytest.mark.parametrize("m", [1, 3, 6, 9, 11])
@@ -104,3 +109,29 @@ def test_optimal_stopping_reaches_the_bound_and_does_not_exceed_it(brownian_mark
 def test_twap_reaches_nothing(brownian_market):
     gain_O = simulate(Twap(), brownian_market, terms_of(1, 12)).gain_O / TINY_SIGMA
     assert gain_O.abs().max() < 1e-3
+
+
+OVER_NIGHT = FillLaw(0.64, 0.77)
+
+
+def test_the_rule_for_bars_that_move_over_night_reaches_their_bound_which_is_lower_than_that_for_averages():
+    rng = np.random.default_rng(12)
+    e, other = rng.standard_normal((2, ARRIVALS, 12))
+    y = OVER_NIGHT.covariance * e + np.sqrt(OVER_NIGHT.variance - OVER_NIGHT.covariance**2) * other
+    done = simulate(OptimalStopping(OVER_NIGHT), market_of_steps(e, y), terms_of(3, 12))
+    for gain_A in (done.gain_O[:, 0].numpy()[:, TWAP_QUANTITY] / TINY_SIGMA).T:
+        assert abs(gain_A.mean() - bound(3, 12, OVER_NIGHT)) <= 3 * gain_A.std() / np.sqrt(ARRIVALS)
+    assert bound(3, 12, "point") + 0.02 < bound(3, 12, OVER_NIGHT) < bound(3, 12) - 0.02
+
+
+def test_a_law_is_measured_on_bars_with_features_alone():
+    law = fill_law(brownian_panel(120, assets=2))
+    assert (law.variance, law.covariance) == pytest.approx((1 / 3, 1 / 2), abs=0.02)
+    with pytest.raises(OrderError, match="no two bars with features"):
+        fill_law(brownian_panel(1))
+
+
+@pytest.mark.parametrize(("variance", "covariance"), [(0.2, 0.5), (-0.1, 0.0), (float("nan"), 0.5), (float("inf"), 1)])
+def test_a_law_that_no_market_has_is_refused(variance, covariance):
+    with pytest.raises(OrderError, match="allowed: variance >= 0 and covariance"):
+        FillLaw(variance, covariance)
