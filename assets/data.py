@@ -25,7 +25,7 @@ from lem.panel import panel_table
 from lem.progress import track
 from lem.quarantine import judge_days, refuse_quarantined, set_quarantine
 from lem.registry.records import InputVersion
-from lem.revisions import named, store_panel, store_raw
+from lem.revisions import named, settings_of, store_panel, store_raw
 from lem.sources.base import refuse_failed
 from lem.tables import read_range
 from lem.windows import history_dates
@@ -94,7 +94,7 @@ def bars(stage: Stage) -> dg.AssetsDefinition:
             good, bad = judge_days({date: raw for date, (raw, _) in read.items()}, universe, symbol)
             for date, result in good.items():
                 path, key = store.path(universe.name, "bars", date, symbol), Key(symbol, date).text
-                made_from = named([InputVersion("raw_bars", key, read[date][1])])
+                made_from = named([InputVersion("raw_bars", key, read[date][1])]) | settings_of(universe, "bars")
                 written = store.write_table(path, result.table, BARS_SCHEMA, made_from)
                 wrote[key] = Wrote(written.data_version, {"rows": written.rows, **result.counts})
             set_quarantine(store, universe.name, symbol, good, bad)
@@ -126,14 +126,14 @@ def features(stage: Stage) -> dg.AssetsDefinition:
         wanted: dict[str, set[dt.date]] = {}
         for key in keys:
             wanted.setdefault(key.asset, {key.date}).update([key.date, *history_dates(universe, key.date)])
-        read = stage.reader(store, "bars", wanted)
+        read, made_with = stage.reader(store, "bars", wanted), settings_of(universe, "features")
         for symbol, dates in track(batches(keys), f"{universe.name}: features (batches)"):
             tables, made_from = {}, {}
             for date in dates:
                 *before, day = [read(symbol, d) for d in (*history_dates(universe, date), date)]
                 past = pd.concat([bars for bars, _ in before]) if before else BARS_SCHEMA.empty_table().to_pandas()
                 tables[date] = compute_features(past, day[0], universe.features, universe.bars_per_day)
-                made_from[date] = named(version for _, version in (*before, day))
+                made_from[date] = named(version for _, version in (*before, day)) | made_with
             check_features(pd.concat(tables.values(), ignore_index=True))
             for date, table in tables.items():
                 path = store.path(universe.name, "features", date, symbol)
@@ -162,6 +162,7 @@ def panel(stage: Stage) -> dg.AssetsDefinition:
             tables = {symbol: features for symbol, (features, _) in read.items()}
             table = panel_table(tables)
             made_from = named(version for _, versions in read.values() for version in versions)
+            made_from |= settings_of(universe, "panel")
             written, revised = store_panel(store, universe.name, date, table, made_from)
             figures: dict[str, int | str] = {"rows": written.rows, "assets": len(tables)}
             figures["valid_rows"] = int(table["valid"].sum())

@@ -15,7 +15,7 @@ from assets.partitions import asset_keys, date_keys, execution
 from assets.recording import Wrote, record
 from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.progress import track
-from lem.revisions import named, traded_by
+from lem.revisions import named, settings_of, traded_by
 from lem.windows import execution_dates
 from resources.stores import LakeResource, RegistryResource
 
@@ -57,6 +57,7 @@ def backtest(stage: Stage) -> dg.AssetsDefinition:
         for key in keys:
             wanted.setdefault(key.asset, set()).update(execution_dates(universe, key.date))
         read, champions = stage.reader(store, "features", wanted), dict[str, Contender]()
+        made_with = settings_of(universe, "backtest")
         for key in track(keys, f"{universe.name}: backtest"):
             chosen = models.champion_on(universe.name, key.date)
             if chosen is not None and chosen.id not in champions:
@@ -66,7 +67,7 @@ def backtest(stage: Stage) -> dg.AssetsDefinition:
             champion = champions[chosen.id] if chosen else None
             table = backtest_day(features, universe, key.asset, key.date, champion)
             path = store.path(universe.name, "backtest", key.date, key.asset)
-            made_from = named(version for _, version in parts) | traded_by(chosen)
+            made_from = named(version for _, version in parts) | made_with | traded_by(chosen)
             written = store.write_table(path, table, BACKTEST_SCHEMA, made_from)
             wrote[key.text] = Wrote(
                 written.data_version, order_figures(table) | {"champion": chosen.id if chosen else "none"}

@@ -70,7 +70,7 @@ def record_partitions(context: dg.AssetExecutionContext, wrote: Mapping[str, Wro
         ends = number == last or own in upstream
         context.instance.report_dagster_event(
             DagsterEvent.asset_materialization(step, event),
-            context.run_id,
+            context.run.run_id,
             batch_metadata=DagsterEventBatchMetadata(batch, ends),
         )
 

@@ -28,7 +28,7 @@ from lem.features import check_features, compute_features
 from lem.lake import Lake
 from lem.quarantine import judge_days
 from lem.registry.records import InputVersion
-from lem.revisions import named, store_raw
+from lem.revisions import named, settings_of, store_raw
 from lem.sources import open_source
 from lem.universe import Universe
 from lem.windows import history_dates
@@ -70,6 +70,7 @@ def bare(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any
                 raise SystemExit(f"the simulated market breaks a rule: {bad}")
             for day, result in good.items():
                 inputs = named([InputVersion("raw_bars", f"{symbol}|{day}", read[day][1])])
+                inputs |= settings_of(universe, "bars")
                 lake.write_table(lake.path(universe.name, "bars", day, symbol), result.table, BARS_SCHEMA, inputs)
     for symbol in universe.symbols:
         found = {day: lake.read_versioned(lake.path(universe.name, "bars", day, symbol)) for day in dates}
@@ -83,6 +84,7 @@ def bare(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any
             for day, table in tables.items():
                 read_days = [*history_dates(universe, day), day]
                 inputs = named(InputVersion("bars", f"{symbol}|{d}", found[d][1]) for d in read_days)
+                inputs |= settings_of(universe, "features")
                 lake.write_table(lake.path(universe.name, "features", day, symbol), table, FEATURES_SCHEMA, inputs)
     return {"runs": 0}
 

@@ -31,7 +31,7 @@ from lem.calendars import partition_window
 from lem.lake import Lake
 from lem.quarantine import judge_days, refuse_quarantined, set_quarantine
 from lem.registry.records import InputVersion
-from lem.revisions import named, partition_key, store_raw
+from lem.revisions import named, partition_key, settings_of, store_raw
 from lem.sources import RAW_SCHEMA, open_source
 from lem.sources.ccxt_client import rebased
 from lem.sources.klines import POSITIONS
@@ -100,6 +100,7 @@ def ingest(universe: Universe, folder: Path, dates: list[dt.date]) -> int:
             good, bad = judge_days({date: raw for date, (raw, _) in read.items()}, universe, symbol)
             for date, result in good.items():
                 made_from = named([InputVersion("raw_bars", partition_key(date, symbol), read[date][1])])
+                made_from |= settings_of(universe, "bars")
                 lake.write_table(lake.path(universe.name, "bars", date, symbol), result.table, TABLE_SCHEMA, made_from)
             set_quarantine(lake, universe.name, symbol, good, bad)
             refuse_quarantined({partition_key(date, symbol): error for date, error in bad.items()})

@@ -3,13 +3,16 @@
     <universe>/superseded/raw_bars/asset=BTC-USDT/date=2024-01-10/sha256=<data version>.parquet
     <universe>/superseded/panel/date=2024-01-10/sha256=<data version>.parquet
 
-A partition is out of date when the versions of what it was made from, recorded in it, are not those that are there now.
+A partition is out of date when the versions of what it was made from, recorded in it, are not those that are there now:
+other partitions, the settings that its table is made with, the model that traded.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +23,7 @@ from lem.lake import Lake, Versions, Written, inputs_version
 from lem.panel import PANEL_SCHEMA
 from lem.registry.records import InputVersion, ModelRecord
 from lem.sources.base import RAW_SCHEMA, Source
+from lem.tables import SCHEMAS
 from lem.universe import Universe
 from lem.windows import execution_dates, history_dates
 
@@ -123,6 +127,21 @@ def traded_by(champion: ModelRecord | None) -> dict[str, str]:
     return {"champion": champion.id if champion else "none"}
 
 
+def settings_of(universe: Universe, table: str) -> dict[str, str]:
+    """The input of a partition that every one of its table has: the settings it is made with, and its columns.
+
+    What only judges bars (outages, tolerances) is not among them: it changes no row that was made.
+    """
+    settings: dict[str, Any] = {"bar": universe.bar, "columns": SCHEMAS[table].names}
+    match table:
+        case "features":
+            settings["features"] = universe.features.model_dump(mode="json")
+        case "backtest":
+            orders = universe.backtest.model_dump(mode="json", include={"min_bars", "risk_aversion"})
+            settings |= orders | {"horizon": universe.horizon, "costs": universe.costs.model_dump(mode="json")}
+    return {"settings": json.dumps(settings, sort_keys=True)}
+
+
 def inputs_of(universe: Universe, table: str, date: dt.date, asset: str | None) -> list[Partition]:
     """The partitions of the lake that a partition is made from."""
     match table:
@@ -196,7 +215,7 @@ class Versioned:
         found: dict[dt.date, list[str]] = {}
         for partition, inputs in needs.items():
             _, date, asset = partition
-            now = self.version(inputs, (more or {}).get(date, {}))
+            now = self.version(inputs, settings_of(universe, table) | (more or {}).get(date, {}))
             if now is not None and now != there[partition].inputs:
                 found.setdefault(date, []).append(partition_key(date, asset))
         return found

@@ -14,21 +14,30 @@ from lem.universe import Universe
 from lem.windows import gate_dates
 
 
-def model_is_stale(versioned: Versioned, record: ModelRecord) -> bool:
-    """Whether a panel that the model was trained on has another content now; one that is missing says nothing.
+def model_is_stale(versioned: Versioned, universe: Universe, record: ModelRecord) -> bool:
+    """Whether the model is for other features or another horizon than the universe has now, or a panel that it was
+    trained on has another content; one that is missing says nothing.
 
     Raises:
         LakeError: the lake cannot be read.
     """
+    manifest, features = record.manifest, universe.features.model_dump(mode="json")
+    if (manifest.get("horizon"), manifest.get("features")) != (universe.horizon, features):
+        return True
     dates = {dt.date.fromisoformat(read.partition_key): read.data_version for read in record.inputs}
     now = versioned.read([("panel", date, None) for date in dates])
     return any(versions.data != dates[date] for (_, date, _), versions in now.items())
 
 
 def decision_is_stale(
-    versioned: Versioned, universe: Universe, decision: PromotionRecord, candidate: ModelRecord | None
+    versioned: Versioned,
+    universe: Universe,
+    decision: PromotionRecord,
+    candidate: ModelRecord | None,
+    before: str | None,
 ) -> bool:
-    """Whether another candidate is registered now, or a panel that the gate read has another content.
+    """Whether another candidate is registered now, another champion traded before (`before`: its id), or a panel that
+    the gate read has another content.
 
     A decision made by hand never is.
 
@@ -37,7 +46,7 @@ def decision_is_stale(
     """
     if decision.by_hand:
         return False
-    if decision.candidate_id != (candidate.id if candidate else None):
+    if decision.candidate_id != (candidate.id if candidate else None) or decision.previous_id != before:
         return True
     if candidate is None:
         return False

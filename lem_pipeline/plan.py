@@ -258,13 +258,15 @@ def report_steps(lake: Lake, registry: Registry, universe: Universe, dates: Date
     steps = _data_steps(universe, dates.bars, dates.features, remade)
     decided = {} if force else {p.date: p for p in registry.promotions(universe.name)}
     judged: set[dt.date] = set()
+    before = registry.champion_before(universe.name, dates.decisions[0]) if dates.decisions else None
+    champion = before.id if before else None
     for date in dates.decisions:
         window, candidate = training_window(universe, date), registry.candidate(universe.name, date)
         trains = date in dates.training and (
             force
             or candidate is None
             or not remade.panel.isdisjoint(dates_before(universe, window.start, window.train_end))
-            or model_is_stale(versioned, candidate)
+            or model_is_stale(versioned, universe, candidate)
         )
         if trains:
             steps.append(Step(("lem_model",), f"{date}", f"{date}"))
@@ -274,13 +276,14 @@ def report_steps(lake: Lake, registry: Registry, universe: Universe, dates: Date
             or judged
             or date not in decided
             or not remade.panel.isdisjoint(gate_dates(universe, date))
-            or decision_is_stale(versioned, universe, decided[date], candidate)
+            or decision_is_stale(versioned, universe, decided[date], candidate, champion)
         ):
             if judged and not trains and steps[-1] == Step(("champion",), steps[-1].first, f"{max(judged)}"):
                 steps[-1] = Step(("champion",), steps[-1].first, f"{date}")
             else:
                 steps.append(Step(("champion",), f"{date}", f"{date}"))
             judged.add(date)
+        champion = decided[date].champion_id if date in decided else champion
     absent = {_date(key) for key in missing_partitions(lake, universe, "backtest", dates.backtest, universe.symbols)}
     traded = {d: traded_by(registry.champion_on(universe.name, d)) for d in dates.backtest}
     absent |= set(versioned.stale("backtest", dates.backtest, traded))

@@ -247,7 +247,8 @@ def test_the_gate_leaves_a_decision_by_hand_alone_and_judges_the_next_candidate_
     made = promote(lake, registry, universe, chosen.id, "we trust it more")
     assert decide_champion(lake, registry, universe, day(18)) == made
     assert registry.decisions("tiny")[-1] == made
-    assert not decision_is_stale(Versioned(lake, universe), universe, made, registry.candidate("tiny", day(18)))
+    candidate = registry.candidate("tiny", day(18))
+    assert not decision_is_stale(Versioned(lake, universe), universe, made, candidate, made.previous_id)
     train_for(lake, registry, universe, day(19))
     after = decide_champion(lake, registry, universe, day(19))
     assert after.previous_id == chosen.id

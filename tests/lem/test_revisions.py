@@ -14,7 +14,7 @@ from lem.errors import LakeError
 from lem.lake import Lake, Versions, inputs_version
 from lem.registry import Registry
 from lem.registry.records import InputVersion
-from lem.revisions import Versioned, inputs_of, named, store_raw, superseded_path, traded_by
+from lem.revisions import Versioned, inputs_of, named, settings_of, store_raw, superseded_path, traded_by
 from lem.sources.base import RAW_SCHEMA
 from lem.sources.simulated import Simulated
 from lem.staleness import decision_is_stale, model_is_stale, report_is_stale
@@ -164,19 +164,22 @@ def test_every_partition_names_what_the_graph_says_it_is_made_from(make_universe
     assert inputs_of(universe, "backtest", DATE, "BBB-USD") == days
 
 
-def stale(tiny):
-    """Keys of all that is out of date in the tiny universe, by table."""
-    lake, registry, universe = tiny
+def stale(tiny, universe=None):
+    """Keys of all that is out of date in the tiny universe, by table, or what would be with another universe file."""
+    lake, registry, universe = *tiny[:2], universe or tiny[2]
     versioned, dates = Versioned(lake, universe), [day(n) for n in range(1, 32)]
     traded = {date: traded_by(registry.champion_on("tiny", date)) for date in dates}
     found = {t: versioned.stale(t, dates, traded if t == "backtest" else None) for t in ("bars", "features", "panel")}
     found["backtest"] = versioned.stale("backtest", dates, traded)
     out = {table: sorted(key for keys in found[table].values() for key in keys) for table in found}
-    out["models"] = [str(m.usable_on) for m in registry.models("tiny") if model_is_stale(versioned, m)]
+    out["models"] = [str(m.usable_on) for m in registry.models("tiny") if model_is_stale(versioned, universe, m)]
+    made = registry.promotions("tiny")
     decisions = [
         str(p.date)
-        for p in registry.promotions("tiny")
-        if decision_is_stale(versioned, universe, p, registry.candidate("tiny", p.date))
+        for before, p in zip([None, *made], made, strict=False)
+        if decision_is_stale(
+            versioned, universe, p, registry.candidate("tiny", p.date), before.champion_id if before else None
+        )
     ]
     out |= {"decisions": decisions, "report": report_is_stale(lake, versioned, universe, day(18))}
     return {table: keys for table, keys in out.items() if keys}
@@ -184,6 +187,21 @@ def stale(tiny):
 
 def test_nothing_is_out_of_date_in_what_was_just_made(tiny):
     assert stale(tiny) == {}
+
+
+@pytest.mark.parametrize(
+    ("changed", "tables"),
+    [
+        ({"features": {"volatility": 10, "short_volatility": 3, "volume": 12, "seasons": 2}}, {"features", "models"}),
+        ({"costs": {"fee_bps": 2.0}}, {"backtest"}),
+        ({"backtest": {"min_bars": [2, 3]}}, {"backtest"}),
+        ({"horizon": 2, "backtest": {"min_bars": [1]}}, {"backtest", "models"}),
+        ({"gate": {"tail_tolerance": 0.2}, "description": "The same, later", "end": "2024-03-31"}, set()),
+    ],
+    ids=["features", "costs", "m", "horizon", "what makes no table"],
+)
+def test_what_was_made_with_other_settings_is_out_of_date(tiny, changed, tables, make_universe, tiny_keys):
+    assert set(stale(tiny, make_universe(**tiny_keys(**changed)))) == tables
 
 
 def test_revised_raw_bars_leave_the_bars_of_their_day_out_of_date_and_nothing_else_yet(tiny):
@@ -196,6 +214,7 @@ def test_other_bars_leave_the_features_out_of_date_whose_history_they_are(tiny):
     lake, _, universe = tiny
     path = lake.path("tiny", "bars", DATE, "AAA-USD")
     inputs = {"raw_bars/AAA-USD|2024-01-12": lake.versions(lake.path("tiny", "raw_bars", DATE, "AAA-USD")).data}
+    inputs |= settings_of(universe, "bars")
     bars = lake.read_table(path)
     lake.write_table(path, bars.assign(volume=bars["volume"] * 2), TABLE_SCHEMA, inputs)
     reads = [n for n in range(9, 20) if DATE in (day(n), *history_dates(universe, day(n)))]
@@ -212,6 +231,7 @@ def test_another_panel_leaves_models_and_decisions_out_of_date_that_read_it(tiny
         f"features/{asset}|2024-01-{number:02}": lake.versions(lake.path("tiny", "features", day(number), asset)).data
         for asset in universe.symbols
     }
+    inputs |= settings_of(universe, "panel")
     panel = lake.read_table(path)
     lake.write_table(path, panel.iloc[::-1], pq.read_schema(Path(lake.root) / path).remove_metadata(), inputs)
     trained = [m for m in registry.models("tiny") if f"2024-01-{number:02}" in {i.partition_key for i in m.inputs}]

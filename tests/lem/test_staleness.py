@@ -42,9 +42,13 @@ def put(lake):
     return write
 
 
-def model(inputs=(), name="0123456789abcdef"):
+def model(inputs=(), name="0123456789abcdef", manifest=None):
     windows = (DATE, dt.date(2024, 1, 9), dt.date(2024, 1, 15))
-    return ModelRecord(name, "tiny", *windows, "0" * 64, "tiny/weights", "1", 0, {}, list(inputs))
+    return ModelRecord(name, "tiny", *windows, "0" * 64, "tiny/weights", "1", 0, manifest or {}, list(inputs))
+
+
+def manifest_of(universe):
+    return {"horizon": universe.horizon, "features": universe.features.model_dump(mode="json")}
 
 
 def decision(candidate, **figures):
@@ -55,12 +59,21 @@ def decision(candidate, **figures):
 
 def test_a_model_is_stale_once_a_panel_that_it_read_has_another_content(lake, universe, put):
     days = [dt.date(2024, 1, n) for n in (9, 10)]
-    record = model(InputVersion("panel", f"{day}", put("panel", day, 1)) for day in days)
-    assert not model_is_stale(Versioned(lake, universe), record)
+    inputs = [InputVersion("panel", f"{day}", put("panel", day, 1)) for day in days]
+    record = model(inputs, manifest=manifest_of(universe))
+    assert not model_is_stale(Versioned(lake, universe), universe, record)
     lake.remove(lake.path("tiny", "panel", days[0]))
-    assert not model_is_stale(Versioned(lake, universe), record), "a panel that is missing says nothing"
+    assert not model_is_stale(Versioned(lake, universe), universe, record), "a panel that is missing says nothing"
     put("panel", days[1], 2)
-    assert model_is_stale(Versioned(lake, universe), record)
+    assert model_is_stale(Versioned(lake, universe), universe, record)
+
+
+@pytest.mark.parametrize("changed", [{"horizon": 2, "backtest": {"min_bars": [1]}}, {"features": {"volatility": 20}}])
+def test_a_model_for_another_horizon_or_other_features_is_stale(lake, universe, changed, make_universe, tiny_keys):
+    record = model(manifest=manifest_of(universe))
+    assert not model_is_stale(Versioned(lake, universe), universe, record)
+    other = make_universe(**tiny_keys(**changed))
+    assert model_is_stale(Versioned(lake, other), other, record)
 
 
 def test_a_decision_is_stale_with_another_candidate_or_another_panel_of_its_gate_unless_it_was_made_by_hand(
@@ -70,8 +83,8 @@ def test_a_decision_is_stale_with_another_candidate_or_another_panel_of_its_gate
     for day in days:
         put("panel", day, 1)
 
-    def stale(made, now=candidate):
-        return decision_is_stale(Versioned(lake, universe), universe, made, now)
+    def stale(made, now=candidate, before=None):
+        return decision_is_stale(Versioned(lake, universe), universe, made, now, before)
 
     version = Versioned(lake, universe).version([("panel", day, None) for day in days], {})
     judged = decision(candidate, panel_version=version)
@@ -80,12 +93,15 @@ def test_a_decision_is_stale_with_another_candidate_or_another_panel_of_its_gate
     assert stale(judged, None)
     assert stale(decision(None))
     assert not stale(decision(None), None)
+    assert stale(judged, before="a" * 16), "the first model, before which another one trades now"
+    assert stale(decision(None), None, before="a" * 16)
     put("panel", days[0], 2)
     assert stale(judged)
     assert stale(decision(candidate)), "a decision without a record of its panels"
     by_hand = decision(candidate, by_hand=True)
     assert not stale(by_hand)
     assert not stale(by_hand, None)
+    assert not stale(by_hand, before="a" * 16)
     lake.remove(lake.path("tiny", "panel", days[-1]))
     assert not stale(judged), "with a panel that is missing nothing can be said"
 

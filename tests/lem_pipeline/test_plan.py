@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -218,6 +219,18 @@ def test_a_lost_panel_of_the_first_models_window_only_brings_back_that_model_and
         "panel 2024-01-09",
         "lem_model 2024-01-17",
         "champion 2024-01-17..2024-01-18",
+        "backtest AAA-USD|2024-01-17..BBB-USD|2024-01-18",
+        "execution_report 2024-01-18",
+    ]
+
+
+def test_a_decision_about_a_champion_that_no_longer_was_one_is_made_again(plan, stores):
+    _, registry = stores
+    before, after = registry.promotion("tiny", day(17)), registry.promotion("tiny", day(18))
+    assert (before.decision, after.previous_id) == ("promoted", before.champion_id)
+    registry.record_promotion(replace(before, champion_id=None, decision="none"))
+    assert plan() == [
+        "champion 2024-01-18",
         "backtest AAA-USD|2024-01-17..BBB-USD|2024-01-18",
         "execution_report 2024-01-18",
     ]
