@@ -82,8 +82,8 @@ def headline(
     """Answer the first screen: did it work, is the model better, by how much, how sure, what is left after costs.
 
     orders: from `prepare_orders`. table: from `full_table` of the same orders. promotions: dicts with date,
-    decision, champion_id, reasons and figures. date: the report's, ISO. due: the arrival day up to which orders should
-    have been executed. leaks: what the leak panel found. warnings: what has drifted.
+    decision, champion_id, reasons and figures. date: the report's, ISO. due: the last arrival day, ISO, that should
+    have executed orders. leaks: what the leak panel found. warnings: what has drifted.
     """
     done = executed(orders)
     comparisons = []

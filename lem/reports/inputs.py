@@ -28,10 +28,10 @@ class ReportInputs:
     rows with `asset` and `date` (columns: `tables.COLUMNS`). costs: those that it charged. promotions: dicts with date,
     decision, champion_id, candidate_id, reasons (list of str), figures (dict). champion_manifest, training_curve
     (columns `CURVE`): None without a model. data_quality: one row per asset and day (columns `QUALITY`).
-    bootstrap: resamples. trained_to: date (ISO) that a model's training ended before, by id. ages: partitions since
-    the champion's training ended, by arrival day (ISO). tape: bars of the replayed orders (columns `TAPE`). leaks: the
-    champion's leak panel (`LEAK_SCHEMA`), None without a model. drift, quarantine, outages: columns `DRIFT`,
-    `QUARANTINE` and `OUTAGES`.
+    calendar: the market's. bootstrap: resamples. trained_to: date (ISO) that a model's training ended before, by id.
+    ages: partitions since the champion's training ended, by arrival day (ISO). tape: bars of the replayed orders
+    (columns `TAPE`). leaks: the champion's leak panel (`LEAK_SCHEMA`), None without a model. drift, quarantine,
+    outages: columns `DRIFT`, `QUARANTINE` and `OUTAGES`.
     """
 
     universe: str
@@ -46,6 +46,7 @@ class ReportInputs:
     training_curve: pd.DataFrame | None
     data_quality: pd.DataFrame
     versions: Mapping[str, str]
+    calendar: str = "24/7"
     bootstrap: int = 2000
     seed: int = 0
     trained_to: Mapping[str, str] = field(default_factory=dict)

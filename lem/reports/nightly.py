@@ -108,6 +108,7 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
             "backtest partitions read": str(len(inputs)),
             BACKTESTS_VERSION: backtests_version(inputs),
         },
+        calendar=universe.calendar,
         bootstrap=universe.backtest.bootstrap,
         seed=universe.training.seed,
         trained_to={model: str(end) for model, end in trained_to.items()},

@@ -7,7 +7,6 @@ fixed seed.
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -74,7 +73,7 @@ def render_report(inputs: ReportInputs) -> Report:
     table = tables.full_table(orders, inputs.costs, resamples=inputs.bootstrap, seed=inputs.seed)
     data = _tables(inputs, orders, table)
     leaks, warnings = leaks_found(data["leaks"]), drift_warnings(data["drift"])
-    due = _due(inputs.date, days, inputs.bar)
+    due = last_trading_day(inputs, orders)
     head = headline(orders, table, inputs.promotions, inputs.date.isoformat(), due, leaks, warnings)
     page = _ENVIRONMENT.get_template("report.html.jinja").render(
         inputs=inputs,
@@ -110,13 +109,15 @@ def block_days(horizon: int, bar: str) -> int:
     return max(1, math.ceil(horizon * length / pd.Timedelta("24h")))
 
 
-def _due(date: dt.date, days: int, bar: str) -> str:
-    """The arrival day whose orders have ended by the report's date; daily bars skip weekends and one
-    holiday.
+def last_trading_day(inputs: ReportInputs, orders: pd.DataFrame) -> str:
+    """The last day up to the report's (ISO) that orders arrived on: its own on a market that never closes, otherwise
+    the last with rows of orders, executed or not; "" without one.
+
+    All orders of a report's date have ended, so some of this day's are executed where nothing went wrong.
     """
-    if bar == "1d":
-        return str(np.busday_offset(np.datetime64(date), -days - 1, roll="backward"))
-    return (date - dt.timedelta(days=days)).isoformat()
+    if inputs.calendar == "24/7":
+        return inputs.date.isoformat()
+    return str(orders["date"].max()) if len(orders) else ""
 
 
 def _counts(orders: pd.DataFrame) -> dict[str, int]:

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import datetime as dt
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
 from lem.reports.report import Report, render_report
 from lem.reports.wording import number
-from tests.lem.reports.pages import COSTS, Page, make_inputs, make_leaks, make_orders, make_promotions, text_of
+from tests.lem.reports.pages import COSTS, Page, exclude, make_inputs, make_leaks, make_orders, make_promotions, text_of
 
 
 def test_headline_figures_are_those_of_the_summary(report: Report) -> None:
@@ -43,6 +49,26 @@ def test_a_leak_and_a_drift_are_told_on_the_first_screen(report: Report) -> None
     assert "On a driftless market the model gained 0.310 sigma with m = 1" in text_of(found.html)
     assert "Nothing found." in words
     assert "Perhaps." in text_of(found.html)
+
+
+@pytest.mark.parametrize("calendar", ["24/7", "XNYS"])
+def test_a_report_none_of_whose_own_orders_was_executed_is_incomplete(calendar: str) -> None:
+    orders = make_orders()
+    own = orders["date"] == orders["date"].max()
+    orders = pd.concat([orders[~own], exclude(orders[own])])
+    found = render_report(make_inputs(orders, calendar=calendar)).summary
+    assert found["status"] == "incomplete"
+    (said,) = found["problems"]
+    assert said == "The latest executed orders arrived on 2024-01-05; those up to 2024-01-06 should be there."
+
+
+def test_a_date_without_orders_is_a_problem_only_where_the_market_never_closes() -> None:
+    orders, later = make_orders(), dt.date(2024, 1, 8)
+    for calendar, status in (("24/7", "incomplete"), ("XNYS", "complete")):
+        inputs = make_inputs(orders, date=later, calendar=calendar, promotions=make_promotions(later))
+        assert render_report(inputs).summary["status"] == status
+    none = render_report(replace(make_inputs(orders, calendar="XNYS"), orders=orders.iloc[:0])).summary
+    assert none["problems"] == ["No order was executed."]
 
 
 def test_a_degraded_night_says_what_was_wrong_in_the_words_of_the_registry() -> None:
