@@ -134,7 +134,9 @@ def _problems(orders: pd.DataFrame, done: pd.DataFrame, last_day: str, due: str)
     if last_day < due:
         problems.append(f"The latest executed orders arrived on {last_day}; those up to {due} should be there.")
     last = done[done["date"] == last_day]
-    idle = sorted(set(orders["asset"].unique()) - set(last["asset"].unique()))
+    # An asset without rows, as one that is not listed any more, had no order to execute.
+    there = orders.loc[orders["date"] == last_day, "asset"].unique()
+    idle = sorted(set(there) - set(last["asset"].unique()))
     if idle:
         problems.append(f"No order in {', '.join(idle)} was executed on {last_day}.")
     if MODEL in done["strategy"].unique() and MODEL not in last["strategy"].unique():

@@ -207,7 +207,9 @@ def test_headline_of_a_good_night() -> None:
 
 def test_headline_names_what_is_missing() -> None:
     orders = week()
-    idle = head_of(orders[(orders["asset"] != "ETH-USDT") | (orders["arrival"].dt.day < 6)], GATE)
+    day = {"day": 6, "asset": "ETH-USDT"}
+    busy = orders[(orders["asset"] != "ETH-USDT") | (orders["arrival"].dt.day < 6)]
+    idle = head_of(pd.concat([busy, pd.DataFrame([excluded(name, **day) for name in ("lem", "twap")])]), GATE)
     assert idle.problems == ("No order in ETH-USDT was executed on 2024-01-06.",)
     late = head_of(orders[orders["arrival"].dt.day < 5], [])
     assert late.status == "incomplete"
@@ -215,6 +217,12 @@ def test_headline_names_what_is_missing() -> None:
     assert "2024-01-04" in late.problems[1]
     silent = head_of(orders[(orders["strategy"] != "lem") | (orders["arrival"].dt.day < 6)], GATE)
     assert silent.problems == ("The model executed no order on 2024-01-06.",)
+
+
+def test_an_asset_without_rows_on_the_last_day_is_delisted_and_no_problem() -> None:
+    orders = week()
+    head = head_of(orders[(orders["asset"] != "ETH-USDT") | (orders["arrival"].dt.day < 6)], GATE)
+    assert (head.status, head.problems, head.last_day) == ("complete", (), "2024-01-06")
 
 
 def test_headline_without_a_model_and_without_orders() -> None:
