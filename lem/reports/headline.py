@@ -76,14 +76,14 @@ def headline(
     promotions: Sequence[Mapping[str, Any]],
     date: str,
     due: str,
-    leaks: Sequence[str] = (),
+    found: Sequence[str] = (),
     warnings: Sequence[str] = (),
 ) -> Headline:
     """Answer the first screen: did it work, is the model better, by how much, how sure, what is left after costs.
 
     orders: from `prepare_orders`. table: from `full_table` of the same orders. promotions: dicts with date,
     decision, champion_id, reasons and figures. date: the report's, ISO. due: the last arrival day, ISO, that should
-    have executed orders. leaks: what the leak panel found. warnings: what has drifted.
+    have executed orders. found: further problems, in sentences. warnings: what has drifted.
     """
     done = executed(orders)
     comparisons = []
@@ -97,7 +97,7 @@ def headline(
     gate = next((dict(row) for row in promotions if str(row["date"])[:10] == date), {})
     last_day = str(done["date"].max()) if len(done) else ""
     problems = [] if gate else [f"No decision of the promotion gate is recorded for {date}."]
-    problems += [*_problems(orders, done, last_day, due), *leaks]
+    problems += [*_problems(orders, done, last_day, due), *found]
     figures = gate.get("figures") or {}
     if degraded := str(figures.get(DEGRADED, "")):
         problems.insert(0, f"{degraded[:1].upper()}{degraded[1:]}.")

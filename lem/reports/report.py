@@ -28,6 +28,7 @@ from lem.reports.headline import Headline, headline
 from lem.reports.inputs import CURVE, ReportInputs
 from lem.reports.schedule import replay_table, schedule_table
 from lem.reports.wording import bar_volumes, capacity_sentence, cost_sentence, cost_words, count, number, percent
+from lem.tables import name_missing
 
 ROUGH_BLOCKS = 15
 """Fewer blocks than this, and the report warns that the intervals are rough."""
@@ -74,7 +75,8 @@ def render_report(inputs: ReportInputs) -> Report:
     data = _tables(inputs, orders, table)
     leaks, warnings = leaks_found(data["leaks"]), drift_warnings(data["drift"])
     due = last_trading_day(inputs, orders)
-    head = headline(orders, table, inputs.promotions, inputs.date.isoformat(), due, leaks, warnings)
+    found = [*left_out(inputs), *leaks]
+    head = headline(orders, table, inputs.promotions, inputs.date.isoformat(), due, found, warnings)
     page = _ENVIRONMENT.get_template("report.html.jinja").render(
         inputs=inputs,
         head=head,
@@ -118,6 +120,17 @@ def last_trading_day(inputs: ReportInputs, orders: pd.DataFrame) -> str:
     if inputs.calendar == "24/7":
         return inputs.date.isoformat()
     return str(orders["date"].max()) if len(orders) else ""
+
+
+def left_out(inputs: ReportInputs) -> list[str]:
+    """A sentence that names the dates whose backtests are not there and the command that makes them; none without."""
+    if not inputs.left_out:
+        return []
+    dates = name_missing([date.isoformat() for date in inputs.left_out])
+    return [
+        f"No backtests of {dates} are there: the orders of that time are left out; "
+        f"make them with: lem run --universe {inputs.universe} --date {inputs.date}."
+    ]
 
 
 def _counts(orders: pd.DataFrame) -> dict[str, int]:

@@ -71,6 +71,18 @@ def test_a_date_without_orders_is_a_problem_only_where_the_market_never_closes()
     assert none["problems"] == ["No order was executed."]
 
 
+def test_dates_without_backtests_are_named_with_the_command_that_makes_them() -> None:
+    orders = make_orders()
+    hole = dt.date(2024, 1, 3)
+    found = render_report(make_inputs(orders[orders["date"] != hole], left_out=[hole]))
+    said = (
+        "No backtests of 2024-01-03 are there: the orders of that time are left out; "
+        "make them with: lem run --universe crypto --date 2024-01-06."
+    )
+    assert (found.summary["status"], found.summary["problems"]) == ("incomplete", [said])
+    assert said in text_of(found.html)
+
+
 def test_a_degraded_night_says_what_was_wrong_in_the_words_of_the_registry() -> None:
     inputs = make_inputs(make_orders())
     refused = dict(inputs.promotions[1]) | {"date": inputs.date}

@@ -12,10 +12,12 @@ import pytest
 
 from lem import leak_reading
 from lem.backtest.leaks import LEAK_SCHEMA
+from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.lake import Lake
 from lem.leak_reading import leaks_of, leaks_path
 from lem.registry import Registry
 from lem.reports.drift_section import drift_table, drift_warnings
+from lem.reports.nightly import report_inputs
 from lem.reports.quality import data_quality, days_in_quarantine, listed_outages
 from lem.reports.section_grids import DRIFT
 from lem.reports.stored import report_path
@@ -58,6 +60,20 @@ def test_the_leak_panel_of_a_champion_is_made_once_and_again_when_its_bars_chang
     assert len(leaks_of(lake, changed, champion)) == 1
     assert len(made) == 1
     assert list(stored.columns) == LEAK_SCHEMA.names
+
+
+def test_a_hole_in_the_backtests_is_told_and_not_an_error(night):
+    lake, registry, universe = night
+    assert report_inputs(lake, registry, universe, DAY).left_out == ()
+    longer = universe.model_copy(update={"backtest": universe.backtest.model_copy(update={"report_days": 3})})
+    before, hole = DAY - dt.timedelta(days=2), DAY - dt.timedelta(days=1)
+    for asset in universe.symbols:
+        empty = BACKTEST_SCHEMA.empty_table().to_pandas()
+        lake.write_table(lake.path(universe.name, "backtest", before, asset), empty, BACKTEST_SCHEMA)
+        lake.remove(lake.path(universe.name, "backtest", hole, asset))
+    inputs = report_inputs(lake, registry, longer, DAY)
+    assert inputs.left_out == (hole,)
+    assert {str(date) for date in inputs.orders["date"]} == {str(DAY)}
 
 
 def test_drift_is_read_or_says_why_it_is_not_known(night):
