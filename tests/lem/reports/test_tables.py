@@ -168,6 +168,30 @@ def test_daily_gain_adds_up_over_the_days() -> None:
     assert daily["cumulative_bps"].tolist() == [3.0, 2.0]
 
 
+def test_what_rounding_leaves_is_no_gain() -> None:
+    generator = np.random.default_rng(1)
+    noise = pd.DataFrame(
+        [row("twap", 1e-12 * abs(generator.normal()), day, hour) for day in range(1, 7) for hour in (0, 1)]
+    )
+    table = full(noise)
+    (one,) = tables.select(table, "all").to_dict("records")
+    assert (one["mean_bps"], one["low_bps"], one["high_bps"], one["hit_rate"]) == (0.0, 0.0, 0.0, 0.0)
+    small = full(noise.assign(gain_bps=2 * tables.NOISE_BPS)).query("level == 'all' and costs == 'off'")
+    assert small["hit_rate"].tolist() == [1.0]
+
+
+def test_the_same_fills_are_not_better_than_themselves() -> None:
+    orders = week(edge=0.0)
+    stop = orders["strategy"] == "optimal_stopping"
+    own = orders["strategy"] == "lem"
+    for name in tables.GAINS:
+        orders.loc[own, name] = orders.loc[stop, name].to_numpy() + 1e-12
+    gap = head_of(orders, GATE).comparisons[0]
+    assert (gap.interval.mean, gap.verdict, gap.net_verdict) == (0.0, *["not distinguishable"] * 2)
+    pair = tables.select(full(orders), "all", against="optimal_stopping").to_dict("records")[0]
+    assert pair["hit_rate"] == 0.0
+
+
 @pytest.mark.parametrize(
     ("low", "high", "said"),
     [
