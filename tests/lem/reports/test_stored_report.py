@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -21,6 +22,7 @@ from lem.reports.nightly import report_inputs
 from lem.reports.quality import data_quality, days_in_quarantine, listed_outages
 from lem.reports.section_grids import DRIFT
 from lem.reports.stored import report_path
+from lem.windows import training_window
 
 DAY = dt.date(2024, 1, 18)
 
@@ -74,6 +76,33 @@ def test_a_hole_in_the_backtests_is_told_and_not_an_error(night):
     inputs = report_inputs(lake, registry, longer, DAY)
     assert inputs.left_out == (hole,)
     assert {str(date) for date in inputs.orders["date"]} == {str(DAY)}
+
+
+def test_the_leak_panel_has_no_bar_that_the_champion_was_trained_on(night, monkeypatch):
+    lake, registry, universe = night
+    champion = registry.champion_on(universe.name, DAY)
+    stored = lake.read_table(leaks_path(universe.name, champion.id))
+    begun = []
+
+    def begins(panel, first, *_):
+        begun.append(first.astype(dt.date))
+        return stored
+
+    monkeypatch.setattr(leak_reading, "leak_panel", begins)
+    gate_start = training_window(universe, champion.usable_on).gate_start
+    for days in (1, 2, 4):
+        training = universe.training.model_copy(update={"holdout_days": days})
+        leaks_of(lake, universe.model_copy(update={"training": training}), champion)
+    # Of the same bars it is not made again.
+    assert begun == [gate_start + dt.timedelta(days=1), gate_start]
+    assert champion.train_end < gate_start
+
+
+def test_a_model_that_no_bar_is_left_for_has_no_gains_on_real_bars(night):
+    lake, registry, universe = night
+    champion = registry.champion_on(universe.name, DAY)
+    late = replace(champion, train_end=champion.usable_on)
+    assert set(leaks_of(lake, universe, late)["market"]) == {"driftless"}
 
 
 def test_drift_is_read_or_says_why_it_is_not_known(night):
