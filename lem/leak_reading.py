@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lem.backtest.leaks import LEAK_SCHEMA, leak_panel
+from lem.calendars import offset_partition
 from lem.lake import Lake, inputs_version
 from lem.panel import Panel
 from lem.registry import ModelRecord
@@ -16,7 +17,7 @@ from lem.revisions import named
 from lem.tables import read_range
 from lem.training.nightly import load_contender
 from lem.universe import Universe
-from lem.windows import gate_dates, training_window
+from lem.windows import dates_before, training_window, warmup_days
 
 
 def leaks_path(universe: str, model_id: str) -> str:
@@ -27,13 +28,18 @@ def leaks_path(universe: str, model_id: str) -> str:
 def leaks_of(lake: Lake, universe: Universe, record: ModelRecord) -> pd.DataFrame:
     """The leak panel of a model, on the window that the gate judged it on: it was not trained on those bars.
 
-    It is made once for each model; again only where a panel of that window or the settings of its orders changed.
+    It is made once for each model; again only where a panel of that window or the settings of its orders changed. Where
+    the universe's window has become longer since, it still begins a purge behind the model's training; where nothing
+    is left of it, there are no rows of real bars.
 
     Raises:
         LakeError: a panel of the window is missing, or the model's weights are or were changed.
     """
     date = record.usable_on
-    table, inputs = read_range(lake, universe, "panel", gate_dates(universe, date))
+    untrained = offset_partition(universe, record.train_end, universe.purge_days)
+    first = min(max(training_window(universe, date).gate_start, untrained), date)
+    warmup = offset_partition(universe, first, -warmup_days(universe))
+    table, inputs = read_range(lake, universe, "panel", dates_before(universe, warmup, date))
     settings = {
         "horizon": universe.horizon,
         "backtest": universe.backtest.model_dump(mode="json", exclude={"report_days"}),
@@ -45,7 +51,7 @@ def leaks_of(lake: Lake, universe: Universe, record: ModelRecord) -> pd.DataFram
     stored = lake.versions_of([path]).get(path)
     if stored and stored.inputs == inputs_version(made_from):
         return lake.read_table(path)
-    first = np.datetime64(training_window(universe, date).gate_start)
-    leaks = leak_panel(Panel.from_table(table), first, universe, load_contender(lake, record).model)
+    model = load_contender(lake, record).model
+    leaks = leak_panel(Panel.from_table(table), np.datetime64(first), universe, model)
     lake.write_table(path, leaks, LEAK_SCHEMA, made_from)
     return leaks

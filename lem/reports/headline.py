@@ -76,14 +76,14 @@ def headline(
     promotions: Sequence[Mapping[str, Any]],
     date: str,
     due: str,
-    leaks: Sequence[str] = (),
+    found: Sequence[str] = (),
     warnings: Sequence[str] = (),
 ) -> Headline:
     """Answer the first screen: did it work, is the model better, by how much, how sure, what is left after costs.
 
     orders: from `prepare_orders`. table: from `full_table` of the same orders. promotions: dicts with date,
-    decision, champion_id, reasons and figures. date: the report's, ISO. due: the arrival day up to which orders should
-    have been executed. leaks: what the leak panel found. warnings: what has drifted.
+    decision, champion_id, reasons and figures. date: the report's, ISO. due: the last arrival day, ISO, that should
+    have executed orders. found: further problems, in sentences. warnings: what has drifted.
     """
     done = executed(orders)
     comparisons = []
@@ -97,7 +97,7 @@ def headline(
     gate = next((dict(row) for row in promotions if str(row["date"])[:10] == date), {})
     last_day = str(done["date"].max()) if len(done) else ""
     problems = [] if gate else [f"No decision of the promotion gate is recorded for {date}."]
-    problems += [*_problems(orders, done, last_day, due), *leaks]
+    problems += [*_problems(orders, done, last_day, due), *found]
     figures = gate.get("figures") or {}
     if degraded := str(figures.get(DEGRADED, "")):
         problems.insert(0, f"{degraded[:1].upper()}{degraded[1:]}.")
@@ -134,7 +134,9 @@ def _problems(orders: pd.DataFrame, done: pd.DataFrame, last_day: str, due: str)
     if last_day < due:
         problems.append(f"The latest executed orders arrived on {last_day}; those up to {due} should be there.")
     last = done[done["date"] == last_day]
-    idle = sorted(set(orders["asset"].unique()) - set(last["asset"].unique()))
+    # An asset without rows, as one that is not listed any more, had no order to execute.
+    there = orders.loc[orders["date"] == last_day, "asset"].unique()
+    idle = sorted(set(there) - set(last["asset"].unique()))
     if idle:
         problems.append(f"No order in {', '.join(idle)} was executed on {last_day}.")
     if MODEL in done["strategy"].unique() and MODEL not in last["strategy"].unique():

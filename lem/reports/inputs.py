@@ -24,14 +24,14 @@ CURVE = ["step", "loss", "gain_sigma", "learning_rate"]
 class ReportInputs:
     """What a report is made of.
 
-    date: the report's partition. horizon: N in bars of length `bar` ("1h", "1d", ...). orders: the backtest's
-    rows with `asset` and `date` (columns: `tables.COLUMNS`). costs: those that it charged. promotions: dicts with date,
-    decision, champion_id, candidate_id, reasons (list of str), figures (dict). champion_manifest, training_curve
-    (columns `CURVE`): None without a model. data_quality: one row per asset and day (columns `QUALITY`).
-    bootstrap: resamples. trained_to: date (ISO) that a model's training ended before, by id. ages: partitions since
-    the champion's training ended, by arrival day (ISO). tape: bars of the replayed orders (columns `TAPE`). leaks: the
-    champion's leak panel (`LEAK_SCHEMA`), None without a model. drift, quarantine, outages: columns `DRIFT`,
-    `QUARANTINE` and `OUTAGES`.
+    date: the report's partition. horizon: N in bars of length `bar` ("1h", "1d", ...). orders: the backtest's rows with
+    `asset` and `date` (columns: `tables.COLUMNS`). costs: those that it charged. promotions: dicts with date, decision,
+    champion_id, candidate_id, reasons (list of str), figures (dict). champion_manifest, training_curve (columns
+    `CURVE`): None without a model. data_quality: one row per asset and day (columns `QUALITY`). calendar: the market's.
+    left_out: dates in the midst of the orders whose backtests are not there. bootstrap: resamples. trained_to: date
+    (ISO) that a model's training ended before, by id. ages: partitions since the champion's training ended, by arrival
+    day (ISO). tape: bars of the replayed orders (columns `TAPE`). leaks: the champion's leak panel (`LEAK_SCHEMA`),
+    None without a model. drift, quarantine, outages: columns `DRIFT`, `QUARANTINE` and `OUTAGES`.
     """
 
     universe: str
@@ -46,6 +46,8 @@ class ReportInputs:
     training_curve: pd.DataFrame | None
     data_quality: pd.DataFrame
     versions: Mapping[str, str]
+    calendar: str = "24/7"
+    left_out: Sequence[dt.date] = ()
     bootstrap: int = 2000
     seed: int = 0
     trained_to: Mapping[str, str] = field(default_factory=dict)

@@ -43,7 +43,8 @@ class StoredReport:
 def read_orders(lake: Lake, universe: Universe, dates: list[dt.date]) -> tuple[pd.DataFrame, list[InputVersion]]:
     """All assets' backtests of these dates with their partition `date`, and the data versions read.
 
-    Dates before the first backtest are left out; a date that some assets have and others lack is an error.
+    A date without any backtest is left out, be it before the first one or a hole behind it (`holes`); a date that some
+    assets have and others lack is an error.
 
     Raises:
         LakeError: the last date's backtest is missing, for some assets or all; or partitions lack columns, as they were
@@ -77,6 +78,15 @@ def read_orders(lake: Lake, universe: Universe, dates: list[dt.date]) -> tuple[p
     return pd.concat(frames, ignore_index=True), inputs
 
 
+def holes(dates: list[dt.date], covered: list[dt.date]) -> tuple[dt.date, ...]:
+    """Those of `dates` that no backtest was read of though one was of a date before.
+
+    The page names them. They are no error: the automation makes a report once its own date is there, and leaves what is
+    older than `night.catch_up_days` alone, so that one old hole would stop every report that reaches back to it.
+    """
+    return tuple(date for date in dates if date not in covered and date > min(covered))
+
+
 def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> ReportInputs:
     """Everything the report of `date` is made of.
 
@@ -108,6 +118,8 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
             "backtest partitions read": str(len(inputs)),
             BACKTESTS_VERSION: backtests_version(inputs),
         },
+        calendar=universe.calendar,
+        left_out=holes(dates, covered),
         bootstrap=universe.backtest.bootstrap,
         seed=universe.training.seed,
         trained_to={model: str(end) for model, end in trained_to.items()},

@@ -7,7 +7,6 @@ fixed seed.
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -29,6 +28,7 @@ from lem.reports.headline import Headline, headline
 from lem.reports.inputs import CURVE, ReportInputs
 from lem.reports.schedule import replay_table, schedule_table
 from lem.reports.wording import bar_volumes, capacity_sentence, cost_sentence, cost_words, count, number, percent
+from lem.tables import name_missing
 
 ROUGH_BLOCKS = 15
 """Fewer blocks than this, and the report warns that the intervals are rough."""
@@ -74,8 +74,9 @@ def render_report(inputs: ReportInputs) -> Report:
     table = tables.full_table(orders, inputs.costs, resamples=inputs.bootstrap, seed=inputs.seed)
     data = _tables(inputs, orders, table)
     leaks, warnings = leaks_found(data["leaks"]), drift_warnings(data["drift"])
-    due = _due(inputs.date, days, inputs.bar)
-    head = headline(orders, table, inputs.promotions, inputs.date.isoformat(), due, leaks, warnings)
+    due = last_trading_day(inputs, orders)
+    found = [*left_out(inputs), *leaks]
+    head = headline(orders, table, inputs.promotions, inputs.date.isoformat(), due, found, warnings)
     page = _ENVIRONMENT.get_template("report.html.jinja").render(
         inputs=inputs,
         head=head,
@@ -110,13 +111,26 @@ def block_days(horizon: int, bar: str) -> int:
     return max(1, math.ceil(horizon * length / pd.Timedelta("24h")))
 
 
-def _due(date: dt.date, days: int, bar: str) -> str:
-    """The arrival day whose orders have ended by the report's date; daily bars skip weekends and one
-    holiday.
+def last_trading_day(inputs: ReportInputs, orders: pd.DataFrame) -> str:
+    """The last day up to the report's (ISO) that orders arrived on: its own on a market that never closes, otherwise
+    the last with rows of orders, executed or not; "" without one.
+
+    All orders of a report's date have ended, so some of this day's are executed where nothing went wrong.
     """
-    if bar == "1d":
-        return str(np.busday_offset(np.datetime64(date), -days - 1, roll="backward"))
-    return (date - dt.timedelta(days=days)).isoformat()
+    if inputs.calendar == "24/7":
+        return inputs.date.isoformat()
+    return str(orders["date"].max()) if len(orders) else ""
+
+
+def left_out(inputs: ReportInputs) -> list[str]:
+    """A sentence that names the dates whose backtests are not there and the command that makes them; none without."""
+    if not inputs.left_out:
+        return []
+    dates = name_missing([date.isoformat() for date in inputs.left_out])
+    return [
+        f"No backtests of {dates} are there: the orders of that time are left out; "
+        f"make them with: lem run --universe {inputs.universe} --date {inputs.date}."
+    ]
 
 
 def _counts(orders: pd.DataFrame) -> dict[str, int]:

@@ -1,8 +1,18 @@
 from __future__ import annotations
 
-from lem.reports.report import Report, render_report
+import datetime as dt
+from dataclasses import replace
+
+import pandas as pd
+
+from lem.reports.headline import Headline, headline
+from lem.reports.inputs import ReportInputs
+from lem.reports.report import Report, last_trading_day, render_report
+from lem.reports.tables import full_table, prepare_orders
 from lem.reports.wording import number
-from tests.lem.reports.pages import COSTS, Page, make_inputs, make_leaks, make_orders, make_promotions, text_of
+from tests.lem.reports.pages import COSTS, Page, exclude, make_inputs, make_leaks, make_orders, make_promotions, text_of
+
+FEW = ("lem", "optimal_stopping", "twap")
 
 
 def test_headline_figures_are_those_of_the_summary(report: Report) -> None:
@@ -43,6 +53,45 @@ def test_a_leak_and_a_drift_are_told_on_the_first_screen(report: Report) -> None
     assert "On a driftless market the model gained 0.310 sigma with m = 1" in text_of(found.html)
     assert "Nothing found." in words
     assert "Perhaps." in text_of(found.html)
+
+
+def head_of(inputs: ReportInputs) -> Headline:
+    """The first screen's answers, without the page."""
+    orders = prepare_orders(inputs.orders)
+    table = full_table(orders, COSTS, resamples=20, seed=0)
+    return headline(orders, table, inputs.promotions, inputs.date.isoformat(), last_trading_day(inputs, orders))
+
+
+def test_a_report_none_of_whose_own_orders_was_executed_is_incomplete() -> None:
+    orders = make_orders(strategies=FEW)
+    own = orders["date"] == orders["date"].max()
+    orders = pd.concat([orders[~own], exclude(orders[own])])
+    said = "The latest executed orders arrived on 2024-01-05; those up to 2024-01-06 should be there."
+    page = render_report(make_inputs(orders)).summary
+    assert (page["status"], page["problems"]) == ("incomplete", [said])
+    head = head_of(make_inputs(orders, calendar="XNYS"))
+    assert (head.status, head.problems) == ("incomplete", (said,))
+
+
+def test_a_date_without_orders_is_a_problem_only_where_the_market_never_closes() -> None:
+    orders, later = make_orders(strategies=FEW), dt.date(2024, 1, 8)
+    for calendar, status in (("24/7", "incomplete"), ("XNYS", "complete")):
+        inputs = make_inputs(orders, date=later, calendar=calendar, promotions=make_promotions(later))
+        assert head_of(inputs).status == status
+    none = head_of(replace(make_inputs(orders, calendar="XNYS"), orders=orders.iloc[:0]))
+    assert none.problems == ("No order was executed.",)
+
+
+def test_dates_without_backtests_are_named_with_the_command_that_makes_them() -> None:
+    orders = make_orders(strategies=FEW)
+    hole = dt.date(2024, 1, 3)
+    found = render_report(make_inputs(orders[orders["date"] != hole], left_out=[hole]))
+    said = (
+        "No backtests of 2024-01-03 are there: the orders of that time are left out; "
+        "make them with: lem run --universe crypto --date 2024-01-06."
+    )
+    assert (found.summary["status"], found.summary["problems"]) == ("incomplete", [said])
+    assert said in text_of(found.html)
 
 
 def test_a_degraded_night_says_what_was_wrong_in_the_words_of_the_registry() -> None:

@@ -10,7 +10,7 @@ import pytest
 from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.errors import LakeError
 from lem.lake import Lake
-from lem.reports.nightly import read_orders
+from lem.reports.nightly import holes, read_orders
 from lem.universe import Universe
 
 DATES = [dt.date(2024, 1, 9), dt.date(2024, 1, 10)]
@@ -41,3 +41,18 @@ def test_backtests_of_an_earlier_version_are_refused_by_name_with_the_command(
     assert "BBB-USD|2024-01-09" in text
     assert "AAA-USD" not in text
     assert "lem run --universe small --date 2024-01-10 --force" in text
+
+
+def test_only_dates_behind_the_first_backtest_are_holes(tmp_path: Path, make_universe: Callable[..., Universe]) -> None:
+    lake, universe = Lake(str(tmp_path)), make_universe()
+    dates = [dt.date(2024, 1, day) for day in range(5, 11)]
+    for asset in universe.symbols:
+        for date in (dates[1], dates[4], dates[5]):
+            write(lake, date, asset)
+    _, inputs = read_orders(lake, universe, dates)
+    covered = sorted({dt.date.fromisoformat(read.partition_key.split("|")[1]) for read in inputs})
+    assert covered == [dates[1], dates[4], dates[5]]
+    assert holes(dates, covered) == (dates[2], dates[3])
+    write(lake, dates[2], "AAA-USD")
+    with pytest.raises(LakeError, match=r"BBB-USD\|2024-01-07; make them with: lem run --universe small"):
+        read_orders(lake, universe, dates)

@@ -6,19 +6,23 @@ import datetime as dt
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from lem import leak_reading
 from lem.backtest.leaks import LEAK_SCHEMA
+from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.lake import Lake
 from lem.leak_reading import leaks_of, leaks_path
 from lem.registry import Registry
 from lem.reports.drift_section import drift_table, drift_warnings
+from lem.reports.nightly import report_inputs
 from lem.reports.quality import data_quality, days_in_quarantine, listed_outages
 from lem.reports.section_grids import DRIFT
 from lem.reports.stored import report_path
+from lem.windows import training_window
 
 DAY = dt.date(2024, 1, 18)
 
@@ -58,6 +62,47 @@ def test_the_leak_panel_of_a_champion_is_made_once_and_again_when_its_bars_chang
     assert len(leaks_of(lake, changed, champion)) == 1
     assert len(made) == 1
     assert list(stored.columns) == LEAK_SCHEMA.names
+
+
+def test_a_hole_in_the_backtests_is_told_and_not_an_error(night):
+    lake, registry, universe = night
+    assert report_inputs(lake, registry, universe, DAY).left_out == ()
+    longer = universe.model_copy(update={"backtest": universe.backtest.model_copy(update={"report_days": 3})})
+    before, hole = DAY - dt.timedelta(days=2), DAY - dt.timedelta(days=1)
+    for asset in universe.symbols:
+        empty = BACKTEST_SCHEMA.empty_table().to_pandas()
+        lake.write_table(lake.path(universe.name, "backtest", before, asset), empty, BACKTEST_SCHEMA)
+        lake.remove(lake.path(universe.name, "backtest", hole, asset))
+    inputs = report_inputs(lake, registry, longer, DAY)
+    assert inputs.left_out == (hole,)
+    assert {str(date) for date in inputs.orders["date"]} == {str(DAY)}
+
+
+def test_the_leak_panel_has_no_bar_that_the_champion_was_trained_on(night, monkeypatch):
+    lake, registry, universe = night
+    champion = registry.champion_on(universe.name, DAY)
+    stored = lake.read_table(leaks_path(universe.name, champion.id))
+    begun = []
+
+    def begins(panel, first, *_):
+        begun.append(first.astype(dt.date))
+        return stored
+
+    monkeypatch.setattr(leak_reading, "leak_panel", begins)
+    gate_start = training_window(universe, champion.usable_on).gate_start
+    for days in (1, 2, 4):
+        training = universe.training.model_copy(update={"holdout_days": days})
+        leaks_of(lake, universe.model_copy(update={"training": training}), champion)
+    # Of the same bars it is not made again.
+    assert begun == [gate_start + dt.timedelta(days=1), gate_start]
+    assert champion.train_end < gate_start
+
+
+def test_a_model_that_no_bar_is_left_for_has_no_gains_on_real_bars(night):
+    lake, registry, universe = night
+    champion = registry.champion_on(universe.name, DAY)
+    late = replace(champion, train_end=champion.usable_on)
+    assert set(leaks_of(lake, universe, late)["market"]) == {"driftless"}
 
 
 def test_drift_is_read_or_says_why_it_is_not_known(night):

@@ -168,6 +168,30 @@ def test_daily_gain_adds_up_over_the_days() -> None:
     assert daily["cumulative_bps"].tolist() == [3.0, 2.0]
 
 
+def test_what_rounding_leaves_is_no_gain() -> None:
+    generator = np.random.default_rng(1)
+    noise = pd.DataFrame(
+        [row("twap", 1e-12 * abs(generator.normal()), day, hour) for day in range(1, 7) for hour in (0, 1)]
+    )
+    table = full(noise)
+    (one,) = tables.select(table, "all").to_dict("records")
+    assert (one["mean_bps"], one["low_bps"], one["high_bps"], one["hit_rate"]) == (0.0, 0.0, 0.0, 0.0)
+    small = full(noise.assign(gain_bps=2 * tables.NOISE_BPS)).query("level == 'all' and costs == 'off'")
+    assert small["hit_rate"].tolist() == [1.0]
+
+
+def test_the_same_fills_are_not_better_than_themselves() -> None:
+    orders = week(edge=0.0)
+    stop = orders["strategy"] == "optimal_stopping"
+    own = orders["strategy"] == "lem"
+    for name in tables.GAINS:
+        orders.loc[own, name] = orders.loc[stop, name].to_numpy() + 1e-12
+    gap = head_of(orders, GATE).comparisons[0]
+    assert (gap.interval.mean, gap.verdict, gap.net_verdict) == (0.0, *["not distinguishable"] * 2)
+    pair = tables.select(full(orders), "all", against="optimal_stopping").to_dict("records")[0]
+    assert pair["hit_rate"] == 0.0
+
+
 @pytest.mark.parametrize(
     ("low", "high", "said"),
     [
@@ -207,7 +231,9 @@ def test_headline_of_a_good_night() -> None:
 
 def test_headline_names_what_is_missing() -> None:
     orders = week()
-    idle = head_of(orders[(orders["asset"] != "ETH-USDT") | (orders["arrival"].dt.day < 6)], GATE)
+    day = {"day": 6, "asset": "ETH-USDT"}
+    busy = orders[(orders["asset"] != "ETH-USDT") | (orders["arrival"].dt.day < 6)]
+    idle = head_of(pd.concat([busy, pd.DataFrame([excluded(name, **day) for name in ("lem", "twap")])]), GATE)
     assert idle.problems == ("No order in ETH-USDT was executed on 2024-01-06.",)
     late = head_of(orders[orders["arrival"].dt.day < 5], [])
     assert late.status == "incomplete"
@@ -215,6 +241,12 @@ def test_headline_names_what_is_missing() -> None:
     assert "2024-01-04" in late.problems[1]
     silent = head_of(orders[(orders["strategy"] != "lem") | (orders["arrival"].dt.day < 6)], GATE)
     assert silent.problems == ("The model executed no order on 2024-01-06.",)
+
+
+def test_an_asset_without_rows_on_the_last_day_is_delisted_and_no_problem() -> None:
+    orders = week()
+    head = head_of(orders[(orders["asset"] != "ETH-USDT") | (orders["arrival"].dt.day < 6)], GATE)
+    assert (head.status, head.problems, head.last_day) == ("complete", (), "2024-01-06")
 
 
 def test_headline_without_a_model_and_without_orders() -> None:
