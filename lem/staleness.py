@@ -6,7 +6,7 @@ import datetime as dt
 import json
 
 from lem.lake import Lake
-from lem.registry import ModelRecord, PromotionRecord
+from lem.registry import ModelRecord, PromotionRecord, Registry
 from lem.registry.records import InputVersion
 from lem.reports.stored import BACKTESTS_VERSION, FILES, backtests_version, report_path, trailing_dates
 from lem.revisions import Versioned, partition_key
@@ -52,6 +52,22 @@ def decision_is_stale(
         return False
     now = versioned.version([("panel", date, None) for date in gate_dates(universe, decision.date)], {})
     return now is not None and decision.figures.get("panel_version") != now
+
+
+def stale_decisions(lake: Lake, registry: Registry, universe: Universe) -> list[dt.date]:
+    """Dates whose decision is out of date, or is about a model that is.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    versioned, before, found = Versioned(lake, universe), None, []
+    for decision in registry.promotions(universe.name):
+        candidate = registry.candidate(universe.name, decision.date)
+        trained = candidate is not None and not decision.by_hand and model_is_stale(versioned, universe, candidate)
+        if trained or decision_is_stale(versioned, universe, decision, candidate, before):
+            found.append(decision.date)
+        before = decision.champion_id
+    return found
 
 
 def report_is_stale(lake: Lake, versioned: Versioned, universe: Universe, date: dt.date) -> bool:

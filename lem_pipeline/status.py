@@ -14,6 +14,7 @@ from lem.lake import Lake
 from lem.quarantine import quarantine_path, quarantined
 from lem.registry import Registry
 from lem.revisions import Versioned, partition_key, traded_by
+from lem.staleness import stale_decisions
 from lem.tables import PER_ASSET, missing_partitions, name_missing
 from lem.universe import Universe
 from lem_pipeline.plan import last_data_date, latest_report_date
@@ -77,8 +78,14 @@ def repair(universe: Universe, table: str, keys: list[str]) -> str:
     return f"lem backfill --universe {universe.name} --from {days[0]} --to {days[-1]}"
 
 
+def _decide_again(universe: Universe, date: dt.date, today: dt.date) -> str:
+    """A report makes the decisions of its window; those of the last nights are the night's."""
+    latest = latest_report_date(universe, today)
+    return f"lem night -u {universe.name}" if date > latest else f"lem run --universe {universe.name} --date {date}"
+
+
 def show_status(console: Console, lake: Lake, registry: Registry, universe: Universe, today: dt.date) -> None:
-    """Print each stage's partitions and what is wrong with them, the champion and the next report."""
+    """Print each stage's partitions and what is wrong with them, stale decisions, the champion and the next report."""
     found = states(lake, registry, universe, partition_dates(universe, universe.start, last_data_date(universe, today)))
     table = Table(title=f"{universe.name}: {escape(universe.description)}")
     for column in ("stage", "partitions", "first", "last", "holes", "stale", "quarantined"):
@@ -90,6 +97,12 @@ def show_status(console: Console, lake: Lake, registry: Registry, universe: Univ
     console.print(table)
     for state in found:
         _show_wrong(console, lake, universe, state)
+    if old := stale_decisions(lake, registry, universe):
+        console.print(
+            f"[yellow]stale[/yellow] decisions: {escape(name_missing([str(date) for date in old]))}; their model, "
+            "panels or earlier champion are others now, decide again with: "
+            f"{_decide_again(universe, old[-1], today)}"
+        )
     champion = registry.champion_on(universe.name, today)
     console.print(f"Champion: {champion.id + f' (trained for {champion.usable_on})' if champion else 'none yet'}")
     reports = report_dates(lake, universe)

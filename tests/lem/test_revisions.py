@@ -17,7 +17,7 @@ from lem.registry.records import InputVersion
 from lem.revisions import Versioned, inputs_of, named, settings_of, store_raw, superseded_path, traded_by
 from lem.sources.base import RAW_SCHEMA
 from lem.sources.simulated import Simulated
-from lem.staleness import decision_is_stale, model_is_stale, report_is_stale
+from lem.staleness import model_is_stale, report_is_stale, stale_decisions
 from lem.windows import execution_dates, gate_dates, history_dates
 
 DATE = dt.date(2024, 1, 12)
@@ -173,14 +173,7 @@ def stale(tiny, universe=None):
     found["backtest"] = versioned.stale("backtest", dates, traded)
     out = {table: sorted(key for keys in found[table].values() for key in keys) for table in found}
     out["models"] = [str(m.usable_on) for m in registry.models("tiny") if model_is_stale(versioned, universe, m)]
-    made = registry.promotions("tiny")
-    decisions = [
-        str(p.date)
-        for before, p in zip([None, *made], made, strict=False)
-        if decision_is_stale(
-            versioned, universe, p, registry.candidate("tiny", p.date), before.champion_id if before else None
-        )
-    ]
+    decisions = [str(date) for date in stale_decisions(lake, registry, universe)]
     out |= {"decisions": decisions, "report": report_is_stale(lake, versioned, universe, day(18))}
     return {table: keys for table, keys in out.items() if keys}
 
@@ -192,10 +185,13 @@ def test_nothing_is_out_of_date_in_what_was_just_made(tiny):
 @pytest.mark.parametrize(
     ("changed", "tables"),
     [
-        ({"features": {"volatility": 10, "short_volatility": 3, "volume": 12, "seasons": 2}}, {"features", "models"}),
+        (
+            {"features": {"volatility": 10, "short_volatility": 3, "volume": 12, "seasons": 2}},
+            {"features", "models", "decisions"},
+        ),
         ({"costs": {"fee_bps": 2.0}}, {"backtest"}),
         ({"backtest": {"min_bars": [2, 3]}}, {"backtest"}),
-        ({"horizon": 2, "backtest": {"min_bars": [1]}}, {"backtest", "models"}),
+        ({"horizon": 2, "backtest": {"min_bars": [1]}}, {"backtest", "models", "decisions"}),
         ({"gate": {"tail_tolerance": 0.2}, "description": "The same, later", "end": "2024-03-31"}, set()),
     ],
     ids=["features", "costs", "m", "horizon", "what makes no table"],
@@ -235,8 +231,9 @@ def test_another_panel_leaves_models_and_decisions_out_of_date_that_read_it(tiny
     panel = lake.read_table(path)
     lake.write_table(path, panel.iloc[::-1], pq.read_schema(Path(lake.root) / path).remove_metadata(), inputs)
     trained = [m for m in registry.models("tiny") if f"2024-01-{number:02}" in {i.partition_key for i in m.inputs}]
-    judged = [p.date for p in registry.promotions("tiny") if day(number) in gate_dates(universe, p.date)]
-    expected = {"models": [str(m.usable_on) for m in trained], "decisions": [str(date) for date in judged]}
+    judged = {p.date for p in registry.promotions("tiny") if day(number) in gate_dates(universe, p.date)}
+    judged |= {model.usable_on for model in trained}
+    expected = {"models": [str(m.usable_on) for m in trained], "decisions": [str(date) for date in sorted(judged)]}
     assert stale(tiny) == {table: keys for table, keys in expected.items() if keys}
 
 
