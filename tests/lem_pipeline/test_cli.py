@@ -90,6 +90,25 @@ def test_a_backfill_outside_of_the_universe_is_refused(first, last, tiny_home, l
     assert f"from {first} to {last}; allowed: an ordered range within 2024-01-01 to 2024-01-31" in done.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "span"),
+    [
+        (("backfill", "--from", "2024-01-13", "--to", "2024-01-14"), "from 2024-01-13 to 2024-01-14"),
+        (("run", "-d", "2024-01-13"), "for 2024-01-13"),
+        (("report", "-d", "2024-01-13"), "for 2024-01-13"),
+    ],
+)
+def test_a_weekend_of_an_exchange_is_refused_with_the_dates_beside_it(
+    arguments, span, tmp_path, lem_command, tiny_keys, write_universe
+):
+    training = {"window_days": 20, "holdout_days": 5, "sequence": 12}
+    write_universe(tmp_path / "universes", tiny_keys(calendar="XNYS", bar="1d", training=training))
+    done = lem_command(tmp_path, *arguments, "-u", "tiny")
+    assert done.code == 1
+    told = f"universe 'tiny' has no partition {span}; allowed: Monday to Friday; nearest in the universe:"
+    assert done.err == f"error: {told} 2024-01-12, 2024-01-15\n"
+
+
 def test_a_backfill_leaves_what_is_there_and_says_so(tiny_home, lem_command):
     done = lem_command(tiny_home.folder, "backfill", "-u", "tiny", "--from", "2024-01-12", "--to", "2024-01-14")
     assert done.code == 0
