@@ -166,6 +166,23 @@ def test_a_report_that_is_not_there_names_those_that_are(tiny_home, lem_command)
     assert "no report of 2024-01-17 in the lake; there are: 2024-01-18; make one with: lem run -u tiny" in done.err
 
 
+def test_files_of_others_in_the_lake_are_not_taken_for_dates(home, lem_command):
+    lake = home / "home/lake/tiny"
+    folders = [lake / "execution_report", lake / "quarantine/asset=AAA-USD", lake / "bars/asset=AAA-USD"]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (".DS_Store", "20240116", "date=20240117", "date=2024-02-30.txt", "date=2024-01-16.txt.orig"):
+            (folder / name).write_bytes(b"\0")
+    shown = lem_command(home, "report", "-u", "tiny")
+    status = lem_command(home, "status", "-u", "tiny")
+    again = lem_command(home, "run", "-u", "tiny", "-d", "2024-01-18")
+    assert [done.code for done in (shown, status, again)] == [0, 0, 0]
+    assert "execution_report/date=2024-01-18/report.html" in shown.out
+    assert "Latest report: 2024-01-18;" in status.out
+    assert "quarantined bars" not in status.out
+    assert "Everything is there already." in again.out
+
+
 def test_an_errors_text_in_brackets_is_printed_as_it_is(tmp_path, lem_command):
     done = lem_command(tmp_path, "run", "-u", "[/bold][outages]")
     assert done.code == 1
