@@ -67,7 +67,8 @@ COLUMNS = (
 class Split:
     """A market with its training end and test period (dates, ends exclusive), and how the model is trained for it.
 
-    block_days: days of one bootstrap block, at least as many as one order may last.
+    block_days: days of one bootstrap block, at least as many as one order may last. quick_days: days before the test
+    that a smoke run reads; they hold more bars than one training sequence.
     """
 
     name: str
@@ -80,12 +81,13 @@ class Split:
     seen: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     block_days: int = 1
+    quick_days: int = 120
 
     def quick(self) -> Split:
-        """The same in small, for a smoke run: some weeks, two assets, five steps."""
+        """The same in small, for a smoke run: some months, two assets where the split names some, five steps."""
         return replace(
             self,
-            start=self.test_start - dt.timedelta(days=120),
+            start=self.test_start - dt.timedelta(days=self.quick_days),
             train_end=self.test_start,
             test_end=self.test_start + dt.timedelta(days=40),
             training=self.training.model_copy(update={"steps": 5}),
@@ -115,6 +117,7 @@ SPLITS = (
         dt.date(2024, 3, 8),
         TrainingConfig(batch=24, sequence=96, steps=400),
         block_days=HORIZON,
+        quick_days=400,
     ),
 )
 

@@ -56,6 +56,21 @@ def partition_dates(universe: Universe, start: dt.date, end: dt.date) -> list[dt
     return [stamp.date() for stamp in pd.date_range(start, end, freq=frequency)]
 
 
+def check_partitions(universe: Universe, start: dt.date, end: dt.date) -> None:
+    """Do nothing where a partition lies between `start` and `end`, both inclusive and in this order.
+
+    Raises:
+        UniverseError: there is none, as on a Saturday and Sunday of XNYS; names the nearest of the universe.
+    """
+    if partition_dates(universe, start, end):
+        return
+    beside = (offset_partition(universe, start, -1), offset_partition(universe, end, 1))
+    near = [f"{date}" for date in beside if universe.start <= date <= (universe.end or date)]
+    nearest = f"; nearest in the universe: {', '.join(near)}" if near else ""
+    span = f"for {start}" if start == end else f"from {start} to {end}"
+    raise UniverseError(f"universe {universe.name!r} has no partition {span}; allowed: Monday to Friday{nearest}")
+
+
 def offset_partition(universe: Universe, date: dt.date, n: int) -> dt.date:
     """The n-th partition date after `date` (before it where n is negative; `date` itself where n is 0).
 

@@ -226,8 +226,13 @@ def check_features(table: pd.DataFrame) -> pd.DataFrame:
         return FEATURE_SCHEMA.validate(table, lazy=True)
     except pa.errors.SchemaErrors as error:
         cases = error.failure_cases
+        # pandera lists a row that breaks a rule on several columns once for each column of the table, with its value.
+        several = (cases["schema_context"] != "Column") & cases["index"].notna()
+        cases = cases[~(several & cases.duplicated(["schema_context", "check", "index"]))]
         shown = [
-            f"  {case.column or 'table'}: {case.check} fails at row {case.index} with {case.failure_case!r}"
+            f"  table: {case.check} fails at row {case.index}"
+            if several[case.Index]
+            else f"  {case.column or 'table'}: {case.check} fails at row {case.index} with {case.failure_case!r}"
             for case in cases.head(20).itertuples()
         ]
         more = [f"  and {len(cases) - 20} more"] if len(cases) > 20 else []

@@ -10,7 +10,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterable
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
 
@@ -29,6 +29,21 @@ _WAYS: tuple[Callable[[str], str], ...] = (
     lambda text: json.dumps(text)[1:-1].replace("/", r"\/"),
     html.escape,
 )
+
+
+# Up to the last @ before the path; or, where a password has a / of its own, up to the next @ behind what is no port.
+_USERINFO = re.compile(r"(?<=://)(?:[^/?#\s]*|[^/?#\s@\[\]]*:(?!\d*(?:[/?#]|$))(?:(?!://)[^@\s])*)@")
+
+
+def without_userinfo(text: str) -> str:
+    """A URL, or a text with URLs, without the users and passwords in them."""
+    return _USERINFO.sub("", text)
+
+
+def url_passwords(url: str) -> list[str]:
+    """The passwords in a URL, as they stand there and unquoted; a chained URL may have several."""
+    found = [userinfo[:-1].partition(":")[2] for userinfo in _USERINFO.findall(url)]
+    return [text for password in found if password for text in (password, unquote(password))]
 
 
 def spellings(secret: str) -> set[str]:

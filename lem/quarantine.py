@@ -13,6 +13,7 @@ import pandas as pd
 from lem.bars import BarsResult, validate_bars, validate_days
 from lem.errors import BarsError
 from lem.lake import Lake
+from lem.tables import dates_in
 from lem.universe import Universe
 
 
@@ -63,10 +64,9 @@ def quarantined(lake: Lake, universe: Universe) -> list[tuple[str, dt.date]]:
         LakeError: the lake cannot be read.
     """
     return [
-        (asset, dt.date.fromisoformat(name.removeprefix("date=").removesuffix(".txt")))
+        (asset, date)
         for asset in universe.symbols
-        for name in lake.names(f"{universe.name}/quarantine/asset={asset}")
-        if name.startswith("date=")
+        for date in dates_in(lake, f"{universe.name}/quarantine/asset={asset}", ".txt")
     ]
 
 

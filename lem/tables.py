@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Iterable, Sequence
 
@@ -41,6 +42,25 @@ def missing_partitions(
         for date in dates
     }
     return sorted(keys[path] for path in lake.missing(list(keys)))
+
+
+def dates_in(lake: Lake, folder: str, suffix: str = "") -> list[dt.date]:
+    """Dates of what a folder of the lake holds under names date=YYYY-MM-DD, ascending; other names do not count.
+
+    Args:
+        suffix: what the names have behind the date.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    found = list[dt.date]()
+    for name in lake.names(folder):
+        # Finders and editors leave files of their own in folders that they have shown.
+        with contextlib.suppress(ValueError):
+            date = dt.date.fromisoformat(name.removeprefix("date=").removesuffix(suffix))
+            if name == f"date={date}{suffix}":
+                found.append(date)
+    return found
 
 
 def name_missing(missing: Sequence[str]) -> str:

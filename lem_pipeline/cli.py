@@ -16,7 +16,7 @@ from rich.markup import escape
 from lem.errors import LemError, UniverseError
 from lem_pipeline.advise_cli import advise, serve
 from lem_pipeline.models_cli import models
-from lem_pipeline.options import Day, UniverseName, console, day, stores, universe_named
+from lem_pipeline.options import Day, UniverseName, console, day, partition_day, stores, universe_named
 
 app = typer.Typer(
     help="Large Execution Models: bars to features to a champion model to a report you can believe.",
@@ -46,7 +46,7 @@ def run(universe: UniverseName, date: Day = None, force: Force = False, on_worke
     from lem_pipeline.show import show_nights, show_report
 
     chosen = universe_named(universe)
-    wanted = day(date) if date else latest_report_date(chosen, _today())
+    wanted = partition_day(chosen, date) if date else latest_report_date(chosen, _today())
     dates = dates_for(chosen, wanted, _today())
     lake, registry = stores()
     readjust(chosen, lake, _today(), on_workers=on_workers)
@@ -86,7 +86,7 @@ def backfill(
     on_workers: OnWorkers = False,
 ) -> None:
     """Make bars, features and panels of a range of dates; dates that are there already are left alone."""
-    from lem.calendars import offset_partition
+    from lem.calendars import check_partitions, offset_partition
     from lem.windows import dates_before, feature_history_days
     from lem_pipeline.estimate import foretold, measured_rates
     from lem_pipeline.execute import readjust, revisit, run_steps
@@ -97,6 +97,7 @@ def backfill(
     latest = last_data_date(chosen, _today())
     if not chosen.start <= start <= end <= latest:
         raise UniverseError(f"from {start} to {end}; allowed: an ordered range within {chosen.start} to {latest}")
+    check_partitions(chosen, start, end)
     after = end + dt.timedelta(days=1)
     features = dates_before(chosen, start, after)
     bars = dates_before(chosen, offset_partition(chosen, features[0], -feature_history_days(chosen)), after)
@@ -131,7 +132,7 @@ def report(
 
     chosen = universe_named(universe)
     lake, _ = stores()
-    wanted = show_report(console, lake, chosen, day(date) if date else None)
+    wanted = show_report(console, lake, chosen, partition_day(chosen, date) if date else None)
     if save:
         save_report(console, lake, chosen, wanted, save)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from lem.calendars import check_partitions
 from lem.errors import UniverseError
 from lem.lake import Lake
 from lem.registry import Registry
@@ -42,6 +43,17 @@ def day(text: str) -> dt.date:
         return dt.date.fromisoformat(text)
     except ValueError:
         raise UniverseError(f"date {text!r} is not a date; allowed: year-month-day as in 2024-03-30") from None
+
+
+def partition_day(universe: Universe, text: str) -> dt.date:
+    """A partition date from its ISO form; whether the universe has data for it is not asked.
+
+    Raises:
+        UniverseError: it is no date, or one that never has a partition.
+    """
+    date = day(text)
+    check_partitions(universe, date, date)
+    return date
 
 
 def stores() -> tuple[Lake, Registry]:

@@ -18,13 +18,13 @@ from lem.registry import Registry
 from lem.reports.grids import BOUNDS
 from lem.reports.stored import report_path
 from lem.reports.wording import label
+from lem.tables import dates_in
 from lem.universe import Universe
 
 
 def report_dates(lake: Lake, universe: Universe) -> list[dt.date]:
     """Dates with a report in the lake, ascending."""
-    names = lake.names(f"{universe.name}/execution_report")
-    return sorted(dt.date.fromisoformat(name.removeprefix("date=")) for name in names)
+    return dates_in(lake, f"{universe.name}/execution_report")
 
 
 def show_report(console: Console, lake: Lake, universe: Universe, date: dt.date | None) -> dt.date:

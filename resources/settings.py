@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     lake: str = ""
     registry: str = Field(default="", repr=False)
     dagster_storage: str = Field(default="", repr=False)
-    data: str = "data"
+    data: str = Field(default="data", repr=False)
     universes: Path = Field(default=ROOT / "universes")
     token: SecretStr = SecretStr("")
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as parquet
 
 from lem.calendars import session_opens
 from lem.errors import SourceError
+from lem.masking import Masking, url_passwords, without_userinfo
 from lem.sources.adjust import adjusted
 from lem.sources.base import NUMBERS, RAW_DTYPES, RawBars, check_window
 from lem.sources.columns import FIRST_TIME, LAST_TIME, as_text, epoch, numbers, refuse
@@ -51,7 +52,7 @@ class Files:
         self._universe, self._config, self._data_root = universe, universe.source, data_root.rstrip("/")
         self._cache: dict[str, pd.DataFrame] = {}
         template = self._config.url
-        where = f"{universe.name}: source.url {template!r}"
+        where = f"{universe.name}: source.url {without_userinfo(template)!r}"
         template_fields(where, template, FIELDS, data_root)
         if not template.endswith(SUFFIXES):
             raise SourceError(f"{where}: unknown kind of file; allowed endings: {', '.join(SUFFIXES)}")
@@ -75,12 +76,13 @@ class Files:
             self._cache[url] = self._load(url)
         table = self._cache[url]
         table = table[(table["ts"] >= start) & (table["ts"] < end)].reset_index(drop=True)
-        return RawBars(table, url, dt.datetime.now(dt.UTC))
+        return RawBars(table, without_userinfo(url), dt.datetime.now(dt.UTC))
 
     def _load(self, url: str) -> pd.DataFrame:
         """The whole file as raw bars."""
         columns = {name: column for name, column in self._config.columns if column or name not in OPTIONAL}
-        content = _parse(url, _read(url))
+        raw, url = _read(url), without_userinfo(url)  # from here on it is only recorded and shown
+        content = _parse(url, raw)
         missing = {name: column for name, column in columns.items() if column not in content.columns}
         if missing:
             lines = [
@@ -134,16 +136,19 @@ class Files:
 
 
 def _read(url: str) -> bytes:
+    shown = without_userinfo(url)
     try:
         files, path = fsspec.core.url_to_fs(url)
         content = files.cat_file(path)
     except FileNotFoundError:
-        raise SourceError(f"{url}: no such file; {_neighbours(url)}") from None
+        raise SourceError(f"{shown}: no such file; {_neighbours(url)}") from None
     # What a remote file system raises depends on its client library, and none of it is a defect of ours.
     except Exception as error:
-        raise SourceError(f"{url}: cannot be read: {type(error).__name__}: {error}") from error
+        cause = Masking(url_passwords(url))(without_userinfo(str(error)))
+        # What the client library raises may quote the URL, and a run keeps what is chained: it is not.
+        raise SourceError(f"{shown}: cannot be read: {type(error).__name__}: {cause}") from None
     if not content:
-        raise SourceError(f"{url}: the file is empty (0 bytes); allowed: a table with one row a bar")
+        raise SourceError(f"{shown}: the file is empty (0 bytes); allowed: a table with one row a bar")
     return content
 
 
@@ -154,7 +159,7 @@ def _neighbours(url: str) -> str:
         names = sorted(entry.rsplit("/", 1)[-1] for entry in files.ls(folder, detail=False))
     # The message is about the missing file; a folder that cannot be listed only makes it shorter.
     except Exception:
-        return f"and its folder {folder} cannot be listed"
+        return f"and its folder {without_userinfo(folder)} cannot be listed"
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return f"in its folder there are: {', '.join(names[:8]) or 'no files'}{more}"
 

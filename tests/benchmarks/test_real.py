@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import pytest
 
 from benchmarks import ablation, bound, peek, real
 from benchmarks.evaluate import Arrivals, Gains
+from lem.calendars import expected_grid, partition_dates
 from lem.features import FEATURES
 from tests.lem.builders import TINY, brownian_panel, lively_model
 
@@ -84,12 +86,20 @@ def test_without_real_bars_nothing_is_measured_and_it_says_so(monkeypatch, capsy
         assert "LEM_DATA is not set" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("split", [split.quick() for split in real.SPLITS], ids=lambda split: split.name)
+def test_a_smoke_run_has_the_bars_of_a_training_sequence_behind_those_that_features_read(split):
+    universe = real.real_universe(split.universe, split.start, split.test_end)
+    dates = partition_dates(universe, split.start, split.train_end - dt.timedelta(days=1))
+    bars = len(expected_grid(universe, universe.symbols[0], dates)[0])
+    assert bars - universe.features.history(universe.bars_per_day) > split.training.sequence
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["real", "peek", "ablation"])
-def test_a_smoke_run_ends_in_a_table_and_a_file(name, shared_data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("LEM_DATA", str(shared_data("crypto_1h").parent))
+@pytest.mark.parametrize(("name", "market"), [("real", "crypto"), ("real", "dow"), ("peek", ""), ("ablation", "")])
+def test_a_smoke_run_ends_in_a_table_and_a_file(name, market, shared_data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LEM_DATA", str(shared_data("dow_1d" if market == "dow" else "crypto_1h").parent))
     out = tmp_path / "out.json"
-    arguments = ["--quick", "--jobs", "1", "--out", str(out)] + (["--market", "crypto"] if name == "real" else [])
+    arguments = ["--quick", "--jobs", "1", "--out", str(out)] + (["--market", market] if market else [])
     SimpleNamespace(real=real, peek=peek, ablation=ablation).__dict__[name].main(arguments)
     document = json.loads(out.read_text())
     assert document["smoke"]

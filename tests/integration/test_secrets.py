@@ -1,15 +1,22 @@
-"""Keys of a venue reach its client, and are in nothing that a run leaves behind or that anybody is shown."""
+"""Keys of a venue and passwords in URLs reach whom they are for.
+
+They are in nothing that a run leaves behind or that anybody is shown.
+"""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime as dt
 import html
 import json
 import logging
 import sqlite3
+import threading
 import zlib
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote, quote_plus
 
 import pyarrow.parquet as pq
@@ -126,9 +133,67 @@ def test_an_error_in_which_the_venue_quotes_the_keys_does_not(code, answer, lem,
     nowhere(tmp_path, caplog.text, done.out, done.err)
 
 
+class Desk(SimpleHTTPRequestHandler):
+    """Files for whoever shows the password."""
+
+    def do_GET(self):
+        shown = self.headers.get("Authorization", "").removeprefix("Basic ")
+        if base64.b64decode(shown) == b"desk:pAss73/@x":
+            super().do_GET()
+        else:
+            self.send_error(401)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def files(tmp_path, tiny_keys, write_universe, make_universe, lem_command):
+    """`files("pAss73")`: `lem` backfills from files behind a password."""
+    columns = ["ts", *NUMBERS]
+    bars = open_source(make_universe(**tiny_keys()), "").fetch("AAA-USD", *SPAN).table
+    (tmp_path / "files").mkdir()
+    bars[columns].to_csv(tmp_path / "files" / "AAA-USD.csv", index=False)
+    source, assets = {"kind": "files", "url": "{data}/{symbol}.csv"}, {"AAA-USD": {}}
+    write_universe(tmp_path / "universes", tiny_keys(source=source, assets=assets))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Desk, directory=tmp_path / "files"))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def run(password, symbol="AAA-USD"):
+        address = f"127.0.0.1:{server.server_port}"
+        url = f"http://desk:{quote(password, safe='')}@{address}"
+        (tmp_path / "files" / "AAA-USD.csv").rename(tmp_path / "files" / f"{symbol}.csv")
+        home = str(tmp_path / "home" / "dagster")
+        return lem_command(tmp_path, *BACKFILL, LEM_DATA=url, DAGSTER_HOME=home), f"http://{address}/AAA-USD.csv"
+
+    yield run
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_password_of_the_files_opens_them_and_is_not_recorded(files, tmp_path):
+    done, url = files("pAss73/@x")
+    assert done.code == 0, done.out + done.err
+    assert any(f"'{url}'" in text for text in texts(tmp_path / "home")), "what is stored is not looked at"
+    nowhere(tmp_path, done.out, done.err)
+
+
+@pytest.mark.parametrize(
+    ("password", "symbol", "told"),
+    [("pAss73/no", "AAA-USD", "cannot be read: ClientResponseError: 401"), ("pAss73/@x", "BBB-USD", "no such file; ")],
+)
+def test_an_error_about_files_behind_a_password_does_not_quote_it(password, symbol, told, files, tmp_path):
+    done, url = files(password, symbol)
+    assert done.code == 1
+    assert f"{url}: {told}" in done.err
+    assert any("STEP_FAILURE" in text and url in text for text in texts(tmp_path / "home"))
+    nowhere(tmp_path, done.out, done.err)
+
+
 def test_keys_are_shown_by_no_object_that_holds_them(make_universe, monkeypatch):
     for name, value in ENV.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LEM_DATA", "http://desk:pAss73@host")
     keys = Credentials.of("binance")
     assert keys.given() == {"apiKey": KEYS["API_KEY"], "secret": KEYS["SECRET"], "password": KEYS["PASSWORD"]}
     source = stores.SourceResource()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lem.calendars import (
     bar_close,
+    check_partitions,
     expected_bars,
     expected_grid,
     is_listed,
@@ -154,6 +155,19 @@ def test_the_offset_from_a_weekend_counts_the_weekdays_beside_it(make_universe):
     assert offset_partition(universe, saturday, -1) == dt.date(2024, 3, 8)
     with pytest.raises(UniverseError, match="2024-03-09 is no partition"):
         offset_partition(universe, saturday, 0)
+
+
+def test_a_weekend_without_a_partition_is_refused_with_the_nearest_of_the_universe(make_universe):
+    universe, day = make_universe(calendar="XNYS", start="2024-01-06"), dt.date
+    check_partitions(universe, day(2024, 1, 13), day(2024, 1, 15))
+    check_partitions(make_universe(), day(2024, 1, 13), day(2024, 1, 13))
+    for last, span in ((14, "from 2024-01-13 to 2024-01-14"), (13, "for 2024-01-13")):
+        with pytest.raises(UniverseError, match=rf"{span}; .* nearest in the universe: 2024-01-12, 2024-01-15$"):
+            check_partitions(universe, day(2024, 1, 13), day(2024, 1, last))
+    with pytest.raises(UniverseError, match=r"nearest in the universe: 2024-01-08$"):
+        check_partitions(universe, day(2024, 1, 6), day(2024, 1, 7))
+    with pytest.raises(UniverseError, match=r"for 1824-01-03; allowed: Monday to Friday$"):
+        check_partitions(universe, day(1824, 1, 3), day(1824, 1, 3))
 
 
 def test_an_outage_covers_the_bars_that_open_in_its_half_open_window(make_universe):

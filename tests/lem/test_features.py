@@ -146,10 +146,23 @@ def test_bars_out_of_order_or_twice_are_refused():
 
 def test_a_table_that_breaks_the_schema_is_refused_with_the_rows():
     table = features_of(BARS).iloc[-5:].reset_index(drop=True)
-    with pytest.raises(BarsError, match=r"range: .* fails at row 2 with 99\.0"):
-        check_features(table.assign(range=table["range"].where(table.index != 2, 99.0)))
-    with pytest.raises(BarsError, match="a valid bar has a VWAP, a volatility and a mean volume"):
-        check_features(table.assign(sigma=np.nan))
+    bad = {"range": table["range"].where(table.index != 2, 99.0), "volume": table["volume"].where(table.index != 4, -1)}
+    assert told(table.assign(**bad)) == [
+        "features break 2 rule(s):",
+        "  table: every feature within +-8 fails at row 2",
+        "  volume: greater_than_or_equal_to(0) fails at row 4 with -1.0",
+    ]
+    assert told(table.assign(sigma=np.nan)) == [
+        "features break 5 rule(s):",
+        *(f"  table: a valid bar has a VWAP, a volatility and a mean volume fails at row {row}" for row in range(5)),
+    ]
+    assert "column_in_dataframe fails at row None with 'close'" in told(table.drop(columns="close"))[1]
+
+
+def told(table):
+    with pytest.raises(BarsError) as error:
+        check_features(table)
+    return str(error.value).split("\n")
 
 
 def test_daily_bars_have_a_week_of_sessions_as_season():

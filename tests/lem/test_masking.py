@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lem.masking import Masking
+from lem.masking import Masking, url_passwords, without_userinfo
 from tests.lem.builders import PROPERTY
 
 SECRETS = (
@@ -72,3 +72,23 @@ def test_without_a_secret_the_text_stays(secrets):
 
 def test_what_is_no_secret_stays():
     assert Masking(["a.c", "x|y"])("abc x y a.c") == "abc x y ***"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "passwords"),
+    [
+        ("http://desk:S3cretPw@host/a.csv", "http://host/a.csv", ["S3cretPw", "S3cretPw"]),
+        ("https://desk@host:8443/a@b.csv", "https://host:8443/a@b.csv", []),
+        ("https://desk:p%40ss@[::1]:80/a.csv", "https://[::1]:80/a.csv", ["p%40ss", "p@ss"]),
+        ("https://desk:pa/ss#wo?rd@host/a.csv", "https://host/a.csv", ["pa/ss#wo?rd"] * 2),
+        ("zip://a.csv::ftp://desk:one@host/a.zip", "zip://a.csv::ftp://host/a.zip", ["one", "one"]),
+        ("http://host:8000/a@b.csv", "http://host:8000/a@b.csv", []),
+        ("http://[::1]:8000/a@b.csv", "http://[::1]:8000/a@b.csv", []),
+        ("s3://bucket/a@b.csv", "s3://bucket/a@b.csv", []),
+        ("/home/me@host/a.csv", "/home/me@host/a.csv", []),
+    ],
+)
+def test_the_user_and_password_of_a_url_are_taken_out_and_a_path_is_left_alone(url, shown, passwords):
+    assert without_userinfo(url) == shown
+    assert url_passwords(url) == passwords
+    assert without_userinfo(f"403, url={url!r} {url} me@host") == f"403, url={shown!r} {shown} me@host"

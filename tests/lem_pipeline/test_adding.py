@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import shlex
+import shutil
 import subprocess
 
 import pytest
 
 from lem.lake import Lake
+from lem.registry import Registry
+from lem_pipeline.plan import dates_for, report_steps
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
@@ -48,6 +52,23 @@ def test_the_pages_commands_add_an_asset_and_a_venue(run, tmp_path):
     (panel,) = lake.names("desk/panel")
     table = lake.read_table(f"desk/panel/{panel}")
     assert set(table["asset"]) == {"BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT"}
+
+
+def test_a_new_assets_panels_leave_the_models_to_the_run_that_needs_them_again(
+    tiny_home, tmp_path, lem_command, tiny_keys, write_universe, make_universe
+):
+    shutil.copytree(tiny_home.folder, tmp_path, dirs_exist_ok=True)
+    keys = tiny_keys(assets={"AAA-USD": {}, "BBB-USD": {}, "CCC-USD": {}})
+    write_universe(tmp_path / "universes", keys)
+    universe, registry = make_universe(**keys), Registry(f"sqlite:///{tmp_path}/home/registry.sqlite")
+    before = registry.models("tiny"), registry.decisions("tiny")
+    done = lem_command(tmp_path, "backfill", "-u", "tiny", "--from", "2024-01-09", "--to", "2024-01-19")
+    assert done.code == 0, done.err
+    assert (registry.models("tiny"), registry.decisions("tiny")) == before
+    dates = dates_for(universe, dt.date(2024, 1, 18), dt.date(2024, 6, 1))
+    steps = report_steps(Lake(str(tmp_path / "home" / "lake")), registry, universe, dates, force=False)
+    made = [(step.tables, step.first) for step in steps][:4]
+    assert made == [((table,), day) for day in ("2024-01-17", "2024-01-18") for table in ("lem_model", "champion")]
 
 
 def test_a_misspelled_key_of_a_venue_is_refused_by_name(run, tmp_path, lem_command):

@@ -90,6 +90,25 @@ def test_a_backfill_outside_of_the_universe_is_refused(first, last, tiny_home, l
     assert f"from {first} to {last}; allowed: an ordered range within 2024-01-01 to 2024-01-31" in done.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "span"),
+    [
+        (("backfill", "--from", "2024-01-13", "--to", "2024-01-14"), "from 2024-01-13 to 2024-01-14"),
+        (("run", "-d", "2024-01-13"), "for 2024-01-13"),
+        (("report", "-d", "2024-01-13"), "for 2024-01-13"),
+    ],
+)
+def test_a_weekend_of_an_exchange_is_refused_with_the_dates_beside_it(
+    arguments, span, tmp_path, lem_command, tiny_keys, write_universe
+):
+    training = {"window_days": 20, "holdout_days": 5, "sequence": 12}
+    write_universe(tmp_path / "universes", tiny_keys(calendar="XNYS", bar="1d", training=training))
+    done = lem_command(tmp_path, *arguments, "-u", "tiny")
+    assert done.code == 1
+    told = f"universe 'tiny' has no partition {span}; allowed: Monday to Friday; nearest in the universe:"
+    assert done.err == f"error: {told} 2024-01-12, 2024-01-15\n"
+
+
 def test_a_backfill_leaves_what_is_there_and_says_so(tiny_home, lem_command):
     done = lem_command(tiny_home.folder, "backfill", "-u", "tiny", "--from", "2024-01-12", "--to", "2024-01-14")
     assert done.code == 0
@@ -145,6 +164,23 @@ def test_a_report_that_is_not_there_names_those_that_are(tiny_home, lem_command)
     done = lem_command(tiny_home.folder, "report", "-u", "tiny", "-d", "2024-01-17")
     assert done.code == 1
     assert "no report of 2024-01-17 in the lake; there are: 2024-01-18; make one with: lem run -u tiny" in done.err
+
+
+def test_files_of_others_in_the_lake_are_not_taken_for_dates(home, lem_command):
+    lake = home / "home/lake/tiny"
+    folders = [lake / "execution_report", lake / "quarantine/asset=AAA-USD", lake / "bars/asset=AAA-USD"]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (".DS_Store", "20240116", "date=20240117", "date=2024-02-30.txt", "date=2024-01-16.txt.orig"):
+            (folder / name).write_bytes(b"\0")
+    shown = lem_command(home, "report", "-u", "tiny")
+    status = lem_command(home, "status", "-u", "tiny")
+    again = lem_command(home, "run", "-u", "tiny", "-d", "2024-01-18")
+    assert [done.code for done in (shown, status, again)] == [0, 0, 0]
+    assert "execution_report/date=2024-01-18/report.html" in shown.out
+    assert "Latest report: 2024-01-18;" in status.out
+    assert "quarantined bars" not in status.out
+    assert "Everything is there already." in again.out
 
 
 def test_an_errors_text_in_brackets_is_printed_as_it_is(tmp_path, lem_command):

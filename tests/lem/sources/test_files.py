@@ -215,6 +215,25 @@ def test_what_cannot_be_read_at_all_is_an_error_that_says_why(files, tmp_path):
         files("nosuch://x").fetch("AAA-USD", *WINDOW)
 
 
+def test_what_a_client_quotes_of_a_password_is_neither_in_the_error_nor_chained_to_it(files, monkeypatch):
+    def failing(url):
+        raise OSError(f"{url} refused 'pA@ss' and pA%40ss")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", failing)
+    with pytest.raises(SourceError) as error:
+        files("sftp://desk:pA%40ss@host").fetch("AAA-USD", *WINDOW)
+    url = "sftp://host/AAA-USD.csv"
+    assert str(error.value) == f"{url}: cannot be read: OSError: {url} refused '***' and ***"
+    assert error.value.__cause__ is None
+    assert error.value.__suppress_context__
+
+
+@pytest.mark.parametrize("template", ["https://desk:pass@host/{nope}.csv", "https://desk:pass@host/{symbol}.txt"])
+def test_a_template_is_refused_without_its_password(files, tmp_path, template):
+    with pytest.raises(SourceError, match=r"source\.url 'https://host/"):
+        files(tmp_path, template)
+
+
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "parquet"])
 def test_an_empty_file_is_an_error(files, tmp_path, suffix):
     source = files(tmp_path, f"{{data}}/{{symbol}}.{suffix}")
