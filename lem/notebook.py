@@ -20,7 +20,7 @@ from lem.backtest.costs import BPS
 from lem.backtest.market import market_of, terms_for
 from lem.backtest.orders_table import rules
 from lem.backtest.simulator import Executions, simulate
-from lem.calendars import partition_dates
+from lem.calendars import check_partitions, partition_dates
 from lem.errors import EvaluationError, RegistryError
 from lem.gate import Contender
 from lem.lake import Lake
@@ -135,10 +135,10 @@ class Desk:
 
     def _dates(self, first: Day, last: Day | None) -> list[dt.date]:
         start, end = _day(first), _day(last or first)
-        dates = partition_dates(self.universe, start, end)
-        if not dates:
+        if start > end:
             raise EvaluationError(f"{self.universe.name}: no partition from {start} to {end}; allowed: first <= last")
-        return dates
+        check_partitions(self.universe, start, end)
+        return partition_dates(self.universe, start, end)
 
 
 def _day(date: Day) -> dt.date:
