@@ -10,8 +10,8 @@ import pandas as pd
 
 from lem.advice.clock import Moment
 from lem.bars import TABLE_SCHEMA, validate_bars
-from lem.calendars import partition_dates, partition_window
-from lem.errors import AdviceError, BarsError, LemError
+from lem.calendars import bar_close, expected_bars, outage_mask, partition_dates, partition_window
+from lem.errors import AdviceError, LemError
 from lem.features import check_features, compute_features
 from lem.lake import Lake
 from lem.quarantine import quarantine_path
@@ -41,6 +41,8 @@ class Feed:
         """
         dates = [d for d in partition_dates(self._universe, first, at.last.date()) if d >= self._universe.start]
         self._forget(symbol, dates)
+        # A bar is wanted that was not there before: what the source read then does not have it.
+        self._source.forget(symbol)
         try:
             table = pd.concat([self._features_of(symbol, date, at) for date in dates], ignore_index=True)
         except AdviceError:
@@ -104,14 +106,28 @@ class Feed:
             fetched = self._source.fetch(symbol, since, until).table
             raw = fetched if raw is None else pd.concat([raw, fetched], ignore_index=True)
         assert raw is not None
-        try:
-            table = validate_bars(raw, _not_yet(self._universe, until, end), symbol, date).table
-        except BarsError:
-            # The venue may correct itself: ask for the whole day next time.
-            self._raw.pop((symbol, date), None)
-            raise
+        # The venue may correct itself: where something is wrong, the whole day is asked for next time.
+        self._raw.pop((symbol, date), None)
+        late = self._late(raw, symbol, date, at)
+        there = late[0].to_pydatetime() if len(late) else until
+        table = validate_bars(raw, _not_yet(self._universe, there, end), symbol, date).table
+        if len(late):
+            raise AdviceError(
+                f"{symbol}: the source does not have the bars from {there:%Y-%m-%d %H:%M} to {at.as_of:%Y-%m-%d %H:%M} "
+                f"UTC yet ({len(late)} of {self._universe.source_bar}); no advice before it has: ask again"
+            )
         self._raw[symbol, date] = raw, until
         return table[table["close_ts"] <= at.as_of].reset_index(drop=True)
+
+    def _late(self, raw: pd.DataFrame, symbol: str, date: dt.date, at: Moment) -> pd.DatetimeIndex:
+        """Opens of the source's bars that have closed behind the last one that it has, up to the one that closed last;
+        none where the day's last bars lie longer ago: nobody knows that they will come."""
+        grid = self._universe.model_copy(update={"bar": self._universe.source_bar})
+        opens = expected_bars(grid, symbol, date)
+        opens = opens[~outage_mask(grid, symbol, opens)]
+        opens = opens[bar_close(grid, opens) <= pd.Timestamp(at.as_of)]
+        behind = opens if raw.empty else opens[opens > raw["ts"].max()]
+        return behind if len(behind) and bar_close(grid, behind)[-1] == pd.Timestamp(at.as_of) else behind[:0]
 
     def _forget(self, symbol: str, dates: list[dt.date]) -> None:
         """Days before those that features of the first date read."""

@@ -29,6 +29,9 @@ class Cut:
         raw = self.source.fetch(symbol, start, end)
         return replace(raw, table=self.change(symbol, raw.table).reset_index(drop=True))
 
+    def forget(self, symbol) -> None:
+        self.source.forget(symbol)
+
 
 def without(*hours: int):
     at = [pd.Timestamp(NOON) + pd.Timedelta(hour, "h") for hour in hours]
@@ -38,8 +41,10 @@ def without(*hours: int):
 @pytest.mark.parametrize(
     ("hours", "message"),
     [
-        ((-1,), "AAA-USD: no advice without bars up to 2024-01-18 12:00 UTC: .*missing bars: 1 from 2024-01-18 11:00"),
-        ((-5, -4), "missing bars: 2 from 2024-01-18 07:00 to 2024-01-18 09:00"),
+        ((-1,), "^AAA-USD: the source does not have the bars from 2024-01-18 11:00 to .* 12:00 UTC yet .1 of 1h.; "),
+        ((-5, -4), "^AAA-USD: no advice without bars up to 2024-01-18 12:00 UTC: .*missing bars: 2 from .* 07:00"),
+        ((-5, -1), "missing bars: 1 from 2024-01-18 07:00"),
+        ((-13,), "missing bars: 1 from 2024-01-17 23:00"),
         ((-30,), "missing bars: 1 from 2024-01-17 06:00"),
     ],
 )
@@ -59,14 +64,27 @@ def test_a_source_that_comes_late_is_asked_again(desk, clock):
     source = Cut(desk, without(-1))
     advisor = desk.advisor(clock, source)
     advisor.submit(buy(desk.universe))
-    with pytest.raises(AdviceError, match="missing bars"):
+    with pytest.raises(AdviceError, match="does not have the bars") as caught:
         advisor.advise("one")
+    assert "outages" not in str(caught.value), "a bar that comes late is none that the venue never made"
     source.change = lambda symbol, table: table
     assert advisor.advise("one").slices[0].number == 1
     asked = source.asked
     clock.sleep(3600)
     advisor.advise("one")
     assert source.asked == asked + 1, "only the new bar"
+
+
+def test_a_source_that_corrects_itself_is_asked_for_the_whole_day_again(desk, clock):
+    source = Cut(desk, lambda symbol, table: table.assign(quote_volume=float("nan")))
+    advisor = desk.advisor(clock, source)
+    advisor.submit(buy(desk.universe, min_bars=6))
+    advisor.advise("one")
+    source.change = lambda symbol, table: table
+    clock.sleep(3600)
+    with pytest.raises(AdviceError, match="quote volume is there for all bars or for none"):
+        advisor.advise("one")
+    assert advisor.advise("one").slices[0].number == 2
 
 
 def test_a_listed_outage_and_a_quarantined_day_give_no_advice(desk_of, clock):
