@@ -14,7 +14,7 @@ from lem.calendars import bar_close, expected_bars, outage_mask, partition_dates
 from lem.errors import AdviceError, LemError
 from lem.features import check_features, compute_features
 from lem.lake import Lake
-from lem.quarantine import quarantine_path
+from lem.quarantine import quarantine_path, quarantined_dates
 from lem.sources.base import Source
 from lem.universe import Outage, Universe
 from lem.windows import history_dates
@@ -44,6 +44,7 @@ class Feed:
         # A bar is wanted that was not there before: what the source read then does not have it.
         self._source.forget(symbol)
         try:
+            self._refuse_quarantined(symbol, [*history_dates(self._universe, dates[0]), *dates] if dates else [])
             table = pd.concat([self._features_of(symbol, date, at) for date in dates], ignore_index=True)
         except AdviceError:
             raise
@@ -80,21 +81,25 @@ class Feed:
             return self._bars[symbol, date]
         over = _is_over(self._universe, date, at)
         path = self._lake.path(self._universe.name, "bars", date, symbol)
-        if over and self._lake.exists(path):
-            table = self._lake.read_table(path)
-        else:
-            self._refuse_quarantined(symbol, date)
-            table = self._from_source(symbol, date, at)
+        stored = over and self._lake.exists(path)
+        table = self._lake.read_table(path) if stored else self._from_source(symbol, date, at)
         if over:
             self._bars[symbol, date] = table
         return table
 
-    def _refuse_quarantined(self, symbol: str, date: dt.date) -> None:
-        path = quarantine_path(self._universe.name, date, symbol)
-        if self._lake.exists(path):
+    def _refuse_quarantined(self, symbol: str, dates: list[dt.date]) -> None:
+        """The lake may have tables of such a day from before, when its bars were other ones."""
+        bad = [date for date in quarantined_dates(self._lake, self._universe.name, symbol) if date in dates]
+        if bad:
+            # Once repaired, these days and what was computed from them are other ones than were read.
+            for kept in (self._features, self._bars, self._raw):
+                for key in [key for key in kept if key[0] == symbol]:
+                    del kept[key]
+            more = f" and of {len(bad) - 1} more days up to {bad[-1]}" if len(bad) > 1 else ""
+            path = quarantine_path(self._universe.name, bad[0], symbol)
             raise AdviceError(
-                f"{symbol}: the bars of {date} are quarantined, see {self._lake.show(path)}; repair them with: lem "
-                f"backfill --universe {self._universe.name} --from {date} --to {date}; no advice before"
+                f"{symbol}: the bars of {bad[0]}{more} are quarantined, see {self._lake.show(path)}; repair them with: "
+                f"lem backfill --universe {self._universe.name} --from {bad[0]} --to {bad[-1]}; no advice before"
             )
 
     def _from_source(self, symbol: str, date: dt.date, at: Moment) -> pd.DataFrame:

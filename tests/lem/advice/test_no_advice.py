@@ -7,12 +7,19 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 
+from lem.bars import TABLE_SCHEMA as BARS
+from lem.bars import validate_bars
+from lem.calendars import partition_dates, partition_window
 from lem.errors import AdviceError
+from lem.features import TABLE_SCHEMA as FEATURES
+from lem.features import compute_features
 from lem.quarantine import quarantine_path
 from lem.registry import PromotionRecord, Registry
 from lem.sources import open_source
 from lem.sources.base import RawBars
+from lem.windows import history_dates
 from tests.lem.advice.desk import DATE, NOON, Desk, buy
 
 HOUR = dt.timedelta(hours=1)
@@ -100,6 +107,58 @@ def test_a_listed_outage_and_a_quarantined_day_give_no_advice(desk_of, clock):
         AdviceError, match=r"bars of 2024-01-17 are quarantined, see .*txt; repair them with: lem backfill"
     ):
         desk.advisor(clock).advise("one")
+
+
+DAY_BEFORE = DATE - dt.timedelta(days=1)
+
+
+def into_lake(desk: Desk, first: dt.date, volume: float = 1.0) -> None:
+    """Bars of AAA-USD and their features, of `first` up to the day before DATE, as the night writes them."""
+    universe, source = desk.universe, open_source(desk.universe, "")
+
+    def bars(date: dt.date) -> pd.DataFrame:
+        raw = source.fetch("AAA-USD", *partition_window(date)).table
+        times = volume if date == DAY_BEFORE else 1.0
+        raw = raw.assign(**{name: raw[name] * times for name in ("volume", "quote_volume")})
+        return validate_bars(raw, universe, "AAA-USD", date).table
+
+    for date in partition_dates(universe, first, DAY_BEFORE):
+        past = pd.concat([bars(d) for d in history_dates(universe, date)])
+        features = compute_features(past, bars(date), universe.features, universe.bars_per_day)
+        for name, table, schema in (("bars", bars(date), BARS), ("features", features, FEATURES)):
+            desk.lake.write_table(desk.lake.path(universe.name, name, date, "AAA-USD"), table, schema)
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_a_day_that_is_quarantined_gives_no_advice_though_the_lake_has_its_tables_from_before(desk, clock, before):
+    into_lake(desk, DATE - dt.timedelta(days=6))
+    date = DATE - dt.timedelta(days=before)
+    for bad in (date, DATE - dt.timedelta(days=5)):
+        desk.lake.write_bytes(quarantine_path("tiny", bad, "AAA-USD"), b"broken")
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe))
+    with pytest.raises(AdviceError, match=rf"the bars of {date} are quarantined, see .*txt; .* --from {date} --to"):
+        advisor.advise("one")
+    desk.lake.remove(quarantine_path("tiny", date, "AAA-USD"))
+    assert advisor.advise("one").slices, "of the other day nothing is read"
+
+
+def test_a_day_that_is_quarantined_and_repaired_under_a_running_advisor_is_read_anew(desk, clock):
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe, min_bars=6))
+    advisor.advise("one")
+    path = quarantine_path("tiny", DAY_BEFORE, "AAA-USD")
+    desk.lake.write_bytes(path, b"broken")
+    clock.sleep(3600)
+    with pytest.raises(AdviceError, match="quarantined"):
+        advisor.advise("one")
+    into_lake(desk, DAY_BEFORE, volume=3.0)
+    desk.lake.remove(path)
+    assert advisor.advise("one").slices[0].number == 2
+    fresh = desk.advisor(clock)
+    fresh.refresh()
+    contexts = [a.market.context(desk.model_id, DATE, "AAA-USD") for a in (advisor, fresh)]
+    assert torch.equal(*contexts), "as if the process had been started now"
 
 
 def test_without_a_champion_of_the_right_kind_and_age_there_is_no_advice(desk, clock):
