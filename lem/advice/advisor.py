@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pandas as pd
@@ -197,7 +198,9 @@ class Advisor:
         # Contexts take the longest of what is left to do: made here, they do not hold up other writers.
         for model_id, date, asset in {(row["model_id"], row["first_bar"].date(), row["asset"]) for row in rows}:
             if asset not in problems:
-                self.market.context(model_id, date, asset)
+                # One that cannot be made is no matter of other orders: the decision refuses its own, and says why.
+                with suppress(AdviceError):
+                    self.market.context(model_id, date, asset)
         self.market.forget(min(wanted.values(), default=at.bar.date()))
         return problems
 

@@ -12,15 +12,18 @@ import torch
 from lem.bars import TABLE_SCHEMA as BARS
 from lem.bars import validate_bars
 from lem.calendars import partition_dates, partition_window
-from lem.errors import AdviceError
+from lem.errors import AdviceError, OrderError
 from lem.features import TABLE_SCHEMA as FEATURES
 from lem.features import compute_features
+from lem.live import LiveOrders
+from lem.model.lem import weights_hash
 from lem.quarantine import quarantine_path
 from lem.registry import PromotionRecord, Registry
 from lem.sources import open_source
 from lem.sources.base import RawBars
+from lem.training.manifest import weights_path
 from lem.windows import history_dates
-from tests.lem.advice.desk import DATE, NOON, Desk, buy
+from tests.lem.advice.desk import DATE, NOON, Desk, buy, make_desk
 
 HOUR = dt.timedelta(hours=1)
 
@@ -185,6 +188,58 @@ def test_a_running_order_keeps_the_model_of_its_arrival(desk, clock):
     Registry(desk.url).record_promotion(PromotionRecord("tiny", DATE, None, None, desk.model_id, "none"))
     clock.sleep(3600)
     assert desk.advisor(clock).advise("one").slices[0].model_id == desk.model_id
+
+
+def test_an_order_longer_than_a_shortened_horizon_is_refused_alone(desk, clock):
+    advisor = desk.advisor(clock)
+    for key, bars in (("long", 6), ("short", 4)):
+        advisor.submit(buy(desk.universe, key, min_bars=4, max_bars=bars))
+    assert not advisor.advise().refused
+    advisor.submit(buy(desk.universe, "waits", start=NOON + HOUR))
+    clock.sleep(3600)
+    shorter = replace(desk, universe=desk.universe.model_copy(update={"horizon": 4})).advisor(clock)
+    advised = shorter.advise()
+    assert [(s.order_id, s.number) for s in advised.slices] == [("short", 2)]
+    assert sorted(advised.refused) == ["long", "waits"]
+    for key, told in advised.refused.items():
+        assert told.startswith(f"order {key} has max_bars 6; allowed: at most 4, the horizon in the universe file")
+    with pytest.raises(AdviceError, match="order long has max_bars 6"):
+        shorter.advise("long")
+    back = {s.order_id: s.number for s in desk.advisor(clock).advise().slices}
+    assert back == {"long": 2, "short": 2, "waits": 1}, "the horizon was put back"
+
+
+def test_an_order_that_the_model_cannot_decide_does_not_hold_up_the_others(desk, clock, monkeypatch):
+    class Failing(LiveOrders):
+        def open(self, orders, *rest, **named):
+            if any(order.min_bars == 5 for order in orders):
+                raise OrderError("live: sigma nan")
+            return super().open(orders, *rest, **named)
+
+    advisor = desk.advisor(clock)
+    for key in "abcdefg":
+        advisor.submit(buy(desk.universe, key, min_bars=5 if key in "bf" else 2))
+    monkeypatch.setattr("lem.advice.deciding.LiveOrders", Failing)
+    advised = advisor.advise()
+    assert advised.refused == {key: f"order {key}: live: sigma nan; no advice on it" for key in "bf"}
+    assert [s.order_id for s in advised.slices] == list("acdeg")
+    assert {state.order.id: state.status for state in advisor.store.orders("tiny")} == {
+        key: "waiting" if key in "bf" else "live" for key in "abcdefg"
+    }
+
+
+def test_an_order_whose_model_cannot_be_read_does_not_hold_up_the_others(desk, clock):
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe, min_bars=6))
+    advisor.advise()
+    other = make_desk(desk.folder, desk.universe, seed=4)
+    clock.sleep(3600)
+    advisor.submit(buy(desk.universe, "two", start=NOON + HOUR))
+    desk.lake.remove(weights_path("tiny", weights_hash(desk.model.weights())))
+    advised = desk.advisor(clock).advise()
+    assert [(s.order_id, s.model_id) for s in advised.slices] == [("two", other.model_id)]
+    assert list(advised.refused) == ["one"]
+    assert f"no advice without model {desk.model_id}" in advised.refused["one"]
 
 
 def test_a_clock_that_goes_back_and_days_without_data_give_no_advice(desk, clock):
