@@ -111,6 +111,18 @@ class Advisor:
         """
         return moment(self.universe, self.clock.now())
 
+    def start_of(self, order_id: str | None) -> dt.datetime:
+        """When an order begins whose sender leaves it out: with the bar that is next, and when it began if it is there.
+
+        So the same order may be sent again after its first bar, and still is the same.
+
+        Raises:
+            AdviceError: the universe has no bars at this time.
+        """
+        if order_id is not None and self.store.has(order_id):
+            return self.store.order(order_id).order.start
+        return self.now().bar
+
     def submit(self, order: ParentOrder) -> tuple[OrderState, bool]:
         """Take an order on; it is stored when this returns. Returns it and whether it is new.
 

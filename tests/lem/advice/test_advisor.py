@@ -44,6 +44,18 @@ def test_an_order_waits_for_its_start_and_the_same_order_may_be_sent_again(desk,
         advisor.submit(replace(order, size=5.0))
 
 
+def test_an_order_that_is_sent_again_without_a_start_begins_when_it_began(desk, clock):
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe, start=advisor.start_of("one")))
+    clock.sleep(3600)
+    assert (advisor.start_of("one"), advisor.start_of("two"), advisor.start_of(None)) == (
+        NOON,
+        NOON + HOUR,
+        NOON + HOUR,
+    )
+    assert advisor.submit(buy(desk.universe, start=advisor.start_of("one")))[1] is False
+
+
 def test_bars_that_nobody_asked_about_count_with_nothing_filled(desk, clock):
     advisor = desk.advisor(clock)
     advisor.submit(buy(desk.universe, min_bars=6, max_rate=0.4))
