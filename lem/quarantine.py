@@ -63,11 +63,16 @@ def quarantined(lake: Lake, universe: Universe) -> list[tuple[str, dt.date]]:
     Raises:
         LakeError: the lake cannot be read.
     """
-    return [
-        (asset, date)
-        for asset in universe.symbols
-        for date in dates_in(lake, f"{universe.name}/quarantine/asset={asset}", ".txt")
-    ]
+    return [(asset, date) for asset in universe.symbols for date in quarantined_dates(lake, universe.name, asset)]
+
+
+def quarantined_dates(lake: Lake, universe: str, asset: str) -> list[dt.date]:
+    """Dates whose raw bars of an asset broke a rule when they were last validated, sorted.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    return dates_in(lake, f"{universe}/quarantine/asset={asset}", ".txt")
 
 
 def refuse_quarantined(errors: Mapping[str, str]) -> None:

@@ -50,7 +50,7 @@ def new(
     kind = scenario(side, benchmark, target)
     horizon = advisor.universe.horizon if max_bars is None else max_bars
     terms = Order(kind, min_bars, horizon, min_rate, max_rate, risk_aversion)
-    begins = utc(start, "--start") if start else advisor.now().bar
+    begins = utc(start, "--start") if start else advisor.start_of(order_id)
     order = ParentOrder(order_id or new_id(), advisor.universe.name, asset, terms, size, begins)
     state, is_new = advisor.submit(order)
     console.print(escape(f"Order {state.order.id} is {'stored' if is_new else 'there already'} ({state.status})"))

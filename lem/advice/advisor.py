@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pandas as pd
@@ -110,6 +111,18 @@ class Advisor:
         """
         return moment(self.universe, self.clock.now())
 
+    def start_of(self, order_id: str | None) -> dt.datetime:
+        """When an order begins whose sender leaves it out: with the bar that is next, and when it began if it is there.
+
+        So the same order may be sent again after its first bar, and still is the same.
+
+        Raises:
+            AdviceError: the universe has no bars at this time.
+        """
+        if order_id is not None and self.store.has(order_id):
+            return self.store.order(order_id).order.start
+        return self.now().bar
+
     def submit(self, order: ParentOrder) -> tuple[OrderState, bool]:
         """Take an order on; it is stored when this returns. Returns it and whether it is new.
 
@@ -197,7 +210,9 @@ class Advisor:
         # Contexts take the longest of what is left to do: made here, they do not hold up other writers.
         for model_id, date, asset in {(row["model_id"], row["first_bar"].date(), row["asset"]) for row in rows}:
             if asset not in problems:
-                self.market.context(model_id, date, asset)
+                # One that cannot be made is no matter of other orders: the decision refuses its own, and says why.
+                with suppress(AdviceError):
+                    self.market.context(model_id, date, asset)
         self.market.forget(min(wanted.values(), default=at.bar.date()))
         return problems
 

@@ -44,16 +44,28 @@ def moment(universe: Universe, now: dt.datetime) -> Moment:
             f"{universe.name}: no bars are expected on {now:%Y-%m-%d}; allowed: {universe.start} to "
             f"{universe.end or 'today'} (start and end in the universe file), or a clock set to such a day"
         )
-    opens = _opens(universe, now)
+    reach = _reach(universe)
+    opens = _opens(universe, now.date() - reach, now.date() + reach)
     closes = bar_close(universe, opens)
     place = int(closes.searchsorted(pd.Timestamp(now), side="right"))
     times = opens[place], closes[place], opens[place - 1], closes[place - 1]
     return Moment(now, *(stamp.to_pydatetime() for stamp in times))
 
 
-def _opens(universe: Universe, now: dt.datetime) -> pd.DatetimeIndex:
-    reach = _REACH if universe.calendar != "24/7" else dt.timedelta(days=1)
-    days = pd.date_range(now.date() - reach, now.date() + reach, freq="D", unit="us")
+def last_open(universe: Universe) -> dt.datetime | None:
+    """Open of the last bar (UTC) of a universe; None where it has no end, or one that its calendar does not reach."""
+    if universe.end is None:
+        return None
+    opens = _opens(universe, universe.end - _reach(universe), universe.end)
+    return opens[-1].to_pydatetime() if len(opens) else None
+
+
+def _reach(universe: Universe) -> dt.timedelta:
+    return _REACH if universe.calendar != "24/7" else dt.timedelta(days=1)
+
+
+def _opens(universe: Universe, first: dt.date, last: dt.date) -> pd.DatetimeIndex:
+    days = pd.date_range(first, last, freq="D", unit="us")
     starts = session_opens(universe, days)
     starts = starts[starts.notna()]
     within = np.arange(universe.bars_per_day) * universe.bar_length.to_timedelta64()

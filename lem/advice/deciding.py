@@ -9,15 +9,16 @@ Shapes: O = orders of a group, P = pairs of an asset and the date on which order
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
 from lem.advice.clock import Moment
 from lem.advice.market import Arrival, Market
 from lem.advice.store import Booked, Decided, Values, terms_of_row
-from lem.errors import AdviceError
+from lem.errors import AdviceError, OrderError
 from lem.execution import Ledger
 from lem.gate import Contender
 from lem.live import LiveOrders
@@ -70,6 +71,11 @@ def decide_bar(booked: list[Booked], market: Market, at: Moment, problems: Mappi
             out.waiting[row["id"]] = row["start"]
         elif row["asset"] in problems:
             out.refused[row["id"]] = problems[row["asset"]]
+        elif row["max_bars"] > horizon:
+            out.refused[row["id"]] = (
+                f"order {row['id']} has max_bars {row['max_bars']}; allowed: at most {horizon}, the horizon in the "
+                "universe file by now; no advice on it: put the horizon back, or cancel the order"
+            )
         else:
             try:
                 if last is None:
@@ -82,8 +88,27 @@ def decide_bar(booked: list[Booked], market: Market, at: Moment, problems: Mappi
                 continue
             groups.setdefault((model.model_id, last["bar"] if last else None), []).append(order)
     for (model_id, since), orders in groups.items():
-        _Group(orders, market, at, market.model(model_id), since, arrivals, horizon).decide(out.decided)
+        model = market.model(model_id)
+        group = partial(_Group, market=market, at=at, model=model, since=since, arrivals=arrivals, horizon=horizon)
+        _decide(orders, group, out)
     return out
+
+
+def _decide(orders: list[Booked], group: Callable[[list[Booked]], _Group], out: Outcome) -> None:
+    """Decide orders together; where that fails, in halves, so that in the end only the orders at fault are refused."""
+    decided = Decided()
+    try:
+        group(orders).decide(decided)
+    except (AdviceError, OrderError) as error:
+        if len(orders) == 1:
+            out.refused[orders[0].row["id"]] = f"order {orders[0].row['id']}: {error}; no advice on it"
+            return
+        half = len(orders) // 2
+        _decide(orders[:half], group, out)
+        _decide(orders[half:], group, out)
+        return
+    out.decided.slices.extend(decided.slices)
+    out.decided.orders.update(decided.orders)
 
 
 class _Group:

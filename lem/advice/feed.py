@@ -10,11 +10,11 @@ import pandas as pd
 
 from lem.advice.clock import Moment
 from lem.bars import TABLE_SCHEMA, validate_bars
-from lem.calendars import partition_dates, partition_window
-from lem.errors import AdviceError, BarsError, LemError
+from lem.calendars import bar_close, expected_bars, outage_mask, partition_dates, partition_window
+from lem.errors import AdviceError, LemError
 from lem.features import check_features, compute_features
 from lem.lake import Lake
-from lem.quarantine import quarantine_path
+from lem.quarantine import quarantine_path, quarantined_dates
 from lem.sources.base import Source
 from lem.universe import Outage, Universe
 from lem.windows import history_dates
@@ -41,7 +41,10 @@ class Feed:
         """
         dates = [d for d in partition_dates(self._universe, first, at.last.date()) if d >= self._universe.start]
         self._forget(symbol, dates)
+        # A bar is wanted that was not there before: what the source read then does not have it.
+        self._source.forget(symbol)
         try:
+            self._refuse_quarantined(symbol, [*history_dates(self._universe, dates[0]), *dates] if dates else [])
             table = pd.concat([self._features_of(symbol, date, at) for date in dates], ignore_index=True)
         except AdviceError:
             raise
@@ -78,21 +81,25 @@ class Feed:
             return self._bars[symbol, date]
         over = _is_over(self._universe, date, at)
         path = self._lake.path(self._universe.name, "bars", date, symbol)
-        if over and self._lake.exists(path):
-            table = self._lake.read_table(path)
-        else:
-            self._refuse_quarantined(symbol, date)
-            table = self._from_source(symbol, date, at)
+        stored = over and self._lake.exists(path)
+        table = self._lake.read_table(path) if stored else self._from_source(symbol, date, at)
         if over:
             self._bars[symbol, date] = table
         return table
 
-    def _refuse_quarantined(self, symbol: str, date: dt.date) -> None:
-        path = quarantine_path(self._universe.name, date, symbol)
-        if self._lake.exists(path):
+    def _refuse_quarantined(self, symbol: str, dates: list[dt.date]) -> None:
+        """The lake may have tables of such a day from before, when its bars were other ones."""
+        bad = [date for date in quarantined_dates(self._lake, self._universe.name, symbol) if date in dates]
+        if bad:
+            # Once repaired, these days and what was computed from them are other ones than were read.
+            for kept in (self._features, self._bars, self._raw):
+                for key in [key for key in kept if key[0] == symbol]:
+                    del kept[key]
+            more = f" and of {len(bad) - 1} more days up to {bad[-1]}" if len(bad) > 1 else ""
+            path = quarantine_path(self._universe.name, bad[0], symbol)
             raise AdviceError(
-                f"{symbol}: the bars of {date} are quarantined, see {self._lake.show(path)}; repair them with: lem "
-                f"backfill --universe {self._universe.name} --from {date} --to {date}; no advice before"
+                f"{symbol}: the bars of {bad[0]}{more} are quarantined, see {self._lake.show(path)}; repair them with: "
+                f"lem backfill --universe {self._universe.name} --from {bad[0]} --to {bad[-1]}; no advice before"
             )
 
     def _from_source(self, symbol: str, date: dt.date, at: Moment) -> pd.DataFrame:
@@ -104,14 +111,28 @@ class Feed:
             fetched = self._source.fetch(symbol, since, until).table
             raw = fetched if raw is None else pd.concat([raw, fetched], ignore_index=True)
         assert raw is not None
-        try:
-            table = validate_bars(raw, _not_yet(self._universe, until, end), symbol, date).table
-        except BarsError:
-            # The venue may correct itself: ask for the whole day next time.
-            self._raw.pop((symbol, date), None)
-            raise
+        # The venue may correct itself: where something is wrong, the whole day is asked for next time.
+        self._raw.pop((symbol, date), None)
+        late = self._late(raw, symbol, date, at)
+        there = late[0].to_pydatetime() if len(late) else until
+        table = validate_bars(raw, _not_yet(self._universe, there, end), symbol, date).table
+        if len(late):
+            raise AdviceError(
+                f"{symbol}: the source does not have the bars from {there:%Y-%m-%d %H:%M} to {at.as_of:%Y-%m-%d %H:%M} "
+                f"UTC yet ({len(late)} of {self._universe.source_bar}); no advice before it has: ask again"
+            )
         self._raw[symbol, date] = raw, until
         return table[table["close_ts"] <= at.as_of].reset_index(drop=True)
+
+    def _late(self, raw: pd.DataFrame, symbol: str, date: dt.date, at: Moment) -> pd.DatetimeIndex:
+        """Opens of the source's bars that have closed behind the last one that it has, up to the one that closed last;
+        none where the day's last bars lie longer ago: nobody knows that they will come."""
+        grid = self._universe.model_copy(update={"bar": self._universe.source_bar})
+        opens = expected_bars(grid, symbol, date)
+        opens = opens[~outage_mask(grid, symbol, opens)]
+        opens = opens[bar_close(grid, opens) <= pd.Timestamp(at.as_of)]
+        behind = opens if raw.empty else opens[opens > raw["ts"].max()]
+        return behind if len(behind) and bar_close(grid, behind)[-1] == pd.Timestamp(at.as_of) else behind[:0]
 
     def _forget(self, symbol: str, dates: list[dt.date]) -> None:
         """Days before those that features of the first date read."""

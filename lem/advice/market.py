@@ -80,7 +80,12 @@ class Market:
                 last = np.datetime64(at.last.replace(tzinfo=None), "us")
                 if panel is None or panel.ts_T[-1] != last or panel.date_T[0] > np.datetime64(start):
                     table = self._feed.features(symbol, start, at)
-                    self._panels[symbol] = panel = Panel.from_table(panel_table({symbol: table}))
+                    old, panel = panel, Panel.from_table(panel_table({symbol: table}))
+                    self._panels[symbol] = panel
+                    if old is not None and not _goes_on(old, panel):
+                        # A day was repaired: contexts that have read it as it was are no longer those of the backtest.
+                        for key in [key for key in self._streams if key[2] == symbol]:
+                            del self._streams[key]
                 if not np.isfinite(panel.close_NT[0, -1]):
                     raise AdviceError(
                         f"{symbol}: the bar of {at.last:%Y-%m-%d %H:%M} UTC lies in a listed outage: no price is "
@@ -196,3 +201,10 @@ class Market:
 
     def _start(self, date: dt.date) -> dt.date:
         return max(offset_partition(self._universe, date, -warmup_days(self._universe)), self._universe.start)
+
+
+def _goes_on(old: Panel, new: Panel) -> bool:
+    """Whether the features of the bars that both have are the same."""
+    _, old_T, new_T = np.intersect1d(old.ts_T, new.ts_T, return_indices=True)
+    pairs = ((old.features_NTF, new.features_NTF), (old.valid_NT, new.valid_NT))
+    return all(np.array_equal(was[:, old_T], now[:, new_T], equal_nan=True) for was, now in pairs)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal, get_args
 
-from lem.advice.clock import Moment
+from lem.advice.clock import Moment, last_open
 from lem.calendars import is_listed
 from lem.errors import OrderError, UniverseError
 from lem.orders import Benchmark, Order, Scenario, Side, Target
@@ -110,11 +110,19 @@ def check_order(order: ParentOrder, universe: Universe, at: Moment) -> None:
             f"max_bars {order.order.max_bars}; allowed: at most {universe.horizon}, the horizon that models of "
             f"{universe.name} are trained for"
         )
-    latest = at.now + LATEST_START
+    latest, why = at.now + LATEST_START, ""
+    last = last_open(universe)
+    if last is not None and last < latest:
+        latest, why = last, f", the open of the last bar of {universe.name} (end in the universe file)"
+    if latest < at.bar:
+        raise OrderError(
+            f"start {order.start:%Y-%m-%dT%H:%M:%SZ}; allowed: none any more, since the last bar of {universe.name} "
+            f"has closed (end in the universe file: {universe.end})"
+        )
     if not at.bar <= order.start <= latest:
         raise OrderError(
             f"start {order.start:%Y-%m-%dT%H:%M:%SZ}; allowed: from {at.bar:%Y-%m-%dT%H:%M:%SZ}, the open of the bar "
-            f"that is next, to {latest:%Y-%m-%dT%H:%M:%SZ}"
+            f"that is next, to {latest:%Y-%m-%dT%H:%M:%SZ}{why}"
         )
     if not is_listed(universe, order.asset, order.start.date()):
         raise OrderError(f"asset {order.asset} is not listed on {order.start:%Y-%m-%d}; allowed: a start when it is")

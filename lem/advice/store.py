@@ -252,4 +252,7 @@ def state_of_row(row: Any) -> OrderState:
 
 def _terms(order: ParentOrder) -> str:
     terms = order.order
-    return f"{terms.scenario} of {order.size:g} {order.asset}, m {terms.min_bars}, N {terms.max_bars}"
+    return (
+        f"{terms.scenario} of {order.size:g} {order.asset}, m {terms.min_bars}, N {terms.max_bars}, start "
+        f"{order.start:%Y-%m-%dT%H:%M:%SZ}, universe {order.universe}"
+    )

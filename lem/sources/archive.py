@@ -135,6 +135,17 @@ class Archive:
         tables = tables or [pd.DataFrame({name: [] for name in RAW_DTYPES}).astype(RAW_DTYPES)]
         return RawBars(pd.concat(tables, ignore_index=True), ", ".join(sources), dt.datetime.now(dt.UTC))
 
+    def forget(self, symbol: str) -> None:
+        """Archives are read again by the next `fetch`, those that were replaced and those that were not there, too.
+
+        Of all assets: who asks for one after the other loses nothing by it.
+        """
+        self._universe.check_symbol(symbol)
+        self._tables.clear()
+        self._without_monthly.clear()
+        if self._fallback is not None:
+            self._fallback.forget(symbol)
+
     def _named(self, symbol: str, days: list[_Day]) -> str:
         first, last = (self.url(symbol, days[n].date) for n in (0, -1))
         return first if first == last else f"{first} to {last.rsplit('/', 1)[-1]}"

@@ -63,6 +63,17 @@ class Source(Protocol):
         """
         ...
 
+    def forget(self, symbol: str) -> None:
+        """Keep nothing in memory by which the next `fetch` of the asset could miss what the source has by now.
+
+        Between two calls a source may answer from memory: a batch reads it as it is at one time. A process that
+        follows the market calls this before it asks for what is new.
+
+        Raises:
+            UniverseError: the universe has no such symbol.
+        """
+        ...
+
 
 def check_window(start: dt.datetime, end: dt.datetime) -> None:
     """Refuse a window that is not in UTC or is empty.

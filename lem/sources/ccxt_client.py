@@ -169,11 +169,11 @@ class VenueClient:
         name = "" if isinstance(error, PageFault) else f"{type(error).__name__}: "
         return status + name + (text if len(text) <= LONGEST_CAUSE else text[:LONGEST_CAUSE] + " ...")
 
-    def load_markets(self) -> None:
-        """Ask for the venue's markets, once."""
+    def load_markets(self, again: bool = False) -> None:
+        """Ask for the venue's markets, once unless `again`."""
 
         def call() -> None:
-            if not self.client.load_markets():
+            if not self.client.load_markets(again):
                 raise PageFault("the venue lists no markets")
 
         self.ask("its markets", call)

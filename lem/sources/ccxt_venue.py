@@ -62,6 +62,7 @@ class Ccxt:
         self._universe, self._config, self._credentials, self._clock = universe, config, dict(credentials), clock
         self._timeframe = config.bar.replace("min", "m")
         self._own, self._lock = threading.local(), threading.Lock()
+        self._doubted = False
         self._first = VenueClient(config, self._credentials, clock)
         timeframes = self._first.client.timeframes or {}
         if self._timeframe not in timeframes:
@@ -95,6 +96,14 @@ class Ccxt:
         source = names[-1] if names else f"{self._config.venue}/{self._universe.assets[symbol].name_on(end, symbol)}"
         table = pd.concat(tables, ignore_index=True) if tables else self._table([], source)
         return RawBars(table, source, self._clock.now())
+
+    def forget(self, symbol: str) -> None:
+        """A market that is not in the venue's list is looked for in a new one: it may have been listed or renamed.
+
+        Of bars nothing is kept; and what the list says of a market does not change.
+        """
+        self._universe.check_symbol(symbol)
+        self._doubted = True
 
     def _venue(self) -> VenueClient:
         """This thread's client. The markets are asked for once, by the thread that comes first."""
@@ -151,13 +160,14 @@ class Ccxt:
         Raises:
             SourceError: the venue has no such market; the message offers the nearest ones.
         """
-        markets, by_id = venue.client.markets, venue.client.markets_by_id
-        pair = name.replace("-", "/")
-        for unified in (name, pair, f"{pair}:{pair.partition('/')[2]}"):
-            if unified in markets:
-                return markets[unified]
-        if same := by_id.get(name):
-            return next((market for market in same if market.get("spot")), same[0])
+        found = _market_of(venue.client, name)
+        if found is None and self._doubted:
+            self._doubted = False
+            venue.load_markets(again=True)
+            found = _market_of(venue.client, name)
+        if found is not None:
+            return found
+        markets, by_id, pair = venue.client.markets, venue.client.markets_by_id, name.replace("-", "/")
         near = dict.fromkeys(difflib.get_close_matches(name, [*markets, *by_id], n=4))
         near |= dict.fromkeys(difflib.get_close_matches(pair, list(markets), n=2))
         hint = f"did you mean {' or '.join(near)}? " if near else ""
@@ -261,6 +271,16 @@ class Ccxt:
         table["source"] = pd.Series(source, index=table.index, dtype="str")
         table["source_row"] = ts % _DAY_MS // self._bar_ms + 1
         return table
+
+
+def _market_of(client: Any, name: str) -> Mapping[str, Any] | None:
+    """The market of a name in the list that the client has."""
+    pair = name.replace("-", "/")
+    for unified in (name, pair, f"{pair}:{pair.partition('/')[2]}"):
+        if unified in client.markets:
+            return client.markets[unified]
+    same = client.markets_by_id.get(name) or []
+    return next((market for market in same if market.get("spot")), same[0] if same else None)
 
 
 def _merged(rows: list[Row], new: list[Row]) -> list[Row]:

@@ -36,7 +36,7 @@ FIELDS = ("data", "symbol", "venue_symbol")
 
 
 class Files:
-    """The source of `kind = "files"`. A file is read once and kept for the life of the object.
+    """The source of `kind = "files"`. A file is read once and kept until it is forgotten.
 
     Args:
         universe: whose `[source]` section holds the URL template and the column names.
@@ -77,6 +77,10 @@ class Files:
         table = self._cache[url]
         table = table[(table["ts"] >= start) & (table["ts"] < end)].reset_index(drop=True)
         return RawBars(table, without_userinfo(url), dt.datetime.now(dt.UTC))
+
+    def forget(self, symbol: str) -> None:
+        """The asset's file is read again by the next `fetch`: it may have grown."""
+        self._cache.pop(self.url(symbol), None)
 
     def _load(self, url: str) -> pd.DataFrame:
         """The whole file as raw bars."""

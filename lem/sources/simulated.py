@@ -91,6 +91,10 @@ class Simulated:
         table = table[(table["ts"] >= start) & (table["ts"] < end)].reset_index(drop=True)
         return RawBars(table, f"simulated:{self._config.seed}", dt.datetime.now(dt.UTC))
 
+    def forget(self, symbol: str) -> None:
+        """Nothing: the market is the same for ever."""
+        self._universe.check_symbol(symbol)
+
     def _rng(self, purpose: str, name: str = "", date: dt.date | None = None) -> np.random.Generator:
         digest = hashlib.sha256(f"{self._config.seed}/{purpose}/{name}/{date or ''}".encode()).digest()
         return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))

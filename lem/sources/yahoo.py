@@ -26,7 +26,7 @@ ADJUSTED_CLOSE = "Adj Close"
 
 
 class Yahoo:
-    """The source of `kind = "yfinance"`. An asset's history is asked for once and kept for the life of the object.
+    """The source of `kind = "yfinance"`. An asset's history is asked for once and kept until it is forgotten.
 
     Yahoo tells no time of its own: whether a session is over is judged by this machine's clock, with hours of grace.
 
@@ -52,8 +52,7 @@ class Yahoo:
             UniverseError: unknown symbol.
         """
         check_window(start, end)
-        asset = self._universe.assets[self._universe.check_symbol(symbol)]
-        name = asset.venue_symbol or symbol
+        name = self._name(symbol)
         self._check_closed(symbol, start, end)
         if name not in self._cache:
             self._cache[name] = self._ask(name)
@@ -62,6 +61,13 @@ class Yahoo:
         table = adjusted(f"{source} from {start:%Y-%m-%d}", table, table[ADJUSTED_CLOSE])
         table["source"], table["source_row"] = source, 1
         return RawBars(table[list(RAW_DTYPES)].astype(RAW_DTYPES), source, self._clock.now())
+
+    def forget(self, symbol: str) -> None:
+        """The asset's history is asked for again by the next `fetch`: there may be sessions that it lacks."""
+        self._cache.pop(self._name(symbol), None)
+
+    def _name(self, symbol: str) -> str:
+        return self._universe.assets[self._universe.check_symbol(symbol)].venue_symbol or symbol
 
     def _check_closed(self, symbol: str, start: dt.datetime, end: dt.datetime) -> None:
         """Refuse a window with a session that is not over: its bar is there, and still changes."""

@@ -170,13 +170,7 @@ def _parent(advisor: Advisor, new: NewOrder) -> ParentOrder:
     horizon = advisor.universe.horizon if new.max_bars is None else new.max_bars
     kind = scenario(new.side, new.benchmark, new.target)
     terms = Order(kind, new.min_bars, horizon, new.min_rate, new.max_rate, new.risk_aversion)
-    if new.start is not None:
-        start = _utc(new.start, "start")
-    elif new.id is not None and advisor.store.has(new.id):
-        # Sent again after its first bar: still the same order.
-        start = advisor.order(new.id).order.start
-    else:
-        start = advisor.now().bar
+    start = advisor.start_of(new.id) if new.start is None else _utc(new.start, "start")
     return ParentOrder(new.id or new_id(), advisor.universe.name, new.asset, terms, new.size, start)
 
 

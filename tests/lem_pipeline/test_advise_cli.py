@@ -107,6 +107,17 @@ def test_the_requests_of_the_page_are_answered(folder):
     assert all("desk-19" in text for text in asked)
 
 
+def test_an_order_may_be_sent_again_in_a_later_bar(folder, lem_command):
+    order = ["advise", "new", "-u", "sample", "--asset", "BTC-USDT", "--size", "3", "--id", "desk-20"]
+    first, again = (lem_command(folder, *order, "--at", f"2024-03-30T{hour}:00Z") for hour in (10, 12))
+    assert (first.code, again.code) == (0, 0), again.err
+    assert ("desk-20 is stored" in first.out, "desk-20 is there already" in again.out) == (True, True)
+    other = lem_command(folder, *order, "--start", "2024-03-30T12:00Z", "--at", "2024-03-30T12:00Z")
+    assert other.code == 1
+    assert "another order of this id" in other.err
+    assert "start 2024-03-30T10:00:00Z" in " ".join(other.err.split()), "the difference is told"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

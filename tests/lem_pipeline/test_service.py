@@ -70,6 +70,7 @@ def test_an_order_is_taken_advised_once_a_bar_filled_and_ended(client, clock):
     assert len(client.get("/orders/one/slices").json()) == 6
     assert client.get("/orders", params={"status": "live"}).json() == []
     assert client.post("/orders/one/cancel").status_code == 409
+    assert client.post("/orders", json=ORDER).status_code == 200, "still the same order"
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lem.advice.clock import last_open, moment
+from lem.advice.order import check_order
 from lem.errors import OrderError, OrderStateError, UnknownOrderError
 from tests.lem.advice.desk import NOON, buy, panel_of
 
 HOUR = dt.timedelta(hours=1)
+END = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
+"""No bar of the universe opens then or later."""
 
 
 def test_a_slice_is_never_advised_twice(desk, clock):
@@ -42,6 +46,18 @@ def test_an_order_waits_for_its_start_and_the_same_order_may_be_sent_again(desk,
     assert advisor.advise().slices[0].bar == NOON + HOUR
     with pytest.raises(OrderStateError, match=r"another order of this id .*100 AAA-USD"):
         advisor.submit(replace(order, size=5.0))
+
+
+def test_an_order_that_is_sent_again_without_a_start_begins_when_it_began(desk, clock):
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe, start=advisor.start_of("one")))
+    clock.sleep(3600)
+    assert (advisor.start_of("one"), advisor.start_of("two"), advisor.start_of(None)) == (
+        NOON,
+        NOON + HOUR,
+        NOON + HOUR,
+    )
+    assert advisor.submit(buy(desk.universe, start=advisor.start_of("one")))[1] is False
 
 
 def test_bars_that_nobody_asked_about_count_with_nothing_filled(desk, clock):
@@ -112,6 +128,11 @@ def test_a_cancelled_order_gets_no_more_slices(desk, clock):
         ({"max_bars": 7}, "max_bars 7; allowed: at most 6"),
         ({"start": NOON - HOUR}, "start 2024-01-18T11:00:00Z; allowed: from 2024-01-18T12:00:00Z"),
         ({"start": NOON + 400 * 24 * HOUR}, "start 2025"),
+        (
+            {"start": END},
+            r"start 2024-02-01T00:00:00Z; allowed: .* to 2024-01-31T23:00:00Z, the open of the last",
+        ),
+        ({"start": END - HOUR / 2}, r"start 2024-01-31T23:30:00Z; allowed: .* to 2024-01-31T23:00:00Z"),
         ({"size": float("nan")}, "size nan; allowed: more than 0"),
         ({"size": 1e300}, "size 1e[+]300; allowed"),
         ({"key": "../x"}, "id '../x'; allowed: 1 to 64 letters"),
@@ -124,3 +145,25 @@ def test_an_order_that_could_never_be_advised_on_names_field_and_what_is_allowed
     with pytest.raises(OrderError, match=message):
         desk.advisor(clock).submit(buy(desk.universe, **changes))
     assert desk.advisor(clock).store.orders("tiny") == []
+
+
+def test_an_order_may_begin_with_the_last_bar_of_the_universe_and_with_any_where_it_has_no_end(desk, clock):
+    assert desk.advisor(clock).submit(buy(desk.universe, start=END - HOUR))[1]
+    endless = replace(desk, universe=desk.universe.model_copy(update={"end": None})).advisor(clock)
+    assert endless.submit(buy(desk.universe, "later", start=NOON + 365 * 24 * HOUR))[1]
+    with pytest.raises(OrderError, match=r"to 2025-01-18T12:00:00Z$"):
+        endless.submit(buy(desk.universe, "too-late", start=NOON + 367 * 24 * HOUR))
+
+
+@pytest.mark.parametrize(
+    ("end", "last"),
+    [("2023-11-24", "2023-11-24T14:30"), ("2023-11-23", "2023-11-22T14:30"), ("2023-11-26", "2023-11-24T14:30")],
+)
+def test_the_last_bar_of_sessions_is_that_of_the_last_session(make_universe, end, last):
+    universe = make_universe(calendar="XNYS", start="2021-01-04", end=end)
+    opens = dt.datetime.fromisoformat(last).replace(tzinfo=dt.UTC)
+    assert last_open(universe) == opens
+    closed = moment(universe, dt.datetime.fromisoformat(end).replace(hour=22, tzinfo=dt.UTC))
+    order = buy(universe, asset="AAA-USD", max_bars=2, start=closed.bar)
+    with pytest.raises(OrderError, match=f"none any more, since the last bar of small has closed .*{end}"):
+        check_order(order, universe, closed)

@@ -7,13 +7,23 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 
-from lem.errors import AdviceError
+from lem.bars import TABLE_SCHEMA as BARS
+from lem.bars import validate_bars
+from lem.calendars import partition_dates, partition_window
+from lem.errors import AdviceError, OrderError
+from lem.features import TABLE_SCHEMA as FEATURES
+from lem.features import compute_features
+from lem.live import LiveOrders
+from lem.model.lem import weights_hash
 from lem.quarantine import quarantine_path
 from lem.registry import PromotionRecord, Registry
 from lem.sources import open_source
 from lem.sources.base import RawBars
-from tests.lem.advice.desk import DATE, NOON, Desk, buy
+from lem.training.manifest import weights_path
+from lem.windows import history_dates
+from tests.lem.advice.desk import DATE, NOON, Desk, buy, make_desk
 
 HOUR = dt.timedelta(hours=1)
 
@@ -29,6 +39,9 @@ class Cut:
         raw = self.source.fetch(symbol, start, end)
         return replace(raw, table=self.change(symbol, raw.table).reset_index(drop=True))
 
+    def forget(self, symbol) -> None:
+        self.source.forget(symbol)
+
 
 def without(*hours: int):
     at = [pd.Timestamp(NOON) + pd.Timedelta(hour, "h") for hour in hours]
@@ -38,8 +51,10 @@ def without(*hours: int):
 @pytest.mark.parametrize(
     ("hours", "message"),
     [
-        ((-1,), "AAA-USD: no advice without bars up to 2024-01-18 12:00 UTC: .*missing bars: 1 from 2024-01-18 11:00"),
-        ((-5, -4), "missing bars: 2 from 2024-01-18 07:00 to 2024-01-18 09:00"),
+        ((-1,), "^AAA-USD: the source does not have the bars from 2024-01-18 11:00 to .* 12:00 UTC yet .1 of 1h.; "),
+        ((-5, -4), "^AAA-USD: no advice without bars up to 2024-01-18 12:00 UTC: .*missing bars: 2 from .* 07:00"),
+        ((-5, -1), "missing bars: 1 from 2024-01-18 07:00"),
+        ((-13,), "missing bars: 1 from 2024-01-17 23:00"),
         ((-30,), "missing bars: 1 from 2024-01-17 06:00"),
     ],
 )
@@ -59,14 +74,27 @@ def test_a_source_that_comes_late_is_asked_again(desk, clock):
     source = Cut(desk, without(-1))
     advisor = desk.advisor(clock, source)
     advisor.submit(buy(desk.universe))
-    with pytest.raises(AdviceError, match="missing bars"):
+    with pytest.raises(AdviceError, match="does not have the bars") as caught:
         advisor.advise("one")
+    assert "outages" not in str(caught.value), "a bar that comes late is none that the venue never made"
     source.change = lambda symbol, table: table
     assert advisor.advise("one").slices[0].number == 1
     asked = source.asked
     clock.sleep(3600)
     advisor.advise("one")
     assert source.asked == asked + 1, "only the new bar"
+
+
+def test_a_source_that_corrects_itself_is_asked_for_the_whole_day_again(desk, clock):
+    source = Cut(desk, lambda symbol, table: table.assign(quote_volume=float("nan")))
+    advisor = desk.advisor(clock, source)
+    advisor.submit(buy(desk.universe, min_bars=6))
+    advisor.advise("one")
+    source.change = lambda symbol, table: table
+    clock.sleep(3600)
+    with pytest.raises(AdviceError, match="quote volume is there for all bars or for none"):
+        advisor.advise("one")
+    assert advisor.advise("one").slices[0].number == 2
 
 
 def test_a_listed_outage_and_a_quarantined_day_give_no_advice(desk_of, clock):
@@ -82,6 +110,58 @@ def test_a_listed_outage_and_a_quarantined_day_give_no_advice(desk_of, clock):
         AdviceError, match=r"bars of 2024-01-17 are quarantined, see .*txt; repair them with: lem backfill"
     ):
         desk.advisor(clock).advise("one")
+
+
+DAY_BEFORE = DATE - dt.timedelta(days=1)
+
+
+def into_lake(desk: Desk, first: dt.date, volume: float = 1.0) -> None:
+    """Bars of AAA-USD and their features, of `first` up to the day before DATE, as the night writes them."""
+    universe, source = desk.universe, open_source(desk.universe, "")
+
+    def bars(date: dt.date) -> pd.DataFrame:
+        raw = source.fetch("AAA-USD", *partition_window(date)).table
+        times = volume if date == DAY_BEFORE else 1.0
+        raw = raw.assign(**{name: raw[name] * times for name in ("volume", "quote_volume")})
+        return validate_bars(raw, universe, "AAA-USD", date).table
+
+    for date in partition_dates(universe, first, DAY_BEFORE):
+        past = pd.concat([bars(d) for d in history_dates(universe, date)])
+        features = compute_features(past, bars(date), universe.features, universe.bars_per_day)
+        for name, table, schema in (("bars", bars(date), BARS), ("features", features, FEATURES)):
+            desk.lake.write_table(desk.lake.path(universe.name, name, date, "AAA-USD"), table, schema)
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_a_day_that_is_quarantined_gives_no_advice_though_the_lake_has_its_tables_from_before(desk, clock, before):
+    into_lake(desk, DATE - dt.timedelta(days=6))
+    date = DATE - dt.timedelta(days=before)
+    for bad in (date, DATE - dt.timedelta(days=5)):
+        desk.lake.write_bytes(quarantine_path("tiny", bad, "AAA-USD"), b"broken")
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe))
+    with pytest.raises(AdviceError, match=rf"the bars of {date} are quarantined, see .*txt; .* --from {date} --to"):
+        advisor.advise("one")
+    desk.lake.remove(quarantine_path("tiny", date, "AAA-USD"))
+    assert advisor.advise("one").slices, "of the other day nothing is read"
+
+
+def test_a_day_that_is_quarantined_and_repaired_under_a_running_advisor_is_read_anew(desk, clock):
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe, min_bars=6))
+    advisor.advise("one")
+    path = quarantine_path("tiny", DAY_BEFORE, "AAA-USD")
+    desk.lake.write_bytes(path, b"broken")
+    clock.sleep(3600)
+    with pytest.raises(AdviceError, match="quarantined"):
+        advisor.advise("one")
+    into_lake(desk, DAY_BEFORE, volume=3.0)
+    desk.lake.remove(path)
+    assert advisor.advise("one").slices[0].number == 2
+    fresh = desk.advisor(clock)
+    fresh.refresh()
+    contexts = [a.market.context(desk.model_id, DATE, "AAA-USD") for a in (advisor, fresh)]
+    assert torch.equal(*contexts), "as if the process had been started now"
 
 
 def test_without_a_champion_of_the_right_kind_and_age_there_is_no_advice(desk, clock):
@@ -108,6 +188,58 @@ def test_a_running_order_keeps_the_model_of_its_arrival(desk, clock):
     Registry(desk.url).record_promotion(PromotionRecord("tiny", DATE, None, None, desk.model_id, "none"))
     clock.sleep(3600)
     assert desk.advisor(clock).advise("one").slices[0].model_id == desk.model_id
+
+
+def test_an_order_longer_than_a_shortened_horizon_is_refused_alone(desk, clock):
+    advisor = desk.advisor(clock)
+    for key, bars in (("long", 6), ("short", 4)):
+        advisor.submit(buy(desk.universe, key, min_bars=4, max_bars=bars))
+    assert not advisor.advise().refused
+    advisor.submit(buy(desk.universe, "waits", start=NOON + HOUR))
+    clock.sleep(3600)
+    shorter = replace(desk, universe=desk.universe.model_copy(update={"horizon": 4})).advisor(clock)
+    advised = shorter.advise()
+    assert [(s.order_id, s.number) for s in advised.slices] == [("short", 2)]
+    assert sorted(advised.refused) == ["long", "waits"]
+    for key, told in advised.refused.items():
+        assert told.startswith(f"order {key} has max_bars 6; allowed: at most 4, the horizon in the universe file")
+    with pytest.raises(AdviceError, match="order long has max_bars 6"):
+        shorter.advise("long")
+    back = {s.order_id: s.number for s in desk.advisor(clock).advise().slices}
+    assert back == {"long": 2, "short": 2, "waits": 1}, "the horizon was put back"
+
+
+def test_an_order_that_the_model_cannot_decide_does_not_hold_up_the_others(desk, clock, monkeypatch):
+    class Failing(LiveOrders):
+        def open(self, orders, *rest, **named):
+            if any(order.min_bars == 5 for order in orders):
+                raise OrderError("live: sigma nan")
+            return super().open(orders, *rest, **named)
+
+    advisor = desk.advisor(clock)
+    for key in "abcdefg":
+        advisor.submit(buy(desk.universe, key, min_bars=5 if key in "bf" else 2))
+    monkeypatch.setattr("lem.advice.deciding.LiveOrders", Failing)
+    advised = advisor.advise()
+    assert advised.refused == {key: f"order {key}: live: sigma nan; no advice on it" for key in "bf"}
+    assert [s.order_id for s in advised.slices] == list("acdeg")
+    assert {state.order.id: state.status for state in advisor.store.orders("tiny")} == {
+        key: "waiting" if key in "bf" else "live" for key in "abcdefg"
+    }
+
+
+def test_an_order_whose_model_cannot_be_read_does_not_hold_up_the_others(desk, clock):
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe, min_bars=6))
+    advisor.advise()
+    other = make_desk(desk.folder, desk.universe, seed=4)
+    clock.sleep(3600)
+    advisor.submit(buy(desk.universe, "two", start=NOON + HOUR))
+    desk.lake.remove(weights_path("tiny", weights_hash(desk.model.weights())))
+    advised = desk.advisor(clock).advise()
+    assert [(s.order_id, s.model_id) for s in advised.slices] == [("two", other.model_id)]
+    assert list(advised.refused) == ["one"]
+    assert f"no advice without model {desk.model_id}" in advised.refused["one"]
 
 
 def test_a_clock_that_goes_back_and_days_without_data_give_no_advice(desk, clock):

@@ -118,6 +118,21 @@ def test_a_month_that_is_not_archived_is_asked_for_once(archive, bars, tmp_path,
     assert asked.count(source.url("AAA-USDT", START.date(), monthly=True)) == 1
 
 
+def test_what_was_replaced_or_not_there_is_read_again_once_it_is_forgotten(archive, bars, tmp_path, asked):
+    put_bars(tmp_path, DAILY, "AAAUSDT", bars.assign(volume=bars["volume"] * 2), bar="1h")
+    source, day = archive(), (START, START + DAY)
+    twice = source.fetch("AAA-USDT", *day).table
+    put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")
+    same_bars(source.fetch("AAA-USDT", *day).table, twice)
+    source.forget("AAA-USDT")
+    same_bars(source.fetch("AAA-USDT", *day).table, bars.iloc[:24])
+    put_bars(tmp_path, MONTHLY, "AAAUSDT", bars, bar="1h")
+    source.forget("AAA-USDT")
+    month = source.url("AAA-USDT", START.date(), monthly=True)
+    assert source.fetch("AAA-USDT", *day).source == month
+    assert asked.count(month) == 3
+
+
 def test_without_a_monthly_template_only_days_are_read(archive, bars, tmp_path, reads):
     put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")
     put_bars(tmp_path, MONTHLY, "AAAUSDT", bars, bar="1h")
@@ -207,6 +222,9 @@ def venue(monkeypatch, bars):
             table = bars[(bars["ts"] >= start) & (bars["ts"] < end)].assign(source="binance:AAA/USDT", source_row=1)
             return RawBars(table.astype(RAW_DTYPES), "binance:AAA/USDT", NOW)
 
+        def forget(self, symbol):
+            windows.append(symbol)
+
     monkeypatch.setattr(ccxt_venue, "Ccxt", Ccxt)
     return windows
 
@@ -224,6 +242,18 @@ def test_days_that_are_not_archived_yet_come_from_the_venue_and_the_answer_says_
         f", binance:AAA/USDT (not archived: {source.url('AAA-USDT', dt.date(2024, 2, 1))} to AAAUSDT-1h-2024-02-02.zip)"
     )
     assert set(raw.table["source"].iloc[48:]) == {"binance:AAA/USDT"}
+
+
+def test_the_venue_is_told_to_forget_too_and_a_day_that_is_archived_by_now_comes_from_there(
+    archive, bars, tmp_path, venue
+):
+    source = archive(fallback=FALLBACK)
+    source.forget("AAA-USDT")
+    source.fetch("AAA-USDT", START, START + DAY)
+    source.forget("AAA-USDT")
+    assert venue == [(START, START + DAY), "AAA-USDT"]
+    put_bars(tmp_path, DAILY, "AAAUSDT", bars, bar="1h")
+    assert source.fetch("AAA-USDT", START, START + DAY).source == source.url("AAA-USDT", START.date())
 
 
 def test_a_damaged_archive_is_not_replaced_by_the_venue(archive, bars, tmp_path, venue):

@@ -103,6 +103,24 @@ def test_spot_is_meant_unless_the_unified_name_or_the_venue_says_otherwise(venue
     assert exchange.counts.total() == {"binance": 5, "binanceusdm": 3}[venue]
 
 
+def test_a_market_that_was_listed_or_renamed_later_is_found_once_the_list_is_forgotten(source_of, exchange):
+    source = source_of({"NEW-USDT": {}, "BBB-USDT": {}})
+
+    def refused():
+        with pytest.raises(SourceError, match="NEW-USDT: binance has no market"):
+            source.fetch("NEW-USDT", START, END)
+
+    refused()
+    exchange.rename("AAAUSDT", "NEWUSDT")
+    refused()
+    source.forget("NEW-USDT")
+    assert len(source.fetch("NEW-USDT", START, END).table) == 24
+    for _ in range(2):
+        source.forget("BBB-USDT")
+        assert len(source.fetch("BBB-USDT", START, END).table) == 24
+    assert exchange.counts["/api/v3/exchangeInfo"] == 2, "a list that has the market is kept"
+
+
 def test_an_unknown_market_offers_near_ones_and_speaks_of_renames(source_of):
     source = source_of({"AAB-USDT": {}})
     with pytest.raises(

@@ -109,6 +109,16 @@ def test_what_the_caller_does_to_a_table_does_not_change_the_next_answer(case):
     assert (source.fetch("AAA-USD", *partition_window(DATE)).table["close"] > 0).all()
 
 
+def test_forgetting_changes_no_answer_of_a_source_that_is_as_it_was(case):
+    _, source = case
+    first = source.fetch("AAA-USD", *partition_window(DATE)).table
+    for symbol in ("AAA-USD", "BBB-USD"):
+        source.forget(symbol)
+    pd.testing.assert_frame_equal(source.fetch("AAA-USD", *partition_window(DATE)).table, first, check_exact=True)
+    with pytest.raises(UniverseError, match="no asset 'AAA-USDT'"):
+        source.forget("AAA-USDT")
+
+
 def test_the_rows_validate(case):
     universe, source = case
     for symbol in universe.symbols:

@@ -48,6 +48,18 @@ def test_rows_come_in_the_order_of_the_file_with_their_row_number_and_are_not_ju
     assert table["close"][1] == np.inf
 
 
+def test_a_file_that_grew_is_read_again_once_it_is_forgotten(files, tmp_path):
+    write(tmp_path, ROWS[0])
+    write(tmp_path, ROWS[0], name="BBB-USD.csv")
+    source = files(tmp_path)
+    assert [len(times(source, symbol)) for symbol in ("AAA-USD", "BBB-USD")] == [1, 1]
+    write(tmp_path, *ROWS)
+    write(tmp_path, *ROWS, name="BBB-USD.csv")
+    assert len(times(source)) == 1
+    source.forget("AAA-USD")
+    assert [len(times(source, symbol)) for symbol in ("AAA-USD", "BBB-USD")] == [2, 1]
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [

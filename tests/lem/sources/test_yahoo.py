@@ -101,6 +101,18 @@ def test_a_history_is_asked_for_once_and_none_of_the_packages_repairs_is_wanted(
     assert bars[dt.date(2023, 11, 24)].table["close_ts"][0] == pd.Timestamp("2023-11-24T18:00Z")
 
 
+def test_a_history_is_asked_for_again_once_it_is_forgotten(yahoo):
+    answer = history()
+    made = yahoo(answer)
+    for name in ("AAA", "BRK.B"):
+        made.source.fetch(name, *WINDOW)
+    answer["Volume"] = 7
+    made.source.forget("BRK.B")
+    volumes = {name: set(made.source.fetch(name, *partition_window(LAST)).table["volume"]) for name in ("AAA", "BRK.B")}
+    assert volumes == {"AAA": {1004.0}, "BRK.B": {7.0}}
+    assert [name for name, _ in made.asked] == ["AAA", "BRK-B", "BRK-B"]
+
+
 def test_the_same_history_gives_the_same_rows_whatever_is_appended_to_it(yahoo):
     day = partition_window(dt.date(2023, 11, 22))
     first = yahoo(history()).source.fetch("AAA", *day).table
