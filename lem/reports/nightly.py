@@ -25,6 +25,7 @@ from lem.reports.quality import data_quality, days_in_quarantine, listed_outages
 from lem.reports.report import Report, render_report
 from lem.reports.schedule import TAPE, replayed_orders
 from lem.reports.stored import BACKTESTS_VERSION, FILES, backtests_version, report_path, trailing_dates
+from lem.revisions import partition_key
 from lem.tables import missing_partitions, name_missing, read_range
 from lem.training.manifest import curve_path
 from lem.universe import Universe
@@ -52,8 +53,9 @@ def read_orders(lake: Lake, universe: Universe, dates: list[dt.date]) -> tuple[p
     """
     frames, inputs = [], []
     old: dict[str, list[str]] = {}
+    absent = set(missing_partitions(lake, universe, "backtest", dates, universe.symbols))
     for date in dates:
-        missing = missing_partitions(lake, universe, "backtest", [date], universe.symbols)
+        missing = [key for symbol in universe.symbols if (key := partition_key(date, symbol)) in absent]
         if missing and len(missing) == len(universe.symbols) and date != dates[-1]:
             continue
         if missing:
@@ -63,11 +65,12 @@ def read_orders(lake: Lake, universe: Universe, dates: list[dt.date]) -> tuple[p
                 f"lem run --universe {universe.name} --date {dates[-1]}"
             )
         for symbol in universe.symbols:
-            frame, versions = read_range(lake, universe, "backtest", [date], symbol)
+            frame, version = lake.read_versioned(lake.path(universe.name, "backtest", date, symbol))
+            key = partition_key(date, symbol)
             if lacking := [name for name in BACKTEST_SCHEMA.names if name not in frame.columns]:
-                old[versions[0].partition_key] = lacking
+                old[key] = lacking
             frames.append(frame.assign(date=date))
-            inputs += versions
+            inputs.append(InputVersion("backtest", key, version))
     if old:
         lacking = sorted(set().union(*old.values()))
         raise LakeError(
