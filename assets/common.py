@@ -59,11 +59,11 @@ class Stage:
         }
 
     def reader(
-        self, lake: Lake, table: str, wanted: dict[str, set[Date]]
+        self, lake: Lake, table: str, wanted: dict[str, set[Date]], keep: int = 4096
     ) -> Callable[[str, Date], tuple[pd.DataFrame, InputVersion]]:
         """A function (asset, date) -> partition and its version, for a step that needs it many times.
 
-        Each object is read once.
+        The last `keep` objects are read once.
 
         Raises:
             LakeError: at once, with the list of all `wanted` partitions that are not in the lake.
@@ -81,7 +81,7 @@ class Stage:
                 f"make them with: lem backfill --universe {self.universe.name} --from {days[0]} --to {days[-1]}"
             )
 
-        @lru_cache(maxsize=4096)
+        @lru_cache(maxsize=keep)
         def read(asset: str, date: Date) -> tuple[pd.DataFrame, InputVersion]:
             frame, version = lake.read_versioned(lake.path(self.universe.name, table, date, asset))
             return frame, InputVersion(table, f"{asset}|{date}", version)

@@ -27,7 +27,6 @@ from lem.quarantine import judge_days, refuse_quarantined, set_quarantine
 from lem.registry.records import InputVersion
 from lem.revisions import named, settings_of, store_panel, store_raw
 from lem.sources.base import refuse_failed
-from lem.tables import read_range
 from lem.windows import history_dates
 from resources.stores import LakeResource, SourceResource
 
@@ -156,12 +155,13 @@ def panel(stage: Stage) -> dg.AssetsDefinition:
         deps=[stage.key("features")],
     )
     def asset(context: dg.AssetExecutionContext, lake: LakeResource):  # type: ignore[no-untyped-def]
-        store, wrote = lake.fenced(), {}
-        for date in track(date_keys(context.partition_keys), f"{universe.name}: panel"):
-            read = {symbol: read_range(store, universe, "features", [date], symbol) for symbol in universe.symbols}
-            tables = {symbol: features for symbol, (features, _) in read.items()}
+        store, wrote, dates = lake.fenced(), {}, date_keys(context.partition_keys)
+        read = stage.reader(store, "features", {symbol: set(dates) for symbol in universe.symbols}, keep=0)
+        for date in track(dates, f"{universe.name}: panel"):
+            parts = {symbol: read(symbol, date) for symbol in universe.symbols}
+            tables = {symbol: features for symbol, (features, _) in parts.items()}
             table = panel_table(tables)
-            made_from = named(version for _, versions in read.values() for version in versions)
+            made_from = named(version for _, version in parts.values())
             made_from |= settings_of(universe, "panel")
             written, revised = store_panel(store, universe.name, date, table, made_from)
             figures: dict[str, int | str] = {"rows": written.rows, "assets": len(tables)}

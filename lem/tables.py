@@ -69,6 +69,22 @@ def name_missing(missing: Sequence[str]) -> str:
     return ", ".join(missing[:_SHOWN]) + more
 
 
+def refuse_missing(
+    lake: Lake, universe: Universe, table: str, dates: Sequence[dt.date], assets: Sequence[str | None] = (None,)
+) -> None:
+    """Do nothing where all these partitions are in the lake. It lists each folder once: ask for all dates together.
+
+    Raises:
+        LakeError: some are missing; the message lists them and the command that makes them.
+    """
+    if missing := missing_partitions(lake, universe, table, dates, assets):
+        raise LakeError(
+            f"{universe.name}/{table}: {len(missing)} of {len(dates) * len(assets)} partitions are not in the lake: "
+            f"{name_missing(missing)}; "
+            f"make them with: lem backfill --universe {universe.name} --from {min(dates)} --to {max(dates)}"
+        )
+
+
 def read_range(
     lake: Lake, universe: Universe, table: str, dates: Sequence[dt.date], asset: str | None = None
 ) -> tuple[pd.DataFrame, list[InputVersion]]:
@@ -77,13 +93,7 @@ def read_range(
     Raises:
         LakeError: partitions are missing; the message lists them and the command that makes them.
     """
-    missing = missing_partitions(lake, universe, table, dates, [asset])
-    if missing:
-        raise LakeError(
-            f"{universe.name}/{table}: {len(missing)} of {len(dates)} partitions are not in the lake: "
-            f"{name_missing(missing)}; "
-            f"make them with: lem backfill --universe {universe.name} --from {min(dates)} --to {max(dates)}"
-        )
+    refuse_missing(lake, universe, table, dates, [asset])
     frames, inputs = [], []
     for date in sorted(dates):
         frame, version = lake.read_versioned(lake.path(universe.name, table, date, asset))

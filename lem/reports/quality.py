@@ -9,7 +9,7 @@ import pandas as pd
 from lem.lake import Lake
 from lem.quarantine import quarantine_path, quarantined
 from lem.reports.section_grids import OUTAGES, QUARANTINE
-from lem.tables import read_range
+from lem.tables import refuse_missing
 from lem.universe import Universe
 
 
@@ -21,10 +21,13 @@ def data_quality(lake: Lake, universe: Universe, dates: list[dt.date]) -> pd.Dat
         LakeError: a partition is missing or cannot be read.
     """
     rows, parts = [], universe.bar_length // universe.source_bar_length
+    for table in ("raw_bars", "bars"):
+        refuse_missing(lake, universe, table, dates, universe.symbols)
     for symbol in universe.symbols:
         for date in dates:
-            raw, _ = read_range(lake, universe, "raw_bars", [date], symbol)
-            bars, _ = read_range(lake, universe, "bars", [date], symbol)
+            raw, bars = (
+                lake.read_table(lake.path(universe.name, table, date, symbol)) for table in ("raw_bars", "bars")
+            )
             once = raw.drop_duplicates("ts") if len(bars) else raw.iloc[:0]
             expected = len(bars) * parts
             rows.append(
