@@ -8,9 +8,7 @@ import math
 import re
 import threading
 import traceback
-from urllib.parse import urlsplit
 
-import ccxt
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +19,7 @@ from lem.calendars import partition_window
 from lem.errors import SourceError
 from lem.sources import open_source
 from lem.sources.base import NUMBERS
-from lem.sources.ccxt_client import PageFault, VenueClient, rebased
+from lem.sources.ccxt_client import PageFault, VenueClient
 from lem.sources.ccxt_venue import Ccxt
 from lem.sources.config import CcxtConfig
 from lem.sources.venues import number
@@ -231,25 +229,6 @@ def test_requests_are_spaced_as_the_universe_says_or_as_ccxt_knows(source_of, ex
     # ccxt's costs of Binance: 50 ms for one unit, exchange information 4, 1 and 1, time 0.2, klines 0.4 each.
     assert exchange.counts.total() - before == 16
     assert clock.elapsed == pytest.approx(0.05 * (4 + 1 + 1 + 0.2 + 11 * 0.4))
-
-
-def test_a_base_url_replaces_scheme_host_and_port_of_every_rest_url_of_every_venue():
-    def leaves(urls):
-        return [leaf for url in urls.values() for leaf in leaves(url)] if isinstance(urls, dict) else [urls]
-
-    for venue in ccxt.exchanges:
-        urls = getattr(ccxt, venue)().urls["api"]
-        for old, new in zip(leaves(urls), leaves(rebased(urls, "http://127.0.0.1:1/mirror/")), strict=True):
-            if str(old).startswith("http"):
-                assert new == f"http://127.0.0.1:1/mirror{urlsplit(old).path}", venue
-            else:
-                assert new == old
-
-
-def test_a_base_url_is_for_rest_only():
-    urls = {"rest": "https://a/v3", "ws": {"spot": "wss://a/stream"}, "none": None}
-    moved = {"rest": "http://b:1/v3", "ws": {"spot": "wss://a/stream"}, "none": None}
-    assert rebased(urls, "http://b:1") == moved
 
 
 # Secrets
