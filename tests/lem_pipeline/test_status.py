@@ -17,7 +17,7 @@ from lem_pipeline.status import show_status
 
 @pytest.fixture
 def said(tiny_home, tmp_path):
-    """`said(registry)`: the status of a copy of the tiny home, whose registry is given away first."""
+    """The registry of a copy of the tiny home, and a function that gives the status of that home as text."""
     shutil.copytree(tiny_home.folder / "home", tmp_path, dirs_exist_ok=True)
     registry = Registry(f"sqlite:///{tmp_path}/registry.sqlite")
 
