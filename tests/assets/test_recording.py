@@ -2,11 +2,15 @@
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of its functions as objects.
 
+import contextlib
+
 import dagster as dg
 import pytest
+from dagster._core.definitions.data_version import DATA_VERSION_TAG as DATA_VERSION
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._core.test_utils import instance_for_test
 
 from assets.partitions import days
 from assets.recording import DEFER_EVENTS, Wrote, record
@@ -26,8 +30,8 @@ class Chain:
         content: data version of each raw partition; what is downstream has that of what it reads.
     """
 
-    def __init__(self, code_version: str = "1") -> None:
-        self.instance = dg.DagsterInstance.ephemeral()
+    def __init__(self, code_version: str = "1", instance: dg.DagsterInstance | None = None) -> None:
+        self.instance = instance or dg.DagsterInstance.ephemeral()
         self.content = {key: "first" for key in KEYS}
         self.code_version = code_version
 
@@ -65,6 +69,13 @@ class Chain:
         )
         assert result.success
 
+    def events(self, name: str) -> dict[str, list[str]]:
+        """The data versions of each partition's events, in their order."""
+        found: dict[str, list[str]] = {key: [] for key in KEYS}
+        for event in self.instance.fetch_materializations(dg.AssetKey(name), limit=100, ascending=True).records:
+            found[event.partition_key].append(event.asset_materialization.tags[DATA_VERSION])
+        return found
+
     def stale(self, name: str) -> dict[str, list[str]]:
         """Partitions that are out of date, and why; one that is missing fails."""
         graph = self.defs.get_repository_def().asset_graph
@@ -85,6 +96,27 @@ def test_after_a_run_over_a_range_everything_is_fresh(tags, chain):
     for name in STAGES:
         chain.run(name, **tags)
     assert {name: chain.stale(name) for name in STAGES} == {name: {} for name in STAGES}
+
+
+@pytest.mark.parametrize("history", ["memory", "SQLite", "PostgreSQL"])
+@pytest.mark.parametrize("batch", ["0", "3"])
+def test_a_run_over_a_range_leaves_each_partition_one_event(history, batch, request, tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", batch)
+    with contextlib.ExitStack() as stack:
+        overrides = {}
+        if history == "PostgreSQL":
+            pytest.importorskip("dagster_postgres")
+            url = stack.enter_context(request.getfixturevalue("postgresql").database())
+            overrides = {"storage": {"postgres": {"postgres_url": url}}}
+        opened = None
+        if history != "memory":
+            opened = stack.enter_context(instance_for_test(overrides, temp_dir=f"{tmp_path}"))
+        chain = Chain(instance=opened)
+        for name in ("raw", "own"):
+            chain.run(name, **{DEFER_EVENTS: "true"})
+            assert chain.events(name) == {key: [f"{name} first"] for key in KEYS}
+        chain.run("raw", **{DEFER_EVENTS: "true"})
+        assert chain.events("raw") == {key: ["raw first"] * 2 for key in KEYS}
 
 
 @WAYS
