@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from alembic.util.exc import CommandError
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
@@ -94,11 +93,12 @@ class Database:
             yield connection
 
     @contextmanager
-    def explained(self, doing: str) -> Iterator[None]:
-        """Turn what SQLAlchemy and Alembic raise into one RegistryError that does not show the password."""
+    def explained(self, doing: str, *more: type[Exception]) -> Iterator[None]:
+        """Turn what SQLAlchemy raises, and these errors, into one RegistryError that does not show the password."""
+        expected: tuple[type[Exception], ...] = (SQLAlchemyError, *more)
         try:
             yield
-        except (SQLAlchemyError, CommandError) as error:
+        except expected as error:
             cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
             reason = self._masked(" ".join(str(cause).split()))
             message = f"registry {self.shown}: cannot {doing}: {reason}"

@@ -12,6 +12,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from sqlalchemy import Connection
 
 from lem.errors import RegistryError
@@ -40,12 +41,14 @@ def bring_up_to_date(database: Database) -> None:
         RegistryError: the schema is newer than the code, or the database is open read-only and its schema is
             older or missing.
     """
-    with database.transaction("read its schema") as connection:
+    reading, upgrading = "read its schema", "upgrade its schema"
+    with database.transaction(reading) as connection, database.explained(reading, CommandError):
         if _is_current(connection, database.shown):
             return
     if database.read_only:
         raise RegistryError(f"registry {database.shown}: its schema is old or missing; open it once to write")
-    with _one_at_a_time, database.transaction("upgrade its schema", write=True) as connection:
+    write = database.transaction(upgrading, write=True)
+    with _one_at_a_time, write as connection, database.explained(upgrading, CommandError):
         # Reads the revision again: another process may have upgraded it while this one waited for its turn.
         command.upgrade(alembic_config(connection), "head")
 

@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session, selectinload
 from lem.errors import RegistryError
 from lem.fences import first_token, refuse
 from lem.registry.connection import Database
-from lem.registry.migrate import bring_up_to_date
 from lem.registry.records import ModelRecord, PromotionRecord, check_date, differences
 from lem.registry.tables import CandidateRow, FenceRow, MetricRow, ModelRow, PromotionLogRow, PromotionRow
 
@@ -39,6 +38,9 @@ class Registry:
     """
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
+        # Alembic takes as long to import as pandas; who only loads definitions opens no registry.
+        from lem.registry.migrate import bring_up_to_date
+
         self._database = Database(url, read_only=read_only)
         bring_up_to_date(self._database)
         self._token: int | None = None
