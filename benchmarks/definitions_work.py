@@ -14,6 +14,8 @@ from contextlib import contextmanager
 
 DATA = ("raw_bars", "bars", "features", "panel")
 START = dt.date(2021, 1, 1)
+RECENT = 20
+"""Last days of which every asset has all: more than a night looks back for what is missing (`night.catch_up_days`)."""
 
 
 def main() -> None:
@@ -55,7 +57,7 @@ def main() -> None:
     # Panels and one asset's raw bars of three years, and the last days of all: an event costs some milliseconds.
     for table in DATA:
         for number, symbol in enumerate([""] if table == "panel" else universe.symbols):
-            for date in dates if number == 0 and table in (DATA[0], DATA[-1]) else dates[-6:]:
+            for date in dates if number == 0 and table in (DATA[0], DATA[-1]) else dates[-RECENT:]:
                 key = f"{symbol}|{date}" if symbol else f"{date}"
                 event = dg.AssetMaterialization(["large", table], partition=key)
                 instance.report_runless_asset_event(event)
