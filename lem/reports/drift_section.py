@@ -42,7 +42,8 @@ def drift_table(lake: Lake, registry: Registry, universe: Universe, date: dt.dat
     champion, oldest = registry.champion_on(universe.name, date), universe.max_model_age
     if champion is not None:
         age = model_age(universe, champion.train_end, date)
-        rows.append(_row("age", "Age of the champion, days", age, threshold=oldest, verdict=OLD * (age > oldest)))
+        old = OLD * (age > oldest)
+        rows.append(_row("age", "Age of the champion, trading days", age, threshold=oldest, verdict=old))
     return pd.DataFrame(rows, columns=DRIFT)
 
 
@@ -74,5 +75,6 @@ def drift_warnings(drift: pd.DataFrame) -> list[str]:
         elif row["reading"] == "gain":
             said.append(f"Orders gained {-row['value']:.1f} bps less than the gate measured for their models.")
         else:
-            said.append(f"The champion’s training ended {row['value']:.0f} days ago; allowed: {row['threshold']:.0f}.")
+            age, limit = row["value"], row["threshold"]
+            said.append(f"The champion’s training ended {age:.0f} trading days ago; allowed: {limit:.0f}.")
     return said

@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from lem.registry.records import BY_HAND, CHECKS, canonical_json
+from lem.registry.records import BY_HAND, CHECKS, DEGRADED, canonical_json
 from lem.reports.grids import LISTED_ROWS, Columns, Grid, grid_of
 from lem.reports.section_grids import optional, short
 from lem.reports.wording import count, number
 
-GATE = ["date", "decision", "by_hand", "champion_id", "candidate_id", "orders", "days", "candidate_bps", "champion_bps"]
-GATE += ["optimal_stopping_bps", "minus_champion_bps", "minus_champion_low_bps", "minus_champion_high_bps", "reasons"]
+GATE = ["date", "decision", "by_hand", "degraded", "champion_id", "candidate_id", "orders", "days", "candidate_bps"]
+GATE += ["champion_bps", "optimal_stopping_bps", "minus_champion_bps", "minus_champion_low_bps"]
+GATE += ["minus_champion_high_bps", "reasons"]
 SANITY = ["date", "candidate_id", "name", "passed", "text", "figures"]
 
 
@@ -29,6 +30,7 @@ def gate_table(promotions: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                 "date": str(row["date"])[:10],
                 "decision": row["decision"],
                 "by_hand": figures.get(BY_HAND) is True,
+                "degraded": DEGRADED in figures,
                 "champion_id": row.get("champion_id") or "",
                 "candidate_id": row.get("candidate_id") or "",
                 "orders": figures.get("orders"),
@@ -45,8 +47,18 @@ def gate_table(promotions: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return table.astype(dict.fromkeys(numbers, float))
 
 
+def judged(gate: pd.DataFrame) -> pd.DataFrame:
+    """The decisions about a candidate, or by hand, or of a night on which a model was due and none came; where there
+    are none, the latest of those that say why not."""
+    told = gate[(gate["candidate_id"] != "") | gate["by_hand"].astype(bool) | gate["degraded"].astype(bool)]
+    return told if len(told) else gate.head(1)
+
+
 def gate_grid(gate: pd.DataFrame) -> Grid:
-    """The latest decisions, with the figures that they rest on; the reasons are a list of their own below."""
+    """The latest of the `judged` decisions, with the figures they rest on; the reasons are a list of their own below.
+
+    The dates on which no model was due have no figures: where one is trained every 20 days they would be 19 rows in 20.
+    """
     columns: Columns = [
         ("Date", "date", str),
         ("Decision", "said", str),
@@ -58,9 +70,10 @@ def gate_grid(gate: pd.DataFrame) -> Grid:
         ("Candidate minus champion, bps", "gap", str),
         ("Orders", "orders", lambda value: "" if math.isnan(value) else count(value)),
     ]
-    said = [f"{d} by hand" if hand else d for d, hand in zip(gate["decision"], gate["by_hand"], strict=True)]
-    shown = gate.assign(said=said, gap=[_gap(row) for row in gate.to_dict("records")]).head(LISTED_ROWS)
-    some = f" (the latest {LISTED_ROWS} of {len(gate)})" if len(gate) > LISTED_ROWS else ""
+    told = judged(gate)
+    said = [f"{d} by hand" if hand else d for d, hand in zip(told["decision"], told["by_hand"], strict=True)]
+    shown = told.assign(said=said, gap=[_gap(row) for row in told.to_dict("records")]).head(LISTED_ROWS)
+    some = f" (the latest {LISTED_ROWS} of {len(told)})" if len(told) > LISTED_ROWS else ""
     return grid_of(f"Decisions of the gate, latest first{some}", shown, columns)
 
 

@@ -17,7 +17,7 @@ TITLES = {
     "hour": "By hour of arrival, UTC",
     "weekday": "By weekday of arrival, UTC",
     "volatility": "By volatility at arrival, bps a bar",
-    "age": "By age of the model, days since its training ended",
+    "age": "By age of the model, trading days since its training ended",
     "model": "By model",
 }
 

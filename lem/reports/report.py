@@ -84,9 +84,7 @@ def render_report(inputs: ReportInputs) -> Report:
         grids=page_grids(inputs, table, data),
         group_names=[f"by_{name}" for name in tables.GROUPS],
         gate_rows=data["gate"].to_dict("records"),
-        gate_judged=data["gate"][(data["gate"]["candidate_id"] != "") | data["gate"]["by_hand"].astype(bool)].to_dict(
-            "records"
-        ),
+        gate_judged=gate_section.judged(data["gate"]).to_dict("records"),
         leaks_found=leaks,
         most_arrivals=MOST,
         pictures=page_pictures(table, data),

@@ -145,7 +145,7 @@ def make_drift() -> pd.DataFrame:
         ("gain", "Realised minus expected gain, bps", -1.24, -3.31, 0.83, nan, -5.0, ""),
         ("expectation", "Realised gain, bps", 7.9, nan, nan, nan, nan, ""),
         ("expectation", "Expected gain, bps", 9.14, nan, nan, nan, nan, ""),
-        ("age", "Age of the champion, days", 17.0, nan, nan, nan, 16.0, "old"),
+        ("age", "Age of the champion, trading days", 17.0, nan, nan, nan, 16.0, "old"),
     ]
     return pd.DataFrame(rows, columns=DRIFT)
 

@@ -45,7 +45,7 @@ def test_a_leak_and_a_drift_are_told_on_the_first_screen(report: Report) -> None
     words = text_of(report.html)
     first = words[: words.index("Is the model better than optimal stopping?")]
     assert "Watch: Feature volatility_ratio is not distributed as in training (index 0.41)." in first
-    assert "training ended 17 days ago; allowed: 16." in first
+    assert "training ended 17 trading days ago; allowed: 16." in first
     leaks = make_leaks()
     leaks.loc[leaks["min_bars"] == 1, "verdict"] = "above the bound"
     found = render_report(make_inputs(make_orders(), leaks=leaks))

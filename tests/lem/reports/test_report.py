@@ -58,6 +58,22 @@ def test_only_rules_before_the_first_model() -> None:
     assert "The promotion gate has not decided anything yet." in words
 
 
+def test_the_decisions_are_those_about_a_candidate_by_hand_or_of_a_night_without_a_model_that_was_due() -> None:
+    def decision(day: int, candidate: str | None, reason: str, **figures: Any) -> dict[str, Any]:
+        ids = {"champion_id": "model-1", "candidate_id": candidate}
+        return {"date": f"2024-01-0{day}", "decision": "kept", "reasons": [reason], "figures": figures} | ids
+
+    decisions = [decision(day, None, "not due") for day in (1, 2, 4)]
+    decisions += [decision(3, "model-2", "worse"), decision(5, None, "a hole", degraded="a hole; model-1 trades on")]
+    decisions += [decision(6, None, "back", by_hand=True)]
+    report = render_report(make_inputs(make_orders(), promotions=decisions))
+    rows = check_page(report).table("Decisions of the gate, latest first")[1:]
+    assert [row[0] for row in rows] == ["2024-01-06", "2024-01-05", "2024-01-03"]
+    assert "On the other 3 of 6 dates no model was due, and nothing changed." in text_of(report.html)
+    nothing = check_page(render_report(make_inputs(make_orders(), promotions=decisions[:2])))
+    assert [row[0] for row in nothing.table("Decisions of the gate, latest first")[1:]] == ["2024-01-02"]
+
+
 def test_one_day_of_one_asset_has_means_and_no_intervals() -> None:
     report = render_report(make_inputs(make_orders(days=1, assets=("BTC-USDT",))))
     page = check_page(report)

@@ -115,7 +115,7 @@ def test_drift_is_read_or_says_why_it_is_not_known(night):
     assert drift_warnings(table.assign(verdict="")) == []
     old = table.assign(verdict=table["reading"].map({"age": "old"}).fillna(""))
     (said,) = drift_warnings(old)
-    assert f"training ended {days} days ago" in said
+    assert f"training ended {days} trading days ago" in said
     nobody = drift_table(lake, registry, universe, dt.date(2024, 1, 2))
     assert nobody["verdict"].str.startswith("not known: ").all()
 
