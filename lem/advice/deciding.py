@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 import torch
 
@@ -58,6 +58,7 @@ def decide_bar(booked: list[Booked], market: Market, at: Moment, problems: Mappi
     """
     out, groups = Outcome(), dict[tuple[str, dt.datetime | None], list[Booked]]()
     arrivals: dict[str, Arrival] = {}
+    champion = cache(partial(market.champion, at.bar.date()))  # asks the registry: once a bar, not once an order
     for order in booked:
         row, last = order.row, order.last
         if last is not None and last["bar"] == at.bar:
@@ -80,7 +81,7 @@ def decide_bar(booked: list[Booked], market: Market, at: Moment, problems: Mappi
             try:
                 if last is None:
                     arrivals[row["asset"]] = market.arrival(row["asset"])
-                    model = market.champion(at.bar.date())
+                    model = champion()
                 else:
                     model = market.model(row["model_id"])
             except AdviceError as error:

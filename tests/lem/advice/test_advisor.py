@@ -11,6 +11,7 @@ import pytest
 from lem.advice.clock import last_open, moment
 from lem.advice.order import check_order
 from lem.errors import OrderError, OrderStateError, UnknownOrderError
+from lem.registry import Registry
 from tests.lem.advice.desk import NOON, buy, panel_of
 
 HOUR = dt.timedelta(hours=1)
@@ -36,6 +37,16 @@ def test_a_slice_is_never_advised_twice(desk, clock):
     bar = np.searchsorted(panel.ts_T, np.datetime64(NOON.replace(tzinfo=None)))
     assert second.benchmark_price == pytest.approx(panel.vwap_NT[0, bar])
     assert [advice.number for advice in one.history("one")] == [1, 2]
+
+
+def test_the_registry_is_asked_for_the_champion_once_a_bar_for_all_orders_that_begin(desk, clock, monkeypatch):
+    asked, whole = [], Registry.champion_on
+    monkeypatch.setattr(Registry, "champion_on", lambda *given: asked.append(given[1:]) or whole(*given))
+    advisor = desk.advisor(clock)
+    for key in ("one", "two", "three"):
+        advisor.submit(buy(desk.universe, key))
+    assert len(advisor.advise().slices) == 3
+    assert asked == [(desk.universe.name, NOON.date())]
 
 
 def test_an_order_waits_for_its_start_and_the_same_order_may_be_sent_again(desk, clock):
