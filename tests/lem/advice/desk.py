@@ -59,10 +59,7 @@ class Desk:
     universe: Universe
     model: LEM
     model_id: str
-
-    @property
-    def url(self) -> str:
-        return f"sqlite:///{self.folder}/home/registry.sqlite"
+    url: str
 
     @property
     def lake(self) -> Lake:
@@ -74,17 +71,18 @@ class Desk:
         return Advisor(self.universe, self.lake, Registry(self.url), AdviceStore(self.url), source, clock)
 
 
-def make_desk(folder: Path, universe: Universe, date: dt.date = DATE, seed: int = 3, **record: Any) -> Desk:
-    """Register a model with random weights as the champion of `date`."""
+def make_desk(folder: Path, universe: Universe, date: dt.date = DATE, seed: int = 3, url: str = "") -> Desk:
+    """Register a model with random weights as the champion of `date`, in the database at `url` or in a file."""
+    url = url or f"sqlite:///{folder}/home/registry.sqlite"
     model = lively_model(universe.model, seed=seed, scale=1.0)
     weights, lake = model.weights(), Lake(str(folder / "home" / "lake"))
     sha256 = weights_hash(weights)
     lake.write_bytes(weights_path(universe.name, sha256), weights)
     made = model_record(universe, date, training_window(universe, date), [], sha256)
-    registry = Registry(f"sqlite:///{folder}/home/registry.sqlite")
+    registry = Registry(url)
     registry.add_model(made)
     registry.record_promotion(PromotionRecord(universe.name, date, made.id, made.id, None, "promoted", ["made"]))
-    return Desk(folder, universe, model, made.id)
+    return Desk(folder, universe, model, made.id, url)
 
 
 def buy(universe: Universe, key: str = "one", start: dt.datetime = NOON, **changes: Any) -> ParentOrder:

@@ -1,4 +1,4 @@
-"""Processes that ask at once, or are killed while they decide, agree on one decision."""
+"""Processes that ask at once, or are killed while they decide, agree on one decision, in either database."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.lem.advice.desk import HOURLY, Desk, buy
+from tests.lem.advice.desk import HOURLY, Desk, buy, make_desk
 
 HOUR = dt.timedelta(hours=1)
 
@@ -23,7 +24,7 @@ from lem.advice.advisor import Advisor
 from lem.universe import load_universe
 from tests.lem.advice.desk import Desk, StoppedClock
 folder, hour, kill = pathlib.Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-desk = Desk(folder, load_universe(folder / "universes" / "tiny.toml"), None, "")
+desk = Desk(folder, load_universe(folder / "universes" / "tiny.toml"), None, "", sys.argv[4])
 advisor = desk.advisor(StoppedClock(dt.datetime(2024, 1, 18, 12, tzinfo=dt.UTC) + hour * dt.timedelta(hours=1)))
 if kill:
     def killed(table):
@@ -36,9 +37,19 @@ print(len(advised.slices), sum(s.repeated for s in advised.slices), sum(s.share 
 """
 
 
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def desk(request, tmp_path, make_universe, tiny_keys) -> Iterator[Desk]:
+    universe = make_universe(**tiny_keys(**HOURLY))
+    if request.param == "SQLite":
+        yield make_desk(tmp_path, universe)
+        return
+    with request.getfixturevalue("postgresql").database() as url:
+        yield make_desk(tmp_path, universe, url=url)
+
+
 def asker(desk: Desk, hour: int, kill: str = "") -> subprocess.Popen[str]:
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", ASKER, str(desk.folder), str(hour), kill]
+    command = [sys.executable, "-c", ASKER, str(desk.folder), str(hour), kill, desk.url]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
 
 
