@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -144,13 +145,20 @@ def reap(
     ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Clear what is listed; without it, nothing is changed.")] = False,
 ) -> None:
-    """List, and with --yes clear, what killed processes left: runs that never end, pool slots, backfills, files."""
+    """List, and with --yes clear, what killed processes left: runs that never end, pool slots, backfills, files, and
+    partitions that they wrote and did not live to record."""
+    from lem.universe import load_universes
     from lem_pipeline.home import instance
     from lem_pipeline.reap import age, findings
     from lem_pipeline.show_reap import show_findings
+    from lem_pipeline.unrecorded import unrecorded
+    from resources.settings import Settings
 
-    seconds, lake = age(older_than) if older_than else None, stores()[0]
-    show_findings(console, findings(instance(), Path(lake.root) if lake.local else None, seconds), clear=yes)
+    seconds, lake, dagster = age(older_than) if older_than else None, stores()[0], instance()
+    folder = Settings().universes
+    universes = load_universes(folder).values() if any(folder.glob("*.toml")) else ()
+    lost = partial(unrecorded, dagster, lake, universes)
+    show_findings(console, findings(dagster, Path(lake.root) if lake.local else None, seconds, lost), clear=yes)
 
 
 @app.command()

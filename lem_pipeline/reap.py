@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,11 +42,16 @@ class ReapError(LemError):
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that looks dead. `clear` is None where nobody can tell that it is."""
+    """Something that looks dead. `clear` is None where nobody can tell that it is.
+
+    state, cleared: what it is, and what it is after `clear`, in one word.
+    """
 
     what: str
     why: str
     clear: Callable[[], object] | None
+    state: str = "dead"
+    cleared: str = "cleared"
 
 
 def age(text: str) -> float:
@@ -60,12 +65,18 @@ def age(text: str) -> float:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def findings(instance: dg.DagsterInstance, lake: Path | None, older_than_s: float | None) -> Iterator[Finding]:
+def findings(
+    instance: dg.DagsterInstance,
+    lake: Path | None,
+    older_than_s: float | None,
+    unrecorded: Callable[[set[str]], Iterable[Finding]] = lambda dead: (),
+) -> Iterator[Finding]:
     """What is dead, in the order in which it has to be cleared.
 
     Args:
         lake: folder of the lake, None where it is not on this machine. older_than_s: what nothing was heard of for
-            longer is dead too (seconds); None where silence proves nothing.
+            longer is dead too (seconds); None where silence proves nothing. unrecorded: what runs wrote and did not
+            live to record, by the ids of those that are dead.
     """
     dead = set()
     for record in instance.get_run_records(dg.RunsFilter(statuses=_IN_PROGRESS), ascending=True):
@@ -75,11 +86,18 @@ def findings(instance: dg.DagsterInstance, lake: Path | None, older_than_s: floa
         if found:
             yield found
     yield from _slots(instance, dead)
+    yield from unrecorded(dead)
     if older_than_s is not None:
         yield from _backfills(instance, dead, older_than_s)
     if lake and lake.is_dir():
         for path in leftovers(lake, max(older_than_s or 0, LEFTOVER_S)):
             yield Finding(f"temporary file {path}", "its writer was killed", partial(path.unlink, missing_ok=True))
+
+
+def alive(instance: dg.DagsterInstance, dead: Container[str]) -> list[dg.DagsterRun]:
+    """The runs in progress that are not known to be dead."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=_IN_PROGRESS))
+    return [run for run in runs if run.run_id not in dead]
 
 
 def _run(

@@ -22,7 +22,8 @@ def show_findings(console: Console, findings: Iterable[Finding], clear: bool) ->
         dead, unknown = dead + (found.clear is not None), unknown + (found.clear is None)
         if found.clear and clear:
             found.clear()
-        verdict = "[yellow]unknown[/yellow]" if found.clear is None else "cleared" if clear else "[red]dead[/red]"
+        verdict = found.cleared if clear else f"[red]{found.state}[/red]"
+        verdict = "[yellow]unknown[/yellow]" if found.clear is None else verdict
         console.print(f"{verdict} {escape(found.what)}: {escape(found.why)}")
     if not dead + unknown:
         console.print("Nothing was left behind.")
@@ -31,4 +32,4 @@ def show_findings(console: Console, findings: Iterable[Finding], clear: bool) ->
             f"{unknown} left alone: if nothing works on them any more, lem reap --older-than 6h clears them too."
         )
     if dead and not clear:
-        console.print("Nothing was changed; lem reap --yes clears what is dead.")
+        console.print("Nothing was changed; lem reap --yes clears what is dead and records what is unrecorded.")

@@ -31,8 +31,9 @@ from lem.lake import Lake
 from lem.panel import PANEL_SCHEMA, panel_table
 from lem.revisions import store_raw
 from lem.sources import open_source
-from lem.universe import Universe
+from lem.universe import Universe, load_universes
 from lem.windows import history_dates
+from lem_pipeline.unrecorded import unrecorded
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs" / "recovery.md"
@@ -196,6 +197,8 @@ class Line:
             self.slots += len(instance.event_log_storage.get_concurrency_run_ids())
             open_runs = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
             assert not open_runs, f"{open_runs} never end"
+            universes = load_universes(chain.lem.folder / "universes").values()
+            assert [found.what for found in unrecorded(instance, chain.lake, universes, set())] == []
 
     @property
     def row(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -51,7 +52,7 @@ def test_after_a_kill_the_slot_is_lost_and_reap_gives_it_back(tmp_path, lem_comm
         assert told.code == 0
         assert f"dead run {run.run_id} (STARTED, " in told.out
         assert "): its process is gone (" in told.out
-        assert "Nothing was changed; lem reap --yes clears what is dead." in told.out
+        assert "Nothing was changed; lem reap --yes clears what is dead and records what is unrecorded." in told.out
         assert instance.event_log_storage.get_concurrency_info("one").active_slot_count == 1
 
         assert f"cleared run {run.run_id}" in lem_command(tmp_path, "reap", "--yes", **settings).out
@@ -60,6 +61,54 @@ def test_after_a_kill_the_slot_is_lost_and_reap_gives_it_back(tmp_path, lem_comm
         following = subprocess.run([sys.executable, "-c", HOLD, "go"], cwd=tmp_path, timeout=300, check=False)
         assert following.returncode == 0
         assert "Nothing was left behind." in lem_command(tmp_path, "reap", **settings).out
+
+
+WRITER = """
+import os, signal
+from lem.lake import Lake
+from lem_pipeline import cli
+
+whole, written = Lake.write_table, []
+
+def write_table(lake, path, *more):
+    if len(written) == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    written.append(path)
+    return whole(lake, path, *more)
+
+Lake.write_table = write_table
+cli.app(["backfill", "-u", "tiny", "--from", "2024-01-10", "--to", "2024-01-12"])
+"""
+
+
+def test_what_a_killed_range_wrote_is_in_the_history_after_reap_and_the_next_try(
+    tmp_path, lem_command, write_universe, tiny_keys, monkeypatch
+):
+    write_universe(tmp_path / "universes", tiny_keys())
+    settings = {"DAGSTER_HOME": str(tmp_path / "history"), "LEM_HOME": str(tmp_path / "home")}
+    for name, value in (settings | {"PYTHONPATH": str(ROOT), "LEM_UNIVERSES": str(tmp_path / "universes")}).items():
+        monkeypatch.setenv(name, value)
+    killed = subprocess.run([sys.executable, "-c", WRITER], cwd=tmp_path, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    lake = tmp_path / "home" / "lake"
+    left = list((lake / "tiny" / "raw_bars").glob("*/*.parquet"))
+    assert len(left) == 7
+
+    told = lem_command(tmp_path, "reap", **settings)
+    assert "unrecorded 7 partitions of tiny/raw_bars (" in told.out
+    with dg.DagsterInstance.get() as instance:
+        raw = dg.AssetKey(["tiny", "raw_bars"])
+        assert instance.get_materialized_partitions(raw) == set(), "only told"
+        assert "recorded 7 partitions of tiny/raw_bars (" in lem_command(tmp_path, "reap", "--yes", **settings).out
+        assert len(instance.get_materialized_partitions(raw)) == 7
+        again = lem_command(
+            tmp_path, "backfill", "-u", "tiny", "--from", "2024-01-10", "--to", "2024-01-12", **settings
+        )
+        assert again.code == 0, again.out + again.err
+        assert len(instance.get_materialized_partitions(raw)) == len(
+            list((lake / "tiny" / "raw_bars").glob("*/*.parquet"))
+        )
+    assert "Nothing was left behind." in lem_command(tmp_path, "reap", **settings).out
 
 
 @pytest.mark.parametrize("text", ["6", "soon"])

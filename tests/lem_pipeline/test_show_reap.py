@@ -34,7 +34,10 @@ def said():
 
 
 def test_what_is_dead_is_told_and_cleared_only_when_asked_for(said):
-    told = ["dead run: gone [1]", "Nothing was changed; lem reap --yes clears what is dead."]
+    told = [
+        "dead run: gone [1]",
+        "Nothing was changed; lem reap --yes clears what is dead and records what is unrecorded.",
+    ]
     assert said(False, "run") == (told, [])
     assert said(True, "run") == (["cleared run: gone [1]"], ["run"])
 
