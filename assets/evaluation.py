@@ -12,7 +12,7 @@ import pandas as pd
 from assets.catalogue import figure
 from assets.common import Stage
 from assets.partitions import asset_keys, date_keys, execution
-from assets.recording import Wrote, record
+from assets.recording import Wrote, record, recorded
 from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.progress import track
 from lem.revisions import named, settings_of, traded_by
@@ -52,26 +52,27 @@ def backtest(stage: Stage) -> dg.AssetsDefinition:
         from lem.gate import Contender
         from lem.training.nightly import load_contender
 
-        store, models, wrote, keys = lake.fenced(), registry.open(), {}, asset_keys(context.partition_keys)
+        store, models, keys = lake.fenced(), registry.open(), asset_keys(context.partition_keys)
         wanted: dict[str, set[dt.date]] = {}
         for key in keys:
             wanted.setdefault(key.asset, set()).update(execution_dates(universe, key.date))
         read, champions = stage.reader(store, "features", wanted), dict[str, Contender]()
         made_with = settings_of(universe, "backtest")
-        for key in track(keys, f"{universe.name}: backtest"):
-            chosen = models.champion_on(universe.name, key.date)
-            if chosen is not None and chosen.id not in champions:
-                champions[chosen.id] = load_contender(store, chosen)
-            parts = [read(key.asset, date) for date in execution_dates(universe, key.date)]
-            features = pd.concat([features for features, _ in parts])
-            champion = champions[chosen.id] if chosen else None
-            table = backtest_day(features, universe, key.asset, key.date, champion)
-            path = store.path(universe.name, "backtest", key.date, key.asset)
-            made_from = named(version for _, version in parts) | made_with | traded_by(chosen)
-            written = store.write_table(path, table, BACKTEST_SCHEMA, made_from)
-            wrote[key.text] = Wrote(
-                written.data_version, order_figures(table) | {"champion": chosen.id if chosen else "none"}
-            )
+        with recorded(context) as wrote:
+            for key in track(keys, f"{universe.name}: backtest"):
+                chosen = models.champion_on(universe.name, key.date)
+                if chosen is not None and chosen.id not in champions:
+                    champions[chosen.id] = load_contender(store, chosen)
+                parts = [read(key.asset, date) for date in execution_dates(universe, key.date)]
+                features = pd.concat([features for features, _ in parts])
+                champion = champions[chosen.id] if chosen else None
+                table = backtest_day(features, universe, key.asset, key.date, champion)
+                path = store.path(universe.name, "backtest", key.date, key.asset)
+                made_from = named(version for _, version in parts) | made_with | traded_by(chosen)
+                written = store.write_table(path, table, BACKTEST_SCHEMA, made_from)
+                wrote[key.text] = Wrote(
+                    written.data_version, order_figures(table) | {"champion": chosen.id if chosen else "none"}
+                )
         yield from record(context, wrote)
 
     return asset

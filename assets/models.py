@@ -7,7 +7,7 @@ import dagster as dg
 from assets.catalogue import figure
 from assets.common import Stage
 from assets.partitions import date_keys, days
-from assets.recording import Wrote, record
+from assets.recording import Wrote, record, recorded
 from lem.registry import PromotionRecord
 from lem.registry.records import CHECKS
 from resources.stores import LakeResource, RegistryResource
@@ -87,19 +87,20 @@ def champion(stage: Stage) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource):  # type: ignore[no-untyped-def]
         from lem.champion import decide_champion  # here, as most processes need no torch
 
-        store, models, wrote = lake.fenced(), registry.fenced(), {}
-        for date in date_keys(context.partition_keys):
-            decision = decide_champion(store, models, universe, date)
-            figures = {
-                "decision": decision.decision,
-                "champion": decision.champion_id or "none",
-                "candidate": decision.candidate_id or "none",
-                "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in decision.reasons)),
-                "sanity_checks": checks_table(decision),
-                "figures": dg.MetadataValue.json({k: v for k, v in decision.figures.items() if k != CHECKS}),
-                "night": decision.night,
-            }
-            wrote[date.isoformat()] = Wrote(decision.champion_id or "none", figures)
+        store, models = lake.fenced(), registry.fenced()
+        with recorded(context) as wrote:
+            for date in date_keys(context.partition_keys):
+                decision = decide_champion(store, models, universe, date)
+                figures = {
+                    "decision": decision.decision,
+                    "champion": decision.champion_id or "none",
+                    "candidate": decision.candidate_id or "none",
+                    "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in decision.reasons)),
+                    "sanity_checks": checks_table(decision),
+                    "figures": dg.MetadataValue.json({k: v for k, v in decision.figures.items() if k != CHECKS}),
+                    "night": decision.night,
+                }
+                wrote[date.isoformat()] = Wrote(decision.champion_id or "none", figures)
         yield from record(context, wrote)
 
     return asset

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,8 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG as DATA_VERS
 from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata, generate_event_batch_id
 from dagster._core.storage.tags import EXTERNALLY_MANAGED_ASSETS_TAG as DEFER_EVENTS
 
+from lem.errors import FencedError
+
 
 @dataclass(frozen=True)
 class Wrote:
@@ -33,6 +36,26 @@ class Wrote:
 
     data_version: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def recorded(context: dg.AssetExecutionContext) -> Iterator[dict[str, Wrote]]:
+    """What a body has written so far, by partition key: recorded also where the body is stopped or fails.
+
+    The next try leaves alone what is there, so nobody else would record it. A step that came too late (`FencedError`)
+    records nothing: the one that began later has, or will.
+    """
+    wrote: dict[str, Wrote] = {}
+    try:
+        yield wrote
+    except FencedError:
+        raise
+    except BaseException as stop:
+        try:
+            record_partitions(context, wrote)
+        except Exception as error:
+            stop.add_note(f"what was written before could not be recorded ({error}); lem reap --yes does that")
+        raise
 
 
 def record(context: dg.AssetExecutionContext, wrote: Mapping[str, Wrote]) -> Iterator[dg.MaterializeResult]:
@@ -52,7 +75,7 @@ def record(context: dg.AssetExecutionContext, wrote: Mapping[str, Wrote]) -> Ite
 
 
 def record_partitions(context: dg.AssetExecutionContext, wrote: Mapping[str, Wrote]) -> None:
-    """Log an event for each partition: all that a step leaves which then fails on other partitions."""
+    """Log an event for each partition: all that a step leaves which does not end well."""
     own, upstream = context.asset_key, context.assets_def.asset_deps[context.asset_key]
     made_from = _code_version(context) | _inputs(context, upstream - {own})
     step, batch, last = context.get_step_execution_context(), generate_event_batch_id(), len(wrote) - 1

@@ -8,12 +8,15 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.data_version import DATA_VERSION_TAG as DATA_VERSION
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster._core.test_utils import instance_for_test
 
+from assets import recording
 from assets.partitions import days
-from assets.recording import DEFER_EVENTS, Wrote, record
+from assets.recording import DEFER_EVENTS, Wrote, record, recorded
+from lem.errors import FencedError, LakeError
 
 KEYS = [f"2024-01-{day:02d}" for day in range(1, 8)]
 DAILY = dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-01-08")
@@ -161,3 +164,38 @@ def test_another_code_version_is_told(tags, chain):
     assert chain.stale("raw") == {key: ["has a new code version"] for key in KEYS}
     chain.run("raw", **tags)
     assert chain.stale("raw") == {}
+
+
+@pytest.mark.parametrize(
+    ("stop", "left"),
+    [(LakeError("disk full"), 3), (DagsterExecutionInterruptedError(), 3), (FencedError("too late"), 0)],
+    ids=["a failure", "Ctrl-C", "a later step"],
+)
+def test_what_a_body_wrote_before_it_was_stopped_is_recorded_unless_it_came_too_late(stop, left):
+    @dg.asset(partitions_def=DAILY, backfill_policy=dg.BackfillPolicy.single_run(), code_version="1")
+    def raw(context: dg.AssetExecutionContext):
+        with recorded(context) as wrote:
+            for number, key in enumerate(context.partition_keys):
+                if number == 3:
+                    raise stop
+                wrote[key] = Wrote(f"content of {key}")
+        yield from record(context, wrote)
+
+    instance = dg.DagsterInstance.ephemeral()
+    tags = {ASSET_PARTITION_RANGE_START_TAG: KEYS[0], ASSET_PARTITION_RANGE_END_TAG: KEYS[-1], DEFER_EVENTS: "true"}
+    job = dg.Definitions([raw]).get_repository_def().get_implicit_job_def_for_assets([raw.key])
+    result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+    assert not result.success
+    assert instance.get_materialized_partitions(raw.key) == set(KEYS[:left])
+
+
+def test_a_record_that_fails_hides_no_error(monkeypatch):
+    def broken(*given):
+        raise OSError("no database")
+
+    monkeypatch.setattr(recording, "record_partitions", broken)
+    with pytest.raises(LakeError, match="disk full") as found, recorded(None):
+        raise LakeError("disk full")
+    assert found.value.__notes__ == [
+        "what was written before could not be recorded (no database); lem reap --yes does that"
+    ]

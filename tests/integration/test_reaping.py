@@ -64,7 +64,7 @@ def test_after_a_kill_the_slot_is_lost_and_reap_gives_it_back(tmp_path, lem_comm
 
 
 WRITER = """
-import os, signal
+import os, sys
 from lem.lake import Lake
 from lem_pipeline import cli
 
@@ -72,7 +72,7 @@ whole, written = Lake.write_table, []
 
 def write_table(lake, path, *more):
     if len(written) == 7:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), int(sys.argv[1]))
     written.append(path)
     return whole(lake, path, *more)
 
@@ -81,33 +81,46 @@ cli.app(["backfill", "-u", "tiny", "--from", "2024-01-10", "--to", "2024-01-12"]
 """
 
 
-def test_what_a_killed_range_wrote_is_in_the_history_after_reap_and_the_next_try(
-    tmp_path, lem_command, write_universe, tiny_keys, monkeypatch
-):
-    write_universe(tmp_path / "universes", tiny_keys())
-    settings = {"DAGSTER_HOME": str(tmp_path / "history"), "LEM_HOME": str(tmp_path / "home")}
-    for name, value in (settings | {"PYTHONPATH": str(ROOT), "LEM_UNIVERSES": str(tmp_path / "universes")}).items():
-        monkeypatch.setenv(name, value)
-    killed = subprocess.run([sys.executable, "-c", WRITER], cwd=tmp_path, capture_output=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    lake = tmp_path / "home" / "lake"
-    left = list((lake / "tiny" / "raw_bars").glob("*/*.parquet"))
-    assert len(left) == 7
+BACKFILL = ("backfill", "-u", "tiny", "--from", "2024-01-10", "--to", "2024-01-12")
+RAW = dg.AssetKey(["tiny", "raw_bars"])
 
-    told = lem_command(tmp_path, "reap", **settings)
-    assert "unrecorded 7 partitions of tiny/raw_bars (" in told.out
+
+@pytest.fixture
+def stopped(tmp_path, write_universe, tiny_keys, monkeypatch):
+    """`stopped(signal)`: a backfill over a range that got this signal after seven partitions; settings and lake."""
+    settings = {"DAGSTER_HOME": str(tmp_path / "history"), "LEM_HOME": str(tmp_path / "home")}
+
+    def run(number: signal.Signals):
+        write_universe(tmp_path / "universes", tiny_keys())
+        for name, value in (settings | {"PYTHONPATH": str(ROOT), "LEM_UNIVERSES": str(tmp_path / "universes")}).items():
+            monkeypatch.setenv(name, value)
+        command = [sys.executable, "-c", WRITER, f"{number:d}"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode in (-number, 130), done.stderr
+        left = tmp_path / "home" / "lake" / "tiny" / "raw_bars"
+        assert len(list(left.glob("*/*.parquet"))) == 7
+        return settings, left
+
+    return run
+
+
+def test_what_a_killed_range_wrote_is_in_the_history_after_reap_and_the_next_try(stopped, tmp_path, lem_command):
+    settings, left = stopped(signal.SIGKILL)
+    assert "unrecorded 7 partitions of tiny/raw_bars (" in lem_command(tmp_path, "reap", **settings).out
     with dg.DagsterInstance.get() as instance:
-        raw = dg.AssetKey(["tiny", "raw_bars"])
-        assert instance.get_materialized_partitions(raw) == set(), "only told"
+        assert instance.get_materialized_partitions(RAW) == set(), "only told"
         assert "recorded 7 partitions of tiny/raw_bars (" in lem_command(tmp_path, "reap", "--yes", **settings).out
-        assert len(instance.get_materialized_partitions(raw)) == 7
-        again = lem_command(
-            tmp_path, "backfill", "-u", "tiny", "--from", "2024-01-10", "--to", "2024-01-12", **settings
-        )
+        assert len(instance.get_materialized_partitions(RAW)) == 7
+        again = lem_command(tmp_path, *BACKFILL, **settings)
         assert again.code == 0, again.out + again.err
-        assert len(instance.get_materialized_partitions(raw)) == len(
-            list((lake / "tiny" / "raw_bars").glob("*/*.parquet"))
-        )
+        assert len(instance.get_materialized_partitions(RAW)) == len(list(left.glob("*/*.parquet")))
+    assert "Nothing was left behind." in lem_command(tmp_path, "reap", **settings).out
+
+
+def test_what_was_written_before_ctrl_c_is_in_the_history(stopped, tmp_path, lem_command):
+    settings, _ = stopped(signal.SIGINT)
+    with dg.DagsterInstance.get() as instance:
+        assert len(instance.get_materialized_partitions(RAW)) == 7
     assert "Nothing was left behind." in lem_command(tmp_path, "reap", **settings).out
 
 
