@@ -14,10 +14,10 @@ import pandas as pd
 from assets.catalogue import column_schema, describe
 from assets.partitions import Partitions, partitions_of
 from lem.dictionary import entry_of
-from lem.errors import LakeError
 from lem.lake import Lake
 from lem.registry.records import InputVersion
-from lem.tables import missing_partitions, name_missing
+from lem.revisions import partition_key
+from lem.tables import refuse_missing
 from lem.universe import Universe
 
 OWNER = "team:execution"
@@ -68,22 +68,11 @@ class Stage:
         Raises:
             LakeError: at once, with the list of all `wanted` partitions that are not in the lake.
         """
-        missing = [
-            key
-            for asset, dates in sorted(wanted.items())
-            for key in missing_partitions(lake, self.universe, table, sorted(dates), [asset])
-        ]
-        if missing:
-            days = sorted(key.split("|")[1] for key in missing)
-            raise LakeError(
-                f"{self.universe.name}/{table}: {len(missing)} partitions are not in the lake: "
-                f"{name_missing(missing)}; "
-                f"make them with: lem backfill --universe {self.universe.name} --from {days[0]} --to {days[-1]}"
-            )
+        refuse_missing(lake, self.universe, table, wanted)
 
         @lru_cache(maxsize=keep)
         def read(asset: str, date: Date) -> tuple[pd.DataFrame, InputVersion]:
             frame, version = lake.read_versioned(lake.path(self.universe.name, table, date, asset))
-            return frame, InputVersion(table, f"{asset}|{date}", version)
+            return frame, InputVersion(table, partition_key(date, asset), version)
 
         return read

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import pandas as pd
 import pyarrow as arrow
@@ -26,6 +27,7 @@ SCHEMAS: dict[str, arrow.Schema] = {
 }
 PER_ASSET = ("raw_bars", "bars", "features", "backtest")
 _SHOWN = 12
+_Asset = TypeVar("_Asset", bound=str | None)
 
 
 def missing_partitions(
@@ -69,19 +71,24 @@ def name_missing(missing: Sequence[str]) -> str:
     return ", ".join(missing[:_SHOWN]) + more
 
 
-def refuse_missing(
-    lake: Lake, universe: Universe, table: str, dates: Sequence[dt.date], assets: Sequence[str | None] = (None,)
-) -> None:
+def refuse_missing(lake: Lake, universe: Universe, table: str, wanted: Mapping[_Asset, Collection[dt.date]]) -> None:
     """Do nothing where all these partitions are in the lake. It lists each folder once: ask for all dates together.
+
+    Args:
+        wanted: dates by asset; by None for a table that has no assets.
 
     Raises:
         LakeError: some are missing; the message lists them and the command that makes them.
     """
-    if missing := missing_partitions(lake, universe, table, dates, assets):
+    missing = sorted(
+        key for asset, dates in wanted.items() for key in missing_partitions(lake, universe, table, dates, [asset])
+    )
+    if missing:
+        days = sorted(key.split("|")[-1] for key in missing)
         raise LakeError(
-            f"{universe.name}/{table}: {len(missing)} of {len(dates) * len(assets)} partitions are not in the lake: "
-            f"{name_missing(missing)}; "
-            f"make them with: lem backfill --universe {universe.name} --from {min(dates)} --to {max(dates)}"
+            f"{universe.name}/{table}: {len(missing)} of {sum(map(len, wanted.values()))} partitions are not in the "
+            f"lake: {name_missing(missing)}; "
+            f"make them with: lem backfill --universe {universe.name} --from {days[0]} --to {days[-1]}"
         )
 
 
@@ -93,7 +100,7 @@ def read_range(
     Raises:
         LakeError: partitions are missing; the message lists them and the command that makes them.
     """
-    refuse_missing(lake, universe, table, dates, [asset])
+    refuse_missing(lake, universe, table, {asset: dates})
     frames, inputs = [], []
     for date in sorted(dates):
         frame, version = lake.read_versioned(lake.path(universe.name, table, date, asset))

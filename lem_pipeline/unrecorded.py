@@ -22,7 +22,9 @@ from dagster._core.definitions.data_version import (
     get_input_event_pointer_tag,
 )
 
+from lem.errors import LakeError
 from lem.lake import Lake
+from lem.revisions import partition_key
 from lem.tables import PER_ASSET, SCHEMAS, dates_in, name_missing
 from lem.universe import Universe
 from lem_pipeline.build import build
@@ -62,12 +64,16 @@ def _partitions(lake: Lake, universe: Universe, table: str) -> dict[str, str]:
         folder = lake.path(universe.name, table, universe.start, symbol).rpartition("/")[0]
         for date in dates_in(lake, folder, ".parquet"):
             if universe.start <= date <= last:
-                found[f"{symbol}|{date}" if symbol else f"{date}"] = lake.path(universe.name, table, date, symbol)
+                found[partition_key(date, symbol)] = lake.path(universe.name, table, date, symbol)
     return found
 
 
 def _record(instance: dg.DagsterInstance, lake: Lake, node: dg.AssetNode, there: Mapping[str, str]) -> None:
-    """An event for each partition, with the tags that its run would have given it (see `assets.recording`)."""
+    """An event for each partition, with the tags that its run would have given it (see `assets.recording`).
+
+    Raises:
+        LakeError: some have no data version that can be read; the others are recorded.
+    """
     made_from = {CODE_VERSION_TAG: node.code_version or "", DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
     for upstream in node.parent_keys - {node.key}:
         last = instance.get_latest_data_version_record(upstream)
@@ -80,3 +86,8 @@ def _record(instance: dg.DagsterInstance, lake: Lake, node: dg.AssetNode, there:
             tags = made_from | {DATA_VERSION_TAG: versions[path].data}
             event = dg.AssetMaterialization(node.key, partition=name, tags=tags, metadata={"recorded_by": "lem reap"})
             instance.report_runless_asset_event(event)
+    if unread := sorted(name for name, path in there.items() if path not in versions):
+        raise LakeError(
+            f"lake {lake.url}: {node.key.to_user_string()}: no data version can be read of {name_missing(unread)}, so "
+            "they were not recorded: the files are damaged; make them again with: lem backfill --force"
+        )

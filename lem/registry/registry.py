@@ -38,7 +38,7 @@ class Registry:
     """
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
-        # Alembic takes as long to import as pandas; who only loads definitions opens no registry.
+        # Alembic takes a third of a second to import, and who only loads definitions opens no registry.
         from lem.registry.migrate import bring_up_to_date
 
         self._database = Database(url, read_only=read_only)

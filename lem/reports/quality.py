@@ -22,7 +22,7 @@ def data_quality(lake: Lake, universe: Universe, dates: list[dt.date]) -> pd.Dat
     """
     rows, parts = [], universe.bar_length // universe.source_bar_length
     for table in ("raw_bars", "bars"):
-        refuse_missing(lake, universe, table, dates, universe.symbols)
+        refuse_missing(lake, universe, table, dict.fromkeys(universe.symbols, dates))
     for symbol in universe.symbols:
         for date in dates:
             raw, bars = (

@@ -236,7 +236,7 @@ def test_features_name_all_bars_that_they_lack(damaged):
         (damaged.folder / f"lake/tiny/bars/asset=BBB-USD/date=2024-01-{number}.parquet").unlink()
     result = damaged.run(["features"], "AAA-USD|2024-01-16", "BBB-USD|2024-01-16")
     assert not result.success
-    assert "2 partitions are not in the lake: BBB-USD|2024-01-12, BBB-USD|2024-01-14" in failure(result)
+    assert "2 of 12 partitions are not in the lake: BBB-USD|2024-01-12, BBB-USD|2024-01-14" in failure(result)
 
 
 def rewrite(place, change):

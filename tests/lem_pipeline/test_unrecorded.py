@@ -11,6 +11,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.test_utils import create_run_for_test
 
+from lem.errors import LakeError
 from lem.lake import Lake
 from lem_pipeline.build import build
 from lem_pipeline.unrecorded import unrecorded
@@ -78,3 +79,15 @@ def test_what_a_run_in_progress_makes_is_left_to_it_unless_it_is_dead(tiny_home,
         assert not any("tiny/bars" in what for what in tables)
         assert len(tables) == len(TABLES) - 1
         assert len(list(unrecorded(instance, lake, [tiny_home.universe], {run.run_id}))) == len(TABLES)
+
+
+def test_a_damaged_partition_is_named_and_the_others_are_recorded(tiny_home, lake, there):
+    name, *others = sorted(there["panel"])
+    path = f"tiny/panel/date={name}.parquet"
+    lake.write_bytes(path, b"no Parquet")
+    with dg.DagsterInstance.ephemeral() as instance:
+        found = {finding.what: finding for finding in unrecorded(instance, lake, [tiny_home.universe], set())}
+        (panel,) = [finding for what, finding in found.items() if "tiny/panel" in what]
+        with pytest.raises(LakeError, match=f"tiny/panel: no data version can be read of {name}, so they were not"):
+            panel.clear()
+        assert sorted(events(instance, "panel")) == others
