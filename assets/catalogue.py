@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from lem.dictionary import Column, TableEntry
+from lem.dictionary.entries import Column, TableEntry
 
 
 def describe(entry: TableEntry, sentence: str, universe: str) -> str:

@@ -16,15 +16,15 @@ import pandas as pd
 from assets.common import Stage
 from assets.partitions import asset_keys, date_keys
 from lem.backtest.schema import expected_rows
-from lem.bars import check_bars
-from lem.calendars import expected_bars
+from lem.data.bars import check_bars
+from lem.data.feature_causality import features_are_causal
+from lem.data.features import check_features
+from lem.data.panel import Panel
 from lem.errors import LemError
-from lem.feature_causality import features_are_causal
-from lem.features import check_features
 from lem.lake import Lake
-from lem.panel import Panel
-from lem.tables import read_range
-from lem.windows import dates_before, history_dates, training_window
+from lem.lineage.tables import read_range
+from lem.universe.calendars import expected_bars
+from lem.universe.windows import dates_before, history_dates, training_window
 from resources.stores import LakeResource, RegistryResource
 
 Problems = dict[str, str]
@@ -112,9 +112,9 @@ def checks_of(stage: Stage) -> list[dg.AssetChecksDefinition]:
         context: dg.AssetCheckExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.AssetCheckResult:
         # Here, as most processes need no torch.
-        from lem.causality import model_is_causal
+        from lem.gate.causality import model_is_causal
+        from lem.model.contender import load_contender
         from lem.strategies.learned import Learned
-        from lem.training.nightly import load_contender
 
         (date,) = date_keys(context.partition_keys)
         store, record = lake.open(), registry.open().candidate(universe.name, date)

@@ -13,11 +13,11 @@ import pandas as pd
 
 from assets.catalogue import column_schema, describe
 from assets.partitions import Partitions, partitions_of
-from lem.dictionary import entry_of
+from lem.dictionary.entries import entry_of
 from lem.lake import Lake
+from lem.lineage.revisions import partition_key
+from lem.lineage.tables import refuse_missing
 from lem.registry.records import InputVersion
-from lem.revisions import partition_key
-from lem.tables import refuse_missing
 from lem.universe import Universe
 
 OWNER = "team:execution"

@@ -16,18 +16,18 @@ import pandas as pd
 from assets.common import Stage
 from assets.partitions import Key, asset_keys, batches, date_keys, history
 from assets.recording import Wrote, record, recorded
-from lem.bars import TABLE_SCHEMA as BARS_SCHEMA
-from lem.calendars import partition_window
+from lem.data.bars import TABLE_SCHEMA as BARS_SCHEMA
+from lem.data.features import TABLE_SCHEMA as FEATURES_SCHEMA
+from lem.data.features import check_features, compute_features
+from lem.data.panel import panel_table
 from lem.errors import SourceError
-from lem.features import TABLE_SCHEMA as FEATURES_SCHEMA
-from lem.features import check_features, compute_features
-from lem.panel import panel_table
+from lem.lineage.quarantine import judge_days, refuse_quarantined, set_quarantine
+from lem.lineage.revisions import named, settings_of, store_panel, store_raw
 from lem.progress import track
-from lem.quarantine import judge_days, refuse_quarantined, set_quarantine
 from lem.registry.records import InputVersion
-from lem.revisions import named, settings_of, store_panel, store_raw
 from lem.sources.base import refuse_failed
-from lem.windows import history_dates
+from lem.universe.calendars import partition_window
+from lem.universe.windows import history_dates
 from resources.stores import LakeResource, SourceResource
 
 

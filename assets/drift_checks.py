@@ -14,8 +14,8 @@ import dagster as dg
 from assets.common import Stage
 from assets.partitions import date_keys
 from lem.backtest.bootstrap import MIN_BLOCKS
-from lem.drift import CLOCK, InputDrift, model_age
-from lem.drift_reading import NotKnown, gain_drift_on, input_drift_on
+from lem.drift.measures import CLOCK, InputDrift, model_age
+from lem.drift.reading import NotKnown, gain_drift_on, input_drift_on
 from resources.stores import LakeResource, RegistryResource
 
 

@@ -14,9 +14,9 @@ from assets.common import Stage
 from assets.partitions import asset_keys, date_keys, execution
 from assets.recording import Wrote, record, recorded
 from lem.backtest.schema import BACKTEST_SCHEMA
+from lem.lineage.revisions import named, settings_of, traded_by
 from lem.progress import track
-from lem.revisions import named, settings_of, traded_by
-from lem.windows import execution_dates
+from lem.universe.windows import execution_dates
 from resources.stores import LakeResource, RegistryResource
 
 
@@ -49,8 +49,7 @@ def backtest(stage: Stage) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource):  # type: ignore[no-untyped-def]
         # Here, as most processes need no torch.
         from lem.backtest.walk_forward import backtest_day
-        from lem.gate import Contender
-        from lem.training.nightly import load_contender
+        from lem.model.contender import Contender, load_contender
 
         store, models, keys = lake.fenced(), registry.open(), asset_keys(context.partition_keys)
         wanted: dict[str, set[dt.date]] = {}

@@ -85,7 +85,7 @@ def champion(stage: Stage) -> dg.AssetsDefinition:
         ],
     )
     def asset(context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource):  # type: ignore[no-untyped-def]
-        from lem.champion import decide_champion  # here, as most processes need no torch
+        from lem.gate.champion import decide_champion  # here, as most processes need no torch
 
         store, models = lake.fenced(), registry.fenced()
         with recorded(context) as wrote:

@@ -1,7 +1,7 @@
 """Partitions of a universe's assets, and how the partitions of one stage map to those of the next.
 
 Multi-partition keys read `BTC-USDT|2024-01-10`. Weekends are left out of an equity universe; holidays are partitions
-without rows. Offsets are counted in partitions, as in `lem.windows`.
+without rows. Offsets are counted in partitions, as in `lem.universe.windows`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from itertools import groupby
 
 import dagster as dg
 
-from lem import windows
-from lem.calendars import offset_partition
-from lem.universe import Universe
+from lem.universe import Universe, windows
+from lem.universe.calendars import offset_partition
 
 FORMAT = "%Y-%m-%d"
 

@@ -15,9 +15,9 @@ from benchmarks.common import Column, Row, command_line, console, each_seed, one
 from benchmarks.evaluate import Arrivals, gains
 from benchmarks.markets import data_root
 from benchmarks.real import HORIZON, RISK_AVERSION, Split, crypto_year
-from lem.features import FEATURES
-from lem.orders import SCENARIOS, Benchmark
-from lem.panel import Panel
+from lem.data.features import FEATURES
+from lem.data.panel import Panel
+from lem.execution.orders import SCENARIOS, Benchmark
 from lem.training.trainer import train
 from lem.universe import Universe
 

@@ -29,17 +29,17 @@ import torch
 from benchmarks.common import ROOT, BenchmarkError, Column, Row, command_line, parser, publish
 from lem.advice.advisor import Advised, Advisor
 from lem.advice.clock import ReplayClock
+from lem.advice.live_orders import LiveOrders
 from lem.advice.order import ParentOrder
 from lem.advice.store import AdviceStore
+from lem.execution.orders import SCENARIOS, Order
 from lem.lake import Lake
-from lem.live import LiveOrders
 from lem.model.lem import LEM, weights_hash
-from lem.orders import SCENARIOS, Order
 from lem.registry import PromotionRecord, Registry
 from lem.sources import open_source
 from lem.training.manifest import model_record, weights_path
 from lem.universe import Universe, load_universe
-from lem.windows import training_window
+from lem.universe.windows import training_window
 
 NAME = "advise"
 START = dt.datetime(2024, 3, 20, 0, 0, tzinfo=dt.UTC)

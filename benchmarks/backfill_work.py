@@ -21,21 +21,21 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from lem.bars import TABLE_SCHEMA as BARS_SCHEMA
-from lem.calendars import partition_dates, partition_window
-from lem.features import TABLE_SCHEMA as FEATURES_SCHEMA
-from lem.features import check_features, compute_features
+from lem.data.bars import TABLE_SCHEMA as BARS_SCHEMA
+from lem.data.features import TABLE_SCHEMA as FEATURES_SCHEMA
+from lem.data.features import check_features, compute_features
 from lem.lake import Lake
-from lem.quarantine import judge_days
+from lem.lineage.quarantine import judge_days
+from lem.lineage.revisions import named, settings_of, store_raw
 from lem.registry.records import InputVersion
-from lem.revisions import named, settings_of, store_raw
 from lem.sources import open_source
 from lem.universe import Universe
-from lem.windows import history_dates
+from lem.universe.calendars import partition_dates, partition_window
+from lem.universe.windows import history_dates
 from lem_pipeline.build import build
-from lem_pipeline.home import instance
-from lem_pipeline.launch import run_step
-from lem_pipeline.plan import data_steps
+from lem_pipeline.planning.plan import data_steps
+from lem_pipeline.running.home import instance
+from lem_pipeline.running.launch import run_step
 
 START = dt.date(2023, 1, 1)
 BATCH = 31

@@ -22,14 +22,14 @@ import numpy as np
 from benchmarks.common import Column, Row, command_line, each_seed, one_or_more, parser, publish, spread
 from benchmarks.evaluate import arrivals, gains
 from lem.backtest.bootstrap import Interval, block_mean
-from lem.backtest.bounds import bound
-from lem.backtest.costs import BPS
 from lem.backtest.driftless import SIGMA, driftless_panel
-from lem.model.config import ModelConfig
-from lem.orders import SCENARIOS, Benchmark, Side
+from lem.execution.costs import BPS
+from lem.execution.orders import SCENARIOS, Benchmark, Side
+from lem.strategies.bounds import bound
 from lem.strategies.optimal_stopping import OptimalStopping
-from lem.training.config import TrainingConfig
 from lem.training.trainer import train
+from lem.universe.model_config import ModelConfig
+from lem.universe.training_config import TrainingConfig
 
 NAME, HORIZON = "bound", 12
 MIN_BARS = tuple(range(1, HORIZON + 1))

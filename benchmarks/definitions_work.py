@@ -36,8 +36,8 @@ def main() -> None:
         import pandera.pandas  # noqa: F401
         import sqlalchemy.orm  # noqa: F401
     with timed("import of the project"):
-        from lem.calendars import partition_dates
         from lem.universe import Universe
+        from lem.universe.calendars import partition_dates
         from lem_pipeline.build import build
     universe = Universe.model_validate(
         {

@@ -1,6 +1,6 @@
 """Every bar of a period an arrival, executed by several strategies: the gains of all orders, as arrays.
 
-Shapes: A = arrivals, M = values of m, S = scenarios, in the order of `lem.orders.SCENARIOS`.
+Shapes: A = arrivals, M = values of m, S = scenarios, in the order of `lem.execution.orders.SCENARIOS`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.common import BenchmarkError, Row
-from lem.backtest.bounds import FillLaw, bound
-from lem.backtest.config import CostsConfig
-from lem.backtest.costs import BPS
 from lem.backtest.market import context_of, contexts_at, market_of, terms_for
 from lem.backtest.oracle import oracle_gain
 from lem.backtest.simulator import simulate
+from lem.data.panel import Panel
+from lem.execution.costs import BPS
+from lem.execution.costs_config import CostsConfig
 from lem.model.lem import LEM
-from lem.panel import Panel
 from lem.strategies.base import Strategy
+from lem.strategies.bounds import FillLaw, bound
 from lem.strategies.learned import Learned
 
 CHUNK = 2048
 MEASURED = ", fills as measured"
-"""Behind the name of a rule or bound that is made for the training window's bars (`lem.backtest.bounds.fill_law`)."""
+"""Behind the name of a rule or bound that is made for the training window's bars (`lem.strategies.bounds.fill_law`)."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """How often the promotion gate is wrong, and how long a better model waits: years of nightly promotions, simulated.
 
-No model is trained. Every night the gate's own decision function (`lem.gate.compare`) gets the gains of a candidate,
-the champion and optimal stopping on the orders of the last days, as a crypto universe has them: the windows of two
-nights share all days but one, orders of a day move together, and so do the candidates of successive nights, which are
-trained on nearly the same data. The spreads are those that the gate measured in a walk-forward run of the crypto
-universe: day effects of 1 bp between two models, of 3 bps between a model and the rule.
+No model is trained. Every night the gate's own decision function (`lem.gate.judge.compare`) gets the gains of a
+candidate, the champion and optimal stopping on the orders of the last days, as a crypto universe has them: the windows
+of two nights share all days but one, orders of a day move together, and so do the candidates of successive nights,
+which are trained on nearly the same data. The spreads are those that the gate measured in a walk-forward run of the
+crypto universe: day effects of 1 bp between two models, of 3 bps between a model and the rule.
 
 Three questions, each by the candidate's true edge over the champion (bps): how many nights it would be promoted, how
 many nights it waits, and what a year of promotions does to the champion.
@@ -21,8 +21,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.common import Column, Row, command_line, each_seed, parser, publish
-from lem.backtest.config import GateConfig
-from lem.gate import Comparing, compare
+from lem.gate.judge import Comparing, compare
+from lem.universe.backtest_config import GateConfig
 
 NAME = "gate"
 NIGHTS, WINDOW_DAYS, ORDERS = 365, 14, 24

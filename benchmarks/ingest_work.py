@@ -26,16 +26,16 @@ import lem.sources.archive
 import lem.sources.ccxt_venue  # noqa: F401  imported on use elsewhere; here before the time is taken
 from benchmarks.common import Row
 from benchmarks.ingest_servers import FIRST, bars, market
-from lem.bars import TABLE_SCHEMA
-from lem.calendars import partition_window
+from lem.data.bars import TABLE_SCHEMA
 from lem.lake import Lake
-from lem.quarantine import judge_days, refuse_quarantined, set_quarantine
+from lem.lineage.quarantine import judge_days, refuse_quarantined, set_quarantine
+from lem.lineage.revisions import named, partition_key, settings_of, store_raw
 from lem.registry.records import InputVersion
-from lem.revisions import named, partition_key, settings_of, store_raw
 from lem.sources import RAW_SCHEMA, open_source
 from lem.sources.ccxt_client import rebased
 from lem.sources.klines import POSITIONS
 from lem.universe import Universe
+from lem.universe.calendars import partition_window
 from tests.exchange.archive_server import DAILY, MONTHLY
 
 PAGE = 1000

@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.common import BenchmarkError
-from lem.bars import validate_days
-from lem.calendars import expected_bars, partition_dates, partition_window
-from lem.features import compute_features
-from lem.panel import Panel, panel_table
+from lem.data.bars import validate_days
+from lem.data.features import compute_features
+from lem.data.panel import Panel, panel_table
 from lem.sources.files import Files
 from lem.universe import Universe, load_universe
+from lem.universe.calendars import expected_bars, partition_dates, partition_window
 
 UNIVERSES = Path(__file__).resolve().parent.parent / "universes"
 

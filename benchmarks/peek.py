@@ -3,8 +3,8 @@
 The same model is trained and tested three times on the crypto split of `benchmarks.real`: with its features as they
 are, one bar early (each decision sees the bar that it trades in: what the published code does) and one bar late.
 Prices averaged over a bar are autocorrelated, so the early one earns what nobody can earn. The proof by perturbation
-(`lem.causality`) then changes later bars and looks for decisions that change: it must find them in the early one and
-in no other.
+(`lem.gate.causality`) then changes later bars and looks for decisions that change: it must find them in the early one
+and in no other.
 
 Shapes: N = assets, T = bars, F = features.
 """
@@ -20,10 +20,10 @@ from benchmarks.common import Column, Row, command_line, console, each_seed, par
 from benchmarks.evaluate import Arrivals, gains
 from benchmarks.markets import data_root
 from benchmarks.real import HORIZON, RISK_AVERSION, Split, crypto_year
-from lem.causality import model_is_causal
+from lem.data.panel import Panel
+from lem.execution.orders import SCENARIOS, Benchmark
+from lem.gate.causality import model_is_causal
 from lem.model.lem import LEM
-from lem.orders import SCENARIOS, Benchmark
-from lem.panel import Panel
 from lem.strategies.learned import Learned
 from lem.training.trainer import train
 from lem.universe import Universe

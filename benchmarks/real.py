@@ -26,16 +26,16 @@ from benchmarks.common import Column, Row, command_line, console, each_seed, par
 from benchmarks.evaluate import MEASURED, Arrivals, Gains, arrivals, bound_gains, gains
 from benchmarks.markets import data_root, real_panel, real_universe
 from lem.backtest.bootstrap import Interval, block_mean, cvar
-from lem.backtest.bounds import FillLaw, fill_law
 from lem.backtest.orders_table import rules
+from lem.data.panel import Panel
+from lem.execution.orders import SCENARIOS
 from lem.model.lem import LEM
-from lem.orders import SCENARIOS
-from lem.panel import Panel
 from lem.strategies.base import Strategy
+from lem.strategies.bounds import FillLaw, fill_law
 from lem.strategies.optimal_stopping import OptimalStopping
-from lem.training.config import TrainingConfig
 from lem.training.trainer import train
 from lem.universe import Universe
+from lem.universe.training_config import TrainingConfig
 
 NAME, HORIZON = "real", 12
 MIN_BARS = tuple(range(1, HORIZON + 1))

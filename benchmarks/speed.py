@@ -22,13 +22,13 @@ import torch
 from benchmarks.common import BenchmarkError, Column, Row, command_line, console, cores, parser, publish
 from benchmarks.peer import LIBRARIES, PEER, Peer
 from lem.backtest.driftless import driftless_panel
-from lem.execution import Terms
-from lem.features import FEATURES
-from lem.model.config import ModelConfig
+from lem.data.features import FEATURES
+from lem.execution.terms import Terms, scenario_terms
 from lem.model.lem import LEM
-from lem.training.config import TrainingConfig
 from lem.training.objective import Tape, expected_outcome, objective
-from lem.training.trainer import scenario_terms, train
+from lem.training.trainer import train
+from lem.universe.model_config import ModelConfig
+from lem.universe.training_config import TrainingConfig
 
 NAME = "speed"
 JOBS = ("train", "predict")

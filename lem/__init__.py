@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lem.backtest.leaks import leak_panel
-    from lem.features import FEATURES
+    from lem.data.features import FEATURES
+    from lem.data.panel import Panel
+    from lem.execution.orders import SCENARIOS, Order, Scenario
     from lem.lake import Lake
     from lem.model.lem import LEM
     from lem.notebook import Desk, plot_gains, plot_schedule
-    from lem.orders import SCENARIOS, Order, Scenario
-    from lem.panel import Panel
     from lem.registry import Registry
     from lem.strategies.base import Decision, Strategy, View
     from lem.strategies.learned import Learned
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 _HOME = {
     "Decision": "lem.strategies.base",
     "Desk": "lem.notebook",
-    "FEATURES": "lem.features",
+    "FEATURES": "lem.data.features",
     "LEM": "lem.model.lem",
     "Lake": "lem.lake",
     "Learned": "lem.strategies.learned",
-    "Order": "lem.orders",
-    "Panel": "lem.panel",
+    "Order": "lem.execution.orders",
+    "Panel": "lem.data.panel",
     "Registry": "lem.registry",
-    "SCENARIOS": "lem.orders",
-    "Scenario": "lem.orders",
+    "SCENARIOS": "lem.execution.orders",
+    "Scenario": "lem.execution.orders",
     "Strategy": "lem.strategies.base",
     "Universe": "lem.universe",
     "View": "lem.strategies.base",

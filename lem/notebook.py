@@ -16,25 +16,24 @@ import pandas as pd
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from lem.backtest.costs import BPS
 from lem.backtest.market import market_of, terms_for
 from lem.backtest.orders_table import rules
 from lem.backtest.simulator import Executions, simulate
-from lem.calendars import check_partitions, partition_dates
+from lem.data.panel import Panel
 from lem.errors import EvaluationError, RegistryError
-from lem.gate import Contender
+from lem.execution.costs import BPS
+from lem.execution.orders import SCENARIOS
 from lem.lake import Lake
-from lem.orders import SCENARIOS
-from lem.panel import Panel
+from lem.lineage.tables import PER_ASSET, read_range
+from lem.model.contender import Contender, load_contender
 from lem.registry import Registry
 from lem.reports.figures import MARKERS, SETTINGS, by_strategy, legend, style_of
 from lem.reports.wording import label
 from lem.strategies.base import Strategy
 from lem.strategies.learned import Learned
-from lem.tables import PER_ASSET, read_range
-from lem.training.nightly import load_contender
 from lem.universe import load_universe
-from lem.windows import execution_dates
+from lem.universe.calendars import check_partitions, partition_dates
+from lem.universe.windows import execution_dates
 
 Day = dt.date | str
 """A date, or one in ISO format (2024-03-29)."""

@@ -18,9 +18,9 @@ from collections.abc import Callable
 import dagster as dg
 from dagster import AutomationCondition as When
 
-from lem.calendars import offset_partition
 from lem.universe import Universe
-from lem.windows import forward_days, is_training_date, training_window
+from lem.universe.calendars import offset_partition
+from lem.universe.windows import forward_days, is_training_date, training_window
 
 Predicate = Callable[[Universe, dt.date, dt.datetime], bool]
 

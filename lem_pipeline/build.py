@@ -9,7 +9,7 @@ import dagster as dg
 from assets.factory import graph_of
 from lem.universe import Universe
 from lem_pipeline.automation import with_automation
-from lem_pipeline.night import night_of
+from lem_pipeline.running.night import night_of
 from resources.stores import LakeResource, RegistryResource, SourceResource
 
 

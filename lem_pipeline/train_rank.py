@@ -16,7 +16,7 @@ from dotenv import load_dotenv
 from lem.errors import LemError, TrainingError
 from lem.training.nightly import help_to_train
 from lem.training.ranks import started_by_torchrun
-from lem_pipeline.options import day, stores, universe_named
+from lem_pipeline.cli.options import day, stores, universe_named
 
 
 def main(name: str, date: str) -> None:
@@ -32,9 +32,9 @@ def main(name: str, date: str) -> None:
         help_to_train(stores()[0], universe, when)
         return
     from lem_pipeline.build import build
-    from lem_pipeline.home import instance
-    from lem_pipeline.launch import run_step
-    from lem_pipeline.steps import Step
+    from lem_pipeline.planning.steps import Step
+    from lem_pipeline.running.home import instance
+    from lem_pipeline.running.launch import run_step
 
     run_step(build([universe]), instance(), universe, Step(("lem_model",), f"{when}", f"{when}"))
 

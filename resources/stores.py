@@ -5,12 +5,12 @@ from __future__ import annotations
 import dagster as dg
 
 from lem.lake import Lake
-from lem.processes import this_process
 from lem.registry import Registry
 from lem.sources import open_source
 from lem.sources.base import Source
-from lem.sources.config import ArchiveConfig, CcxtConfig
 from lem.universe import Universe
+from lem.universe.source_config import ArchiveConfig, CcxtConfig
+from resources.processes import this_process
 from resources.settings import Credentials, Settings
 
 PROCESS_TAG = "lem/process"

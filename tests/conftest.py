@@ -140,7 +140,7 @@ def lem_command() -> Callable[..., Done]:
     Keyword arguments are environment variables. All commands share one Dagster
     history, which takes a second to make. An error that is no message of ours is raised here as it is.
     """
-    from lem_pipeline.cli import main
+    from lem_pipeline.cli.app import main
 
     def command(folder: Path, *arguments: str, **env: str) -> Done:
         home = {

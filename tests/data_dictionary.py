@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lem.dictionary import STAGE_TABLES, TableEntry, dictionary
+from lem.dictionary.entries import STAGE_TABLES, TableEntry, dictionary
 from tests.conftest import ROOT
 
 PATH = ROOT / "docs" / "data_dictionary.md"
@@ -12,9 +12,10 @@ Every table, made of the schemas that the data is written with. The UI shows the
 below the lake's root. Times are UTC; a price's currency is the asset's quote currency; positive gains are good. "No
 value" is null or NaN.
 
-A test keeps this file true; after a change of a schema or of its words in `lem/meanings.py` write it again with
+A test keeps this file true; after a change of a schema or of its words in `lem/dictionary/meanings.py` write it again
+with
 
-    LEM_WRITE_DOCS=1 .venv/bin/python -m pytest tests/lem/test_dictionary.py -k docs
+    LEM_WRITE_DOCS=1 .venv/bin/python -m pytest tests/lem/dictionary/test_entries.py -k docs
 """
 COLUMNS = ("column", "type", "unit", "meaning", "allowed", "no value")
 

@@ -9,7 +9,7 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from lem_pipeline.cli import app
+from lem_pipeline.cli.app import app
 from tests.conftest import ROOT
 
 PAGES = ("operating.md", "backfilling.md")

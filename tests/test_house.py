@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lem.layers import LAYERS
 from tests.conftest import ROOT
 
 MAY_IMPORT = {
@@ -73,6 +74,50 @@ def test_the_peers_driver_knows_nothing_of_this_repository_and_nobody_else_knows
     ours, theirs = set(MAY_IMPORT) | {"tests"}, {"lems", "keras", "tkan", "jax"}
     assert not ours & set(imported(driver))
     assert not [path for path in MODULES if path != driver and theirs & set(imported(path))]
+
+
+def parts_of(path: Path) -> dict[str, int]:
+    """Packages and loose modules of `lem` that a module imports anywhere in it, and in which line."""
+    found = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        found |= {name.split(".")[1]: node.lineno for name in names if name.startswith("lem.")}
+    return found
+
+
+LIBRARY = [path for path in MODULES if path.relative_to(ROOT).parts[0] == "lem" and path.parent.name != "versions"]
+FLOORS = {name: floor for floor, name in enumerate(LAYERS)}
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_library_imports_downwards_only_along_its_list_of_layers(path):
+    part = path.relative_to(ROOT / "lem").with_suffix("").parts[0]
+    if part == "__init__":  # the doors of the house, opened on use
+        return
+    wrong = {f"{name} (line {line})" for name, line in parts_of(path).items() if FLOORS[name] > FLOORS[part]}
+    assert not wrong, f"{part} imports from above: {wrong}; the order is in lem/layers.py"
+
+
+def test_the_list_of_layers_names_all_that_is_there_and_nothing_else():
+    there = {path.stem for path in (ROOT / "lem").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert there - {"__init__"} == set(LAYERS)
+
+
+def test_few_modules_are_loose():
+    assert len([name for name in LAYERS if (ROOT / "lem" / f"{name}.py").exists()]) <= 12
+
+
+ROOMS = {"cli", "planning", "running", "repair", "service"}
+ADDRESSES = {"__init__", "build", "definitions", "automation", "run_queue", "worker", "train_rank"}
+
+
+def test_the_pipeline_has_its_rooms_and_no_modules_beside_them_but_what_deployments_name():
+    there = {path.stem for path in (ROOT / "lem_pipeline").iterdir() if not path.name.startswith("__pycache__")}
+    assert there - {"__init__"} <= ROOMS | ADDRESSES | {"defs"}
 
 
 def test_no_module_lies_in_the_root_of_the_repository():

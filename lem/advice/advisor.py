@@ -23,14 +23,15 @@ from lem.advice.feed import Feed
 from lem.advice.market import Market
 from lem.advice.order import OrderState, ParentOrder, check_order
 from lem.advice.store import AdviceStore, Booked, Decided, Values, state_of_row, terms_of_row
-from lem.calendars import bar_close
 from lem.errors import AdviceError, OrderStateError, UnknownOrderError
-from lem.execution import Ledger, achieved, benchmark, gain, terms_of_orders
+from lem.execution.fills import Ledger, achieved, benchmark, gain
+from lem.execution.terms import terms_of_orders
 from lem.lake import Lake
 from lem.registry import Registry
 from lem.sources.base import Source
 from lem.sources.limits import CLOCK, Clock
 from lem.universe import Universe
+from lem.universe.calendars import bar_close
 
 
 @dataclass(frozen=True)

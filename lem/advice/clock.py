@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lem.calendars import bar_close, session_opens
 from lem.errors import AdviceError
 from lem.sources.limits import Clock
 from lem.universe import Universe
+from lem.universe.calendars import bar_close, session_opens
 
 _REACH = dt.timedelta(days=12)
 """No exchange is closed for as long as this."""

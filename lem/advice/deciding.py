@@ -1,8 +1,7 @@
 """What becomes of open orders when a bar opens: the bars before it settled, and its slices, for all of them at once.
 
-Orders of one model whose last slices were for the same bar go together through `lem.live.LiveOrders`: usually that is
-one call for all. Nothing here reads or writes a database; the store does both in one transaction.
-
+Orders of one model whose last slices were for the same bar go together through `lem.advice.live_orders.LiveOrders`:
+usually that is one call for all. Nothing here reads or writes a database; the store does both in one transaction.
 Shapes: O = orders of a group, P = pairs of an asset and the date on which orders of it arrived, H = context.
 """
 
@@ -16,13 +15,13 @@ from functools import cache, partial
 import torch
 
 from lem.advice.clock import Moment
+from lem.advice.live_orders import LiveOrders
 from lem.advice.market import Arrival, Market
 from lem.advice.store import Booked, Decided, Values, terms_of_row
 from lem.errors import AdviceError, OrderError
-from lem.execution import Ledger
-from lem.gate import Contender
-from lem.live import LiveOrders
-from lem.orders import TOLERANCE
+from lem.execution.fills import Ledger
+from lem.execution.orders import TOLERANCE
+from lem.model.contender import Contender
 
 LEDGER = ("remaining", "units", "cash", "weight", "weighted")
 REASONS = {

@@ -9,15 +9,15 @@ import datetime as dt
 import pandas as pd
 
 from lem.advice.clock import Moment
-from lem.bars import TABLE_SCHEMA, validate_bars
-from lem.calendars import bar_close, expected_bars, outage_mask, partition_dates, partition_window
+from lem.data.bars import TABLE_SCHEMA, validate_bars
+from lem.data.features import check_features, compute_features
 from lem.errors import AdviceError, LemError
-from lem.features import check_features, compute_features
 from lem.lake import Lake
-from lem.quarantine import quarantine_path, quarantined_dates
+from lem.lineage.quarantine import quarantine_path, quarantined_dates
 from lem.sources.base import Source
 from lem.universe import Outage, Universe
-from lem.windows import history_dates
+from lem.universe.calendars import bar_close, expected_bars, outage_mask, partition_dates, partition_window
+from lem.universe.windows import history_dates
 
 
 class Feed:

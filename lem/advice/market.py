@@ -18,18 +18,17 @@ from torch import Tensor
 
 from lem.advice.clock import Moment
 from lem.advice.feed import Feed
-from lem.calendars import offset_partition
-from lem.drift import model_age
+from lem.data.panel import Panel, panel_table
+from lem.drift.measures import model_age
 from lem.errors import AdviceError, LemError
-from lem.gate import Contender
 from lem.lake import Lake
+from lem.model.contender import Contender, load_contender
 from lem.model.streaming import MarketStream
 from lem.numerics import reproducible
-from lem.panel import Panel, panel_table
 from lem.registry import Registry
-from lem.training.nightly import load_contender
 from lem.universe import Universe
-from lem.windows import warmup_days
+from lem.universe.calendars import offset_partition
+from lem.universe.windows import warmup_days
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A parent order as a desk gives it: what `lem.orders.Order` says in shares, with asset, size and start."""
+"""A parent order as a desk gives it: what `lem.execution.orders.Order` says in shares, with asset, size and start."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from functools import cache
 from typing import Literal, get_args
 
 from lem.advice.clock import Moment, last_open
-from lem.calendars import is_listed
 from lem.errors import OrderError, UniverseError
-from lem.orders import Benchmark, Order, Scenario, Side, Target
+from lem.execution.orders import Benchmark, Order, Scenario, Side, Target
 from lem.universe import Universe
+from lem.universe.calendars import is_listed
 
 Status = Literal["waiting", "live", "finished", "expired", "cancelled"]
 """waiting: no slice yet. live: some. finished: all of it traded. expired: its bars are over and some is left."""

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, f
 
 from lem.advice.order import OPEN, OrderState, ParentOrder, Status, scenario
 from lem.errors import OrderError, OrderStateError, UnknownOrderError
-from lem.orders import TOLERANCE, Order
+from lem.execution.orders import TOLERANCE, Order
 from lem.registry.advice_tables import AdvisedOrderRow, AdvisedSliceRow
 from lem.registry.connection import Database
 from lem.registry.migrate import bring_up_to_date

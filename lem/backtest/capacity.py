@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lem.backtest.config import CostsConfig
 from lem.errors import EvaluationError
+from lem.execution.costs_config import CostsConfig
 
 
 def capacity(gross_bps: ArrayLike, net_bps: ArrayLike, costs: CostsConfig) -> float:

@@ -1,10 +1,8 @@
 """A driftless market on which nobody can know anything: the control of whatever claims to earn.
 
-Two draws a bar give exactly the joint law of its increment e and mean y that the bounds assume (over a unit bar
-var y = 1/3, cov(e, y) = 1/2; `lem.backtest.bounds`), where the simulated source pays for many steps inside the bar and
-only comes close. The features are those of the pipeline: a look-ahead in them shows here.
-
-Shapes: T = bars.
+Two draws a bar give exactly the joint law of its increment e and mean y that the bounds assume (over a unit bar var y =
+1/3, cov(e, y) = 1/2; `lem.strategies.bounds`), where the simulated source pays for many steps inside the bar and only
+comes close. The features are those of the pipeline: a look-ahead in them shows here. Shapes: T = bars.
 """
 
 from __future__ import annotations
@@ -12,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lem.features import FeatureConfig, compute_features
-from lem.panel import Panel, panel_table
+from lem.data.features import compute_features
+from lem.data.panel import Panel, panel_table
+from lem.universe.features_config import FeatureConfig
 
 SIGMA = 0.002
 """Per-bar volatility: small, so that a notional order is worth what a quantity is."""

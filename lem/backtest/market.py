@@ -10,12 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from lem.backtest.simulator import Market
-from lem.execution import Terms
-from lem.features import season_slots
+from lem.data.features import season_slots
+from lem.data.panel import Panel, order_tape
+from lem.execution.terms import Terms, scenario_terms
 from lem.model.lem import LEM
 from lem.numerics import reproducible
-from lem.panel import Panel, order_tape
-from lem.training.trainer import scenario_terms
 
 
 @torch.no_grad()

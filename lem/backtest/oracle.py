@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from lem.backtest.simulator import Market, check_terms
-from lem.execution import Ledger, Terms, gain
-from lem.orders import TOLERANCE
+from lem.execution.fills import Ledger, gain
+from lem.execution.orders import TOLERANCE
+from lem.execution.terms import Terms
 
 
 def oracle_gain(market: Market, terms: Terms) -> Tensor:

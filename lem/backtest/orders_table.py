@@ -15,23 +15,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lem.backtest.bounds import bound
-from lem.backtest.config import BacktestConfig, CostsConfig
-from lem.backtest.costs import BPS
 from lem.backtest.market import market_of, terms_for
 from lem.backtest.oracle import oracle_gain
 from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.backtest.simulator import Executions, Market, simulate
+from lem.data.panel import Panel
+from lem.execution.costs import BPS
+from lem.execution.costs_config import CostsConfig
+from lem.execution.orders import SCENARIOS
 from lem.model.lem import LEM
-from lem.orders import SCENARIOS
-from lem.panel import Panel
 from lem.strategies.bang_bang import BangBang
 from lem.strategies.base import Strategy
+from lem.strategies.bounds import bound
 from lem.strategies.learned import Learned
 from lem.strategies.optimal_stopping import OptimalStopping
 from lem.strategies.twap import Twap
 from lem.strategies.twap_to_m import TwapToM
 from lem.strategies.volume_curve import VolumeCurve
+from lem.universe.backtest_config import BacktestConfig
 
 
 def rules(curve_W: Tensor | None = None) -> tuple[Strategy, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as arrow
 
-from lem.orders import SCENARIOS
+from lem.execution.orders import SCENARIOS
 from lem.universe import Universe
 
 RULES = ("twap", "twap_to_m", "volume_curve", "bang_bang", "optimal_stopping")

@@ -11,22 +11,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lem.backtest.config import CostsConfig
-from lem.backtest.costs import capped, charged_price
 from lem.errors import OrderError
-from lem.execution import (
-    Ledger,
-    Terms,
-    achieved,
-    advance,
-    benchmark,
-    gain,
-    limits,
-    may_finish,
-    must_finish,
-    open_ledger,
-)
-from lem.orders import TOLERANCE, check_limits
+from lem.execution.costs import capped, charged_price
+from lem.execution.costs_config import CostsConfig
+from lem.execution.fills import Ledger, achieved, advance, benchmark, gain, limits, may_finish, must_finish, open_ledger
+from lem.execution.orders import TOLERANCE, check_limits
+from lem.execution.terms import Terms
 from lem.strategies.base import Strategy, View
 
 
@@ -36,7 +26,7 @@ class Market:
 
     price_AK, volume_AK: VWAP and volume of bar k. last_close_AK, context_AKH: of bar k-1 (context None for rules only).
     sigma_A: per-bar volatility at arrival. accepted_A: bool, no gap. slot_AK: int64, place of bar k on the clock
-    (`lem.features.season_slots`), None on a market without a calendar.
+    (`lem.data.features.season_slots`), None on a market without a calendar.
     """
 
     price_AK: Tensor

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from lem.backtest.orders_table import execute
 from lem.backtest.schema import BACKTEST_SCHEMA
-from lem.gate import Contender
-from lem.panel import Panel, panel_table
+from lem.data.panel import Panel, panel_table
+from lem.model.contender import Contender
 from lem.universe import Universe
 
 

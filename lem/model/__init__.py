@@ -1,0 +1,1 @@
+"""The network: shared market context, eight heads. It knows neither training nor gate."""

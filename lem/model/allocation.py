@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from lem.execution import Ledger, Terms, achieved, benchmark, limits, may_finish, must_finish
-from lem.model.config import ModelConfig
-from lem.orders import SCENARIOS, Benchmark, Side, Target
+from lem.execution.fills import Ledger, achieved, benchmark, limits, may_finish, must_finish
+from lem.execution.orders import SCENARIOS, Benchmark, Side, Target
+from lem.execution.terms import Terms
+from lem.universe.model_config import ModelConfig
 
 VOLUME_GUESSES = (1.0, 2.0, 4.0)
 """Volume of a coming bar, relative to its trailing mean, by which an order may pace itself. More than 1 holds back for

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from lem.model.attention import AttentionState, LookbackAttention
-from lem.model.config import ModelConfig
 from lem.model.tkan import TKAN, TKANState
 from lem.model.variable_selection import (
     FeatureEmbedding,
@@ -22,6 +21,7 @@ from lem.model.variable_selection import (
     GatedResidualNetwork,
     VariableSelection,
 )
+from lem.universe.model_config import ModelConfig
 
 
 class LSTMState(NamedTuple):

@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from lem.data.features import FEATURES
 from lem.errors import LakeError
-from lem.features import FEATURES
 from lem.model.allocation import AllocationHeads
-from lem.model.config import ModelConfig
 from lem.model.context import MarketContext
+from lem.universe.model_config import ModelConfig
 
 
 class LEM(nn.Module):

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lem.data.features import FEATURES
 from lem.errors import BarsError, LakeError
-from lem.features import FEATURES
 from lem.model.attention import AttentionState
 from lem.model.context import ContextState, LSTMState
 from lem.model.lem import LEM
@@ -42,7 +42,7 @@ class MarketStream:
         """Context of the bar that has just closed, (N, H).
 
         Args:
-            features_NF: its features (`lem.features`), 0 where the bar is not valid. valid_N: bool.
+            features_NF: its features (`lem.data.features`), 0 where the bar is not valid. valid_N: bool.
 
         Raises:
             BarsError: wrong shape, or a feature that is not finite; the state is as it was before.

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Select, delete, func, select
 from sqlalchemy.orm import Session, selectinload
 
 from lem.errors import RegistryError
-from lem.fences import first_token, refuse
+from lem.lake.fences import first_token, refuse
 from lem.registry.connection import Database
 from lem.registry.records import ModelRecord, PromotionRecord, check_date, differences
 from lem.registry.tables import CandidateRow, FenceRow, MetricRow, ModelRow, PromotionLogRow, PromotionRow

@@ -107,7 +107,7 @@ class MetricRow(Base):
 class CandidateRow(Base):
     """The model that was registered last for a date: a pointer, so that nobody has to compare clocks.
 
-    `fence` is the token of the step that wrote the row last (lem.fences).
+    `fence` is the token of the step that wrote the row last (lem.lake.fences).
     """
 
     __tablename__ = "candidates"

@@ -1,0 +1,1 @@
+"""The page: tables, figures and words of a walk-forward."""

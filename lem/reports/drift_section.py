@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from lem.drift import CLOCK, model_age
-from lem.drift_reading import NotKnown, gain_drift_on, input_drift_on
+from lem.drift.measures import CLOCK, model_age
+from lem.drift.reading import NotKnown, gain_drift_on, input_drift_on
 from lem.lake import Lake
 from lem.registry import Registry
 from lem.reports.section_grids import DRIFT

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lem.backtest.config import CostsConfig
+from lem.execution.costs_config import CostsConfig
 from lem.reports import tables
 from lem.reports.headline import row_interval, verdict
 from lem.reports.wording import NO_BREAK, cost_words, count, label, number, percent, size, with_interval

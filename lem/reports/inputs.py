@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from lem.backtest.config import CostsConfig
 from lem.backtest.leaks import LEAK_SCHEMA
 from lem.errors import EvaluationError
+from lem.execution.costs_config import CostsConfig
 from lem.reports.grids import QUALITY
 from lem.reports.schedule import TAPE
 from lem.reports.section_grids import DRIFT, OUTAGES, QUARANTINE

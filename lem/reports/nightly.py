@@ -11,25 +11,25 @@ from typing import Any
 import pandas as pd
 
 from lem.backtest.schema import BACKTEST_SCHEMA
-from lem.calendars import offset_partition, partition_dates
 from lem.code import code_version
-from lem.drift import model_age
+from lem.drift.measures import model_age
 from lem.errors import LakeError
 from lem.lake import Lake
-from lem.leak_reading import leaks_of
+from lem.lineage.revisions import partition_key
+from lem.lineage.stored_report import BACKTESTS_VERSION, FILES, backtests_version, report_path, trailing_dates
+from lem.lineage.tables import missing_partitions, name_missing, read_range
 from lem.registry import PromotionRecord, Registry
 from lem.registry.records import InputVersion
 from lem.reports.drift_section import drift_table
 from lem.reports.inputs import ReportInputs
+from lem.reports.leak_reading import leaks_of
 from lem.reports.quality import data_quality, days_in_quarantine, listed_outages
 from lem.reports.report import Report, render_report
 from lem.reports.schedule import TAPE, replayed_orders
-from lem.reports.stored import BACKTESTS_VERSION, FILES, backtests_version, report_path, trailing_dates
-from lem.revisions import partition_key
-from lem.tables import missing_partitions, name_missing, read_range
 from lem.training.manifest import curve_path
 from lem.universe import Universe
-from lem.windows import forward_days
+from lem.universe.calendars import offset_partition, partition_dates
+from lem.universe.windows import forward_days
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import datetime as dt
 import pandas as pd
 
 from lem.lake import Lake
-from lem.quarantine import quarantine_path, quarantined
+from lem.lineage.quarantine import quarantine_path, quarantined
+from lem.lineage.tables import refuse_missing
 from lem.reports.section_grids import OUTAGES, QUARANTINE
-from lem.tables import refuse_missing
 from lem.universe import Universe
 
 

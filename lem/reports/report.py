@@ -19,6 +19,7 @@ import pandas as pd
 
 from lem.backtest.bootstrap import MIN_BLOCKS
 from lem.backtest.leaks import LEAK_SCHEMA, MOST, leaks_found
+from lem.lineage.tables import name_missing
 from lem.reports import gate_section, plots, plots_orders, section_grids, tables
 from lem.reports.drift_section import drift_warnings
 from lem.reports.figures import Picture
@@ -28,7 +29,6 @@ from lem.reports.headline import Headline, headline
 from lem.reports.inputs import CURVE, ReportInputs
 from lem.reports.schedule import replay_table, schedule_table
 from lem.reports.wording import bar_volumes, capacity_sentence, cost_sentence, cost_words, count, number, percent
-from lem.tables import name_missing
 
 ROUGH_BLOCKS = 15
 """Fewer blocks than this, and the report warns that the intervals are rough."""

@@ -16,8 +16,8 @@ import pandas as pd
 
 from lem.backtest.bootstrap import EvaluationError, cvar, day_blocks, grouped_means
 from lem.backtest.capacity import capacity
-from lem.backtest.config import CostsConfig
 from lem.backtest.schema import RULES
+from lem.execution.costs_config import CostsConfig
 
 MODEL = "lem"
 RIVALS = ("optimal_stopping", "twap")

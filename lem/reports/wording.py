@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from lem.backtest.config import CostsConfig
+from lem.execution.costs_config import CostsConfig
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 LABELS = {

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from lem.sources.base import RAW_SCHEMA, RawBars, Source
-
-if TYPE_CHECKING:
-    from lem.universe import Universe
+from lem.universe import Universe
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -27,7 +24,7 @@ def open_source(universe: Universe, data_root: str, credentials: Mapping[str, st
     Raises:
         SourceError: the section cannot be used as it stands.
     """
-    # The universe imports this package for its [source] section: what needs the universe is imported on use.
+    # On use: a universe of files needs no exchange's client.
     from lem.sources.archive import Archive
     from lem.sources.ccxt_venue import Ccxt
     from lem.sources.files import Files

@@ -15,16 +15,16 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from lem.calendars import expected_bars, outage_mask, partition_window
 from lem.errors import SourceError
 from lem.sources.base import RAW_DTYPES, RawBars, Source, check_window
-from lem.sources.config import ArchiveConfig, BarLength
 from lem.sources.download import Downloads
 from lem.sources.klines import read_klines
 from lem.sources.limits import CLOCK, Clock
 from lem.sources.templates import template_fields
 from lem.sources.zipped import unpack
 from lem.universe import Universe
+from lem.universe.calendars import expected_bars, outage_mask, partition_window
+from lem.universe.source_config import ArchiveConfig, BarLength
 
 FIELDS = ("data", "symbol", "venue_symbol", "bar", "date", "month")
 SUFFIX = ".zip"

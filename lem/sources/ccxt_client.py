@@ -15,9 +15,9 @@ from urllib3.exceptions import ReadTimeoutError
 
 from lem.errors import SourceError
 from lem.masking import Masking
-from lem.sources.config import CcxtConfig
 from lem.sources.limits import CLOCK, LONGEST_WAIT_SECONDS, Clock, backoff, limiter, retry_after
 from lem.sources.venues import milliseconds
+from lem.universe.source_config import CcxtConfig
 
 T = TypeVar("T")
 

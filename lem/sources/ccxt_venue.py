@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lem.calendars import outage_mask
 from lem.errors import SourceError
 from lem.sources.base import NUMBERS, RawBars, check_window
 from lem.sources.ccxt_client import PageFault, VenueClient
-from lem.sources.config import CcxtConfig
 from lem.sources.limits import CLOCK, Clock
 from lem.sources.venues import Bar, Klines, Unified, Window, bars_of
 from lem.universe import Universe
+from lem.universe.calendars import outage_mask
+from lem.universe.source_config import CcxtConfig
 
 ASKED_AGAIN = 2
 """How often bars that a page lacks are asked for again before their absence counts as the venue's answer."""

@@ -17,15 +17,15 @@ import pandas as pd
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
-from lem.calendars import session_opens
 from lem.errors import SourceError
 from lem.masking import Masking, url_passwords, without_userinfo
 from lem.sources.adjust import adjusted
 from lem.sources.base import NUMBERS, RAW_DTYPES, RawBars, check_window
 from lem.sources.columns import FIRST_TIME, LAST_TIME, as_text, epoch, numbers, refuse
-from lem.sources.config import FilesConfig
 from lem.sources.templates import template_fields
 from lem.universe import Universe
+from lem.universe.calendars import session_opens
+from lem.universe.source_config import FilesConfig
 
 OPTIONAL = {
     "quote_volume": ' (source.columns.quote_volume = "" says that the file has none)',

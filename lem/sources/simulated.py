@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lem.calendars import expected_bars, outage_mask
 from lem.errors import SourceError
 from lem.sources.base import RAW_DTYPES, RawBars, check_window
-from lem.sources.config import SimulatedConfig
 from lem.universe import Universe
+from lem.universe.calendars import expected_bars, outage_mask
+from lem.universe.source_config import SimulatedConfig
 
 EPOCH, LAST = dt.date(2010, 1, 1), dt.date(2099, 12, 31)
 _ANCHOR = dt.date(2024, 1, 1)

@@ -12,14 +12,14 @@ from typing import Any
 
 import pandas as pd
 
-from lem.calendars import bar_close, expected_grid, session_opens
 from lem.errors import SourceError
 from lem.sources.adjust import adjusted
 from lem.sources.base import RAW_DTYPES, RawBars, check_window
 from lem.sources.columns import numbers, refuse
-from lem.sources.config import YahooConfig
 from lem.sources.limits import CLOCK, Clock
 from lem.universe import Universe
+from lem.universe.calendars import bar_close, expected_grid, session_opens
+from lem.universe.source_config import YahooConfig
 
 COLUMNS = {"open": "Open", "high": "High", "low": "Low", "close": "Close", "volume": "Volume"}
 ADJUSTED_CLOSE = "Adj Close"

@@ -1,0 +1,1 @@
+"""The rules, the learned strategy, and the bounds and thresholds that the rules come from."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import torch
 
-from lem.execution import benchmark
+from lem.execution.fills import benchmark
 from lem.strategies.base import Decision, View
 
 FAST, SLOW = 2.0, 0.5

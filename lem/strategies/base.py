@@ -3,8 +3,8 @@
 A strategy decides bar k from a `View` that holds nothing of bar k or later: the simulator cuts it from the tape, so a
 strategy cannot look ahead even by mistake.
 
-Shapes: O = (A, M, S): arrivals, limits (values of m), scenarios in the order of `lem.orders.SCENARIOS`; K = bars of the
-horizon, H = context.
+Shapes: O = (A, M, S): arrivals, limits (values of m), scenarios in the order of `lem.execution.orders.SCENARIOS`;
+K = bars of the horizon, H = context.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from lem.execution import Ledger, Terms
+from lem.execution.fills import Ledger
+from lem.execution.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class View:
 
     k: 0-based bar of the order. ledger: of the bars before k. last_close_A11: close of bar k-1 relative to the arrival
     price (1 at k = 0). context_AH: market context of bar k-1 (the bar before the order at k = 0), None for rules.
-    slot_AK: int64, place of each of the order's bars on the clock (`lem.features.season_slots`), later ones included:
-    the calendar is known in advance, so this is no look-ahead. None on a market without a calendar.
+    slot_AK: int64, place of each of the order's bars on the clock (`lem.data.features.season_slots`), later ones
+    included: the calendar is known in advance, so this is no look-ahead. None on a market without a calendar.
     """
 
     k: int

@@ -1,4 +1,4 @@
-"""Optimal stopping: even pace until the dynamic-programming threshold says to finish (lem.backtest.bounds).
+"""Optimal stopping: even pace until the dynamic-programming threshold says to finish (lem.strategies.bounds).
 
 Optimal for the mean gain on a driftless market; on a real one it is the rule that a learned strategy has to beat.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lem.backtest.bounds import Fills, stopping_rule
-from lem.execution import Terms, benchmark
+from lem.execution.fills import benchmark
+from lem.execution.terms import Terms
 from lem.strategies.base import Decision, View
+from lem.strategies.bounds import Fills, stopping_rule
 
 
 def stopping_thresholds(terms: Terms, k: int, fills: Fills = "bar") -> Tensor:
@@ -36,7 +37,7 @@ class OptimalStopping:
     k).
 
     Args:
-        fills: the market that the thresholds are optimal for, see `lem.backtest.bounds`.
+        fills: the market that the thresholds are optimal for, see `lem.strategies.bounds`.
     """
 
     name = "optimal_stopping"

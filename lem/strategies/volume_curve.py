@@ -1,7 +1,7 @@
 """Static volume curve: trade in proportion to the volume that each bar's time of day usually has, up to N.
 
-Shapes: W = slots of the clock (`lem.features.season_slots`), K = bars of the horizon, A = arrivals, N, T as in
-`lem.panel`.
+Shapes: W = slots of the clock (`lem.data.features.season_slots`), K = bars of the horizon, A = arrivals, N, T as in
+`lem.data.panel`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from lem.data.features import clock_slots, season_slots
+from lem.data.panel import Panel
 from lem.errors import OrderError
-from lem.features import clock_slots, season_slots
-from lem.panel import Panel
 from lem.strategies.base import Decision, View
 
 

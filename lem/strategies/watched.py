@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lem.execution import limits, may_finish, must_finish
-from lem.orders import TOLERANCE
+from lem.execution.fills import limits, may_finish, must_finish
+from lem.execution.orders import TOLERANCE
 from lem.strategies.base import Decision, Strategy, View
 
 SLACK = 1e-6

@@ -1,0 +1,1 @@
+"""From a panel to weights, on one process or several."""

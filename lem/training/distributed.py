@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lem.data.features import FEATURES
 from lem.errors import TrainingError
-from lem.features import FEATURES
 from lem.model.lem import LEM
 
 

@@ -12,7 +12,7 @@ import pyarrow as arrow
 from lem.code import code_version
 from lem.registry.records import InputVersion, ModelRecord, manifest_id
 from lem.universe import Universe
-from lem.windows import TrainingWindow
+from lem.universe.windows import TrainingWindow
 
 LIBRARIES = ("torch", "numpy", "pandas", "pyarrow", "safetensors")
 CURVE_SCHEMA = arrow.schema(

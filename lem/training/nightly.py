@@ -8,22 +8,21 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
+from lem.data.panel import Panel
 from lem.errors import TrainingError
-from lem.gate import Contender
 from lem.lake import Lake
-from lem.model.config import ModelConfig
-from lem.model.lem import load_lem, weights_hash
-from lem.panel import Panel
+from lem.lineage.tables import missing_partitions, name_missing, read_range
+from lem.model.lem import weights_hash
 from lem.progress import track
 from lem.registry import ModelRecord, Registry
 from lem.registry.records import InputVersion
-from lem.tables import missing_partitions, name_missing, read_range
-from lem.training.config import TrainingConfig
 from lem.training.manifest import CURVE_SCHEMA, curve_path, model_record, weights_path
 from lem.training.ranks import train_on_ranks
 from lem.training.trainer import Trained
 from lem.universe import Universe
-from lem.windows import TrainingWindow, dates_before, training_window
+from lem.universe.model_config import ModelConfig
+from lem.universe.training_config import TrainingConfig
+from lem.universe.windows import TrainingWindow, dates_before, training_window
 
 
 @dataclass(frozen=True)
@@ -124,14 +123,3 @@ def help_to_train(lake: Lake, universe: Universe, date: dt.date) -> None:
     """
     panel = read_window(lake, universe, date).panel
     train_on_ranks(panel, universe.horizon, universe.model, universe.training)
-
-
-def load_contender(lake: Lake, record: ModelRecord) -> Contender:
-    """A registered model, verified against its manifest's hash.
-
-    Raises:
-        LakeError: the weights are missing, were changed, or are not safetensors of that size.
-    """
-    config = ModelConfig.model_validate(record.manifest["model"])
-    model = load_lem(lake.read_bytes(record.weights_path), record.weights_sha256, config)
-    return Contender(record.id, model, record.train_end)

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lem.execution import Terms, advance, gain, open_ledger
+from lem.execution.fills import advance, gain, open_ledger
+from lem.execution.terms import Terms
 from lem.model.lem import LEM
 
 

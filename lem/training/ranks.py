@@ -25,12 +25,12 @@ from typing import IO, Any
 import torch
 import torch.distributed as dist
 
+from lem.data.panel import Panel
 from lem.errors import TrainingError
-from lem.model.config import ModelConfig
-from lem.panel import Panel
-from lem.training.config import TrainingConfig
 from lem.training.distributed import Group, RankError
 from lem.training.trainer import Trained, train
+from lem.universe.model_config import ModelConfig
+from lem.universe.training_config import TrainingConfig
 
 SILENCE = dt.timedelta(minutes=5)
 """How long a rank waits for the others: for their start, and in each step."""

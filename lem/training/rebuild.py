@@ -1,7 +1,8 @@
 """A model made again from its manifest: the same data, config and seed, and whether the weights are the same bits.
 
 An input that has another content now is read in the version that the manifest names, if that is still kept
-(`lem.revisions`). The code and the libraries are those of today: where they differ from the manifest's, that is said.
+(`lem.lineage.revisions`). The code and the libraries are those of today: where they differ from the manifest's, that is
+said.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from typing import Any
 import pandas as pd
 
 from lem.code import code_version
+from lem.data.panel import Panel
 from lem.errors import TrainingError
 from lem.lake import Lake
-from lem.model.config import ModelConfig
+from lem.lineage.revisions import superseded_path
+from lem.lineage.tables import name_missing
 from lem.model.lem import LEM, weights_hash
-from lem.panel import Panel
 from lem.registry import ModelRecord
 from lem.registry.records import InputVersion
-from lem.revisions import superseded_path
-from lem.tables import name_missing
-from lem.training.config import TrainingConfig
 from lem.training.manifest import LIBRARIES
 from lem.training.nightly import train_showing
+from lem.universe.model_config import ModelConfig
+from lem.universe.training_config import TrainingConfig
 
 
 @dataclass(frozen=True)

@@ -17,18 +17,18 @@ import torch
 from torch import Tensor
 
 from lem.code import code_version
+from lem.data.features import FEATURES, SIGNED
+from lem.data.panel import OrderTape, Panel, order_tape
 from lem.errors import TrainingError
-from lem.execution import Terms
-from lem.features import FEATURES, SIGNED
-from lem.model.config import ModelConfig
+from lem.execution.orders import SCENARIOS
+from lem.execution.terms import Terms, scenario_terms
 from lem.model.lem import LEM
 from lem.numerics import reproducible
-from lem.orders import SCENARIOS, Benchmark, Target
-from lem.panel import OrderTape, Panel, order_tape
 from lem.strategies.volume_curve import fit_volume_curve
-from lem.training.config import TrainingConfig
 from lem.training.distributed import Group, share, shared_dropout
 from lem.training.objective import Counts, Tape, count_orders, expected_outcome, objective
+from lem.universe.model_config import ModelConfig
+from lem.universe.training_config import TrainingConfig
 
 CURVE_POINTS = 100
 
@@ -51,15 +51,6 @@ class Trained:
     model: LEM
     curve: list[CurvePoint]
     arrivals: int
-
-
-def scenario_terms() -> dict[str, Tensor]:
-    """Sign, benchmark and target of the eight scenarios, each of shape (S,)."""
-    return {
-        "sign_O": torch.tensor([scenario.side.sign for scenario in SCENARIOS]),
-        "vwap_O": torch.tensor([scenario.benchmark is Benchmark.VWAP for scenario in SCENARIOS]),
-        "notional_O": torch.tensor([scenario.target is Target.NOTIONAL for scenario in SCENARIOS]),
-    }
 
 
 def random_terms(shape: tuple[int, ...], horizon: int, config: TrainingConfig, generator: torch.Generator) -> Terms:

@@ -1,1 +1,1 @@
-"""Advice over HTTP."""
+"""Live orders over HTTP."""

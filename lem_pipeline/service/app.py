@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from lem.advice.advisor import Advised, Advisor
 from lem.advice.order import ID_PATTERN, STATUSES, ParentOrder, Status, new_id, scenario
 from lem.errors import AdviceError, LemError, OrderError, OrderStateError, UnknownOrderError
-from lem.orders import Order
+from lem.execution.orders import Order
 from lem_pipeline.service.guards import Guard
 from lem_pipeline.service.models import AdvisedView, Fill, MarketView, NewOrder, OrderView, Problem, SliceView
 

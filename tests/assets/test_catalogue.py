@@ -7,7 +7,7 @@ import pytest
 
 from assets.catalogue import figure
 from assets.factory import STAGES
-from lem.dictionary import entry_of
+from lem.dictionary.entries import entry_of
 from lem.universe import load_universes
 from lem_pipeline.build import build
 from tests.conftest import ROOT

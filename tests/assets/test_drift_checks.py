@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 from lem.backtest.schema import BACKTEST_SCHEMA
-from lem.drift_reading import NotKnown, gain_drift_on, input_drift_on, read_columns
+from lem.data.features import FEATURES
+from lem.data.panel import PANEL_SCHEMA
+from lem.drift.reading import NotKnown, gain_drift_on, input_drift_on, read_columns
 from lem.errors import LakeError
-from lem.features import FEATURES
-from lem.panel import PANEL_SCHEMA
 from lem.registry.records import GATE, GATE_MEAN
-from lem_pipeline.launch import failed_checks
+from lem_pipeline.running.launch import failed_checks
 from tests.assets.test_graph import DAY, Place
 
 REPORT_DAYS = 7

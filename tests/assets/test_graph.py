@@ -16,10 +16,10 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from assets.factory import STAGES, graph_of
 from assets.recording import DATA_VERSION, DEFER_EVENTS
-from lem.bars import TABLE_SCHEMA
+from lem.data.bars import TABLE_SCHEMA
 from lem.lake import Lake
+from lem.lineage.tables import PER_ASSET
 from lem.registry import Registry
-from lem.tables import PER_ASSET
 from lem.universe import Universe
 from resources.stores import LakeResource, RegistryResource, SourceResource
 

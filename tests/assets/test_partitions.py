@@ -11,8 +11,8 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 
 from assets.factory import graph_of
 from assets.partitions import Key, asset_keys, date_keys, partitions_of
-from lem.calendars import partition_dates
-from lem.windows import execution_dates, forward_days, history_dates, training_window, warmup_days
+from lem.universe.calendars import partition_dates
+from lem.universe.windows import execution_dates, forward_days, history_dates, training_window, warmup_days
 from resources.stores import LakeResource, RegistryResource, SourceResource
 
 NOW = dt.datetime(2024, 2, 10, 12, tzinfo=dt.UTC)

@@ -14,19 +14,19 @@ import pytest
 import torch
 
 import lem.training.trainer
-from lem import gate_checks
-from lem.calendars import partition_dates
-from lem.champion import decide_champion
+from lem.data.panel import PANEL_SCHEMA, Panel, panel_table
 from lem.errors import TrainingError
+from lem.gate import sanity as gate_checks
+from lem.gate.champion import decide_champion
+from lem.lineage.tables import read_range
 from lem.model import allocation
 from lem.model.lem import LEM, weights_hash
-from lem.panel import PANEL_SCHEMA, Panel, panel_table
 from lem.registry import InputVersion, ModelRecord, PromotionRecord, Registry, manifest_id
-from lem.tables import read_range
 from lem.training.manifest import weights_path
 from lem.training.trainer import train
-from lem.windows import dates_before, training_window
-from lem_pipeline.launch import failed_checks
+from lem.universe.calendars import partition_dates
+from lem.universe.windows import dates_before, training_window
+from lem_pipeline.running.launch import failed_checks
 from tests.assets.test_graph import Place
 from tests.lem.builders import FEATURE_CONFIG, TINY, brownian_bars, features_of, lively_model, timing_model
 

@@ -9,7 +9,7 @@ import pytest
 
 from assets.recording import DEFER_EVENTS
 from lem.lake import Lake
-from lem.revisions import superseded_path
+from lem.lineage.revisions import superseded_path
 from lem.sources.simulated import Simulated
 from tests.assets.test_graph import Place, failure
 

@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks import backfill
 from benchmarks.common import BenchmarkError
-from lem.calendars import partition_dates
 from lem.lake import Lake
+from lem.universe.calendars import partition_dates
 from tests.conftest import ROOT
 
 

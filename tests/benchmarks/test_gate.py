@@ -16,8 +16,8 @@ from benchmarks.gate import (
     still_year,
     waits,
 )
-from lem.backtest.config import GateConfig
-from lem.gate import Comparing
+from lem.gate.judge import Comparing
+from lem.universe.backtest_config import GateConfig
 
 HOW = Comparing(GateConfig(), block_days=1, resamples=100, seed=0)
 

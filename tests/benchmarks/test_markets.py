@@ -14,13 +14,13 @@ from benchmarks import markets
 from benchmarks.common import BenchmarkError
 from benchmarks.markets import real_panel, real_universe
 from lem.backtest.driftless import SIGMA, driftless_panel
-from lem.bars import validate_bars
-from lem.calendars import partition_dates, partition_window
+from lem.data.bars import validate_bars
+from lem.data.features import compute_features
+from lem.data.panel import Panel, panel_table
 from lem.errors import SourceError
-from lem.features import compute_features
-from lem.panel import Panel, panel_table
 from lem.sources.files import Files
-from lem.windows import history_dates
+from lem.universe.calendars import partition_dates, partition_window
+from lem.universe.windows import history_dates
 
 ERRORS = 4.5
 """Standard errors that a mean may lie off: one in 150,000 does."""

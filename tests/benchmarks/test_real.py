@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks import ablation, bound, peek, real
 from benchmarks.evaluate import Arrivals, Gains
-from lem.calendars import expected_grid, partition_dates
-from lem.features import FEATURES
+from lem.data.features import FEATURES
+from lem.universe.calendars import expected_grid, partition_dates
 from tests.lem.builders import TINY, brownian_panel, lively_model
 
 DAYS = np.repeat(np.arange("2024-01-01", "2024-01-21", dtype="datetime64[D]"), 5)

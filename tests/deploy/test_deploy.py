@@ -9,7 +9,7 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from lem_pipeline.home import HomeError, dagster_home, instance
+from lem_pipeline.running.home import HomeError, dagster_home, instance
 from resources.settings import Settings
 from tests.conftest import ROOT
 

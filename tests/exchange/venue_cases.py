@@ -6,8 +6,8 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lem.calendars import partition_window
 from lem.sources.limits import BACKOFF_SECONDS
+from lem.universe.calendars import partition_window
 from tests.exchange.clock import FakeClock
 from tests.exchange.faults import Answer
 from tests.exchange.server import Exchange

@@ -22,18 +22,18 @@ from pathlib import Path
 import dagster as dg
 import pandas as pd
 
-from lem.bars import TABLE_SCHEMA as BARS_SCHEMA
-from lem.bars import validate_days
-from lem.calendars import partition_dates, partition_window
-from lem.features import TABLE_SCHEMA as FEATURES_SCHEMA
-from lem.features import compute_features
+from lem.data.bars import TABLE_SCHEMA as BARS_SCHEMA
+from lem.data.bars import validate_days
+from lem.data.features import TABLE_SCHEMA as FEATURES_SCHEMA
+from lem.data.features import compute_features
+from lem.data.panel import PANEL_SCHEMA, panel_table
 from lem.lake import Lake
-from lem.panel import PANEL_SCHEMA, panel_table
-from lem.revisions import store_raw
+from lem.lineage.revisions import store_raw
 from lem.sources import open_source
 from lem.universe import Universe, load_universes
-from lem.windows import history_dates
-from lem_pipeline.unrecorded import unrecorded
+from lem.universe.calendars import partition_dates, partition_window
+from lem.universe.windows import history_dates
+from lem_pipeline.repair.unrecorded import unrecorded
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs" / "recovery.md"
@@ -42,8 +42,9 @@ SPAN = (dt.date(2024, 1, 10), dt.date(2024, 3, 10))
 KEYS = {"start": "2024-01-01", "end": "2024-06-01"}
 ZYGOTE = """
 import json, os, sys
-import lem_pipeline.cli, lem_pipeline.build, lem_pipeline.home, lem_pipeline.launch, lem_pipeline.plan
-import lem_pipeline.reap, lem_pipeline.show, lem_pipeline.status, s3fs, dagster_postgres
+import lem_pipeline.cli.app, lem_pipeline.build, lem_pipeline.running.home, lem_pipeline.running.launch
+import lem_pipeline.planning.plan, lem_pipeline.repair.reap, lem_pipeline.cli.show, lem_pipeline.cli.status
+import s3fs, dagster_postgres
 print("ready", flush=True)
 for line in sys.stdin:
     order = json.loads(line)
@@ -58,7 +59,7 @@ for line in sys.stdin:
         sys.argv = ["lem", *order["arguments"]]
         code = 1
         try:
-            lem_pipeline.cli.main()
+            lem_pipeline.cli.app.main()
             code = 0
         except SystemExit as stop:
             code = stop.code or 0

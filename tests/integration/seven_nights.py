@@ -27,9 +27,9 @@ from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, Bulk
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 
 from lem.lake import Lake
-from lem.processes import pid_of
 from lem.sources.simulated import Simulated
 from lem.universe import Universe
+from resources.processes import pid_of
 from resources.stores import PROCESS_TAG
 from tests.conftest import ROOT
 from tests.integration.deployment import Deployment

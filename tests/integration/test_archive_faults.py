@@ -18,7 +18,7 @@ import pytest
 import s3fs
 from moto.server import ThreadedMotoServer
 
-from lem.bars import validate_bars
+from lem.data.bars import validate_bars
 from lem.errors import LemError
 from lem.sources.archive import Archive
 from lem.sources.base import NUMBERS

@@ -20,10 +20,10 @@ import pytest
 
 from lem.errors import LemError
 from lem.lake import Lake
-from lem.revisions import superseded_path
+from lem.lineage.revisions import superseded_path
 from lem.sources.base import NUMBERS
 from lem.universe import Universe
-from lem.windows import feature_history_days
+from lem.universe.windows import feature_history_days
 from tests.conftest import ROOT
 from tests.exchange.archive_server import DAILY, ArchiveServer, put_bars
 from tests.exchange.faults_table import check, record
@@ -261,7 +261,7 @@ def test_the_archive_of_the_same_bars_gives_the_same_hashes(killed, place, marke
 def test_changed_history_is_found_kept_and_repaired(
     place: Callable, market: dict[str, Path], lem_command: Callable, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("lem_pipeline.cli._today", lambda: LAST + DAY)
+    monkeypatch.setattr("lem_pipeline.cli.app._today", lambda: LAST + DAY)
     bars = {name: pd.read_parquet(path) for name, path in market.items()}
     bars = {name: table[table["ts"].dt.date.between(LAST - 5 * DAY, LAST)] for name, table in bars.items()}
     with Exchange(bars) as exchange:
@@ -296,7 +296,7 @@ def test_changed_history_is_found_kept_and_repaired(
 
         second = revise()
         with monkeypatch.context() as patch:
-            patch.setattr("lem_pipeline.execute.revised_steps", stopped)
+            patch.setattr("lem_pipeline.running.execute.revised_steps", stopped)
             assert lem_command(made.folder, *backfill(LAST, LAST)).code == 1
         assert made.lake.exists(superseded_path("crypto", LAST, "NEAR-USDT", second))
         command = "lem backfill --universe crypto --from 2023-09-01 --to 2023-09-01"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lem.fences import FILE
 from lem.lake import Lake
+from lem.lake.fences import FILE
 from lem.sources.simulated import Simulated
 
 COLUMNS = ("ts", "open", "high", "low", "close", "volume", "quote_volume")

@@ -12,11 +12,11 @@ import re
 import pandas as pd
 import pytest
 
-from lem.bars import validate_bars
-from lem.calendars import expected_bars
+from lem.data.bars import validate_bars
 from lem.errors import BarsError, SourceError
 from lem.sources.base import NUMBERS
 from lem.sources.ccxt_venue import Ccxt
+from lem.universe.calendars import expected_bars
 from tests.exchange import faults as wrong
 from tests.exchange import faults_table
 from tests.exchange.clock import FakeClock

@@ -12,14 +12,14 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from lem.bars import validate_bars, validate_days
-from lem.calendars import partition_window
+from lem.data.bars import validate_bars, validate_days
 from lem.errors import BarsError, SourceError
 from lem.lake import Lake
 from lem.sources.archive import Archive
 from lem.sources.base import NUMBERS
 from lem.sources.ccxt_venue import Ccxt
 from lem.universe import load_universe
+from lem.universe.calendars import partition_window
 from tests.conftest import ROOT
 from tests.exchange import faults as wrong
 from tests.exchange.archive_server import DAILY, ArchiveServer, minute_bars, put_bars
@@ -152,7 +152,7 @@ def test_the_docs_have_the_table_of_these_faults():
 def test_a_backfill_reads_archive_and_venue_and_takes_the_archive_of_a_day_once_it_is_there(
     tmp_path: Path, tiny_keys, write_universe, lem_command, monkeypatch
 ):
-    monkeypatch.setattr("lem_pipeline.cli._today", lambda: dt.date(2024, 1, 13))
+    monkeypatch.setattr("lem_pipeline.cli.app._today", lambda: dt.date(2024, 1, 13))
     bars = {
         name: minute_bars(dt.date(2024, 1, 5), 8, bar="4h", seed=n) for n, name in enumerate(("AAAUSDT", "BBBUSDT"))
     }

@@ -77,7 +77,7 @@ def test_bad_days_are_quarantined_until_they_are_repaired(tmp_path, market, tiny
 def test_good_bars_stay_when_the_source_revises_their_day_into_a_bad_one(
     tmp_path, market, tiny_keys, write_universe, lem_command, monkeypatch
 ):
-    monkeypatch.setattr("lem_pipeline.cli._today", lambda: dt.date(2024, 1, 13))
+    monkeypatch.setattr("lem_pipeline.cli.app._today", lambda: dt.date(2024, 1, 13))
     write_universe(tmp_path / "universes", tiny_keys(source={**SOURCE, "revisit_days": 3}))
     (tmp_path / "data").mkdir()
     for symbol, table in market.items():

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 HOLD = """
 import sys, time
 import dagster as dg
-from lem_pipeline.home import instance
+from lem_pipeline.running.home import instance
 from resources.stores import LakeResource
 
 @dg.asset(pool="one")

@@ -7,7 +7,7 @@ import shlex
 import dagster as dg
 from dagster._core.test_utils import create_run_for_test
 
-from lem.processes import this_process
+from resources.processes import this_process
 from resources.stores import PROCESS_TAG
 from tests.integration.recovery import PAGE
 

@@ -18,10 +18,10 @@ pytest.importorskip("dagster_celery")
 
 from dagster._core.launcher import WorkerStatus
 
-from lem_pipeline.launch import RunError
+from lem_pipeline.planning.steps import Step
 from lem_pipeline.run_queue import WORKER_TAG, QueueError, QueueLauncher, RunLocks
-from lem_pipeline.spread import run_on_workers
-from lem_pipeline.steps import Step
+from lem_pipeline.running.launch import RunError
+from lem_pipeline.running.spread import run_on_workers
 
 HOLD = """
 import sys, time
@@ -142,8 +142,8 @@ def test_the_launcher_of_the_shipped_settings_queues_a_run_and_knows_who_has_it(
 
 def test_a_run_that_its_worker_took_along_is_given_up(instance, make_universe, monkeypatch):
     """The message has left the queue, and nobody executes the run."""
-    monkeypatch.setattr("lem_pipeline.spread.LOST", 1.0)
-    monkeypatch.setattr("lem_pipeline.spread._launch", lambda *_: launch_and_lose(instance))
+    monkeypatch.setattr("lem_pipeline.running.spread.LOST", 1.0)
+    monkeypatch.setattr("lem_pipeline.running.spread._launch", lambda *_: launch_and_lose(instance))
     with pytest.raises(RunError, match=r"panel  2024-01-10: .* no longer executes the run"):
         run_on_workers(instance, make_universe(), [Step(("panel",), "2024-01-10", "2024-01-10")], None, print)
 

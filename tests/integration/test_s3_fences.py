@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 from hypothesis import given, settings
 
 from lem.errors import FencedError, LakeError
-from lem.fences import COUNTER, S3Fences
 from lem.lake import Lake
+from lem.lake.fences import COUNTER, S3Fences
 from tests.lem.builders import PROPERTY
 from tests.lem.fencing import PATHS, check_order, orders
 from tests.servers import s3_server

@@ -9,8 +9,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from lem.fences import FILE
 from lem.lake import Lake
+from lem.lake.fences import FILE
 from lem.registry import Registry
 from tests.servers import s3_server
 

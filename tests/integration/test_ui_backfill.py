@@ -16,7 +16,7 @@ from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.backfill import execute_backfill_iteration
 
 from lem.lake import Lake
-from lem.tables import missing_partitions
+from lem.lineage.tables import missing_partitions
 from lem_pipeline.build import build
 from tests.conftest import ROOT
 

@@ -7,7 +7,7 @@ import datetime as dt
 import pandas as pd
 import pytest
 
-from lem.bars import validate_bars
+from lem.data.bars import validate_bars
 from lem.errors import BarsError
 from lem.universe import Universe
 

@@ -11,15 +11,15 @@ import torch
 from hypothesis import settings
 
 from lem.backtest.simulator import Market
-from lem.execution import Terms
-from lem.features import FeatureConfig, compute_features
-from lem.model.config import ModelConfig
+from lem.data.features import compute_features
+from lem.data.panel import Panel, panel_table
+from lem.execution.orders import SCENARIOS, Order
+from lem.execution.terms import Terms, scenario_terms
 from lem.model.lem import LEM
-from lem.orders import SCENARIOS, Order
-from lem.panel import Panel, panel_table
 from lem.strategies.base import Decision, View
-from lem.training.config import TrainingConfig
-from lem.training.trainer import scenario_terms
+from lem.universe.features_config import FeatureConfig
+from lem.universe.model_config import ModelConfig
+from lem.universe.training_config import TrainingConfig
 
 START = dt.date(2024, 1, 1)
 PROPERTY = settings(deadline=None, max_examples=25)

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
-from lem.calendars import partition_window
 from lem.sources import open_source
 from lem.universe import Universe
+from lem.universe.calendars import partition_window
 from tests.lem.bar_problems import DATE
 
 torch.set_num_threads(1)

@@ -12,9 +12,9 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._core.test_utils import create_run_for_test, freeze_time
 
 from assets.factory import STAGES, graph_of
-from lem.calendars import partition_dates
-from lem.tables import PER_ASSET
-from lem.windows import is_training_date, training_window
+from lem.lineage.tables import PER_ASSET
+from lem.universe.calendars import partition_dates
+from lem.universe.windows import is_training_date, training_window
 from lem_pipeline.automation import with_automation
 from resources.stores import LakeResource, RegistryResource, SourceResource
 

@@ -12,7 +12,7 @@ import pytest
 
 from lem.lake import Lake
 from lem.registry import Registry
-from lem_pipeline.plan import dates_for, report_steps
+from lem_pipeline.planning.plan import dates_for, report_steps
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")

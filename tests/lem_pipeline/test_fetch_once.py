@@ -10,11 +10,11 @@ import pytest
 
 from lem.errors import SourceError
 from lem.lake import Lake
-from lem.quarantine import set_quarantine
-from lem.revisions import Versioned, store_raw
+from lem.lineage.quarantine import set_quarantine
+from lem.lineage.revisions import Versioned, store_raw
 from lem.sources.simulated import Simulated
-from lem_pipeline.absent import absent_by_asset, to_fetch
-from lem_pipeline.plan import data_steps
+from lem_pipeline.planning.absent import absent_by_asset, to_fetch
+from lem_pipeline.planning.plan import data_steps
 
 DAYS = [dt.date(2024, 1, n) for n in range(7, 15)]
 BACKFILL = ("backfill", "-u", "tiny", "--from", "2024-01-10", "--to", "2024-01-13")

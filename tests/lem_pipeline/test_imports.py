@@ -18,7 +18,7 @@ import {modules}
 for command in {commands}:
     sys.argv = ["lem", *command.split()]
     try:
-        lem_pipeline.cli.main()
+        lem_pipeline.cli.app.main()
     except SystemExit as stop:
         assert not stop.code, command
     print("imported after", command, *sorted({absent} & set(sys.modules)))
@@ -48,10 +48,10 @@ def imported(tmp_path, tiny_keys, write_universe):
 
 
 def test_the_definitions_and_a_run_on_data_import_neither_torch_nor_what_draws(imported, tmp_path):
-    modules = "lem_pipeline.cli, lem_pipeline.definitions, lem_pipeline.execute, lem_pipeline.plan"
+    modules = "lem_pipeline.cli.app, lem_pipeline.definitions, lem_pipeline.running.execute, lem_pipeline.planning.plan"
     assert imported(modules, [BACKFILL], HEAVY) == [f"imported after {BACKFILL}"]
     assert len(Lake(f"{tmp_path}/home/lake").names("tiny/panel")) == 2
 
 
 def test_looking_at_the_data_does_not_import_dagster_either(imported):
-    assert imported("lem_pipeline.cli", [STATUS], HEAVY | {"dagster"}) == [f"imported after {STATUS}"]
+    assert imported("lem_pipeline.cli.app", [STATUS], HEAVY | {"dagster"}) == [f"imported after {STATUS}"]

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from lem.calendars import partition_window
 from lem.lake import Lake
-from lem.revisions import rescaled, store_raw
+from lem.lineage.revisions import rescaled, store_raw
 from lem.sources import open_source
 from lem.sources.base import RAW_SCHEMA
 from lem.universe import Universe
-from lem_pipeline.plan import readjust_steps
+from lem.universe.calendars import partition_window
+from lem_pipeline.planning.plan import readjust_steps
 
 TODAY = dt.date(2024, 6, 3)
 MONDAYS_HOLIDAY = "2024-01-15"
@@ -38,7 +38,7 @@ def history(dividend=1.0, split=1.0, noise=0.0):
 @pytest.fixture
 def make(tmp_path, tiny_keys, write_universe, lem_command, monkeypatch):
     """`make(revisit_days=3)`: a folder with the files of AAA and BBB; `lem` there, on TODAY."""
-    monkeypatch.setattr("lem_pipeline.cli._today", lambda: TODAY)
+    monkeypatch.setattr("lem_pipeline.cli.app._today", lambda: TODAY)
 
     def place(first="2024-01-08", **source):
         folder = tmp_path
@@ -125,7 +125,7 @@ def test_it_is_looked_for_before_any_backfill_also_a_forced_one_of_other_days(ma
     def keep(universe, steps, *_, **__):
         ran.extend(step.text for step in steps)
 
-    monkeypatch.setattr("lem_pipeline.execute.run_steps", keep)
+    monkeypatch.setattr("lem_pipeline.running.execute.run_steps", keep)
     place.lem("backfill", "-u", "york", "--from", "2024-01-17", "--to", "2024-01-19", *force)
     assert ran[:2] == ["raw_bars  BBB|2024-01-09 ... BBB|2024-01-12", "raw_bars  BBB|2024-01-08"]
 

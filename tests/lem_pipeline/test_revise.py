@@ -9,10 +9,10 @@ import shutil
 import pytest
 
 from lem.lake import Lake
+from lem.lineage.revisions import store_raw
 from lem.registry import Registry
-from lem.revisions import store_raw
 from lem.sources.simulated import Simulated
-from lem_pipeline.plan import data_steps, revised_steps, revisit_steps, revisited
+from lem_pipeline.planning.plan import data_steps, revised_steps, revisit_steps, revisited
 
 COLUMNS = ["ts", "open", "high", "low", "close", "volume", "quote_volume"]
 SPAN = (dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 20, tzinfo=dt.UTC))
@@ -38,7 +38,7 @@ def market(make_universe, tiny_keys):
 @pytest.fixture
 def make(tmp_path, market, tiny_keys, write_universe, lem_command, monkeypatch):
     """`make("name", 3)`: a folder with both files and a universe that revisits three days; `lem` there, on TODAY."""
-    monkeypatch.setattr("lem_pipeline.cli._today", lambda: TODAY)
+    monkeypatch.setattr("lem_pipeline.cli.app._today", lambda: TODAY)
 
     def place(name, days, changes=None):
         folder = tmp_path / name

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from lem_pipeline import execute, launch
-from lem_pipeline.steps import Step
+from lem_pipeline.planning.steps import Step
+from lem_pipeline.running import execute, launch
 
 
 def test_a_check_that_only_warns_is_printed_as_a_warning(make_universe, monkeypatch, capsys):

@@ -13,19 +13,19 @@ from lem.advice.advisor import Advisor
 from lem.advice.clock import ReplayClock
 from lem.advice.order import ParentOrder, scenario
 from lem.advice.store import AdviceStore
-from lem.bars import validate_bars
-from lem.calendars import partition_window
-from lem.features import compute_features
+from lem.data.bars import validate_bars
+from lem.data.features import compute_features
+from lem.data.panel import Panel, panel_table
+from lem.execution.orders import Order
 from lem.lake import Lake
 from lem.model.lem import LEM, weights_hash
-from lem.orders import Order
-from lem.panel import Panel, panel_table
 from lem.registry import PromotionRecord, Registry
 from lem.sources import open_source
 from lem.sources.base import Source
 from lem.training.manifest import model_record, weights_path
 from lem.universe import Universe
-from lem.windows import execution_dates, history_dates, training_window
+from lem.universe.calendars import partition_window
+from lem.universe.windows import execution_dates, history_dates, training_window
 from tests.lem.builders import lively_model
 
 DATE = dt.date(2024, 1, 18)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from lem.advice.order import ParentOrder
 from lem.backtest.market import market_of
 from lem.backtest.simulator import simulate
-from lem.execution import Terms, terms_of_orders
-from lem.orders import SCENARIOS
+from lem.execution.orders import SCENARIOS
+from lem.execution.terms import Terms, terms_of_orders
 from lem.strategies.learned import Learned
 from tests.lem.advice.desk import NOON, Desk, StoppedClock, make_desk, panel_of
 from tests.lem.builders import random_order

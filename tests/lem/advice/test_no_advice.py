@@ -9,20 +9,20 @@ import pandas as pd
 import pytest
 import torch
 
-from lem.bars import TABLE_SCHEMA as BARS
-from lem.bars import validate_bars
-from lem.calendars import partition_dates, partition_window
+from lem.advice.live_orders import LiveOrders
+from lem.data.bars import TABLE_SCHEMA as BARS
+from lem.data.bars import validate_bars
+from lem.data.features import TABLE_SCHEMA as FEATURES
+from lem.data.features import compute_features
 from lem.errors import AdviceError, OrderError
-from lem.features import TABLE_SCHEMA as FEATURES
-from lem.features import compute_features
-from lem.live import LiveOrders
+from lem.lineage.quarantine import quarantine_path
 from lem.model.lem import weights_hash
-from lem.quarantine import quarantine_path
 from lem.registry import PromotionRecord, Registry
 from lem.sources import open_source
 from lem.sources.base import RawBars
 from lem.training.manifest import weights_path
-from lem.windows import history_dates
+from lem.universe.calendars import partition_dates, partition_window
+from lem.universe.windows import history_dates
 from tests.lem.advice.desk import DATE, NOON, Desk, buy, make_desk
 
 HOUR = dt.timedelta(hours=1)

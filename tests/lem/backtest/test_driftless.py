@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from lem.backtest.bootstrap import day_blocks
-from lem.backtest.bounds import bound
 from lem.backtest.market import market_of, terms_for
 from lem.backtest.simulator import simulate
-from lem.model.config import ModelConfig
-from lem.orders import SCENARIOS, Benchmark, Target
+from lem.execution.orders import SCENARIOS, Benchmark, Target
+from lem.strategies.bounds import bound
 from lem.strategies.learned import Learned
-from lem.training.config import TrainingConfig
 from lem.training.trainer import train
+from lem.universe.model_config import ModelConfig
+from lem.universe.training_config import TrainingConfig
 from tests.lem.builders import brownian_panel
 
 SIGMA, HORIZON, MIN_BARS = 1e-3, 12, (1, 6, 9, 12)

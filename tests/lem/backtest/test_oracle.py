@@ -12,7 +12,7 @@ from lem.backtest.oracle import oracle_gain
 from lem.backtest.orders_table import rules
 from lem.backtest.simulator import simulate
 from lem.errors import OrderError
-from lem.orders import SCENARIOS, Benchmark, Side, Target
+from lem.execution.orders import SCENARIOS, Benchmark, Side, Target
 from lem.strategies.base import Decision
 from tests.lem.builders import PROPERTY, Erratic, random_limits, random_market, terms_of
 

@@ -5,13 +5,14 @@ import pandas as pd
 import pytest
 import torch
 
-from lem.backtest.bounds import bound
-from lem.backtest.config import BacktestConfig, CostsConfig
 from lem.backtest.orders_table import EXCLUDED, execute
 from lem.backtest.schema import BACKTEST_SCHEMA, RULES
+from lem.data.panel import Panel, panel_table
 from lem.errors import OrderError
+from lem.execution.costs_config import CostsConfig
 from lem.lake import Lake
-from lem.panel import Panel, panel_table
+from lem.strategies.bounds import bound
+from lem.universe.backtest_config import BacktestConfig
 from tests.lem.builders import brownian_bars, features_of, lively_model, without_values
 
 HORIZON, CONFIG = 6, BacktestConfig(min_bars=(1, 4, 6))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lem.backtest.simulator import simulate
 from lem.errors import OrderError
-from lem.orders import SCENARIOS, Benchmark, Side, Target
+from lem.execution.orders import SCENARIOS, Benchmark, Side, Target
 from lem.strategies.base import Decision
 from lem.strategies.twap import Twap
 from tests.lem.builders import PROPERTY, Erratic, random_limits, random_market, terms_of

@@ -8,8 +8,8 @@ import pytest
 
 from lem.backtest.schema import BACKTEST_SCHEMA, expected_rows
 from lem.backtest.walk_forward import backtest_day, day_arrivals
-from lem.gate import Contender
-from lem.panel import Panel, panel_table
+from lem.data.panel import Panel, panel_table
+from lem.model.contender import Contender
 from tests.lem.builders import START, TINY, brownian_bars, features_of, lively_model
 
 FEATURES = features_of(brownian_bars(5))

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from lem.execution import Ledger
+from lem.execution.fills import Ledger
+from lem.execution.orders import SCENARIOS, Benchmark
 from lem.model.allocation import LEAK, STATE_INPUTS, VOLUME_GUESSES, _benchmark_paces, _even_pace, _Perceptron
-from lem.orders import SCENARIOS, Benchmark
 from tests.lem.builders import PROPERTY, TINY, lively_model, terms_of
 
 S = 8

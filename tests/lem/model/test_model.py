@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lem.backtest.simulator import simulate
+from lem.data.features import FEATURES
 from lem.errors import LakeError
-from lem.execution import limits, may_finish, must_finish, open_ledger
-from lem.features import FEATURES
+from lem.execution.fills import limits, may_finish, must_finish, open_ledger
 from lem.model.allocation import STATE_INPUTS, order_state
-from lem.model.config import ModelConfig
 from lem.model.lem import LEM, load_lem, weights_hash
 from lem.model.variable_selection import GatedResidualNetwork, VariableSelection
+from lem.universe.model_config import ModelConfig
 from tests.lem.builders import (
     PROPERTY,
     TINY,

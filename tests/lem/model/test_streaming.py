@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
+from lem.data.features import FEATURES
 from lem.errors import BarsError, LakeError
-from lem.features import FEATURES
-from lem.model.config import ModelConfig
 from lem.model.streaming import MarketStream, _named
+from lem.universe.model_config import ModelConfig
 from tests.lem.builders import PROPERTY, TINY, lively_model
 
 MARKETS, BARS = 3, 60

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from lem.backtest.config import CostsConfig
 from lem.backtest.leaks import LEAK_SCHEMA
 from lem.backtest.schema import RULES
+from lem.execution.costs_config import CostsConfig
 from lem.reports.inputs import ReportInputs
 from lem.reports.report import Report
 from lem.reports.section_grids import DRIFT

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from lem.backtest.bootstrap import EvaluationError
-from lem.backtest.config import CostsConfig
 from lem.backtest.schema import RULES
+from lem.execution.costs_config import CostsConfig
 from lem.reports.report import SECTIONS, Report, block_days, render_report
 from tests.lem.reports.pages import check_page, exclude, make_inputs, make_leaks, make_orders, text_of
 

@@ -11,18 +11,18 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from lem import leak_reading
 from lem.backtest.leaks import LEAK_SCHEMA
 from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.lake import Lake
-from lem.leak_reading import leaks_of, leaks_path
+from lem.lineage.stored_report import report_path
 from lem.registry import Registry
+from lem.reports import leak_reading
 from lem.reports.drift_section import drift_table, drift_warnings
+from lem.reports.leak_reading import leaks_of, leaks_path
 from lem.reports.nightly import report_inputs
 from lem.reports.quality import data_quality, days_in_quarantine, listed_outages
 from lem.reports.section_grids import DRIFT
-from lem.reports.stored import report_path
-from lem.windows import training_window
+from lem.universe.windows import training_window
 
 DAY = dt.date(2024, 1, 18)
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from lem.backtest.bootstrap import EvaluationError, Interval
-from lem.backtest.config import CostsConfig
 from lem.backtest.schema import RULES
+from lem.execution.costs_config import CostsConfig
 from lem.reports import tables
 from lem.reports.headline import Headline, headline, verdict
 

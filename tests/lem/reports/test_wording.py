@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lem.backtest.config import CostsConfig
+from lem.execution.costs_config import CostsConfig
 from lem.reports.wording import bar_volumes, capacity_sentence, cost_sentence, cost_words, number, size
 
 COSTS = CostsConfig(fee_bps=1.0, half_spread_bps=0.5, impact=0.5, order_size=0.2, participation_cap=0.1)

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lem.bars import validate_bars, validate_days
-from lem.calendars import partition_dates, partition_window
+from lem.data.bars import validate_bars, validate_days
 from lem.errors import SourceError
 from lem.sources.adjust import adjusted
 from lem.sources.base import PRICES, RAW_DTYPES
 from lem.sources.files import Files
 from lem.universe import load_universe
+from lem.universe.calendars import partition_dates, partition_window
 from tests.conftest import ROOT
 
 WINDOW = (dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 8, tzinfo=dt.UTC))

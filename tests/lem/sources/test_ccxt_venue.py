@@ -15,14 +15,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lem.calendars import partition_window
 from lem.errors import SourceError
 from lem.sources import open_source
 from lem.sources.base import NUMBERS
 from lem.sources.ccxt_client import PageFault, VenueClient
 from lem.sources.ccxt_venue import Ccxt
-from lem.sources.config import CcxtConfig
 from lem.sources.venues import number
+from lem.universe.calendars import partition_window
+from lem.universe.source_config import CcxtConfig
 from tests.exchange import faults as wrong
 from tests.exchange.clock import FakeClock
 from tests.exchange.faults import Answer

@@ -9,10 +9,10 @@ import pandas as pd
 import pyarrow as arrow
 import pytest
 
-from lem.bars import validate_bars
-from lem.calendars import partition_window
+from lem.data.bars import validate_bars
 from lem.errors import SourceError, UniverseError
 from lem.sources import RAW_SCHEMA, open_source
+from lem.universe.calendars import partition_window
 from tests.exchange.archive_server import DAILY, put_bars
 from tests.exchange.server import Exchange
 

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from lem.bars import validate_days
-from lem.calendars import partition_dates, partition_window
+from lem.data.bars import validate_days
 from lem.errors import SourceError, UniverseError
 from lem.sources import open_source
 from lem.sources.base import RAW_DTYPES
 from lem.sources.yahoo import Yahoo
+from lem.universe.calendars import partition_dates, partition_window
 from tests.exchange.clock import FakeClock
 
 DATES = [f"2023-11-{day}" for day in (20, 21, 22, 24, 27)]  # Thanksgiving, and the half day after it

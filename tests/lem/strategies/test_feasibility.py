@@ -8,12 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lem.backtest.config import CostsConfig
 from lem.backtest.orders_table import rules
 from lem.backtest.schema import RULES
 from lem.backtest.simulator import simulate
-from lem.execution import Terms, terms_of_orders
-from lem.orders import SCENARIOS, Order
+from lem.execution.costs_config import CostsConfig
+from lem.execution.orders import SCENARIOS, Order
+from lem.execution.terms import Terms, terms_of_orders
 from lem.strategies.learned import Learned
 from tests.lem.builders import PROPERTY, Erratic, lively_model, random_limits, random_market, random_order
 

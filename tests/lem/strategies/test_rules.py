@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lem.backtest.bounds import stopping_rule
 from lem.backtest.simulator import simulate
 from lem.strategies.bang_bang import BangBang
+from lem.strategies.bounds import stopping_rule
 from lem.strategies.optimal_stopping import stopping_thresholds
 from lem.strategies.twap_to_m import TwapToM
 from tests.lem.builders import PROPERTY, random_limits, random_market, terms_of

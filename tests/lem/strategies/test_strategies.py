@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from lem.backtest.bounds import stopping_rule
 from lem.backtest.simulator import simulate
 from lem.errors import OrderError
-from lem.execution import open_ledger
+from lem.execution.fills import open_ledger
 from lem.strategies.base import View
+from lem.strategies.bounds import stopping_rule
 from lem.strategies.learned import Learned
 from lem.strategies.optimal_stopping import OptimalStopping
 from lem.strategies.twap import Twap

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from lem.backtest.market import market_of, terms_for
 from lem.backtest.simulator import simulate
+from lem.data.features import season_slots
+from lem.data.panel import Panel, panel_table
 from lem.errors import OrderError
-from lem.features import season_slots
-from lem.panel import Panel, panel_table
 from lem.strategies.twap import Twap
 from lem.strategies.volume_curve import VolumeCurve, fit_volume_curve
 from tests.lem.builders import (

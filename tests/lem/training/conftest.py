@@ -6,10 +6,10 @@ import datetime as dt
 
 import pytest
 
-from lem.calendars import partition_dates
+from lem.data.panel import PANEL_SCHEMA, panel_table
 from lem.lake import Lake
-from lem.panel import PANEL_SCHEMA, panel_table
 from lem.registry import Registry
+from lem.universe.calendars import partition_dates
 from tests.lem.builders import FEATURE_CONFIG, TINY, TINY_TRAINING, brownian_bars, features_of
 
 DATE = dt.date(2024, 1, 14)

@@ -5,13 +5,14 @@ import datetime as dt
 import pytest
 import torch
 
-from lem.calendars import partition_dates
+from lem.data.panel import PANEL_SCHEMA
 from lem.errors import LakeError, TrainingError
+from lem.model.contender import load_contender
 from lem.model.lem import weights_hash
-from lem.panel import PANEL_SCHEMA
 from lem.training.manifest import curve_path
-from lem.training.nightly import load_contender, train_for
-from lem.windows import dates_before, training_window
+from lem.training.nightly import train_for
+from lem.universe.calendars import partition_dates
+from lem.universe.windows import dates_before, training_window
 from tests.lem.training.conftest import DATE
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from lem.backtest.market import market_of
 from lem.backtest.simulator import Market, simulate
-from lem.execution import Terms
-from lem.features import FEATURES
+from lem.data.features import FEATURES
+from lem.data.panel import order_tape
+from lem.execution.terms import Terms
 from lem.model.lem import LEM
-from lem.panel import order_tape
 from lem.strategies.base import Decision
 from lem.strategies.learned import Learned
 from lem.training.objective import Outcome, Tape, _Shifted, expected_outcome, objective

@@ -19,10 +19,10 @@ from pydantic import ValidationError
 from lem.errors import TrainingError
 from lem.model.lem import weights_hash
 from lem.training import ranks
-from lem.training.config import TrainingConfig
 from lem.training.distributed import RankError
 from lem.training.nightly import train_for
 from lem.training.ranks import train_on_ranks
+from lem.universe.training_config import TrainingConfig
 from tests.lem.builders import TINY, TINY_TRAINING, brownian_panel
 from tests.lem.training.conftest import DATE
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from lem.errors import LakeError, TrainingError
+from lem.lineage.revisions import store_panel
 from lem.model.lem import weights_hash
-from lem.revisions import store_panel
 from lem.training.nightly import train_for
 from lem.training.rebuild import differences, rebuild
 from tests.lem.training.conftest import DATE

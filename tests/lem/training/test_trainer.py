@@ -9,13 +9,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lem.backtest.simulator import check_terms
+from lem.data.features import FEATURES, SIGNED
+from lem.data.panel import Panel, order_tape, panel_table
 from lem.errors import TrainingError
-from lem.features import FEATURES, SIGNED
 from lem.model.lem import LEM, load_lem, weights_hash
-from lem.panel import Panel, order_tape, panel_table
 from lem.strategies.volume_curve import fit_volume_curve
-from lem.training.config import TrainingConfig
 from lem.training.trainer import mirrored, random_terms, to_tape, train, training_places
+from lem.universe.training_config import TrainingConfig
 from tests.lem.builders import PROPERTY, TINY, TINY_TRAINING, brownian_bars, brownian_panel, features_of
 
 HORIZON = 4

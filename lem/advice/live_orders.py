@@ -1,0 +1,276 @@
+"""Live parent orders: any number of them, in any mix, decided together once a bar.
+
+A bar of trading has three calls. `decide` says, when a bar opens, what share of each order to trade in it; `settle`
+books the bar when it has closed, at its volume-weighted price, and hands back what has finished; `MarketStream.advance`
+makes the context that the next bar is decided on. Limits, end times, fills and gains are those of `lem.execution`, so a
+live order does what the simulator did with the strategy `lem`. New orders are opened between two bars.
+
+An untrained model trades an even pace up to the last bar:
+
+>>> import torch
+>>> from lem.data.features import FEATURES
+>>> from lem.universe.model_config import ModelConfig
+>>> from lem.model.lem import LEM
+>>> from lem.model.streaming import MarketStream
+>>> from lem.execution.orders import SCENARIOS, Order
+>>> model = LEM(ModelConfig())
+>>> stream, live = MarketStream(model, markets=2), LiveOrders(model, markets=2, horizon=12)
+>>> history_NTF, valid_NT = torch.zeros(2, 100, len(FEATURES)), torch.ones(2, 100, dtype=torch.bool)
+>>> context_NH = stream.warm(history_NTF, valid_NT)[:, -1]
+>>> orders = [Order(SCENARIOS[0], min_bars=1, max_bars=2), Order(SCENARIOS[7], min_bars=4, max_bars=4)]
+>>> live.open(orders, market_O=[0, 1], sigma_O=0.01, arrival_price_O=[100.0, 20.0], mean_volume_O=[500.0, 80.0])
+tensor([0, 1])
+>>> close_N = torch.tensor([100.0, 20.0])
+>>> for vwap_N in torch.tensor([[101.0, 20.0], [102.0, 20.0]]):
+...     bar = live.decide(context_NH, close_N)
+...     finished = live.settle(vwap_N, volume_N=torch.tensor([500.0, 80.0]))
+...     close_N, context_NH = vwap_N, stream.advance(history_NTF[:, 0], valid_NT[:, 0])
+>>> bar.slice_O.tolist(), bar.finish_O.tolist()
+([0.5, 0.25], [True, False])
+>>> finished.id_O.tolist(), finished.end_bar_O.tolist(), finished.achieved_O.round(decimals=4).tolist(), len(live)
+([0], [2], [101.5], 1)
+
+Shapes: O = live orders, N = markets, H = context, J = order state, R = orders of one scenario, D = head width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.func import functional_call
+
+from lem.advice.live_records import Finished, Places, Slices, Values, behind, each, positive
+from lem.errors import OrderError
+from lem.execution.fills import Ledger, achieved, advance, benchmark, gain, limits, may_finish, must_finish, open_ledger
+from lem.execution.orders import SCENARIOS, TOLERANCE, Order
+from lem.execution.terms import Terms, terms_of_orders
+from lem.model.allocation import order_state, within_limits
+from lem.model.lem import LEM
+
+
+class LiveOrders:
+    """The live parent orders of N markets under one model.
+
+    Args:
+        model: put into evaluation mode. markets: N. horizon: longest max_bars that is accepted, that of the training.
+    """
+
+    def __init__(self, model: LEM, markets: int, horizon: int) -> None:
+        self.model, self.markets, self.horizon = model.eval(), markets, horizon
+        # Of each tensor the scenario's own row; one network for all scenarios has one row, which all share.
+        rows = {**dict(model.heads.named_parameters()), **dict(model.heads.named_buffers())}
+        self._weights_S = [
+            {name: (row if len(row) == 1 else row[s : s + 1]).detach() for name, row in rows.items()}
+            for s in range(len(SCENARIOS))
+        ]
+        self._opened = 0
+        self._decided: Slices | None = None
+        self._terms, head_O = terms_of_orders([])
+        self._ledger = open_ledger(self._terms, head_O.shape)
+        none_O = self._terms.sigma_O
+        self._at = Places(head_O, head_O, head_O, none_O, none_O, none_O)
+
+    def __len__(self) -> int:
+        return len(self._at.id_O)
+
+    def open(
+        self,
+        orders: Sequence[Order],
+        market_O: Sequence[int] | NDArray | Tensor,
+        sigma_O: Values,
+        arrival_price_O: Values,
+        mean_volume_O: Values,
+        ledger: Ledger | None = None,
+        bars_done_O: Values = 0.0,
+    ) -> Tensor:
+        """Take orders on; the bar that opens next is their first. Returns their ids, int64, counted from 0.
+
+        Orders that have traded already are taken on with `ledger` and `bars_done_O`, and go on where `running` stood.
+
+        Args:
+            market_O: row of each order's market. sigma_O: per-bar volatility known at arrival (column `sigma` of the
+                features). arrival_price_O: last close, in currency. mean_volume_O: trailing mean volume of a bar at
+                arrival, in the unit of `settle`'s volumes (`Panel.mean_volume_NT`).
+
+        Raises:
+            OrderError: an order is longer than the horizon, a market or a number is impossible, or a bar has been
+                decided and not settled. Nothing is opened then. (`Order` itself refuses limits that contradict each
+                other.)
+        """
+        if self._decided is not None:
+            raise OrderError("live: orders opened within a bar; allowed: before decide, or after settle")
+        for place, order in enumerate(orders):
+            if order.max_bars > self.horizon:
+                raise OrderError(
+                    f"live: order {place} of this call has max_bars {order.max_bars}; allowed: at most {self.horizon}, "
+                    "the model's horizon"
+                )
+        terms, head_O = terms_of_orders(orders)
+        market_O = torch.as_tensor(market_O, dtype=torch.int64)
+        if market_O.shape != head_O.shape:
+            raise OrderError(f"live: {len(market_O)} markets for {len(orders)} orders; allowed: one for each")
+        for place, market in enumerate(market_O.tolist()):
+            if not 0 <= market < self.markets:
+                raise OrderError(
+                    f"live: order {place} of this call is in market {market}; allowed: 0 to {self.markets - 1}"
+                )
+        terms = replace(terms, sigma_O=positive(sigma_O, "sigma", len(orders)))
+        places = Places(
+            id_O=self._opened + torch.arange(len(orders)),
+            head_O=head_O,
+            market_O=market_O,
+            k_O=torch.as_tensor(bars_done_O, dtype=torch.float64).expand(len(orders)).clone(),
+            arrival_price_O=positive(arrival_price_O, "arrival price", len(orders)),
+            mean_volume_O=positive(mean_volume_O, "mean volume", len(orders)),
+        )
+        ledger = ledger or open_ledger(terms, head_O.shape)
+        self._opened += len(orders)
+        self._terms = each(behind, self._terms, terms)
+        self._ledger = each(behind, self._ledger, ledger)
+        self._at = each(behind, self._at, places)
+        return places.id_O
+
+    def running(self) -> tuple[Tensor, Ledger, Tensor]:
+        """Ids (int64), ledger and bars done (float64) of the live orders, in the order in which they were opened."""
+        return self._at.id_O, self._ledger, self._at.k_O
+
+    @torch.no_grad()
+    def decide(self, context_NH: Tensor, last_close_N: Values) -> Slices:
+        """What each order trades in the bar that now opens; asked again before `settle`, it answers the same.
+
+        Args:
+            context_NH: context of the bar that has just closed (`MarketStream.advance`). last_close_N: its close in
+                currency, for a bar without trades the last one known.
+
+        Raises:
+            OrderError: a market with live orders has no usable context or close, or the model's answer is not finite.
+        """
+        at, terms, ledger = self._at, self._terms, self._ledger
+        if context_NH.shape != (self.markets, self.model.config.hidden):
+            raise OrderError(
+                f"live: context of shape {tuple(context_NH.shape)}; allowed: {self.markets} markets, "
+                f"{self.model.config.hidden} numbers each"
+            )
+        self._refuse(~torch.isfinite(context_NH).all(dim=1), "a context that is not finite")
+        last_close_N = self._by_market(last_close_N, "closes")
+        self._refuse(~(torch.isfinite(last_close_N) & (last_close_N > 0)), "a last close that is not a positive number")
+        last_close_O = last_close_N[at.market_O] / at.arrival_price_O
+        pace_O, finish_O = self._logits(context_NH, order_state(ledger, terms, last_close_O, at.k_O))
+        asked_O, probability_O = within_limits(pace_O, finish_O, ledger, terms, at.k_O)
+        if not torch.isfinite(asked_O + probability_O).all():
+            order = int(at.id_O[~torch.isfinite(asked_O + probability_O)][0])
+            raise OrderError(f"live: the model's slice of order {order} is not finite; its weights are not usable")
+        low_O, high_O = limits(ledger, terms, at.k_O)
+        ends_O = (probability_O >= 0.5) & may_finish(ledger, terms, at.k_O) | must_finish(ledger, terms, at.k_O)
+        # Where less was filled than asked for, the last bar may hold more than its cap: the cap stands.
+        whole_O = torch.where(ledger.remaining_O <= terms.max_rate_O + TOLERANCE, ledger.remaining_O, high_O)
+        slice_O = torch.where(ends_O, whole_O, torch.minimum(torch.maximum(asked_O, low_O), high_O))
+        # As in the simulator: an order that has nothing left may end in this very bar, and its benchmark with it.
+        spent_O = (ledger.remaining_O - slice_O <= TOLERANCE) & (terms.m_O <= at.k_O + 1)
+        self._decided = Slices(at.id_O, slice_O, ends_O | spent_O, probability_O)
+        return self._decided
+
+    def settle(self, vwap_N: Values, volume_N: Values, filled_O: Values | None = None) -> Finished:
+        """Book the bar that has closed, and let go of the orders that ended with it.
+
+        A market with volume 0 did not trade: the bar fills none of its orders and counts for none of them.
+
+        Args:
+            vwap_N: volume-weighted price in currency. volume_N: volume, in the unit of `open`'s mean volume.
+            filled_O: share of each order that was filled, where that is known: it is booked in place of the slice that
+                was decided, and nothing need have been decided. An order then ends when nothing is left of it after m
+                bars, and with bar N whatever is left. What was filled in a bar with volume 0 is booked at `vwap_N`, and
+                the bar counts for nothing else.
+
+        Raises:
+            OrderError: neither a decision nor fills, a fill that is negative or more than what remained, or a market
+                with live orders has no usable price or volume. Nothing is booked then.
+        """
+        if self._decided is None and filled_O is None:
+            raise OrderError("live: settle without decide; allowed: decide, then settle, once each bar")
+        at = self._at
+        slice_O = self._decided.slice_O if self._decided and filled_O is None else self._filled(filled_O)
+        vwap_N, volume_N = self._by_market(vwap_N, "prices"), self._by_market(volume_N, "volumes")
+        self._refuse(~(torch.isfinite(volume_N) & (volume_N >= 0)), "a volume that is not a number of 0 or more")
+        priced_N = torch.isfinite(vwap_N) & (vwap_N > 0)
+        self._refuse((volume_N > 0) & ~priced_N, "a volume, and a price that is not a positive number")
+        traded_O = volume_N[at.market_O] > 0
+        apart_O = ~traded_O & (slice_O > 0) & (filled_O is not None)
+        if (apart_O & ~priced_N[at.market_O]).any():
+            self._refuse(~priced_N, "a fill in a bar without trades, and a price that is not a positive number")
+        price_O = vwap_N[at.market_O] / at.arrival_price_O
+        volume_O = volume_N[at.market_O] / at.mean_volume_O
+        after = advance(self._ledger, self._terms, slice_O, price_O, volume_O)
+        own = replace(after, weight_O=self._ledger.weight_O, weighted_O=self._ledger.weighted_O)
+        own = each(lambda new, old: torch.where(apart_O, new, old), own, self._ledger)
+        ledger = each(lambda new, old: torch.where(traded_O, new, old), after, own)
+        places = replace(at, k_O=at.k_O + traded_O)
+        if self._decided and filled_O is None:
+            ended_O = self._decided.finish_O & traded_O
+        else:
+            spent_O = (ledger.remaining_O <= TOLERANCE) & (self._terms.m_O <= places.k_O)
+            ended_O = spent_O | (self._terms.n_O <= places.k_O)
+
+        def only(rows_R: Tensor) -> tuple[Terms, Ledger, Places]:
+            def rows(x_O: Tensor) -> Tensor:
+                return x_O[rows_R]
+
+            return each(rows, self._terms), each(rows, ledger), each(rows, places)
+
+        terms, last, where = only(ended_O.nonzero().squeeze(1))
+        self._terms, self._ledger, self._at = only((~ended_O).nonzero().squeeze(1))
+        self._decided = None
+        return Finished(
+            id_O=where.id_O,
+            end_bar_O=where.k_O.to(torch.int64),
+            gain_bps_O=1e4 * gain(last, terms),
+            achieved_O=achieved(last) * where.arrival_price_O,
+            benchmark_O=benchmark(last) * where.arrival_price_O,
+            filled_O=1.0 - last.remaining_O,
+        )
+
+    def _logits(self, context_NH: Tensor, state_OJ: Tensor) -> tuple[Tensor, Tensor]:
+        """Pace and finish logits, each (O,): every order through the head of its own scenario alone."""
+        heads, at = self.model.heads, self._at
+        dtype = heads.out_bias_S2.dtype
+        read_SND = heads.read_context(context_NH.to(dtype))
+        state_OJ = state_OJ.to(dtype)
+        out_2O = state_OJ.new_empty(2, len(self))
+        for s, weights in enumerate(self._weights_S):
+            rows_R = (at.head_O == s).nonzero().squeeze(1)
+            if len(rows_R):
+                inputs = read_SND[s : s + 1, at.market_O[rows_R]], state_OJ[rows_R].unsqueeze(0)
+                out_2O[:, rows_R] = torch.stack(functional_call(heads, weights, inputs)).squeeze(-1)
+        return out_2O[0], out_2O[1]
+
+    def _filled(self, values: Values | None) -> Tensor:
+        filled_O = torch.as_tensor(values, dtype=torch.float64)
+        if filled_O.shape not in ((), (len(self),)):
+            raise OrderError(
+                f"live: fills of shape {tuple(filled_O.shape)}; allowed: one for each of {len(self)} orders"
+            )
+        filled_O = filled_O.expand(len(self))
+        bad_O = ~((filled_O >= 0) & (filled_O <= self._ledger.remaining_O + TOLERANCE))
+        if bad_O.any():
+            order, share, left = (float(x_O[bad_O][0]) for x_O in (self._at.id_O, filled_O, self._ledger.remaining_O))
+            raise OrderError(
+                f"live: order {order:g} has a fill of {share:g} of it; allowed: 0 to {left:g}, what remains"
+            )
+        return filled_O
+
+    def _by_market(self, values: Values, what: str) -> Tensor:
+        values_N = torch.as_tensor(values, dtype=torch.float64)
+        if values_N.shape not in ((), (self.markets,)):
+            raise OrderError(f"live: {what} of shape {tuple(values_N.shape)}; allowed: one for {self.markets} markets")
+        return values_N.expand(self.markets)
+
+    def _refuse(self, bad_N: Tensor, what: str) -> None:
+        """Refuse what is wrong in a market with live orders; in the others nobody looks at it."""
+        bad_O = bad_N[self._at.market_O]
+        if bad_O.any():
+            order, market = (int(x_O[bad_O][0]) for x_O in (self._at.id_O, self._at.market_O))
+            raise OrderError(f"live: market {market} has {what}, and live orders (the first is {order})")

@@ -1,0 +1,177 @@
+"""Validated bars: the complete grid of a partition, or an error that lists every broken rule with its rows.
+
+Nothing is invented: a bar that the venue did not make is there only where the universe lists an outage,
+flagged and without values; a bar without trades has no VWAP; a VWAP that had to be estimated says so. Rules are
+tested on the bars that the source gives; where those are shorter than the universe's, they are then aggregated.
+
+Shapes: D = days, T = bars of their grids, N = numbers of a bar.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pyarrow as arrow
+from numpy.typing import ArrayLike, NDArray
+
+from lem.data.aggregate import aggregate
+from lem.data.bar_rules import PlacedRows, failures, place_rows, refuse, refuse_faults, row_rules
+from lem.universe.calendars import bar_close, is_listed
+from lem.errors import BarsError
+from lem.sources.base import NUMBERS, PRICES, RAW_DTYPES
+from lem.universe import Universe
+
+FLAGS = ("ok", "no_trades", "outage")
+VWAP_KINDS = ("exact", "estimated")
+
+TABLE_SCHEMA = arrow.schema(
+    [
+        ("ts", arrow.timestamp("us", tz="UTC")),
+        ("close_ts", arrow.timestamp("us", tz="UTC")),
+        *((name, arrow.float64()) for name in (*NUMBERS, "vwap")),
+        ("flag", arrow.string()),
+        ("vwap_kind", arrow.string()),
+    ]
+)
+
+_PRICE = pa.Check.gt(0)
+BARS_SCHEMA = pa.DataFrameSchema(
+    {
+        "ts": pa.Column("datetime64[us, UTC]"),
+        "close_ts": pa.Column("datetime64[us, UTC]"),
+        **{name: pa.Column(float, _PRICE, nullable=True) for name in PRICES},
+        "volume": pa.Column(float, pa.Check.ge(0), nullable=True),
+        "quote_volume": pa.Column(float, pa.Check.ge(0), nullable=True),
+        "vwap": pa.Column(float, _PRICE, nullable=True),
+        "flag": pa.Column("str", pa.Check.isin(FLAGS)),
+        "vwap_kind": pa.Column("str", pa.Check.isin(VWAP_KINDS)),
+    },
+    strict=True,
+    checks=[
+        pa.Check(lambda t: ~(t["ts"].diff() <= pd.Timedelta(0)), name="time strictly increasing"),
+        pa.Check(lambda t: t["close_ts"] > t["ts"], name="a bar closes after it opens"),
+        pa.Check(lambda t: t["vwap"].notna() == (t["flag"] == "ok"), name="a VWAP exactly where flag is ok"),
+        pa.Check(lambda t: t["close"].isna() == (t["flag"] == "outage"), name="no prices exactly in outages"),
+    ],
+)
+"""One row per expected bar. An outage has NaN in every number, a bar without trades in `vwap`."""
+
+BARS_DTYPES = {
+    **dict.fromkeys(("ts", "close_ts"), "datetime64[us, UTC]"),
+    **dict.fromkeys((*NUMBERS, "vwap"), "float64"),
+    **dict.fromkeys(("flag", "vwap_kind"), "str"),
+}
+
+
+@dataclass(frozen=True)
+class BarsResult:
+    """A validated partition.
+
+    Args:
+        table: the `bars` table (`TABLE_SCHEMA`).
+        counts: expected (bars of the grid), received (rows of the source), missing (expected without a row),
+            outage (missing and listed: all of them), no_trades, duplicates (identical rows that collapsed); all of
+            them in bars of the source's length.
+    """
+
+    table: pd.DataFrame
+    counts: dict[str, int]
+
+
+def check_bars(table: pd.DataFrame, where: str = "bars") -> pd.DataFrame:
+    """Return the table if it keeps `BARS_SCHEMA`.
+
+    Raises:
+        BarsError: lists every broken rule with its rows.
+    """
+    found = failures(BARS_SCHEMA, table.reset_index(drop=True))
+    refuse(where, [f"{check}: row {row}" for check, row in zip(found["check"], found["row"], strict=True)])
+    return table
+
+
+def validate_bars(raw: pd.DataFrame, universe: Universe, symbol: str, date: dt.date) -> BarsResult:
+    """Build the `bars` table of one partition from its raw rows.
+
+    Args:
+        raw: rows of `lem.sources.RAW_SCHEMA` whose bars open on `date` (UTC), in the source's order.
+
+    Returns:
+        One row per expected bar of the universe's length; none on a holiday, and none outside of the listing that the
+        universe states: what the source has for an unlisted day counts as received and goes no further.
+
+    Raises:
+        BarsError: lists every broken rule with file and row, at most MAX_SHOWN of them.
+        UniverseError: unknown symbol, or a date that the exchange's calendar does not know.
+    """
+    return validate_days({date: raw}, universe, symbol)[date]
+
+
+def validate_days(raw: Mapping[dt.date, pd.DataFrame], universe: Universe, symbol: str) -> dict[dt.date, BarsResult]:
+    """`validate_bars` for several days of one asset in one pass, whose cost hardly depends on their number.
+
+    Raises:
+        BarsError: of the first day that breaks a rule; UniverseError as for one day.
+    """
+    days, parts = sorted(raw), universe.bar_length // universe.source_bar_length
+    source = universe.model_copy(update={"bar": universe.source_bar})
+    listed = [raw[day] if is_listed(universe, symbol, day) else raw[day].iloc[:0] for day in days]
+    rows = pd.concat(listed, ignore_index=True)
+    half_unit = 0.5 * 10.0**-universe.source.quote_decimals if universe.source.kind == "files" else 0.0
+    where = f"{universe.name}/{symbol}"
+    failed = failures(row_rules(half_unit), rows)
+    for check in failed["check"][failed["row"].isna()]:
+        raise BarsError(f"{where} {days[0]}: no table of raw bars: {check}; its columns: {', '.join(RAW_DTYPES)}")
+    rows["day"] = np.repeat(np.arange(len(days)), [len(part) for part in listed])
+    placed = place_rows(rows, source, symbol, days)
+    refuse_faults(placed, failed, source, symbol)
+    table = check_bars(_complete(placed, source), where)
+    counts = _counts(placed, table)
+    if parts > 1:
+        table = check_bars(aggregate(table, parts), where)
+    end_D = np.cumsum(counts["expected"]) // parts
+    start_D = end_D - counts["expected"] // parts
+    out = {}
+    for d, day in enumerate(days):
+        part = table.iloc[start_D[d] : end_D[d]]
+        part.index = pd.RangeIndex(len(part))
+        out[day] = BarsResult(part, {name: int(n_D[d]) for name, n_D in counts.items()} | {"received": len(raw[day])})
+    return out
+
+
+def _complete(placed: PlacedRows, universe: Universe) -> pd.DataFrame:
+    """The `bars` table of all days."""
+    numbers_TN = np.full((len(placed.ts), len(NUMBERS)), np.nan)
+    numbers_TN[placed.place] = placed.bars[list(NUMBERS)].to_numpy(float)
+    table = pd.DataFrame(numbers_TN, columns=list(NUMBERS))
+    table.insert(0, "ts", placed.ts)
+    table.insert(1, "close_ts", bar_close(universe, placed.ts))
+    # A day without any row says nothing of how its bars would have come: it counts as exact.
+    bars = placed.bars
+    estimated_T = np.isin(placed.day_T, bars["day"][bars["quote_volume"].isna()])
+    no_trades = table["volume"] == 0
+    vwap = (table["quote_volume"] / table["volume"]).mask(estimated_T, table[["high", "low", "close"]].mean(axis=1))
+    table["vwap"] = vwap.mask(no_trades)
+    table["flag"] = np.select([placed.absent_T, no_trades], ["outage", "no_trades"], "ok")
+    table["vwap_kind"] = np.where(estimated_T, "estimated", "exact")
+    return table.astype(BARS_DTYPES)
+
+
+def _counts(placed: PlacedRows, table: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
+    """All that `BarsResult.counts` holds but the rows received, by day."""
+
+    def by_day(day: ArrayLike) -> NDArray[np.int64]:
+        return np.bincount(np.asarray(day), minlength=len(placed.days))
+
+    absent_D = by_day(placed.day_T[placed.absent_T])
+    return {
+        "expected": by_day(placed.day_T),
+        "missing": absent_D,
+        "outage": absent_D,
+        "no_trades": by_day(placed.day_T[table["volume"] == 0]),
+        "duplicates": by_day(placed.rows["day"]) - by_day(placed.bars["day"]),
+    }

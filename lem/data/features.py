@@ -1,0 +1,216 @@
+"""The feature table: causal, stationary, and the same bits whether one day is made or a year.
+
+Row t holds what is known when bar t has closed. Every trailing statistic is taken over a fixed number of bars that end
+at t and reach back into earlier partitions, so a day's first bars are measured against the days before and not against
+themselves. A day is always computed from exactly `FeatureConfig.history` bars of history: a backfill and a single
+night give identical bytes.
+
+Shapes: H = bars of history, D = bars of the day, W = a trailing window, T = H + D.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pyarrow as arrow
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from lem.errors import BarsError
+from lem.universe.features_config import FeatureConfig, season
+
+FEATURES = (
+    "ret",
+    "vwap_ret",
+    "close_to_vwap",
+    "range",
+    "momentum_6",
+    "momentum_24",
+    "log_volume",
+    "next_volume",
+    "volatility_ratio",
+    "day_sin",
+    "day_cos",
+    "week_sin",
+    "week_cos",
+)
+"""Model inputs, in this order: dimensionless, of order one, clipped to +-CLIP."""
+SIGNED = ("ret", "vwap_ret", "close_to_vwap", "momentum_6", "momentum_24")
+"""Features that change their sign when the price is turned upside down (1 / price); the others do not see it."""
+CLIP = 8.0
+MIN_VALID_SHARE = 0.75
+"""A trailing statistic needs this share of its window valid; otherwise the bar is masked, not filled."""
+
+TABLE_SCHEMA = arrow.schema(
+    [
+        ("ts", arrow.timestamp("us", tz="UTC")),
+        ("close_ts", arrow.timestamp("us", tz="UTC")),
+        ("vwap", arrow.float64()),
+        ("close", arrow.float64()),
+        ("volume", arrow.float64()),
+        ("sigma", arrow.float64()),
+        ("mean_volume", arrow.float64()),
+        ("valid", arrow.bool_()),
+        *((name, arrow.float64()) for name in FEATURES),
+    ]
+)
+
+FEATURE_SCHEMA = pa.DataFrameSchema(
+    {
+        "ts": pa.Column("datetime64[us, UTC]", unique=True),
+        "close_ts": pa.Column("datetime64[us, UTC]"),
+        "vwap": pa.Column(float, pa.Check.gt(0), nullable=True),
+        "close": pa.Column(float, pa.Check.gt(0), nullable=True),
+        "volume": pa.Column(float, pa.Check.ge(0), nullable=True),
+        "sigma": pa.Column(float, pa.Check.gt(0), nullable=True),
+        "mean_volume": pa.Column(float, pa.Check.gt(0), nullable=True),
+        "valid": pa.Column(bool),
+        **{name: pa.Column(float) for name in FEATURES},
+    },
+    strict=True,
+    checks=[
+        # One check for all features: pandera's cost is by the check, not by the row.
+        pa.Check(lambda t: (t[list(FEATURES)].abs() <= CLIP).all(axis=1), name=f"every feature within +-{CLIP:g}"),
+        pa.Check(
+            lambda t: ~t["valid"] | t[["sigma", "vwap", "mean_volume"]].notna().all(axis=1),
+            name="a valid bar has a VWAP, a volatility and a mean volume",
+        ),
+    ],
+)
+
+
+
+
+def clock_slots(bars_per_day: int) -> int:
+    """Slots of the calendar's clock: the bars of a UTC day, or for daily bars the seven weekdays."""
+    return bars_per_day if bars_per_day > 1 else 7
+
+
+def season_slots(ts_T: NDArray, bars_per_day: int) -> NDArray[np.int64]:
+    """Slot of each bar, 0 to `clock_slots` - 1: its place in the UTC day, or its weekday (Monday 0) for daily bars.
+
+    Args:
+        ts_T: bar opens, UTC (datetime64). Slots are read off the calendar, which is known in advance: the slot of a
+            bar that has not opened yet is no look-ahead.
+    """
+    day_T = ts_T.astype("datetime64[D]")
+    if bars_per_day == 1:
+        return (day_T.astype(np.int64) + 3) % 7  # day 0 of the epoch was a Thursday
+    second_T = (ts_T - day_T).astype("timedelta64[s]").astype(np.int64)
+    return second_T * bars_per_day // 86_400
+
+
+def _trailing_mean(x_T: NDArray, window: int, first: int) -> NDArray:
+    """Mean over the `window` values that end at each position from `first` on.
+
+    NaN before `first`, where fewer values than `window` lie before, and where too few of them are valid. Every window
+    is summed by itself, so that a day's bits do not depend on what stands beside it.
+    """
+    out = np.full(len(x_T), np.nan)
+    first = max(first, window - 1)
+    if len(x_T) <= first:
+        return out
+    known_T = np.isfinite(x_T)
+    total_T = sliding_window_view(np.where(known_T, x_T, 0.0), window)[first - window + 1 :].sum(axis=1)
+    seen_T = np.concatenate([[0], np.cumsum(known_T)])
+    count_T = (seen_T[window:] - seen_T[:-window])[first - window + 1 :]
+    enough_T = count_T >= MIN_VALID_SHARE * window
+    out[first:] = np.divide(total_T, count_T, out=np.full(len(total_T), np.nan), where=enough_T)
+    return out
+
+
+def _lag(x_T: NDArray, bars: int) -> NDArray:
+    return np.concatenate([np.full(bars, np.nan), x_T])[: len(x_T)]
+
+
+def compute_features(
+    history: pd.DataFrame, day: pd.DataFrame, config: FeatureConfig, bars_per_day: int
+) -> pd.DataFrame:
+    """Features of one day.
+
+    Args:
+        history: bars before the day in time order (bars table); only the last `config.history(bars_per_day)` are read.
+        day: the day's bars.
+        bars_per_day: bars of a full day, which sets the volume's season.
+
+    Returns:
+        One row per bar of `day` (`TABLE_SCHEMA`): the tape (vwap, close, volume), `sigma` (per-bar volatility, log
+        units, from returns up to this bar), `mean_volume` (of the trailing bars up to this one), `valid`, and
+        `FEATURES`. A bar that is not valid has features 0.
+
+    Raises:
+        BarsError: history and day overlap or are out of order. `check_features` tests the result.
+    """
+    history = history.iloc[-config.history(bars_per_day) :]
+    bars = pd.concat([history, day], ignore_index=True) if len(history) else day.reset_index(drop=True)
+    if not bars["ts"].is_monotonic_increasing or bars["ts"].duplicated().any():
+        raise BarsError("features: the bars of the history and of the day overlap or are out of time order")
+    start, traded_T = len(history), (bars["flag"] == "ok").to_numpy()
+    log_close_T = np.log(bars["close"].to_numpy(float))
+    log_vwap_T = np.where(traded_T, np.log(bars["vwap"].where(traded_T).to_numpy(float)), np.nan)
+    volume_T = np.where(traded_T, bars["volume"].to_numpy(float), np.nan)
+    ret_T = log_close_T - _lag(log_close_T, 1)
+    sigma_T = np.sqrt(_trailing_mean(ret_T**2, config.volatility, start))
+    sigma_T = np.where(sigma_T > 0, sigma_T, np.nan)
+    fast_T = np.sqrt(_trailing_mean(ret_T**2, config.short_volatility, start))
+    mean_volume_T = _trailing_mean(volume_T, config.volume, start)
+    period = season(bars_per_day)
+    # The bar after t had its last counterparts at t+1-period, t+1-2*period, ...: all of them closed before t does.
+    slots_ST = np.stack([_lag(volume_T, period * (s + 1) - 1) for s in range(config.seasons)])
+    known_ST = np.isfinite(slots_ST)
+    total_T, count_T = np.where(known_ST, slots_ST, 0.0).sum(axis=0), known_ST.sum(axis=0)
+    enough_T = count_T >= MIN_VALID_SHARE * config.seasons
+    seasonal_T = np.divide(total_T, count_T, out=np.full(len(total_T), np.nan), where=enough_T)
+    day_angle = 2 * np.pi * (bars["close_ts"].dt.hour * 60 + bars["close_ts"].dt.minute).to_numpy(float) / 1440
+    week_angle = 2 * np.pi * (bars["close_ts"].dt.day_of_week.to_numpy(float) + day_angle / (2 * np.pi)) / 7
+    high_low_T = np.log(bars["high"].to_numpy(float) / bars["low"].to_numpy(float))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        columns = {
+            "ret": ret_T / sigma_T,
+            "vwap_ret": (log_vwap_T - _lag(log_vwap_T, 1)) / sigma_T,
+            "close_to_vwap": (log_close_T - log_vwap_T) / sigma_T,
+            "range": high_low_T / sigma_T - 1.0,
+            "momentum_6": (log_close_T - _lag(log_close_T, 6)) / (sigma_T * np.sqrt(6)),
+            "momentum_24": (log_close_T - _lag(log_close_T, 24)) / (sigma_T * np.sqrt(24)),
+            "log_volume": np.log(volume_T / mean_volume_T),
+            "next_volume": np.log(seasonal_T / mean_volume_T),
+            "volatility_ratio": np.log(fast_T / sigma_T),
+            "day_sin": np.sin(day_angle),
+            "day_cos": np.cos(day_angle),
+            "week_sin": np.sin(week_angle),
+            "week_cos": np.cos(week_angle),
+        }
+    values_TF = np.stack([columns[name] for name in FEATURES], axis=1)
+    valid_T = traded_T & np.isfinite(values_TF).all(axis=1) & np.isfinite(sigma_T)
+    values_TF = np.where(valid_T[:, None], np.clip(values_TF, -CLIP, CLIP), 0.0)
+    table = pd.DataFrame({name: bars[name] for name in ("ts", "close_ts", "vwap", "close", "volume")})
+    table["sigma"], table["mean_volume"], table["valid"] = sigma_T, mean_volume_T, valid_T
+    table = pd.concat([table, pd.DataFrame(values_TF, columns=list(FEATURES))], axis=1)
+    return table.iloc[start:].reset_index(drop=True)
+
+
+def check_features(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table if it keeps `FEATURE_SCHEMA`.
+
+    Raises:
+        BarsError: lists every broken rule with its rows.
+    """
+    try:
+        return FEATURE_SCHEMA.validate(table, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        cases = error.failure_cases
+        # pandera lists a row that breaks a rule on several columns once for each column of the table, with its value.
+        several = (cases["schema_context"] != "Column") & cases["index"].notna()
+        cases = cases[~(several & cases.duplicated(["schema_context", "check", "index"]))]
+        shown = [
+            f"  table: {case.check} fails at row {case.index}"
+            if several[case.Index]
+            else f"  {case.column or 'table'}: {case.check} fails at row {case.index} with {case.failure_case!r}"
+            for case in cases.head(20).itertuples()
+        ]
+        more = [f"  and {len(cases) - 20} more"] if len(cases) > 20 else []
+        raise BarsError("\n".join([f"features break {len(cases)} rule(s):", *shown, *more])) from error

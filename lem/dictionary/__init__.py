@@ -1,0 +1,1 @@
+"""Every table and column in words, held against the schemas."""

@@ -1,0 +1,1 @@
+"""Whether the market or a champion is no longer what it was."""

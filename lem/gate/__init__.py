@@ -1,0 +1,1 @@
+"""Who may trade: the gate's judgement of a candidate, and decisions made by hand."""

@@ -1,0 +1,172 @@
+"""The promotion gate: may the candidate trade, or does yesterday's champion stay?
+
+Judged on a window that neither model was trained on: both trainings end a purge of one horizon before it begins. First
+the candidate must pass the sanity checks (`lem.gate.sanity`); then every figure is a paired comparison on the same
+orders, with a day-block bootstrap interval.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from lem.backtest.bootstrap import Interval, cvar, paired_difference
+from lem.backtest.orders_table import execute
+from lem.data.panel import Panel
+from lem.execution.orders import SCENARIOS
+from lem.gate.sanity import sanity_checks
+from lem.model.contender import Contender
+from lem.registry.records import CHECKS
+from lem.universe import Universe
+from lem.universe.backtest_config import GateConfig
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's decision: `promoted`, `kept` (yesterday's champion trades on) or `none` (no model may trade).
+
+    Args:
+        sound: False where there was no candidate to compare, or none that may trade at all: then the night is degraded.
+    """
+
+    decision: Literal["promoted", "kept", "none"]
+    reasons: list[str]
+    figures: dict[str, Any]
+    sound: bool = True
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """How gains are compared: the gate's settings, the days of a block, the resamples and seed of the bootstrap."""
+
+    gate: GateConfig
+    block_days: int
+    resamples: int
+    seed: int
+
+    @classmethod
+    def of(cls, universe: Universe) -> Comparing:
+        return cls(universe.gate, universe.purge_days, universe.backtest.bootstrap, universe.training.seed)
+
+    def difference(self, orders: pd.DataFrame, against: str) -> Interval:
+        """The candidate's gain minus that of `against`, paired by order (bps)."""
+        return paired_difference(
+            orders["candidate"],
+            orders[against],
+            orders["arrival"].dt.normalize(),
+            block_days=self.block_days,
+            confidence=self.gate.confidence,
+            resamples=self.resamples,
+            seed=self.seed,
+        )
+
+
+def _gate_orders(
+    panel: Panel, universe: Universe, gate_start: dt.date, contenders: dict[str, Contender]
+) -> pd.DataFrame:
+    """One row per order of the window, one gain column per strategy (bps), with asset, arrival, m and day."""
+    inside_T = panel.date_T >= np.datetime64(gate_start)
+    asset_A, bar_A = np.nonzero(panel.accepted(universe.horizon) & inside_T)
+    models = {name: (c.model_id, c.model) for name, c in contenders.items()}
+    table = execute(panel, asset_A, bar_A, universe.horizon, universe.backtest, universe.costs, models)
+    keys = ["asset", "arrival", "side", "benchmark", "target", "min_bars"]
+    return table.pivot(index=keys, columns="strategy", values="gain_bps").reset_index()
+
+
+def _say(interval: Interval) -> str:
+    inside = f"{interval.low:+.2f} to {interval.high:+.2f}" if interval.known else "too few days for an interval"
+    return f"{interval.mean:+.2f} bps ({inside}; {interval.orders} orders, {interval.blocks} blocks)"
+
+
+def _figures(interval: Interval) -> dict[str, float | None]:
+    return {
+        "mean_bps": interval.mean,
+        "low_bps": interval.low if interval.known else None,
+        "high_bps": interval.high if interval.known else None,
+        "blocks": interval.blocks,
+    }
+
+
+def judge(
+    panel: Panel,
+    universe: Universe,
+    gate_start: dt.date,
+    candidate: Contender | None,
+    champion: Contender | None,
+) -> Verdict:
+    """Decide which model trades.
+
+    Args:
+        panel: dates up to the end of the gate's window (exclusive: the date the decision is for), with warm-up
+        before it.
+        gate_start: first date of the window. candidate: None when no model was trained for this date.
+    """
+    stays: Literal["kept", "none"] = "kept" if champion else "none"
+    if candidate is None:
+        return Verdict(stays, ["no model was trained for this date"], {}, sound=False)
+    for name, contender in (("candidate", candidate), ("champion", champion)):
+        if contender is not None and contender.train_end > gate_start:
+            trained = f"{name} {contender.model_id} was trained up to {contender.train_end}"
+            text = f"{trained}, after the gate opens on {gate_start}"
+            return Verdict(stays, [text], {}, sound=False)
+    if not (panel.accepted(universe.horizon) & (panel.date_T >= np.datetime64(gate_start))).any():
+        text = f"no order without a gap arrives from {gate_start} on: nothing to judge"
+        return Verdict(stays, [text], {}, sound=False)
+    checks = sanity_checks(panel, universe, gate_start, candidate.model, candidate.holes)
+    kept = {CHECKS: [check.record() for check in checks]}
+    if problems := [check.text for check in checks if not check.passed]:
+        return Verdict(stays, problems, kept, sound=False)
+    names = {"candidate": candidate} | ({"champion": champion} if champion else {})
+    verdict = compare(_gate_orders(panel, universe, gate_start, names), Comparing.of(universe))
+    if champion is not None and candidate.model_id == champion.model_id:
+        same = ["the candidate is the champion: the same inputs gave the same model"]
+        return Verdict("kept", same, verdict.figures | kept)
+    return Verdict(verdict.decision, verdict.reasons, verdict.figures | kept)
+
+
+def compare(orders: pd.DataFrame, how: Comparing) -> Verdict:
+    """Decide on the gains of a candidate that passed the sanity checks.
+
+    Promoted is the first model, and one whose mean gain is not below the champion's within its interval, whose worst
+    5 % are not worse than tolerated, and that beats optimal stopping in the mean.
+
+    Args:
+        orders: one row per order: `arrival` (UTC) and the gains in bps of `candidate`, `optimal_stopping`, `twap` and,
+            where there is one, `champion`.
+    """
+    names = [name for name in ("candidate", "champion", "optimal_stopping", "twap") if name in orders]
+    rule = how.difference(orders, "optimal_stopping")
+    figures: dict[str, Any] = {
+        "orders": len(orders),
+        "days": int(orders["arrival"].dt.normalize().nunique()),
+        "scenarios": len(SCENARIOS),
+        "mean_bps": {name: float(orders[name].mean()) for name in names},
+        "cvar5_bps": {name: cvar(orders[name]) for name in names},
+        "candidate_minus_optimal_stopping": _figures(rule),
+    }
+    against_rule = f"against optimal stopping: {_say(rule)}"
+    if "champion" not in orders:
+        return Verdict("promoted", ["first model: sane, so it trades", against_rule], figures)
+    versus = how.difference(orders, "champion")
+    figures["candidate_minus_champion"] = _figures(versus)
+    mine, theirs = figures["cvar5_bps"]["candidate"], figures["cvar5_bps"]["champion"]
+    allowed = theirs - how.gate.tail_tolerance * abs(theirs)
+    against = []
+    if (versus.high if versus.known else versus.mean) < 0:
+        against.append("its mean gain is lower than the champion's")
+    if mine < allowed:
+        against.append(f"its worst 5 % average {mine:.1f} bps, allowed: {allowed:.1f}")
+    if rule.mean <= 0:
+        against.append("it does not beat optimal stopping")
+    facts = [
+        f"against the champion: {_say(versus)}",
+        against_rule,
+        f"worst 5 %: {mine:.1f} bps, champion {theirs:.1f} bps",
+    ]
+    if against:
+        return Verdict("kept", [f"refused: {reason}" for reason in against] + facts, figures)
+    return Verdict("promoted", ["not worse than the champion, tail kept, optimal stopping beaten", *facts], figures)

@@ -1,0 +1,284 @@
+"""The sanity checks of the promotion gate: what a model must keep to trade at all, however much it gains.
+
+It read all of its window, its weights and decisions are finite, it looks at no later bar (`lem.gate.causality`), it
+asks for schedules that keep the order's budget and limits, and it passes two controls:
+
+- **Random walk.** On a simulated driftless market with the pipeline's own features it gains no more than the
+  dynamic-programming bound, and nothing where m = N. More is a look-ahead, in the model or in what evaluates it.
+- **Shuffled targets.** On the gate's own orders, the same prices are paid once by the model's own decisions and once by
+  its decisions on another order, drawn at random among the same asset's. Its own must earn more, and the others'
+  nothing. A model that was trained on shuffled targets knows nothing of the prices that it decides on, and fails; so
+  does an evaluation that pays for decisions which know nothing. This is a permutation test (Ojala and Garriga,
+  "Permutation tests for studying classifier performance", JMLR 11, 2010) of decisions, not of labels: no model is
+  trained for it.
+
+Shapes: A = arrivals, M = limits, S = scenarios, O = (A, M, S), K = bars of the horizon, T = bars.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from lem.backtest.bootstrap import day_blocks
+from lem.backtest.driftless import SIGMA, driftless_market
+from lem.backtest.market import market_of, terms_for
+from lem.backtest.simulator import simulate
+from lem.data.panel import Panel
+from lem.execution.costs import BPS
+from lem.execution.orders import SCENARIOS, Benchmark
+from lem.gate.causality import model_is_causal
+from lem.lineage.tables import name_missing
+from lem.model.lem import LEM
+from lem.strategies.bounds import bound
+from lem.strategies.learned import Learned
+from lem.strategies.optimal_stopping import OptimalStopping
+from lem.strategies.replayed import Replayed
+from lem.strategies.twap import Twap
+from lem.strategies.watched import Watched
+from lem.universe import Universe
+
+ASKED_ARRIVALS, CONTROL_ARRIVALS = 64, 2000
+"""Arrivals, spread over the window, whose schedules are looked at, and that a control executes."""
+WALKS = 40
+"""Independent assets of the driftless market."""
+ERRORS = 3.0
+"""Standard errors by which the random-walk control may be missed."""
+CREDIT_ERRORS = 5.0
+"""Standard errors by which decisions on other orders may earn something: blocks of days are few, their tails wide."""
+LEARNT = 0.5
+"""Share of what optimal stopping earns, below which a model has learnt nothing of the prices."""
+FEWEST_BLOCKS = 4
+"""Blocks of days below which the shuffled-target control cannot tell anything."""
+_NOTHING_SIGMA = 0.005
+"""What counts as nothing on the driftless market, in sigma: a notional order is not quite worth what a quantity is."""
+_NOTHING_BPS = 0.01
+
+
+@dataclass(frozen=True)
+class Check:
+    """One sanity check: its name, whether it passed, and what was found as a sentence and as figures."""
+
+    name: str
+    passed: bool
+    text: str
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """As it stands among the figures of a decision."""
+        return asdict(self)
+
+
+def sanity_checks(
+    panel: Panel, universe: Universe, gate_start: dt.date, model: LEM, holes: tuple[dt.date, ...] = ()
+) -> list[Check]:
+    """All checks of a model. Where its weights are not finite, those that would execute it are left out.
+
+    Args:
+        panel: the gate's window from `gate_start` on, with the model's warm-up before it; at least one accepted
+        arrival.
+        holes: dates of its training window that the model did not read.
+    """
+    first = [whole_window(holes), finite_weights(model)]
+    if not first[1].passed:
+        return first
+    inside_T = panel.date_T >= np.datetime64(gate_start)
+    asset_A, bar_A = np.nonzero(panel.accepted(universe.horizon) & inside_T)
+    return [
+        *first,
+        causal(panel, model, universe.horizon),
+        *schedule_checks(panel, model, universe, asset_A, bar_A),
+        random_walk_control(panel.ts_T, inside_T, model, universe),
+        shuffled_target_control(panel, model, universe, asset_A, bar_A),
+    ]
+
+
+def whole_window(holes: tuple[dt.date, ...]) -> Check:
+    """The model read every partition of its training window."""
+    if not holes:
+        return Check("whole_window", True, "every partition of the training window was read")
+    lost = name_missing([str(date) for date in holes])
+    text = f"trained on a window with a hole: {len(holes)} of its partitions were not read: {lost}"
+    return Check("whole_window", False, text, {"partitions_not_read": len(holes)})
+
+
+def finite_weights(model: LEM) -> Check:
+    """Every weight is a finite number."""
+    weights = model.state_dict()
+    bad = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
+    count = sum(tensor.numel() for tensor in weights.values())
+    if bad:
+        return Check("finite_weights", False, f"weights are not finite: {', '.join(bad[:3])}", {"tensors": len(bad)})
+    return Check("finite_weights", True, f"all {count:,} weights are finite", {"weights": count})
+
+
+def causal(panel: Panel, model: LEM, horizon: int) -> Check:
+    """No decision changes when only later bars change."""
+    leaks = model_is_causal(panel, model, horizon, Learned(model))
+    if leaks:
+        text = f"look-ahead: {len(leaks)} decisions change with bars that come later: {'; '.join(leaks[:3])}"
+        return Check("causality", False, text, {"leaks": len(leaks)})
+    return Check("causality", True, "no decision changes with bars that come later", {"leaks": 0})
+
+
+def schedule_checks(panel: Panel, model: LEM, universe: Universe, asset_A: NDArray, bar_A: NDArray) -> list[Check]:
+    """What the model asks for, before the simulator cuts it to what is allowed: finite, summing to one, within limits.
+
+    Orders with every m of the universe, without rate limits, with a cap of 1.5 / N, and between 0.5 / N and 2 / N.
+    """
+    horizon, min_bars = universe.horizon, universe.backtest.min_bars
+    chosen = _spread(len(asset_A), ASKED_ARRIVALS)
+    market = market_of(panel, asset_A[chosen], bar_A[chosen], horizon, model)
+    rates = [(0.0, 1.0), (0.0, min(1.5 / horizon, 1.0)), (0.5 / horizon, min(2.0 / horizon, 1.0))]
+    low_M, high_M = (torch.tensor(ends, dtype=torch.float64).repeat(len(min_bars)) for ends in zip(*rates, strict=True))
+    each = tuple(m for m in min_bars for _ in rates)
+    terms = terms_for(each, horizon, universe.backtest.risk_aversion)
+    terms = replace(terms, min_rate_O=low_M[None, :, None], max_rate_O=high_M[None, :, None])
+    watched = Watched(Learned(model))
+    simulate(watched, market, terms)
+    said = {
+        "finite_outputs": ("every slice is finite", "slices that are not finite", ""),
+        "budget": ("slices sum to one", "slices that do not sum to one order", "by up to {:.3f} of the order"),
+        "caps": (
+            "every slice keeps its limits",
+            "slices outside of the order's limits",
+            "by up to {:.3f} of the order",
+        ),
+    }
+    checks = []
+    for name, (good, bad, by) in said.items():
+        broken, worst = watched.broken[name], watched.worst[name]
+        text = f"{good}: {watched.asked:,} asked for"
+        if broken:
+            text = f"asks for {bad}: {broken:,} of {watched.asked:,}{f', {by.format(worst)}' if by else ''}"
+        checks.append(Check(name, not broken, text, {"slices": watched.asked, "broken": broken, "worst": worst}))
+    return checks
+
+
+def random_walk_control(ts_T: NDArray, inside_T: NDArray, model: LEM, universe: Universe) -> Check:
+    """On a driftless market the model gains no more than the bound, and nothing where m = N.
+
+    Gains are measured beside optimal stopping with the true volatility, whose expectation is the bound, and beside TWAP
+    where m = N: the same expectation with a fraction of the noise. Standard errors are over independent assets.
+
+    Args:
+        ts_T: bar opens of the gate's panel, whose clock the market has. inside_T: those of the window.
+    """
+    horizon = universe.horizon
+    history = universe.features.history(universe.bars_per_day)
+    clock = pd.DatetimeIndex(ts_T).tz_localize("UTC")
+    before = pd.date_range(end=clock[0], periods=history + 1, freq=universe.bar_length, unit="us")[:-1]
+    seed = universe.training.seed
+    grid = pd.DatetimeIndex([*before, *clock])
+    panel = driftless_market(grid, universe.features, universe.bars_per_day, WALKS, seed)
+    asset_A, bar_A = np.nonzero(panel.accepted(horizon) & inside_T)
+    chosen = _spread(len(asset_A), CONTROL_ARRIVALS)
+    asset_A, bar_A = asset_A[chosen], bar_A[chosen]
+    min_bars = tuple(sorted({*universe.backtest.min_bars, horizon}))
+    terms = terms_for(min_bars, horizon, universe.backtest.risk_aversion)
+    market = market_of(panel, asset_A, bar_A, horizon, model)
+    exact = replace(market, sigma_A=torch.full_like(market.sigma_A, SIGMA), context_AKH=None)
+    twap_S = np.array([s.benchmark is Benchmark.TWAP for s in SCENARIOS])
+    own = simulate(Learned(model), market, terms)
+    beside = {m: Twap() if m == horizon else OptimalStopping() for m in min_bars}
+    gain_O = own.gain_O.numpy() / SIGMA
+    rule_O = {rule.name: simulate(rule, exact, terms).gain_O.numpy() / SIGMA for rule in beside.values()}
+    figures: dict[str, Any] = {"orders": len(asset_A) * len(SCENARIOS) * len(min_bars), "assets": WALKS}
+    above, said = [], []
+    for i, m in enumerate(min_bars):
+        # The bound is that of TWAP orders; where nothing can be timed every scenario's expectation is zero.
+        columns_S = twap_S | (m == horizon)
+        excess_A = (gain_O - rule_O[beside[m].name])[:, i, columns_S].mean(axis=1)
+        excess, error, _ = _clustered(excess_A, asset_A)
+        limit = bound(m, horizon) if m < horizon else 0.0
+        figures[f"gain_sigma_m{m}"], figures[f"bound_sigma_m{m}"] = limit + excess, limit
+        figures[f"standard_error_m{m}"] = error
+        said.append(f"{limit + excess:.2f} of {limit:.2f} at m = {m}" if m < horizon else f"{excess:+z.3f} at m = N")
+        over = abs(excess) if m == horizon else excess
+        if over > ERRORS * error + _NOTHING_SIGMA:
+            above.append(f"{limit + excess:+.3f} sigma at m = {m}, where {limit:.3f} can be gained (error {error:.3f})")
+    if above:
+        return Check("random_walk_control", False, f"gains on a random walk: {'; '.join(above)}", figures)
+    return Check("random_walk_control", True, f"gains on a random walk, in sigma: {', '.join(said)}", figures)
+
+
+def shuffled_target_control(panel: Panel, model: LEM, universe: Universe, asset_A: NDArray, bar_A: NDArray) -> Check:
+    """Decisions earn on the prices that they were made on, and nothing on those of another order.
+
+    What they earn must be beyond chance and at least half of what optimal stopping earns, a rule that learns nothing:
+    models that were trained on shuffled targets earn about a tenth of it. Over orders with something to time (m < N),
+    in bps; standard errors over the gate's blocks of days.
+    """
+    name, horizon = "shuffled_target_control", universe.horizon
+    min_bars = tuple(m for m in universe.backtest.min_bars if m < horizon)
+    chosen = _spread(len(asset_A), CONTROL_ARRIVALS)
+    asset_A, bar_A = asset_A[chosen], bar_A[chosen]
+    block_A = day_blocks(panel.date_T[bar_A], universe.purge_days)
+    if not min_bars or len(np.unique(block_A)) < FEWEST_BLOCKS:
+        lacking = f"{len(np.unique(block_A))} blocks of days" if min_bars else "orders that all have a fixed end"
+        return Check(name, True, f"nothing to tell of {lacking}", {"blocks": len(np.unique(block_A))})
+    market = market_of(panel, asset_A, bar_A, horizon, model)
+    terms = terms_for(min_bars, horizon, universe.backtest.risk_aversion)
+    own = simulate(Learned(model), market, terms)
+    donor_A = _donors(asset_A, np.random.default_rng(universe.training.seed))
+    apart_A = np.abs(bar_A - bar_A[donor_A]) >= horizon
+    plain = replace(market, context_AKH=None)
+    other = simulate(Replayed(own.slices_KO[:, donor_A], own.end_bar_O[donor_A]), plain, terms)
+    rule = simulate(OptimalStopping(), plain, terms)
+    own_A, other_A, rule_A = (done.gain_O.mean(dim=(1, 2)).numpy()[apart_A] * BPS for done in (own, other, rule))
+    earned, error, blocks = _clustered(own_A - other_A, block_A[apart_A])
+    credit, credit_error, _ = _clustered(other_A, block_A[apart_A])
+    figures = {
+        "own_bps": float(own_A.mean()),
+        "shuffled_bps": credit,
+        "shuffled_error_bps": credit_error,
+        "earned_bps": earned,
+        "earned_error_bps": error,
+        "optimal_stopping_bps": float(rule_A.mean()),
+        "orders": len(own_A) * len(SCENARIOS) * len(min_bars),
+        "blocks": blocks,
+    }
+    needed = max(LEARNT * figures["optimal_stopping_bps"], 2.0 * error + _NOTHING_BPS)
+    found = (
+        f"{figures['own_bps']:+.2f} bps by its own decisions, {credit:+.2f} by those on other orders: {earned:+.2f} "
+        f"(standard error {error:.2f}, {blocks} blocks), needed: {needed:.2f}"
+    )
+    if credit > CREDIT_ERRORS * credit_error + _NOTHING_BPS:
+        text = f"decisions on other orders are credited with a gain of {credit:+.2f} bps, error {credit_error:.2f}"
+        return Check(name, False, f"{text}: {found}", figures)
+    if earned < needed:
+        return Check(
+            name, False, f"like a model of shuffled targets, it does not decide on the prices: {found}", figures
+        )
+    return Check(name, True, f"it decides on the prices: {found}", figures)
+
+
+def _donors(asset_A: NDArray, rng: np.random.Generator) -> NDArray:
+    """For each arrival another of the same asset, at random, each once."""
+    donor_A = np.arange(len(asset_A))
+    for asset in np.unique(asset_A):
+        rows = np.flatnonzero(asset_A == asset)
+        donor_A[rows] = rng.permutation(rows)
+    return donor_A
+
+
+def _spread(count: int, most: int) -> NDArray:
+    """At most `most` of `count` places, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
+
+
+def _clustered(values_A: NDArray, cluster_A: NDArray) -> tuple[float, float, int]:
+    """Mean, its standard error where values of a cluster depend on each other, and the number of clusters."""
+    _, number_A = np.unique(cluster_A, return_inverse=True)
+    clusters = int(number_A.max()) + 1
+    mean = float(values_A.mean())
+    apart_C = np.bincount(number_A, weights=values_A - mean)
+    if clusters < 2:
+        return mean, float("inf"), clusters
+    return mean, float(np.sqrt((apart_C**2).sum() * clusters / (clusters - 1)) / len(values_A)), clusters

@@ -1,0 +1,7 @@
+"""The lake: tables and bytes on a file system. It knows paths and hashes, and what no table means."""
+
+from __future__ import annotations
+
+from lem.lake.lake import Lake, Versions, Written, inputs_version
+
+__all__ = ["Lake", "Versions", "Written", "inputs_version"]

@@ -1,0 +1,326 @@
+"""The lake: one Parquet object per partition under any fsspec URL, atomic, durable, addressed by content.
+
+    <root>/<universe>/<table>/asset=BTC-USDT/date=2024-01-10.parquet
+    <root>/<universe>/weights/sha256=<hash>.safetensors
+
+The layout is Hive's, so DuckDB, Polars and Spark read it as it is. A reader sees the old object or the new one, never
+half: a local write goes to a hidden temporary file that is synced and renamed, a write to an object store is one PUT.
+Steps write through `Lake.fenced`, so that one which was replaced by a later step cannot overwrite what that one wrote.
+The data version of a table is the SHA-256 of its Arrow content, not of its file, so another compression or library
+version does not change it. Beside it stands one version of all that the table was made from: what does not agree with
+what its inputs are now is out of date, and that can be told from the lake alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import hashlib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lem.errors import FencedError, LakeError
+from lem.lake.fences import Fences, FileFences, S3Fences
+from lem.lake.files import replace_file
+
+_HASH_KEY, _INPUTS_KEY = b"lem.content_sha256", b"lem.inputs"
+_READERS = 32
+"""Objects of a remote lake whose footers are read at the same time."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A written object: its path in the lake, its data version (SHA-256 of the content), rows and bytes."""
+
+    path: str
+    data_version: str
+    rows: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Data version of an object, and `inputs_version` of what it was made from (empty where that was not recorded)."""
+
+    data: str
+    inputs: str
+
+
+def inputs_version(inputs: Mapping[str, str]) -> str:
+    """One version of all inputs (data version by the name of the partition), in whatever order they were read."""
+    return hashlib.sha256("".join(f"{name}={inputs[name]}\n" for name in sorted(inputs)).encode()).hexdigest()
+
+
+def content_hash(table: pa.Table) -> str:
+    """SHA-256 of a table's schema and values, whatever its chunks, compression, metadata or the bytes beneath its
+    nulls."""
+    digest = hashlib.sha256()
+    for field, column in zip(table.schema, table.columns, strict=True):
+        # The items of a list have another name in Parquet than in Arrow.
+        kind = f"list<{field.type.value_type}>" if pa.types.is_list(field.type) else field.type
+        digest.update(f"{field.name}:{kind}:{len(column)};".encode())
+        digest.update(pc.is_null(column, nan_is_null=True).to_numpy().tobytes())
+        if pa.types.is_string(field.type):
+            filled = pc.fill_null(column, "")
+            digest.update(pc.binary_length(filled).to_numpy().tobytes())
+            digest.update("".join(filled.to_pylist()).encode())
+        elif pa.types.is_list(field.type):
+            digest.update(pc.fill_null(pc.list_value_length(column), 0).to_numpy().tobytes())
+            digest.update(pc.list_flatten(column).to_numpy().tobytes())
+        elif pa.types.is_timestamp(field.type):
+            digest.update(pc.fill_null(column.cast(pa.int64()), 0).to_numpy().tobytes())
+        else:
+            digest.update(pc.fill_null(column, False if pa.types.is_boolean(field.type) else 0).to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+class Lake:
+    """Partitioned Parquet and other objects under a root URL.
+
+    Args:
+        root: a local path, `s3://bucket/prefix`, or any URL that fsspec knows.
+        options: for the filesystem (endpoint, anonymous access); credentials come from the environment.
+    """
+
+    def __init__(self, root: str, **options: Any) -> None:
+        try:
+            # A listing that is kept hides what other processes have written since.
+            self.fs, self.root = fsspec.core.url_to_fs(root, **{"use_listings_cache": False, **options})
+        except (ImportError, ValueError) as error:
+            raise LakeError(
+                f"lake {root}: {error}; allowed: a path, s3://bucket/prefix, or another fsspec URL"
+            ) from error
+        self.url = root
+        protocols = self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,)
+        self._local, self._s3 = "file" in protocols, "s3" in protocols
+        self._fences: Fences | None = None
+        self._token = 0
+
+    @property
+    def local(self) -> bool:
+        """Whether it lies in a folder of this machine."""
+        return self._local
+
+    def fenced(self) -> Lake:
+        """This lake for a step that begins now: it overwrites nothing that was written by a step that began later.
+
+        Kept on disks and on S3 (`lem.lake.fences`); other stores are written without a fence.
+
+        Raises:
+            LakeError: the lake cannot be written.
+        """
+        if not (self._local or self._s3):
+            return self
+        lake = copy.copy(self)
+        try:
+            lake._fences = FileFences(Path(self.root)) if self._local else S3Fences(self.fs, self.root)
+            lake._token = lake._fences.take()
+        except Exception as error:  # every filesystem has exceptions of its own
+            raise self._cannot("write", "its fences", error) from error
+        return lake
+
+    def path(self, universe: str, table: str, date: dt.date, asset: str | None = None) -> str:
+        """Path of a partition below the root."""
+        folder = f"{universe}/{table}" + (f"/asset={asset}" if asset else "")
+        return f"{folder}/date={date:%Y-%m-%d}.parquet"
+
+    def write_table(
+        self, path: str, frame: pd.DataFrame, schema: pa.Schema, inputs: Mapping[str, str] | None = None
+    ) -> Written:
+        """Write a partition with exactly this schema.
+
+        Args:
+            inputs: data version of each partition that it was made from, by a name; no part of the content.
+
+        Raises:
+            LakeError: the frame does not have the schema, or the lake cannot be written; what was there stays.
+            FencedError: a later step has written it.
+        """
+        table = self._table(path, frame, schema)
+        version = content_hash(table)
+        metadata = {_HASH_KEY: version.encode()}
+        if inputs is not None:
+            metadata[_INPUTS_KEY] = inputs_version(inputs).encode()
+        sink = io.BytesIO()
+        pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+        return Written(path, version, table.num_rows, self.write_bytes(path, sink.getvalue()))
+
+    def version_of(self, path: str, frame: pd.DataFrame, schema: pa.Schema) -> str:
+        """The data version that the frame would have if it were written to `path`.
+
+        Raises:
+            LakeError: the frame does not have the schema.
+        """
+        return content_hash(self._table(path, frame, schema))
+
+    @staticmethod
+    def _table(path: str, frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+        try:
+            return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, KeyError) as error:
+            raise LakeError(f"lake: {path} does not have the table's schema: {error}") from error
+
+    def write_bytes(self, path: str, data: bytes) -> int:
+        """Write one object atomically and durably; returns its size.
+
+        Raises:
+            LakeError: the lake cannot be written; what was there stays. FencedError: a later step has written it.
+        """
+        try:
+            if self._fences:
+                self._fences.write(path, data, self._token)
+            elif self._local:
+                replace_file(Path(self.root) / path, data)
+            else:
+                self.fs.pipe_file(f"{self.root}/{path}", data)
+        except FencedError:
+            raise
+        except Exception as error:  # every filesystem has exceptions of its own
+            raise self._cannot("write", path, error) from error
+        return len(data)
+
+    def _cannot(self, do: str, what: str, error: Exception) -> LakeError:
+        return LakeError(
+            f"lake {self.url}: cannot {do} {what}: {error}; allowed: a place this user may write (setting LEM_LAKE)"
+        )
+
+    def read_bytes(self, path: str) -> bytes:
+        """The bytes of an object.
+
+        Raises:
+            LakeError: no such object, or the lake cannot be read.
+        """
+        try:
+            return self.fs.cat_file(f"{self.root}/{path}")
+        except FileNotFoundError:
+            raise LakeError(f"lake {self.url}: there is no {path}; materialise that partition first") from None
+        except Exception as error:
+            raise LakeError(f"lake {self.url}: cannot read {path}: {error}") from error
+
+    def read_table(self, path: str) -> pd.DataFrame:
+        """A partition as a data frame.
+
+        Raises:
+            LakeError: no such object, or it is not the Parquet that was written.
+        """
+        return self.read_versioned(path)[0]
+
+    def read_versioned(self, path: str) -> tuple[pd.DataFrame, str]:
+        """A partition and its data version, from the same bytes.
+
+        Raises:
+            LakeError: no such object, it is not Parquet, or its content does not have the hash it was written with.
+        """
+        return self.decode(path, self.read_bytes(path))
+
+    def decode(self, path: str, data: bytes) -> tuple[pd.DataFrame, str]:
+        """The partition and data version that the bytes of an object hold.
+
+        Raises:
+            LakeError: they are not Parquet, or their content does not have the hash it was written with.
+        """
+        try:
+            table = pq.read_table(io.BytesIO(data))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise LakeError(f"lake {self.url}: {path} is not valid Parquet: {error}; materialise it again") from error
+        version = (table.schema.metadata or {}).get(_HASH_KEY, b"").decode()
+        if version != content_hash(table):
+            raise LakeError(
+                f"lake {self.url}: the content of {path} was changed after it was written; materialise it again"
+            )
+        return table.to_pandas(), version
+
+    def versions(self, path: str) -> Versions | None:
+        """The versions written into an object, from its footer alone; None where it has none that can be read.
+
+        The content is not verified: whoever reads the table does that.
+
+        Raises:
+            LakeError: no such object, or the lake cannot be read.
+        """
+        try:
+            with self.fs.open(f"{self.root}/{path}", "rb") as file:
+                metadata = pq.read_metadata(file).metadata or {}
+        except FileNotFoundError:
+            raise LakeError(f"lake {self.url}: there is no {path}; materialise that partition first") from None
+        except pa.ArrowInvalid:
+            return None
+        except Exception as error:  # every filesystem has exceptions of its own
+            raise LakeError(f"lake {self.url}: cannot read {path}: {error}") from error
+        if _HASH_KEY not in metadata:
+            return None
+        return Versions(metadata[_HASH_KEY].decode(), metadata.get(_INPUTS_KEY, b"").decode())
+
+    def versions_of(self, paths: Iterable[str]) -> dict[str, Versions]:
+        """`versions` of those of `paths` that are there and can be read.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+        wanted = list(paths)
+        absent = set(self.missing(wanted))
+        there = [path for path in wanted if path not in absent]
+        if self._local:
+            found = list(map(self.versions, there))
+        else:
+            with ThreadPoolExecutor(_READERS) as pool:
+                found = list(pool.map(self.versions, there))
+        return {path: versions for path, versions in zip(there, found, strict=True) if versions}
+
+    def remove(self, path: str) -> None:
+        """Remove an object; nothing happens where there is none.
+
+        Raises:
+            LakeError: it is there and cannot be removed.
+        """
+        try:
+            self.fs.rm_file(f"{self.root}/{path}")
+        except FileNotFoundError:
+            return
+        except Exception as error:  # every filesystem has exceptions of its own
+            raise self._cannot("remove", path, error) from error
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such an object."""
+        return bool(self.fs.exists(f"{self.root}/{path}"))
+
+    def names(self, folder: str) -> list[str]:
+        """Names of what lies in a folder of the lake, sorted; none where there is no such folder.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+        try:
+            names = self.fs.ls(f"{self.root}/{folder}", detail=False, refresh=True)
+        except FileNotFoundError:
+            return []
+        except Exception as error:  # every filesystem has exceptions of its own
+            raise LakeError(
+                f"lake {self.url}: cannot list {folder}: {error}; allowed: a folder this user may read (setting "
+                f"LEM_LAKE)"
+            ) from error
+        return sorted(str(name).rstrip("/").rpartition("/")[2] for name in names)
+
+    def missing(self, paths: Sequence[str]) -> list[str]:
+        """Those of `paths` that are not in the lake, with one listing a folder.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+        folders = {path.rpartition("/")[0] for path in paths}
+        there = {f"{folder}/{name}" for folder in folders for name in self.names(folder)}
+        return [path for path in paths if path not in there]
+
+    def show(self, path: str) -> str:
+        """The object's full URL or path, for people."""
+        return f"{self.root}/{path}" if self._local else self.fs.unstrip_protocol(f"{self.root}/{path}")

@@ -1,0 +1,1 @@
+"""What a partition was made from, and whether that is still so."""

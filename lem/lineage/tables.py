@@ -1,0 +1,111 @@
+"""The tables of the lake: their names and schemas, and reading a range of partitions with their data versions."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import pandas as pd
+import pyarrow as arrow
+
+from lem.backtest.schema import BACKTEST_SCHEMA
+from lem.data import bars, features, panel
+from lem.errors import LakeError
+from lem.lake import Lake
+from lem.registry.records import InputVersion
+from lem.sources.base import RAW_SCHEMA
+from lem.universe import Universe
+
+SCHEMAS: dict[str, arrow.Schema] = {
+    "raw_bars": RAW_SCHEMA,
+    "bars": bars.TABLE_SCHEMA,
+    "features": features.TABLE_SCHEMA,
+    "panel": panel.PANEL_SCHEMA,
+    "backtest": BACKTEST_SCHEMA,
+}
+PER_ASSET = ("raw_bars", "bars", "features", "backtest")
+_SHOWN = 12
+_Asset = TypeVar("_Asset", bound=str | None)
+
+
+def missing_partitions(
+    lake: Lake,
+    universe: Universe,
+    table: str,
+    dates: Iterable[dt.date],
+    assets: Sequence[str | None] = (None,),
+) -> list[str]:
+    """Keys (`2024-01-10` or `BTC-USDT|2024-01-10`) of the partitions that are not in the lake, sorted."""
+    keys = {
+        lake.path(universe.name, table, date, asset): f"{asset}|{date}" if asset else f"{date}"
+        for asset in assets
+        for date in dates
+    }
+    return sorted(keys[path] for path in lake.missing(list(keys)))
+
+
+def dates_in(lake: Lake, folder: str, suffix: str = "") -> list[dt.date]:
+    """Dates of what a folder of the lake holds under names date=YYYY-MM-DD, ascending; other names do not count.
+
+    Args:
+        suffix: what the names have behind the date.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    found = list[dt.date]()
+    for name in lake.names(folder):
+        # Finders and editors leave files of their own in folders that they have shown.
+        with contextlib.suppress(ValueError):
+            date = dt.date.fromisoformat(name.removeprefix("date=").removesuffix(suffix))
+            if name == f"date={date}{suffix}":
+                found.append(date)
+    return found
+
+
+def name_missing(missing: Sequence[str]) -> str:
+    """A short list of partition keys for an error message."""
+    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    return ", ".join(missing[:_SHOWN]) + more
+
+
+def refuse_missing(lake: Lake, universe: Universe, table: str, wanted: Mapping[_Asset, Collection[dt.date]]) -> None:
+    """Do nothing where all these partitions are in the lake. It lists each folder once: ask for all dates together.
+
+    Args:
+        wanted: dates by asset; by None for a table that has no assets.
+
+    Raises:
+        LakeError: some are missing; the message lists them and the command that makes them.
+    """
+    missing = sorted(
+        key for asset, dates in wanted.items() for key in missing_partitions(lake, universe, table, dates, [asset])
+    )
+    if missing:
+        days = sorted(key.split("|")[-1] for key in missing)
+        raise LakeError(
+            f"{universe.name}/{table}: {len(missing)} of {sum(map(len, wanted.values()))} partitions are not in the "
+            f"lake: {name_missing(missing)}; "
+            f"make them with: lem backfill --universe {universe.name} --from {days[0]} --to {days[-1]}"
+        )
+
+
+def read_range(
+    lake: Lake, universe: Universe, table: str, dates: Sequence[dt.date], asset: str | None = None
+) -> tuple[pd.DataFrame, list[InputVersion]]:
+    """The partitions of `dates` below each other, in date order, and the data version of each.
+
+    Raises:
+        LakeError: partitions are missing; the message lists them and the command that makes them.
+    """
+    refuse_missing(lake, universe, table, {asset: dates})
+    frames, inputs = [], []
+    for date in sorted(dates):
+        frame, version = lake.read_versioned(lake.path(universe.name, table, date, asset))
+        frames.append(frame)
+        inputs.append(InputVersion(table, f"{asset}|{date}" if asset else f"{date}", version))
+    if not frames:
+        return SCHEMAS[table].empty_table().to_pandas(), []
+    return pd.concat(frames, ignore_index=True), inputs

@@ -1,0 +1,36 @@
+"""A model that may trade: what training, gate, backtest and live desk hand to each other."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from lem.lake import Lake
+from lem.model.lem import LEM, load_lem
+from lem.registry import ModelRecord
+from lem.universe.model_config import ModelConfig
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model before the gate.
+
+    Args:
+        train_end: first date (UTC) it was not trained on. holes: dates before it, of its window, that it did not read.
+    """
+
+    model_id: str
+    model: LEM
+    train_end: dt.date
+    holes: tuple[dt.date, ...] = ()
+
+
+def load_contender(lake: Lake, record: ModelRecord) -> Contender:
+    """A registered model, verified against its manifest's hash.
+
+    Raises:
+        LakeError: the weights are missing, were changed, or are not safetensors of that size.
+    """
+    config = ModelConfig.model_validate(record.manifest["model"])
+    model = load_lem(lake.read_bytes(record.weights_path), record.weights_sha256, config)
+    return Contender(record.id, model, record.train_end)

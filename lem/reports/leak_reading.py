@@ -1,0 +1,57 @@
+"""The leak panel of a champion, from the lake; made and stored there when it is not, or when its inputs changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+
+from lem.backtest.leaks import LEAK_SCHEMA, leak_panel
+from lem.data.panel import Panel
+from lem.lake import Lake, inputs_version
+from lem.lineage.revisions import named
+from lem.lineage.tables import read_range
+from lem.model.contender import load_contender
+from lem.registry import ModelRecord
+from lem.universe import Universe
+from lem.universe.calendars import offset_partition
+from lem.universe.windows import dates_before, training_window, warmup_days
+
+
+def leaks_path(universe: str, model_id: str) -> str:
+    """Where a model's leak panel lies in the lake."""
+    return f"{universe}/leak_panel/model={model_id}.parquet"
+
+
+def leaks_of(lake: Lake, universe: Universe, record: ModelRecord) -> pd.DataFrame:
+    """The leak panel of a model, on the window that the gate judged it on: it was not trained on those bars.
+
+    It is made once for each model; again only where a panel of that window or the settings of its orders changed. Where
+    the universe's window has become longer since, it still begins a purge behind the model's training; where nothing
+    is left of it, there are no rows of real bars.
+
+    Raises:
+        LakeError: a panel of the window is missing, or the model's weights are or were changed.
+    """
+    date = record.usable_on
+    untrained = offset_partition(universe, record.train_end, universe.purge_days)
+    first = min(max(training_window(universe, date).gate_start, untrained), date)
+    warmup = offset_partition(universe, first, -warmup_days(universe))
+    table, inputs = read_range(lake, universe, "panel", dates_before(universe, warmup, date))
+    settings = {
+        "horizon": universe.horizon,
+        "backtest": universe.backtest.model_dump(mode="json", exclude={"report_days"}),
+        "features": universe.features.model_dump(mode="json"),
+    }
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    made_from = named(inputs) | {"model": record.id, "settings": digest}
+    path = leaks_path(universe.name, record.id)
+    stored = lake.versions_of([path]).get(path)
+    if stored and stored.inputs == inputs_version(made_from):
+        return lake.read_table(path)
+    model = load_contender(lake, record).model
+    leaks = leak_panel(Panel.from_table(table), np.datetime64(first), universe, model)
+    lake.write_table(path, leaks, LEAK_SCHEMA, made_from)
+    return leaks

@@ -1,0 +1,172 @@
+"""Which bars exist: partition dates, sessions, and the grid of bars that a partition must hold.
+
+A partition is one UTC date. A 24/7 market fills every date with bars; XNYS has one bar a session, from the
+session's open to its close (half days as the exchange announced them), and a weekday without a session is a
+partition without rows. Every function is pure: same universe and date, same answer.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lem.errors import UniverseError
+from lem.universe.universe import Universe
+
+FIRST_SESSION = "1990-01-01"
+"""Start of the exchange calendars: sources accept no time stamp before it."""
+
+_UTC_US = "datetime64[us, UTC]"
+
+
+@cache
+def _sessions(calendar: str) -> pd.DataFrame:
+    """Open and close (UTC) of every session, indexed by the session's date; ends about a year from today."""
+    import exchange_calendars  # here, as markets that never close do not need it
+
+    schedule = exchange_calendars.get_calendar(calendar, start=FIRST_SESSION).schedule
+    table = schedule[["open", "close"]].astype(_UTC_US)
+    table.index = pd.DatetimeIndex(schedule.index).as_unit("us")
+    return table
+
+
+@cache
+def _closes(calendar: str) -> pd.Series:
+    """Close of every session, indexed by its open (both UTC)."""
+    return _sessions(calendar).set_index("open")["close"]
+
+
+def partition_window(date: dt.date) -> tuple[dt.datetime, dt.datetime]:
+    """The half-open UTC window [start, end) of bar opens that belong to a partition."""
+    start = dt.datetime.combine(date, dt.time(), dt.UTC)
+    return start, start + dt.timedelta(days=1)
+
+
+def partition_dates(universe: Universe, start: dt.date, end: dt.date) -> list[dt.date]:
+    """Partition dates from `start` to `end`, both inclusive: every day (24/7), or Monday to Friday (XNYS).
+
+    Holidays are partition dates without rows: no announcement of the exchange changes which partitions exist.
+    """
+    frequency = "D" if universe.calendar == "24/7" else "B"
+    return [stamp.date() for stamp in pd.date_range(start, end, freq=frequency)]
+
+
+def check_partitions(universe: Universe, start: dt.date, end: dt.date) -> None:
+    """Do nothing where a partition lies between `start` and `end`, both inclusive and in this order.
+
+    Raises:
+        UniverseError: there is none, as on a Saturday and Sunday of XNYS; names the nearest of the universe.
+    """
+    if partition_dates(universe, start, end):
+        return
+    beside = (offset_partition(universe, start, -1), offset_partition(universe, end, 1))
+    near = [f"{date}" for date in beside if universe.start <= date <= (universe.end or date)]
+    nearest = f"; nearest in the universe: {', '.join(near)}" if near else ""
+    span = f"for {start}" if start == end else f"from {start} to {end}"
+    raise UniverseError(f"universe {universe.name!r} has no partition {span}; allowed: Monday to Friday{nearest}")
+
+
+def offset_partition(universe: Universe, date: dt.date, n: int) -> dt.date:
+    """The n-th partition date after `date` (before it where n is negative; `date` itself where n is 0).
+
+    Raises:
+        UniverseError: n is 0 and `date` is no partition date.
+    """
+    if universe.calendar == "24/7":
+        return date + dt.timedelta(days=n)
+    if n == 0:
+        if date.weekday() >= 5:
+            raise UniverseError(f"{date} is no partition of {universe.name!r}; allowed: Monday to Friday")
+        return date
+    rolled = np.busday_offset(np.datetime64(date, "D"), n, roll="backward" if n > 0 else "forward")
+    return rolled.astype(dt.date)
+
+
+def is_session(universe: Universe, date: dt.date) -> bool:
+    """Whether the market trades on `date`.
+
+    Raises:
+        UniverseError: the exchange's calendar does not reach to `date`.
+    """
+    if universe.calendar == "24/7":
+        return True
+    sessions = _sessions(universe.calendar)
+    first, last = dt.date.fromisoformat(FIRST_SESSION), sessions.index[-1].date()
+    if not first <= date <= last:
+        raise UniverseError(f"calendar {universe.calendar} does not know {date}; allowed: {first} to {last}")
+    return pd.Timestamp(date) in sessions.index
+
+
+def is_listed(universe: Universe, symbol: str, date: dt.date) -> bool:
+    """Whether `date` lies within the asset's listing, less its first `settle_days` days; `delisted` is inclusive."""
+    asset = universe.assets[universe.check_symbol(symbol)]
+    first = asset.listed + dt.timedelta(days=universe.settle_days) if asset.listed else date
+    return first <= date <= (asset.delisted or date)
+
+
+def session_opens(universe: Universe, dates: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Open time (UTC) of the daily bar of each naive date; NaT where there is no session."""
+    if universe.calendar == "24/7":
+        return dates.tz_localize("UTC").as_unit("us")
+    return pd.DatetimeIndex(_sessions(universe.calendar)["open"].reindex(dates))
+
+
+def expected_grid(
+    universe: Universe, symbol: str, dates: Sequence[dt.date]
+) -> tuple[pd.DatetimeIndex, NDArray[np.int64]]:
+    """The bars of several partitions at once.
+
+    Returns:
+        Open times (UTC, microseconds) in the order of `dates`, and for each the position of its partition in `dates`.
+        A date without a session, or outside of the asset's listing or of the exchange's calendar, has none.
+
+    Raises:
+        UniverseError: unknown symbol.
+    """
+    days = pd.DatetimeIndex(np.array(dates, "datetime64[D]")).as_unit("us")
+    open_D = session_opens(universe, days).tz_localize(None).to_numpy("datetime64[us]", copy=True)
+    open_D[[not is_listed(universe, symbol, date) for date in dates]] = "NaT"
+    day_T = np.repeat(np.flatnonzero(~np.isnat(open_D)), universe.bars_per_day)
+    # Bars of one day stand together, so its n-th bar is the one at n modulo their number.
+    bar_T = np.arange(len(day_T)) % universe.bars_per_day
+    opens = open_D[day_T] + bar_T * universe.bar_length.to_timedelta64().astype("timedelta64[us]")
+    return pd.DatetimeIndex(opens, name="ts").tz_localize("UTC"), day_T
+
+
+def expected_bars(universe: Universe, symbol: str, date: dt.date) -> pd.DatetimeIndex:
+    """Open times (UTC, microseconds) of the bars of a partition; empty on holidays and unlisted days.
+
+    Raises:
+        UniverseError: unknown symbol, or a date that the exchange's calendar does not know.
+    """
+    if not (is_listed(universe, symbol, date) and is_session(universe, date)):
+        return pd.DatetimeIndex([], dtype=_UTC_US, name="ts")
+    return expected_grid(universe, symbol, [date])[0]
+
+
+def bar_close(universe: Universe, opens: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Close times (UTC) of the bars that open at `opens`: open plus bar length, or the session's close.
+
+    Raises:
+        UniverseError: one of the times is not the open of a session.
+    """
+    if universe.calendar == "24/7":
+        return (opens + universe.bar_length).as_unit("us").rename("close_ts")
+    closes = pd.DatetimeIndex(_closes(universe.calendar).reindex(opens), name="close_ts")
+    if closes.hasnans:
+        raise UniverseError(f"{opens[closes.isna()][0]} is not the open of a session of {universe.calendar}")
+    return closes
+
+
+def outage_mask(universe: Universe, symbol: str, opens: pd.DatetimeIndex) -> NDArray[np.bool_]:
+    """Which of the bars open inside an outage that the universe lists for this asset (or for all)."""
+    mask = np.zeros(len(opens), dtype=bool)
+    for outage in universe.outages:
+        if outage.assets is None or symbol in outage.assets:
+            mask |= np.asarray((opens >= pd.Timestamp(outage.start)) & (opens < pd.Timestamp(outage.end)))
+    return mask

@@ -1,0 +1,317 @@
+"""A universe: which assets trade where, on which bars, with which horizon, and what is trained on them.
+
+A universe is one TOML file. Every section is a frozen pydantic model that refuses unknown keys, so that a typing error
+is found when the file is read and not when the night's run has finished. Adding an asset is one line in the file.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import os
+import re
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from lem.errors import UniverseError
+from lem.execution.costs_config import CostsConfig
+from lem.universe.backtest_config import BacktestConfig, GateConfig
+from lem.universe.drift_config import DriftConfig
+from lem.universe.features_config import FeatureConfig
+from lem.universe.model_config import ModelConfig
+from lem.universe.night_hours import Night, NightConfig, night_of, night_problem
+from lem.universe.source_config import KINDS, BarLength, CcxtConfig, SourceConfig
+from lem.universe.training_config import TrainingConfig
+
+SYMBOL = re.compile(r"^[A-Z0-9][A-Z0-9.]*(-[A-Z0-9]+)?$")
+
+
+def _length(bar: BarLength) -> pd.Timedelta:
+    return pd.Timedelta(1, "D") if bar == "1d" else pd.Timedelta(bar)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Rename(_Section):
+    """What the venue called the asset up to and including a UTC date."""
+
+    until: dt.date
+    venue_symbol: Annotated[str, Field(min_length=1)]
+
+
+class Asset(_Section):
+    """One asset: its venue's spelling, and the days on which it was listed (UTC dates, inclusive).
+
+    Args:
+        renames: its earlier names, the oldest first.
+    """
+
+    venue_symbol: str | None = None
+    listed: dt.date | None = None
+    delisted: dt.date | None = None
+    renames: tuple[Rename, ...] = ()
+
+    @model_validator(mode="after")
+    def _renames_in_order(self) -> Asset:
+        until = [rename.until for rename in self.renames]
+        if any(later <= earlier for earlier, later in pairwise(until)):
+            raise ValueError("renames: each must end later than the one before it")
+        return self
+
+    def name_on(self, date: dt.date, symbol: str) -> str:
+        """What the venue calls the asset `symbol` in its bars of a UTC date."""
+        earlier = (rename.venue_symbol for rename in self.renames if date <= rename.until)
+        return next(earlier, self.venue_symbol or symbol)
+
+
+class Outage(_Section):
+    """Bars that the venue never made: half-open UTC window [start, end); all assets unless some are named."""
+
+    start: dt.datetime
+    end: dt.datetime
+    assets: tuple[str, ...] | None = None
+    reason: str = Field(min_length=1)
+
+    @field_validator("start", "end")
+    @classmethod
+    def _utc(cls, value: dt.datetime) -> dt.datetime:
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Outage:
+        if self.end <= self.start:
+            raise ValueError(f"the outage ends at {self.end} and starts at {self.start}: end must be later")
+        return self
+
+
+class Universe(_Section):
+    """A set of assets that share calendar, bar length, horizon and model. See `universes/*.toml` for examples.
+
+    Args:
+        name: the key prefix and group of its assets in the graph; must equal the file's name.
+        start, end: first and last date with data (UTC dates, inclusive); without an end, up to yesterday.
+        bar: bar length; `1d` is one bar a session. horizon: the longest order, in bars (N, at least 2).
+        settle_days: days after an asset's listing that are left out: its first prices are not yet a market's.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    description: str = ""
+    calendar: Literal["24/7", "XNYS"] = "24/7"
+    bar: BarLength = "1h"
+    start: dt.date
+    end: dt.date | None = None
+    horizon: Annotated[int, Field(ge=2, le=500)] = 12
+    settle_days: Annotated[int, Field(ge=0, le=366)] = 3
+    source: SourceConfig
+    assets: dict[str, Asset] = Field(min_length=1)
+    outages: tuple[Outage, ...] = ()
+    features: FeatureConfig = FeatureConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    gate: GateConfig = GateConfig()
+    backtest: BacktestConfig = BacktestConfig()
+    costs: CostsConfig = CostsConfig()
+    drift: DriftConfig = DriftConfig()
+    night: NightConfig = NightConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Universe:
+        known = ", ".join(sorted(self.assets))
+        problems = [
+            f"assets: {symbol!r} is not a canonical symbol; allowed: capitals, digits and dots, "
+            "optionally a quote currency behind one dash (BTC-USDT, BRK.B)"
+            for symbol in self.assets
+            if not SYMBOL.match(symbol)
+        ]
+        problems += [
+            f"outages.{row}.assets: unknown symbol {symbol!r}; allowed: {known}"
+            for row, outage in enumerate(self.outages)
+            for symbol in outage.assets or ()
+            if symbol not in self.assets
+        ]
+        if self.end is not None and self.end < self.start:
+            problems.append(f"end: {self.end} lies before start {self.start}")
+        if self.bar == "1d" and self.calendar == "24/7" and self.source.kind == "simulated":
+            problems.append("bar: the simulated source has no daily bars; allowed: an intraday bar length")
+        exact = self.bar_length % self.source_bar_length == pd.Timedelta(0)
+        if not exact or (self.calendar != "24/7" and self.source_bar != self.bar):
+            problems.append(
+                f"source.bar: bars of {self.source_bar} cannot be made into bars of {self.bar} on calendar "
+                f"{self.calendar}; allowed: a length that divides it (24/7), or the same"
+            )
+        if self.calendar != "24/7" and self.bar != "1d":
+            problems.append(f"bar: {self.bar!r} on calendar {self.calendar}; allowed there: '1d'")
+        bad = sorted({m for m in self.backtest.min_bars if not 1 <= m <= self.horizon})
+        if bad:
+            problems.append(f"backtest.min_bars: {bad} with horizon {self.horizon}; allowed: 1 to {self.horizon}")
+        if too_large := self.costs.size_problem(self.horizon):
+            problems.append(f"costs.order_size: {too_large}")
+        needed = self.model.warmup + self.horizon + 1
+        if self.training.sequence < needed:
+            problems.append(
+                f"training.sequence: {self.training.sequence} bars cannot hold model.warmup {self.model.warmup} "
+                f"+ horizon {self.horizon} + 1 arrival; allowed: {needed} or more"
+            )
+        if self.training.window_days * self.bars_per_day < self.training.sequence:
+            problems.append(
+                f"training.window_days: {self.training.window_days} days hold "
+                f"{self.training.window_days * self.bars_per_day} bars, fewer than one training.sequence of "
+                f"{self.training.sequence}"
+            )
+        if self.training.window_days <= self.training.holdout_days + self.purge_days:
+            problems.append(
+                f"training.holdout_days: {self.training.holdout_days} plus a purge of {self.purge_days} leave "
+                f"nothing of training.window_days {self.training.window_days}; allowed: less than the window"
+            )
+        if self.drift.max_age is not None and self.drift.max_age < self._regular_age:
+            problems.append(
+                f"drift.max_age: {self.drift.max_age} partitions; with training.holdout_days, a purge of "
+                f"{self.purge_days} and training.retrain_every a model is regularly {self._regular_age} old; allowed: "
+                f"{self._regular_age} or more"
+            )
+        if no_hour := night_problem(self.calendar, self.night):
+            problems.append(f"night.at: {no_hour}")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def night_begins(self) -> Night:
+        """When the night begins, as cron schedules and their time zone."""
+        return night_of(self.calendar, self.night)
+
+    @property
+    def symbols(self) -> list[str]:
+        """Canonical symbols, sorted: the one order in which every stage reads them."""
+        return sorted(self.assets)
+
+    @property
+    def bar_length(self) -> pd.Timedelta:
+        return _length(self.bar)
+
+    @property
+    def source_bar(self) -> BarLength:
+        """Length of the bars that the source gives, which is the universe's or divides it."""
+        return getattr(self.source, "bar", None) or self.bar
+
+    @property
+    def source_bar_length(self) -> pd.Timedelta:
+        return _length(self.source_bar)
+
+    @property
+    def bars_per_day(self) -> int:
+        """Bars of a full day (24/7) or session."""
+        return int(pd.Timedelta(1, "D") / self.bar_length)
+
+    @property
+    def purge_days(self) -> int:
+        """Partitions that one horizon can reach into: orders that arrive in the last days of a window end after it."""
+        return -(-self.horizon // self.bars_per_day)
+
+    @property
+    def _regular_age(self) -> int:
+        """Partitions since its last day of training when a model trades for the last time, if the next is promoted."""
+        return self.training.holdout_days + self.purge_days + self.training.retrain_every - 1
+
+    @property
+    def max_model_age(self) -> int:
+        """Partitions since its last day of training above which a champion is old: `drift.max_age`, or twice what is
+        regular."""
+        return self.drift.max_age or 2 * self._regular_age
+
+    def check_symbol(self, symbol: str) -> str:
+        """Return `symbol` if the universe has it.
+
+        Raises:
+            UniverseError: unknown symbol; the message offers the nearest ones.
+        """
+        if symbol in self.assets:
+            return symbol
+        near = difflib.get_close_matches(symbol, self.symbols, n=3)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UniverseError(f"universe {self.name!r} has no asset {symbol!r}: {hint}allowed: {', '.join(self.symbols)}")
+
+
+def _explain(path: Path, error: ValidationError, model: type[BaseModel]) -> str:
+    lines = [f"{path}: {error.error_count()} problem(s) in this universe file"]
+    for item in error.errors():
+        key, text = _shown(item["loc"]) or "(file)", item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            allowed = _allowed_keys(model, item["loc"][:-1])
+            near = difflib.get_close_matches(str(item["loc"][-1]), allowed, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            text = f"unknown key{hint}; allowed: {', '.join(allowed)}"
+        elif item["type"] == "union_tag_not_found":
+            key, text = f"{key}.kind", f"this key is required; allowed: {', '.join(map(repr, KINDS))}"
+        elif item["type"] != "value_error":
+            text = f"{text}, not {item['input']!r}" if item["type"] != "missing" else "this key is required"
+        lines += [f"  {key}: {line}" if key != "(file)" else f"  {line}" for line in text.splitlines()]
+    return "\n".join(lines)
+
+
+def _shown(loc: tuple[Any, ...]) -> str:
+    """The key as it stands in the file: pydantic puts the kind of source between `source` and its keys."""
+    return ".".join(str(part) for i, part in enumerate(loc) if i != 1 or loc[0] != "source")
+
+
+_INNER = {"assets": Asset, "outages": Outage, "renames": Rename, "fallback": CcxtConfig}
+"""Keys whose values are sections of their own, or lists or tables of them."""
+
+
+def _allowed_keys(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    """The keys of the section that `loc` names, found by walking the models' fields."""
+    section: Any = model
+    for part in loc:
+        if part in KINDS:
+            section = KINDS[part]
+            continue
+        field = getattr(section, "model_fields", {}).get(part)
+        if field is None:
+            continue  # an index or a symbol: the section stays the one of the enclosing table
+        section = _INNER.get(part, field.annotation)
+    return sorted(getattr(section, "model_fields", {}))
+
+
+def load_universe(path: str | os.PathLike[str]) -> Universe:
+    """Read one universe file.
+
+    Raises:
+        UniverseError: the file is missing, cannot be read, is not TOML, or breaks a rule; the message names file,
+        key and what is allowed.
+    """
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        there = sorted(p.stem for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+        raise UniverseError(f"{path}: no such universe file; there are: {', '.join(there) or 'none'}") from None
+    except OSError as error:
+        raise UniverseError(f"{path}: cannot be read: {error.strerror}; allowed: a file this user may read") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UniverseError(f"{path}: not valid TOML: {error}") from error
+    try:
+        universe = Universe.model_validate(raw)
+    except ValidationError as error:
+        raise UniverseError(_explain(path, error, Universe)) from error
+    if universe.name != path.stem:
+        raise UniverseError(f"{path}: name: {universe.name!r} must equal the file's name {path.stem!r}")
+    return universe
+
+
+def load_universes(folder: str | os.PathLike[str]) -> dict[str, Universe]:
+    """Read every `*.toml` of a folder, by name, sorted.
+
+    Raises:
+        UniverseError: no universe file there, or one of them is wrong.
+    """
+    paths = sorted(Path(folder).glob("*.toml"))
+    if not paths:
+        raise UniverseError(f"{folder}: no universe files (*.toml) in this folder")
+    return {universe.name: universe for universe in map(load_universe, paths)}

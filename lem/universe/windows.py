@@ -1,0 +1,91 @@
+"""Which partitions a stage reads: all the date arithmetic of the pipeline, in one place.
+
+As-of rule: what is dated d uses nothing that closed after the start of d. Offsets count partitions (days, or
+weekdays on
+an equity calendar, holidays included), so windows that must hold a number of sessions carry a margin for holidays.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from dataclasses import dataclass
+
+from lem.universe.calendars import offset_partition, partition_dates
+from lem.universe.universe import Universe
+
+_HOLIDAY_SHARE, _HOLIDAY_MARGIN = 1.05, 3
+"""US exchanges close on 9 or 10 of 261 weekdays, at most three of them within any three weeks."""
+
+
+def _days_for(universe: Universe, bars: int) -> int:
+    """Partitions that surely hold `bars` bars."""
+    if universe.calendar == "24/7":
+        return math.ceil(bars / universe.bars_per_day)
+    return math.ceil(bars * _HOLIDAY_SHARE) + _HOLIDAY_MARGIN
+
+
+def feature_history_days(universe: Universe) -> int:
+    """Partitions of bars before d that `features[d]` reads."""
+    return _days_for(universe, universe.features.history(universe.bars_per_day))
+
+
+def warmup_days(universe: Universe) -> int:
+    """Partitions of features before d that an order arriving on d needs for its context."""
+    return _days_for(universe, universe.model.warmup + 1)
+
+
+def forward_days(universe: Universe) -> int:
+    """Partitions after d in which the last order that arrives on d may still trade."""
+    return _days_for(universe, universe.horizon)
+
+
+@dataclass(frozen=True)
+class TrainingWindow:
+    """Partition dates of one model: trained on [start, train_end), judged on [gate_start, end), dated `end`.
+
+    Between train_end and gate_start lies the purge, one horizon long: no order is in both.
+    """
+
+    start: dt.date
+    train_end: dt.date
+    gate_start: dt.date
+    end: dt.date
+
+
+def training_window(universe: Universe, date: dt.date) -> TrainingWindow:
+    """The window of the model that may trade on `date`."""
+    training = universe.training
+    return TrainingWindow(
+        start=offset_partition(universe, date, -training.window_days),
+        train_end=offset_partition(universe, date, -training.holdout_days - universe.purge_days),
+        gate_start=offset_partition(universe, date, -training.holdout_days),
+        end=date,
+    )
+
+
+def dates_before(universe: Universe, start: dt.date, end: dt.date) -> list[dt.date]:
+    """Partition dates in [start, end) that the universe has (none before its start)."""
+    return [d for d in partition_dates(universe, max(start, universe.start), end) if d < end]
+
+
+def history_dates(universe: Universe, date: dt.date) -> list[dt.date]:
+    """Partition dates of the bars before `date` that its features read."""
+    return dates_before(universe, offset_partition(universe, date, -feature_history_days(universe)), date)
+
+
+def execution_dates(universe: Universe, date: dt.date) -> list[dt.date]:
+    """Partition dates of the features that a backtest of the orders arriving on `date` reads."""
+    start = max(offset_partition(universe, date, -warmup_days(universe)), universe.start)
+    return partition_dates(universe, start, offset_partition(universe, date, forward_days(universe)))
+
+
+def gate_dates(universe: Universe, date: dt.date) -> list[dt.date]:
+    """Partition dates of the panels that the decision of `date` reads: the gate's days and the warm-up before them."""
+    start = offset_partition(universe, training_window(universe, date).gate_start, -warmup_days(universe))
+    return dates_before(universe, start, date)
+
+
+def is_training_date(universe: Universe, date: dt.date) -> bool:
+    """Whether a model is trained for `date`: every `training.retrain_every`-th partition since the universe's start."""
+    return (len(partition_dates(universe, universe.start, date)) - 1) % universe.training.retrain_every == 0

@@ -1,0 +1,3 @@
+from lem_pipeline.cli.app import main
+
+main()

@@ -1,0 +1,160 @@
+"""`lem advise`: orders, the next slice of each, and following the market; `lem serve`: the same over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from lem.errors import AdviceError, LemError
+from lem_pipeline.cli.options import UniverseName, console
+
+advise = typer.Typer(
+    name="advise",
+    help="Live orders: the next slice of each, from the champion and the latest bars.",
+    no_args_is_help=True,
+)
+
+OrderId = Annotated[str, typer.Argument(help="Id of an order.")]
+OptionalId = Annotated[str | None, typer.Argument(help="Id of an order; all open ones if left out.")]
+At = Annotated[
+    str | None,
+    typer.Option("--at", help="Act as if it were this moment of the past (UTC, as 2024-03-30T10:00Z): a replay."),
+]
+
+
+@advise.command()
+def new(
+    universe: UniverseName,
+    asset: Annotated[str, typer.Option(help="Canonical symbol, as in the universe file.")],
+    size: Annotated[float, typer.Option(help="Base quantity, or notional in quote currency (--target).")],
+    side: Annotated[str, typer.Option(help="buy or sell the asset.")] = "buy",
+    benchmark: Annotated[str, typer.Option(help="Price to be measured against: vwap or twap.")] = "vwap",
+    target: Annotated[str, typer.Option(help="What is fixed about the order: quantity or notional.")] = "quantity",
+    min_bars: Annotated[int, typer.Option(help="Fewest bars after which it may end (m).")] = 1,
+    max_bars: Annotated[int | None, typer.Option(help="Bars by which it must have ended (N); the horizon.")] = None,
+    min_rate: Annotated[float, typer.Option(help="Smallest share of the order in one bar.")] = 0.0,
+    max_rate: Annotated[float, typer.Option(help="Largest share of the order in one bar.")] = 1.0,
+    risk_aversion: Annotated[float, typer.Option(help="Weight of the gain's variance, 0 or more.")] = 1.0,
+    start: Annotated[str | None, typer.Option(help="First bar opens at or after it (UTC); the next bar.")] = None,
+    order_id: Annotated[str | None, typer.Option("--id", help="Name of the order; one is made if left out.")] = None,
+    at: At = None,
+) -> None:
+    """Take an order on. It is stored; its first slice comes with the next command."""
+    from lem.advice.order import ParentOrder, new_id, scenario
+    from lem.execution.orders import Order
+    from lem_pipeline.service.advising import open_advisor, utc
+
+    advisor = open_advisor(universe, at)
+    kind = scenario(side, benchmark, target)
+    horizon = advisor.universe.horizon if max_bars is None else max_bars
+    terms = Order(kind, min_bars, horizon, min_rate, max_rate, risk_aversion)
+    begins = utc(start, "--start") if start else advisor.start_of(order_id)
+    order = ParentOrder(order_id or new_id(), advisor.universe.name, asset, terms, size, begins)
+    state, is_new = advisor.submit(order)
+    console.print(escape(f"Order {state.order.id} is {'stored' if is_new else 'there already'} ({state.status})"))
+    console.print(escape(f"Next: lem advise next -u {universe} {state.order.id}"))
+
+
+@advise.command("next")
+def next_slice(universe: UniverseName, order: OptionalId = None, at: At = None) -> None:
+    """Print the slice to trade in the bar that is next; asked again, the same one, marked as repeated."""
+    from lem_pipeline.cli.show_advice import show_advised
+    from lem_pipeline.service.advising import open_advisor
+
+    advised = open_advisor(universe, at).advise(order)
+    show_advised(console, advised)
+    raise typer.Exit(int(bool(advised.refused)))
+
+
+@advise.command()
+def follow(
+    universe: UniverseName,
+    order: OptionalId = None,
+    bars: Annotated[int | None, typer.Option(min=1, help="Stop after this many bars have been advised.")] = None,
+    at: At = None,
+) -> None:
+    """Print each bar's slices as soon as the bar before it has closed, until no order is open (or Ctrl-C)."""
+    from lem.advice.follow import follow as follow_market
+    from lem_pipeline.cli.show_advice import show_advised
+    from lem_pipeline.service.advising import open_advisor
+
+    try:
+        for told in follow_market(open_advisor(universe, at), order, bars):
+            if isinstance(told, AdviceError):
+                console.print(f"[red]no advice[/red]: {escape(str(told))}")
+            else:
+                show_advised(console, told)
+    except KeyboardInterrupt:
+        console.print("Stopped; what was advised is stored, and the same command goes on.")
+
+
+@advise.command("list")
+def list_orders(
+    universe: UniverseName,
+    every: Annotated[bool, typer.Option("--all", help="Those that have ended, too, with what came of them.")] = False,
+) -> None:
+    """List the orders, the newest first."""
+    from lem.advice.order import OPEN
+    from lem.advice.store import AdviceStore
+    from lem_pipeline.cli.options import universe_named
+    from lem_pipeline.cli.show_advice import show_orders
+    from resources.settings import Settings
+
+    chosen = universe_named(universe)
+    show_orders(console, AdviceStore(Settings().registry).orders(chosen.name, None if every else OPEN))
+
+
+@advise.command()
+def show(universe: UniverseName, order: OrderId) -> None:
+    """Print every slice that was advised for an order."""
+    from lem_pipeline.cli.show_advice import show_orders, told
+    from lem_pipeline.service.advising import open_advisor
+
+    advisor = open_advisor(universe)
+    show_orders(console, [advisor.order(order)])
+    for advice in advisor.history(order):
+        filled = "" if advice.filled is None else f"  filled {advice.filled:.8g}"
+        console.print(escape(told(advice).removesuffix("  repeated") + filled))
+
+
+@advise.command()
+def fill(
+    universe: UniverseName,
+    order: OrderId,
+    bar: Annotated[str, typer.Option(help="Open of the bar (UTC): that of the order's last slice.")],
+    amount: Annotated[float, typer.Option(help="What was filled in it, in the order's own unit.")],
+) -> None:
+    """Confirm what was really filled, in place of what was advised, before the next slice is asked for."""
+    from lem_pipeline.service.advising import open_advisor, utc
+
+    done = open_advisor(universe).fill(order, utc(bar, "--bar"), amount)
+    console.print(escape(f"Order {order}: {done.filled:.8g} filled in the bar of {done.bar:%Y-%m-%d %H:%M} UTC"))
+
+
+@advise.command()
+def cancel(universe: UniverseName, order: OrderId) -> None:
+    """Cancel an open order: it gets no more slices."""
+    from lem_pipeline.service.advising import open_advisor
+
+    console.print(escape(f"Order {order} is {open_advisor(universe).cancel(order).status}"))
+
+
+def serve(
+    universe: UniverseName,
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs LEM_TOKEN.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 8321,
+    at: At = None,
+    speed: Annotated[float, typer.Option(min=0.001, max=1e6, help="With --at: seconds that pass there in one.")] = 1.0,
+) -> None:
+    """Serve advice over HTTP on http://HOST:PORT, with its description on /openapi.json."""
+    from lem_pipeline.service.advising import open_advisor
+    from lem_pipeline.service.run import check_bind, run
+    from resources.settings import Settings
+
+    token = Settings().token.get_secret_value()
+    check_bind(host, token)
+    if at is None and speed != 1.0:
+        raise LemError("--speed without --at; allowed: 1, the speed of the present")
+    run(open_advisor(universe, at, speed), host, port, token)

@@ -1,0 +1,181 @@
+"""The `lem` command. Every run goes through Dagster: its history, lineage and checks are in the UI afterwards."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from dotenv import load_dotenv
+from rich.console import Console
+from rich.markup import escape
+
+from lem.errors import LemError, UniverseError
+from lem_pipeline.cli.advise import advise, serve
+from lem_pipeline.cli.models import models
+from lem_pipeline.cli.options import Day, UniverseName, console, day, partition_day, stores, universe_named
+
+app = typer.Typer(
+    help="Large Execution Models: bars to features to a champion model to a report you can believe.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(models)
+app.add_typer(advise)
+app.command()(serve)
+
+Force = Annotated[bool, typer.Option("--force", help="Make again what is there already.")]
+OnWorkers = Annotated[bool, typer.Option("--on-workers", help="Let the workers of many machines make it.")]
+
+
+def _today() -> dt.date:
+    return dt.datetime.now(dt.UTC).date()
+
+
+@app.command()
+def run(universe: UniverseName, date: Day = None, force: Force = False, on_workers: OnWorkers = False) -> None:
+    """Make a date's report and everything it needs: bars, features, models, decisions, backtests."""
+    from lem_pipeline.cli.show import show_nights, show_report
+    from lem_pipeline.planning.estimate import foretold, measured_rates
+    from lem_pipeline.planning.plan import dates_for, latest_report_date, report_steps
+    from lem_pipeline.running.execute import readjust, revisit, run_steps
+    from lem_pipeline.running.home import instance
+
+    chosen = universe_named(universe)
+    wanted = partition_day(chosen, date) if date else latest_report_date(chosen, _today())
+    dates = dates_for(chosen, wanted, _today())
+    lake, registry = stores()
+    readjust(chosen, lake, _today(), on_workers=on_workers)
+    if not force:
+        revisit(chosen, lake, dates.bars, _today(), on_workers=on_workers)
+    steps = report_steps(lake, registry, chosen, dates, force)
+    console.print(
+        f"Universe [bold]{chosen.name}[/bold] ({escape(chosen.description)}): report of {wanted}, "
+        f"{len(dates.backtest)} walk-forward days, {len(dates.training)} models, bars from {dates.bars[0]}"
+    )
+    console.print(
+        "Everything is there already." if not steps else foretold(chosen, steps, measured_rates(instance(), chosen))
+    )
+    if steps:
+        run_steps(chosen, steps, on_workers=on_workers)
+    show_report(console, lake, chosen, wanted)
+    show_nights(console, registry, chosen, [wanted, *(day(s.first) for s in steps if s.tables == ("lem_model",))])
+
+
+@app.command()
+def night(universe: UniverseName) -> None:
+    """Make all that is missing up to today, as the nightly schedule does: data, today's model, decision and report."""
+    from lem_pipeline.running.night import make_night
+
+    chosen = universe_named(universe)
+    console.print(f"Night of [bold]{chosen.name}[/bold], {_today()}")
+    if not make_night(chosen, *stores(), _today()):
+        console.print("Everything is there already.")
+
+
+@app.command()
+def backfill(
+    universe: UniverseName,
+    first: Annotated[str, typer.Option("--from", help="First date of the panel (UTC).")],
+    last: Annotated[str, typer.Option("--to", help="Last date (UTC).")],
+    force: Force = False,
+    on_workers: OnWorkers = False,
+) -> None:
+    """Make bars, features and panels of a range of dates; dates that are there already are left alone."""
+    from lem.universe.calendars import check_partitions, offset_partition
+    from lem.universe.windows import dates_before, feature_history_days
+    from lem_pipeline.planning.estimate import foretold, measured_rates
+    from lem_pipeline.planning.plan import data_steps, last_data_date
+    from lem_pipeline.running.execute import readjust, revisit, run_steps
+    from lem_pipeline.running.home import instance
+
+    chosen, start, end = universe_named(universe), day(first), day(last)
+    latest = last_data_date(chosen, _today())
+    if not chosen.start <= start <= end <= latest:
+        raise UniverseError(f"from {start} to {end}; allowed: an ordered range within {chosen.start} to {latest}")
+    check_partitions(chosen, start, end)
+    after = end + dt.timedelta(days=1)
+    features = dates_before(chosen, start, after)
+    bars = dates_before(chosen, offset_partition(chosen, features[0], -feature_history_days(chosen)), after)
+    lake = stores()[0]
+    readjust(chosen, lake, _today(), on_workers=on_workers)
+    if not force:
+        revisit(chosen, lake, bars, _today(), on_workers=on_workers)
+    steps = data_steps(lake, chosen, bars, features, force)
+    console.print(
+        f"{foretold(chosen, steps, measured_rates(instance(), chosen))}; bars from {bars[0]}, features and panels from "
+        f"{features[0]}, both to {features[-1]}"
+    )
+    run_steps(chosen, steps, on_workers=on_workers)
+
+
+@app.command()
+def status(universe: UniverseName) -> None:
+    """What is in the lake, what is missing there, stale or quarantined and how to repair it, and the champion."""
+    from lem_pipeline.cli.status import show_status
+
+    show_status(console, *stores(), universe_named(universe), _today())
+
+
+@app.command()
+def report(
+    universe: UniverseName,
+    date: Day = None,
+    save: Annotated[Path | None, typer.Option(help="Copy the page to this file.")] = None,
+) -> None:
+    """Show a report's results and where its page lies (the latest report if no date is given)."""
+    from lem_pipeline.cli.show import save_report, show_report
+
+    chosen = universe_named(universe)
+    lake, _ = stores()
+    wanted = show_report(console, lake, chosen, partition_day(chosen, date) if date else None)
+    if save:
+        save_report(console, lake, chosen, wanted, save)
+
+
+@app.command()
+def reap(
+    older_than: Annotated[
+        str, typer.Option(help="Also what nothing was heard of for longer than this, as in 90m, 6h or 2d.")
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Clear what is listed; without it, nothing is changed.")] = False,
+) -> None:
+    """List, and with --yes clear, what killed processes left: runs that never end, pool slots, backfills, files, and
+    partitions that they wrote and did not live to record."""
+    from lem.universe import load_universes
+    from lem_pipeline.cli.show_reap import show_findings
+    from lem_pipeline.repair.reap import age, findings
+    from lem_pipeline.repair.unrecorded import unrecorded
+    from lem_pipeline.running.home import instance
+    from resources.settings import Settings
+
+    seconds, lake, dagster = age(older_than) if older_than else None, stores()[0], instance()
+    folder = Settings().universes
+    universes = load_universes(folder).values() if any(folder.glob("*.toml")) else ()
+    lost = partial(unrecorded, dagster, lake, universes)
+    show_findings(console, findings(dagster, Path(lake.root) if lake.local else None, seconds, lost), clear=yes)
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(help="Port on the loopback address.", min=1, max=65535)] = 3000) -> None:
+    """Open the Dagster UI on http://127.0.0.1:PORT, with the daemon that runs what is started there."""
+    from lem_pipeline.running.webserver import become_webserver
+
+    become_webserver(console, port)
+
+
+def main() -> None:
+    """Entry point: an error a user can act on is one message and exit code 1."""
+    warnings.simplefilter("ignore")
+    # Settings read the file too; this is for what others read from the environment: AWS_..., and Dagster's processes.
+    load_dotenv(".env")
+    try:
+        app()
+    except LemError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/bold red] {escape(str(error))}")
+        sys.exit(1)

@@ -1,0 +1,100 @@
+"""`lem models`: list, show, compare and rebuild models; promote and roll back by hand; the history of all decisions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lem.registry import PromotionRecord
+from lem_pipeline.cli.options import UniverseName, console, day, stores, universe_named
+
+models = typer.Typer(
+    name="models",
+    help="Registered models, the decisions about them, and decisions by hand.",
+    no_args_is_help=True,
+)
+
+ModelId = Annotated[str, typer.Argument(help="Id of a model, or its first 6 or more characters.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why, in words: it is kept with the decision.")]
+DecisionDay = Annotated[
+    str | None,
+    typer.Option(
+        "--date", "-d", help="First date it trades on, as 2024-03-30 (UTC); that of the last decision if left out."
+    ),
+]
+
+
+@models.command("list")
+def list_models(
+    universe: Annotated[str | None, typer.Option("--universe", "-u", help="Only the models of this universe.")] = None,
+) -> None:
+    """List the registered models with the last decision about each, and the champion."""
+    from lem_pipeline.cli.show_models import show_models
+
+    show_models(console, stores()[1], universe_named(universe).name if universe else None)
+
+
+@models.command()
+def show(model: ModelId) -> None:
+    """Show a model's manifest, metrics and the decisions about it."""
+    from lem_pipeline.cli.show_models import show_model
+
+    show_model(console, stores()[1], model)
+
+
+@models.command()
+def diff(one: ModelId, other: ModelId) -> None:
+    """Show what differs between two models: what they were made from, and their metrics."""
+    from lem_pipeline.cli.show_models import show_difference
+
+    show_difference(console, stores()[1], one, other)
+
+
+@models.command()
+def promote(model: ModelId, reason: Reason, date: DecisionDay = None) -> None:
+    """Make a model the champion by hand; the gate judges later models against it."""
+    from lem.gate.by_hand import promote as make_champion
+
+    lake, registry = stores()
+    universe = universe_named(registry.model(model).universe)
+    _say(make_champion(lake, registry, universe, model, reason, day(date) if date else None))
+
+
+@models.command()
+def rollback(universe: UniverseName, reason: Reason, date: DecisionDay = None) -> None:
+    """Let the champion before the present one trade again; once more, and it is the one before that."""
+    from lem.gate.by_hand import rollback as roll_back
+
+    _say(roll_back(*stores(), universe_named(universe), reason, day(date) if date else None))
+
+
+@models.command()
+def rebuild(model: ModelId) -> None:
+    """Train a model again from its manifest and compare the weights; exit code 1 where they are not the same."""
+    from lem.progress import showing
+    from lem.training.rebuild import rebuild as train_again
+    from lem_pipeline.cli.show_models import show_rebuilt
+
+    lake, registry = stores()
+    record = registry.model(model)
+    with showing(console):
+        again = train_again(lake, record)
+    show_rebuilt(console, record, again)
+    raise typer.Exit(int(again.weights_sha256 != record.weights_sha256))
+
+
+@models.command()
+def history(universe: UniverseName) -> None:
+    """Show every decision of a universe that was ever made, by the gate and by hand, and why."""
+    from lem_pipeline.cli.show_models import show_history
+
+    show_history(console, stores()[1], universe_named(universe).name)
+
+
+def _say(decision: PromotionRecord) -> None:
+    console.print(
+        f"Champion of {decision.universe} from {decision.date} on: [bold]{decision.champion_id}[/bold] "
+        f"(before: {decision.previous_id or 'none'})"
+    )
+    console.print(f"Next: lem run --universe {decision.universe} (makes again what the other champion traded)")

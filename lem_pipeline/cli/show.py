@@ -1,0 +1,114 @@
+"""What the `lem` command prints: results as tables for a terminal."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lem.errors import LakeError
+from lem.lake import Lake
+from lem.lineage.stored_report import report_path
+from lem.lineage.tables import dates_in
+from lem.registry import Registry
+from lem.reports.grids import BOUNDS
+from lem.reports.wording import label
+from lem.universe import Universe
+
+
+def report_dates(lake: Lake, universe: Universe) -> list[dt.date]:
+    """Dates with a report in the lake, ascending."""
+    return dates_in(lake, f"{universe.name}/execution_report")
+
+
+def show_report(console: Console, lake: Lake, universe: Universe, date: dt.date | None) -> dt.date:
+    """Print a report's headline and results and where its page lies; returns its date.
+
+    Raises:
+        LakeError: there is no such report, or an earlier version made it.
+    """
+    there = report_dates(lake, universe)
+    if not there or (date and date not in there):
+        known = f"there are: {', '.join(map(str, there[-8:]))}" if there else "there is none yet"
+        raise LakeError(
+            f"{universe.name}: no report {f'of {date} ' if date else ''}in the lake; {known}; make one with: "
+            f"lem run -u {universe.name}"
+        )
+    date = date or there[-1]
+    summary: dict[str, Any] = json.loads(lake.read_bytes(report_path(universe.name, date, "report.json")))
+    if "statistics_after_costs" not in summary:
+        raise LakeError(
+            f"{universe.name}: the report of {date} was made by an earlier version and has no results after costs; "
+            f"make it again with: lem run -u {universe.name} -d {date} --force"
+        )
+    console.print(results_table(universe, date, summary))
+    for comparison in summary["comparisons"]:
+        console.print(
+            f"LEM against {comparison['against'].replace('_', ' ')}: [bold]{comparison['verdict']}[/bold]; "
+            f"after costs: [bold]{comparison['net_verdict']}[/bold]"
+        )
+    for what, text in summary["costs_text"].items():
+        console.print(f"{what}: {escape(text)}")
+    if summary["capacity_text"]:
+        console.print(f"Capacity: {escape(summary['capacity_text'])}")
+    console.print(f"Report: {escape(lake.show(report_path(universe.name, date, 'report.html')))}")
+    return date
+
+
+def show_nights(console: Console, registry: Registry, universe: Universe, dates: Iterable[dt.date]) -> None:
+    """Say which of these nights were degraded, and how."""
+    for date in sorted(set(dates)):
+        decision = registry.promotion(universe.name, date)
+        if decision is not None and decision.degraded:
+            console.print(f"[bold yellow]degraded night {date}:[/bold yellow] {escape(decision.degraded)}")
+
+
+def results_table(universe: Universe, date: dt.date, summary: dict[str, Any]) -> Table:
+    """Mean gain of every strategy by m, over all orders with its interval before and after costs, and the bounds."""
+    before = [r for r in summary["statistics"] if not r["against"]]
+    after = {r["strategy"]: r for r in summary["statistics_after_costs"] if not r["against"] and r["level"] == "all"}
+    limits = sorted({r["min_bars"] for r in before if r["level"] == "m"})
+    table = Table(
+        title=f"{universe.name} {date}: mean gain in bps over all eight scenarios (95 % interval); positive is good"
+    )
+    table.add_column("min bars m")
+    for m in (*limits, "all", "all, after costs"):
+        table.add_column(str(m), justify="right")
+    cells = {(r["strategy"], r["min_bars"]): r for r in before}
+    for strategy in after:
+        means = [_bps(cells[strategy, m]["mean_bps"]) if (strategy, m) in cells else "-" for m in limits]
+        table.add_row(label(strategy), *means, _cell(cells[strategy, "all"]), _cell(after[strategy]))
+    best = {r["min_bars"]: r for r in sorted(before, key=lambda r: r["orders"])}
+    for column, name in BOUNDS.items():
+        if best:
+            table.add_row(name, *(_bps(best[m][column]) for m in (*limits, "all")), "")
+    return table
+
+
+def _cell(row: dict[str, Any]) -> str:
+    inside = "" if row["low_bps"] is None else f" ({_bps(row['low_bps'])} to {_bps(row['high_bps'])})"
+    return f"{_bps(row['mean_bps'])}{inside}"
+
+
+def _bps(value: float) -> str:
+    """One decimal; nothing smaller is a loss of minus zero."""
+    return f"{round(value, 1) + 0.0:.1f}"
+
+
+def save_report(console: Console, lake: Lake, universe: Universe, date: dt.date, target: Path) -> None:
+    """Copy a report's page to a file.
+
+    Raises:
+        LakeError: the file cannot be written.
+    """
+    try:
+        target.write_bytes(lake.read_bytes(report_path(universe.name, date, "report.html")))
+    except OSError as error:
+        raise LakeError(f"{target}: cannot be written: {error}; allowed: a file in a folder that exists") from error
+    console.print(f"Saved: {escape(str(target))}")

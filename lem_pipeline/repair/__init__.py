@@ -1,0 +1,1 @@
+"""What runs that were killed have left, and what brings it in order."""

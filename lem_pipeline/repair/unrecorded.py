@@ -1,0 +1,93 @@
+"""Partitions of the lake that Dagster's history knows nothing of: a run wrote them and was killed before it said so.
+
+A run over a range records at its end what it wrote. `lem backfill` and `lem run` leave alone what is there, so the UI
+would show such partitions as missing for ever, and the automation would make them once more.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Container, Iterable, Iterator, Mapping
+from functools import partial
+
+import dagster as dg
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
+    DATA_VERSION_TAG,
+    DEFAULT_DATA_VERSION,
+    NULL_EVENT_POINTER,
+    extract_data_version_from_entry,
+    get_input_data_version_tag,
+    get_input_event_pointer_tag,
+)
+
+from lem.errors import LakeError
+from lem.lake import Lake
+from lem.lineage.revisions import partition_key
+from lem.lineage.tables import PER_ASSET, SCHEMAS, dates_in, name_missing
+from lem.universe import Universe
+from lem_pipeline.build import build
+from lem_pipeline.repair.reap import Finding, alive
+
+
+def unrecorded(
+    instance: dg.DagsterInstance, lake: Lake, universes: Iterable[Universe], dead: Container[str]
+) -> Iterator[Finding]:
+    """One finding a table, in the order in which they are made from each other. To clear it is to record them.
+
+    Args:
+        dead: runs of which it is known that they are; what any other run in progress makes is left to that run.
+    """
+    graph = None
+    for universe in universes:
+        for table in SCHEMAS:
+            key = dg.AssetKey([universe.name, table])
+            there = _partitions(lake, universe, table)
+            there = {name: there[name] for name in there.keys() - instance.get_materialized_partitions(key)}
+            if not there or any(key in (run.asset_selection or ()) for run in alive(instance, dead)):
+                continue
+            graph = graph or build(universes).get_repository_def().asset_graph
+            yield Finding(
+                f"{len(there)} partitions of {universe.name}/{table} ({name_missing(sorted(there))})",
+                "they are in the lake and not in Dagster's history: their run was killed before it recorded them",
+                partial(_record, instance, lake, graph.get(key), there),
+                state="unrecorded",
+                cleared="recorded",
+            )
+
+
+def _partitions(lake: Lake, universe: Universe, table: str) -> dict[str, str]:
+    """Path by partition key of what the lake has of the universe's dates."""
+    found, last = {}, universe.end or dt.date.max
+    for symbol in universe.symbols if table in PER_ASSET else [None]:
+        folder = lake.path(universe.name, table, universe.start, symbol).rpartition("/")[0]
+        for date in dates_in(lake, folder, ".parquet"):
+            if universe.start <= date <= last:
+                found[partition_key(date, symbol)] = lake.path(universe.name, table, date, symbol)
+    return found
+
+
+def _record(instance: dg.DagsterInstance, lake: Lake, node: dg.AssetNode, there: Mapping[str, str]) -> None:
+    """An event for each partition, with the tags that its run would have given it (see `assets.recording`).
+
+    Raises:
+        LakeError: some have no data version that can be read; the others are recorded.
+    """
+    made_from = {CODE_VERSION_TAG: node.code_version or "", DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
+    for upstream in node.parent_keys - {node.key}:
+        last = instance.get_latest_data_version_record(upstream)
+        version = extract_data_version_from_entry(last.event_log_entry) if last else None
+        made_from[get_input_data_version_tag(upstream)] = (version or DEFAULT_DATA_VERSION).value
+        made_from[get_input_event_pointer_tag(upstream)] = f"{last.storage_id}" if last else NULL_EVENT_POINTER
+    versions = lake.versions_of(there.values())
+    for name, path in sorted(there.items()):
+        if path in versions:
+            tags = made_from | {DATA_VERSION_TAG: versions[path].data}
+            event = dg.AssetMaterialization(node.key, partition=name, tags=tags, metadata={"recorded_by": "lem reap"})
+            instance.report_runless_asset_event(event)
+    if unread := sorted(name for name, path in there.items() if path not in versions):
+        raise LakeError(
+            f"lake {lake.url}: {node.key.to_user_string()}: no data version can be read of {name_missing(unread)}, so "
+            "they were not recorded: the files are damaged; make them again with: lem backfill --force"
+        )

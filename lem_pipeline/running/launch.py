@@ -1,0 +1,121 @@
+"""Runs through Dagster from the command line: same graph, same instance, same history as the UI.
+
+Runs are executed in this process, one after the other: a run of one partition costs a second instead of six.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._utils.error import SerializableErrorInfo
+
+from assets.recording import DEFER_EVENTS
+from lem.errors import LemError
+from lem.universe import Universe
+from lem_pipeline.planning.steps import Step, partitions_of
+from resources.processes import this_process
+
+TABLES_TAG, PARTITIONS_TAG = "lem/tables", "lem/partitions"
+"""Run tags: what a run makes (JSON list) and how many partitions of it, for estimates of later runs."""
+RUN_PROCESS = "lem/run_process"
+"""Tag of a run that this process executes from its first moment to its last: who it is, for `lem reap`."""
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class RunError(LemError):
+    """A run through Dagster failed; the message is the step's own."""
+
+
+@dataclass(frozen=True)
+class FailedCheck:
+    """An asset check that did not pass: which one and why; a warning where its severity is WARN."""
+
+    text: str
+    warning: bool
+
+
+def failed_checks(result: dg.ExecuteInProcessResult) -> list[FailedCheck]:
+    """Asset checks of a run that did not pass, with what they say or their details."""
+    return not_passed(result.get_asset_check_evaluations())
+
+
+def not_passed(evaluations: Iterable[dg.AssetCheckEvaluation]) -> list[FailedCheck]:
+    """Those of the evaluations that did not pass."""
+    return [
+        FailedCheck(
+            f"{e.asset_key.to_user_string()}:{e.check_name} {e.description or dict(e.metadata).get('details', '')}",
+            e.severity == dg.AssetCheckSeverity.WARN,
+        )
+        for e in evaluations
+        if not e.passed
+    ]
+
+
+def run_step(defs: dg.Definitions, instance: dg.DagsterInstance, universe: Universe, step: Step) -> list[FailedCheck]:
+    """Execute one run; returns the checks that did not pass.
+
+    Raises:
+        RunError: a step failed; the message is the one the step gave.
+        KeyboardInterrupt: the process was asked to stop (SIGINT or SIGTERM); the run is over.
+    """
+    keys = [dg.AssetKey([universe.name, table]) for table in step.tables]
+    job = defs.get_repository_def().get_implicit_job_def_for_assets(keys)
+    if job is None:
+        raise RunError(
+            f"{universe.name}: {', '.join(step.tables)} do not share their partitions: one run cannot make them"
+        )
+    tags = {
+        "lem/universe": universe.name,
+        RUN_PROCESS: this_process(),
+        TABLES_TAG: json.dumps(step.tables),
+        PARTITIONS_TAG: str(partitions_of(universe, step)),
+    }
+    if step.first != step.last:
+        tags |= {
+            ASSET_PARTITION_RANGE_START_TAG: step.first,
+            ASSET_PARTITION_RANGE_END_TAG: step.last,
+            DEFER_EVENTS: "true",
+        }
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    result = job.get_subset(asset_selection=set(keys)).execute_in_process(
+        run_config=QUIET,
+        instance=instance,
+        partition_key=step.first if step.first == step.last else None,
+        tags=tags,
+        raise_on_error=False,
+    )
+    if not result.success:
+        if interrupted(result.all_events):
+            raise KeyboardInterrupt
+        raise RunError(reason(result.all_events, result.run_id))
+    return failed_checks(result)
+
+
+def _errors(events: Iterable[dg.DagsterEvent]) -> Iterator[SerializableErrorInfo]:
+    """The errors of failed steps, each followed by its causes."""
+    for event in events:
+        error = event.event_specific_data.error if event.is_step_failure else None  # type: ignore[union-attr]
+        while error is not None:
+            yield error
+            error = error.cause
+
+
+def interrupted(events: Iterable[dg.DagsterEvent]) -> bool:
+    """Whether a run ended because its process was asked to stop. Dagster makes a failed step of that; whoever plans the
+    night must not go on as if only that step had failed."""
+    return any(error.cls_name == DagsterExecutionInterruptedError.__name__ for error in _errors(events))
+
+
+def reason(events: Iterable[dg.DagsterEvent], run_id: str, otherwise: str = "see its log in the UI (lem ui)") -> str:
+    """The message of the error that stopped a run: the library's own where it is one of ours."""
+    texts = [error.message.strip() for error in _errors(events)]
+    ours = [text for text in texts if text.startswith("lem.errors.") or text.startswith("lem.")]
+    if ours:
+        return ours[0].split(": ", 1)[1]
+    return f"run {run_id} failed: {texts[-1] if texts else otherwise}"

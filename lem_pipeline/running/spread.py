@@ -1,0 +1,225 @@
+"""The runs of a plan on workers: those that do not need each other at the same time, through Dagster's run launcher.
+
+The grain is a run. Data stages and backtests become one run for each asset, since an asset's partitions read no other
+asset's; models of different dates are trained at the same time; decisions follow each other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from assets.recording import DEFER_EVENTS
+from lem.lineage.tables import PER_ASSET
+from lem.registry import Registry
+from lem.universe import Universe
+from lem_pipeline.planning.steps import Step
+from lem_pipeline.run_queue import QueueLauncher
+from lem_pipeline.running.degraded import TRAINING, without_model
+from lem_pipeline.running.launch import FailedCheck, RunError, interrupted, not_passed, reason
+
+DECISION = ("champion",)
+"""Tables of a step that decides which model trades."""
+POLL = 0.5
+"""Seconds between two looks at the runs that are under way."""
+LOST = 60.0
+"""Seconds after which a run is given up that is not in the queue and that no worker executes: its worker died with it
+in its hands."""
+
+
+def stages(universe: Universe, steps: Sequence[Step]) -> list[list[Step]]:
+    """The steps in groups: those of a group can run at the same time, a group needs the ones before it."""
+    groups: list[list[Step]] = []
+    models = [step for step in steps if step.tables == TRAINING]
+    for step in steps:
+        if step.tables == TRAINING:
+            if step is models[0]:  # none of them needs a decision, which the plan has in between
+                groups.append(models)
+            continue
+        parts = _by_asset(universe, step)
+        if groups and groups[-1][0].tables == step.tables and step.tables != DECISION:
+            groups[-1] += parts
+        else:
+            groups.append(parts)
+    return groups
+
+
+def _by_asset(universe: Universe, step: Step) -> list[Step]:
+    if step.tables[0] not in PER_ASSET:
+        return [step]
+    (first, start), (last, end) = step.first.split("|"), step.last.split("|")
+    symbols = universe.symbols[universe.symbols.index(first) : universe.symbols.index(last) + 1]
+    return [Step(step.tables, f"{symbol}|{start}", f"{symbol}|{end}") for symbol in symbols]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A run that did not succeed. `lost`: no step failed by itself; its worker died or was stopped, or it was
+    cancelled."""
+
+    step: Step
+    why: str
+    lost: bool
+
+
+RunGroup = Callable[[Sequence[Step]], tuple[list[FailedCheck], list[Failed]]]
+"""Executes steps at the same time: the checks that did not pass, and the runs that did not succeed."""
+
+
+def run_on_workers(
+    instance: dg.DagsterInstance,
+    universe: Universe,
+    steps: Sequence[Step],
+    registry: Registry,
+    on_end: Callable[[Step, int], None],
+) -> list[FailedCheck]:
+    """Execute the steps on whatever workers there are; returns the checks that did not pass.
+
+    Args:
+        registry: of the workers; tells whether a night goes on without a model that could not be trained.
+        on_end: called with each step that has succeeded and the number of those that have not ended yet.
+
+    Raises:
+        RunError: this instance has no workers; or a run failed or lost its worker: the others of its group have ended
+            then, and nothing after it was begun.
+    """
+    launcher = instance.run_launcher
+    if not isinstance(launcher, QueueLauncher):
+        raise RunError(
+            f"this Dagster instance starts runs with {type(launcher).__name__}, on this machine; allowed: "
+            "lem_pipeline.run_queue.QueueLauncher in dagster.yaml, as in deploy/many-machines"
+        )
+    groups = stages(universe, steps)
+    return run_groups(groups, universe, registry, _queued(instance, launcher, universe, sum(map(len, groups)), on_end))
+
+
+def run_groups(
+    groups: Sequence[Sequence[Step]], universe: Universe, registry: Registry, run_group: RunGroup
+) -> list[FailedCheck]:
+    """Execute groups of steps one after the other; returns the checks that did not pass.
+
+    A model that cannot be trained does not end a night on which another one trades (`lem_pipeline.running.degraded`).
+    All of them are trained before the first decision, so whether one trades is asked when the decision about a
+    model comes.
+
+    Raises:
+        RunError: a run failed, and without it nothing can go on.
+    """
+    problems, untrained = list[FailedCheck](), dict[str, Failed]()
+    for group in groups:
+        for date in sorted(untrained if group[0].tables == DECISION else ()):
+            if date <= group[0].last:
+                failure = untrained.pop(date)
+                told = without_model(registry, universe, failure.step, failure.why)
+                if told is None:
+                    raise RunError(_text([failure]))
+                problems.append(told)
+        found, failed = run_group(group)
+        problems += found
+        if any(failure.lost or failure.step.tables != TRAINING for failure in failed):
+            raise RunError(_text(failed))
+        untrained |= {failure.step.first: failure for failure in failed}
+    if untrained:
+        raise RunError(_text(untrained.values()))
+    return problems
+
+
+def _text(failed: Iterable[Failed]) -> str:
+    return "; ".join(f"{failure.step.text}: {failure.why}" for failure in failed)
+
+
+def _queued(
+    instance: dg.DagsterInstance,
+    launcher: QueueLauncher,
+    universe: Universe,
+    left: int,
+    on_end: Callable[[Step, int], None],
+) -> RunGroup:
+    """Puts the runs of a group into the queue and waits until all of them have ended.
+
+    Args:
+        left: how many runs all groups have together.
+    """
+    repository = ReconstructableRepository.for_module("lem_pipeline.definitions", "defs")
+
+    def run_group(group: Sequence[Step]) -> tuple[list[FailedCheck], list[Failed]]:
+        nonlocal left
+        waiting = {_launch(instance, repository, universe, step): step for step in group}
+        problems, failed, idle_since = list[FailedCheck](), list[Failed](), dict[str, float]()
+        while waiting:
+            for run_id in [run_id for run_id in waiting if _ended(instance, launcher, run_id, idle_since)]:
+                step, left = waiting.pop(run_id), left - 1
+                run = instance.get_run_by_id(run_id)
+                if run is not None and run.is_success:
+                    problems += _failed_checks(instance, run_id)
+                    on_end(step, left)
+                else:
+                    failed.append(_failed(instance, run_id, step))
+            time.sleep(POLL if waiting else 0)
+        return problems, failed
+
+    return run_group
+
+
+def _launch(instance: dg.DagsterInstance, repository: ReconstructableRepository, universe: Universe, step: Step) -> str:
+    keys = {dg.AssetKey([universe.name, table]) for table in step.tables}
+    job = repository.get_definition().get_implicit_job_def_for_assets(list(keys))
+    if job is None:
+        raise RunError(
+            f"{universe.name}: {', '.join(step.tables)} are not in the definitions, or do not share their partitions"
+        )
+    tags = {"lem/universe": universe.name}
+    if step.first == step.last:
+        tags |= job.get_tags_for_partition_key(step.first, keys)
+    else:
+        tags |= {
+            ASSET_PARTITION_RANGE_START_TAG: step.first,
+            ASSET_PARTITION_RANGE_END_TAG: step.last,
+            DEFER_EVENTS: "true",
+        }
+    run = instance.create_run_for_job(
+        job.get_subset(asset_selection=keys),
+        tags=tags,
+        asset_selection=keys,
+        job_code_origin=repository.get_reconstructable_job(job.name).get_python_origin(),
+    )
+    return instance.launch_run(run.run_id, None).run_id  # type: ignore[arg-type]  # the queue needs no workspace
+
+
+def _ended(instance: dg.DagsterInstance, launcher: QueueLauncher, run_id: str, idle_since: dict[str, float]) -> bool:
+    """Whether the run has ended; one that has lost its worker is ended here.
+
+    Args:
+        idle_since: when a run was first seen that neither the queue nor a worker had; a worker that has just taken it
+            needs a moment.
+    """
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.is_finished:
+        return True
+    if launcher.locks.held(run_id) or (run.status != dg.DagsterRunStatus.STARTED and launcher.queued()):
+        idle_since.pop(run_id, None)
+        return False
+    grace = 0.0 if run.status == dg.DagsterRunStatus.STARTED else LOST
+    if time.monotonic() - idle_since.setdefault(run_id, time.monotonic()) < grace:
+        return False
+    again = instance.get_run_by_id(run_id)  # it may have ended between the two looks
+    if again is not None and not again.is_finished:
+        instance.report_run_failed(again, launcher.check_run_worker_health(again).msg)
+    return True
+
+
+def _failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck]:
+    events = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    return not_passed(e.dagster_event.asset_check_evaluation_data for e in events if e.dagster_event)
+
+
+def _failed(instance: dg.DagsterInstance, run_id: str, step: Step) -> Failed:
+    events = [entry.dagster_event for entry in instance.all_logs(run_id) if entry.dagster_event]
+    said = [event.message for event in events if event.is_failure and event.message]
+    why = reason(events, run_id, said[-1] if said else "it was deleted or cancelled")
+    return Failed(step, why, lost=interrupted(events) or not any(event.is_step_failure for event in events))

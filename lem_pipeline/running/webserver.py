@@ -1,0 +1,61 @@
+"""`lem ui`: checks what would stop the Dagster UI, in words, and then becomes it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+
+from lem.errors import LemError
+from lem.universe import load_universes
+from lem_pipeline.running.home import dagster_home
+from resources.settings import ROOT, Settings
+
+HOST = "127.0.0.1"
+
+
+class PortError(LemError):
+    """The port of the UI cannot be listened on."""
+
+
+def check_port(port: int) -> None:
+    """Do nothing where the port is free.
+
+    Raises:
+        PortError: somebody listens on it, or this user may not.
+    """
+    with socket.socket() as probe:
+        # As the server does: a port whose last connections are only dying is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            other = port + 1 if 1024 <= port < 65535 else 3001
+            raise PortError(
+                f"port {port} on {HOST}: {error.strerror}; allowed: a free port, as with: lem ui --port {other}"
+            ) from error
+
+
+def become_webserver(console: Console, port: int) -> NoReturn:
+    """Replace this process by Dagster's webserver and daemon, so that Ctrl-C and signals reach them.
+
+    Raises:
+        PortError: the port is taken. HomeError: Dagster's history has no place. UniverseError: a universe file is
+            wrong, and the UI would have no graph.
+    """
+    check_port(port)
+    home, settings = dagster_home(), Settings()
+    load_universes(settings.universes)
+    console.print(f"Dagster UI on http://{HOST}:{port} (history in {home}); stop it with Ctrl-C")
+    bin_dir = str(Path(sys.executable).parent)
+    command = ["dg", "dev", "-w", str(ROOT / "workspace.yaml"), "--host", HOST, "--port", str(port)]
+    env = os.environ | {"PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}"}
+    sys.stdout.flush()
+    # A shell starts what runs in its background with SIGINT ignored, and Dagster stops its own processes with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.execvpe(f"{bin_dir}/dg", command, env)

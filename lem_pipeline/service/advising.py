@@ -1,0 +1,45 @@
+"""The advisor of the settings: its stores, the universe's source, and the clock that was asked for."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from lem.advice.advisor import Advisor
+from lem.advice.clock import ReplayClock
+from lem.advice.store import AdviceStore
+from lem.errors import OrderError
+from lem.sources.limits import CLOCK, Clock
+from lem_pipeline.cli.options import stores, universe_named
+from resources.settings import Settings
+
+
+def open_advisor(universe: str, at: str | None = None, speed: float = 1.0) -> Advisor:
+    """The advisor of a universe.
+
+    Args:
+        at: a past moment at which to begin (UTC), in place of the present. speed: of the time that passes then.
+
+    Raises:
+        UniverseError, LakeError, RegistryError, SourceError: something of it cannot be opened. OrderError: `at` is no
+            time.
+    """
+    from resources.stores import SourceResource
+
+    chosen = universe_named(universe)
+    lake, registry = stores()
+    clock: Clock = ReplayClock(utc(at, "--at"), speed) if at else CLOCK
+    store = AdviceStore(Settings().registry)
+    return Advisor(chosen, lake, registry, store, SourceResource().open(chosen), clock)
+
+
+def utc(text: str, what: str) -> dt.datetime:
+    """A time from its ISO form, in UTC where it names no zone.
+
+    Raises:
+        OrderError: it is none.
+    """
+    try:
+        time = dt.datetime.fromisoformat(text)
+        return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        raise OrderError(f"{what} {text[:80]!a} is not a time; allowed: as in 2024-03-30T10:00Z") from None

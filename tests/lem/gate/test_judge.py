@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lem.gate import sanity as gate_checks
+from lem.gate.judge import judge
+from lem.model.contender import Contender
+from lem.model.lem import LEM
+from lem.registry.records import CHECKS
+from tests.lem.builders import START, TINY, brownian_panel, lively_model, timing_model
+
+DAYS = 11
+GATE_START = START + dt.timedelta(days=4)
+PANEL = brownian_panel(DAYS, assets=2, seed=8)
+GOOD, BAD = timing_model(-1.0), timing_model(+1.0)
+
+
+@pytest.fixture(scope="module")
+def universe(make_universe):
+    return make_universe(
+        horizon=6,
+        backtest={"min_bars": [1, 3, 6], "bootstrap": 200},
+        gate={"tail_tolerance": 0.1},
+        model=TINY.model_dump(),
+    )
+
+
+@pytest.fixture(autouse=True)
+def small_controls(monkeypatch):
+    monkeypatch.setattr(gate_checks, "WALKS", 12)
+    monkeypatch.setattr(gate_checks, "CONTROL_ARRIVALS", 400)
+
+
+def late(distance: float = 1.0) -> LEM:
+    """Times as `GOOD` does, but waits for prices that are `distance` sigma below the benchmark: it gains less."""
+    model = timing_model(-1.0)
+    with torch.no_grad():
+        model.heads.state_SJD[:, 1, 0] = -1.0 / distance
+    return model
+
+
+def contender(model: LEM, name: str = "one", train_end: dt.date = GATE_START) -> Contender:
+    return Contender(name, model, train_end)
+
+
+class Peeking(LEM):
+    """A model whose context of a bar is that of the bar after it."""
+
+    def encode(self, features_BTF, valid_BT):
+        return super().encode(features_BTF, valid_BT).roll(-1, dims=1)
+
+
+def test_the_first_sane_model_is_promoted_however_good_it_is(universe):
+    for model in (GOOD, late()):
+        verdict = judge(PANEL, universe, GATE_START, contender(model), None)
+        assert verdict.decision == "promoted"
+        assert verdict.sound
+        assert all(check["passed"] for check in verdict.figures[CHECKS])
+        assert verdict.reasons[0] == "first model: sane, so it trades"
+        assert set(verdict.figures["mean_bps"]) == {"candidate", "optimal_stopping", "twap"}
+        assert verdict.figures["days"] == DAYS - 4
+
+
+def test_without_a_candidate_the_champion_stays(universe):
+    assert judge(PANEL, universe, GATE_START, None, contender(GOOD)).decision == "kept"
+    assert judge(PANEL, universe, GATE_START, None, None).decision == "none"
+    assert not judge(PANEL, universe, GATE_START, None, None).sound
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("champion", [None, contender(GOOD, "old")], ids=["none", "kept"])
+def test_weights_that_are_not_finite_are_refused(universe, champion, value):
+    model = lively_model()
+    with torch.no_grad():
+        model.heads.state_SJD[3, 2, 1] = value
+    verdict = judge(PANEL, universe, GATE_START, contender(model), champion)
+    assert verdict.decision == ("kept" if champion else "none")
+    assert verdict.reasons == ["weights are not finite: heads.state_SJD"]
+
+
+@pytest.mark.parametrize("champion", [None, contender(BAD, "old")], ids=["none", "kept"])
+def test_a_candidate_that_looks_ahead_is_refused(universe, champion):
+    model = Peeking(TINY)
+    model.load_state_dict(lively_model().state_dict())
+    verdict = judge(PANEL, universe, GATE_START, contender(model.eval()), champion)
+    assert verdict.decision == ("kept" if champion else "none")
+    assert verdict.reasons[0].startswith("look-ahead: ")
+    assert not verdict.sound
+
+
+@pytest.mark.parametrize("which", ["candidate", "champion"])
+def test_a_model_trained_on_the_gates_window_is_refused(universe, which):
+    late = contender(GOOD, "late", GATE_START + dt.timedelta(days=1))
+    pair = (late, contender(BAD, "old")) if which == "candidate" else (contender(GOOD, "new"), late)
+    verdict = judge(PANEL, universe, GATE_START, *pair)
+    assert verdict.decision == "kept"
+    assert verdict.reasons == [f"{which} late was trained up to {late.train_end}, after the gate opens on {GATE_START}"]
+
+
+def test_a_worse_candidate_is_refused_and_the_champion_stays(universe):
+    verdict = judge(PANEL, universe, GATE_START, contender(late(), "new"), contender(GOOD, "old"))
+    means = verdict.figures["mean_bps"]
+    assert means["twap"] + 1 < means["candidate"] < means["champion"]
+    assert verdict.sound, "it may trade, it is only not good enough"
+    assert verdict.decision == "kept"
+    assert "refused: its mean gain is lower than the champion's" in verdict.reasons
+    assert verdict.figures["candidate_minus_champion"]["high_bps"] < 0
+
+
+def hurrying(pace: float) -> LEM:
+    """Buys the faster (pace > 0) or the slower the further the price is above the benchmark."""
+    model = timing_model(-1.0)
+    with torch.no_grad():
+        model.heads.state_SJD[:, 1, 1] = 4.0
+        model.heads.out_SD2[:, 1, 0] = pace
+    return model
+
+
+@pytest.fixture(scope="module")
+def trending():
+    """Returns go on in their direction: hurrying after the price gains, at the cost of a wider distribution."""
+    return brownian_panel(DAYS, assets=2, seed=8, momentum=0.6)
+
+
+def test_a_candidate_that_beats_champion_and_rule_is_promoted(universe, trending):
+    pair = contender(hurrying(+1.0), "new"), contender(hurrying(-1.0), "old")
+    verdict = judge(trending, universe, GATE_START, *pair)
+    assert verdict.decision == "promoted"
+    assert verdict.reasons[0] == "not worse than the champion, tail kept, optimal stopping beaten"
+    assert verdict.figures["candidate_minus_champion"]["low_bps"] > 0
+    assert verdict.figures["candidate_minus_optimal_stopping"]["low_bps"] > 0
+
+
+def test_a_candidate_that_gains_more_with_a_worse_tail_is_refused(universe, trending):
+    pair = contender(hurrying(+1.0), "new"), contender(GOOD, "old")
+    verdict = judge(trending, universe, GATE_START, *pair)
+    assert verdict.figures["candidate_minus_champion"]["low_bps"] > 0
+    assert verdict.decision == "kept"
+    assert [r.partition(" average")[0] for r in verdict.reasons if r.startswith("refused")] == [
+        "refused: its worst 5 %"
+    ]
+
+
+def test_a_candidate_that_does_not_beat_optimal_stopping_is_refused(universe):
+    verdict = judge(PANEL, universe, GATE_START, contender(GOOD, "new"), contender(late(), "old"))
+    assert verdict.decision == "kept"
+    assert [reason for reason in verdict.reasons if reason.startswith("refused")] == [
+        "refused: it does not beat optimal stopping"
+    ]
+
+
+def test_a_candidate_that_times_the_wrong_way_round_may_not_trade(universe):
+    verdict = judge(PANEL, universe, GATE_START, contender(BAD, "new"), contender(late(), "old"))
+    assert verdict.decision == "kept"
+    assert not verdict.sound
+    assert [reason[:31] for reason in verdict.reasons] == ["like a model of shuffled targets"[:31]]
+
+
+def test_a_window_that_was_not_read_whole_is_refused(universe):
+    holed = Contender("new", GOOD, GATE_START, holes=(START,))
+    verdict = judge(PANEL, universe, GATE_START, holed, None)
+    assert (verdict.decision, verdict.sound) == ("none", False)
+    assert verdict.reasons == ["trained on a window with a hole: 1 of its partitions were not read: 2024-01-01"]
+
+
+def test_the_same_model_again_is_kept(universe):
+    verdict = judge(PANEL, universe, GATE_START, contender(GOOD), contender(GOOD))
+    assert verdict.decision == "kept"
+    assert verdict.reasons == ["the candidate is the champion: the same inputs gave the same model"]
+
+
+def test_a_window_without_orders_promotes_nobody(universe):
+    empty = replace(PANEL, vwap_NT=PANEL.vwap_NT.copy())
+    empty.vwap_NT[:, 24 * 4 :] = float("nan")
+    verdict = judge(empty, universe, GATE_START, contender(GOOD), None)
+    assert verdict.decision == "none"
+    assert verdict.reasons == [f"no order without a gap arrives from {GATE_START} on: nothing to judge"]
+
+
+def test_only_orders_of_the_window_count(universe):
+    figures = judge(PANEL, universe, GATE_START, contender(GOOD), None).figures
+    inside = (PANEL.date_T >= GATE_START) & PANEL.accepted(universe.horizon)
+    assert figures["orders"] == inside.sum() * 3 * 8
+
+
+def test_the_verdict_does_not_depend_on_bars_before_the_warm_up(universe):
+    pair = contender(late(), "new"), contender(GOOD, "old")
+    whole, cut = (judge(panel, universe, GATE_START, *pair) for panel in (PANEL, PANEL.cut(60, PANEL.bars)))
+    assert whole.decision == cut.decision
+    assert whole.figures["mean_bps"]["twap"] == cut.figures["mean_bps"]["twap"]

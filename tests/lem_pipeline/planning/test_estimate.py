@@ -1,0 +1,70 @@
+"""What a plan is said to take before it begins."""
+
+from __future__ import annotations
+
+import re
+
+import dagster as dg
+import pytest
+
+from lem_pipeline.planning.estimate import RUN_SECONDS, SECONDS, duration, foretold, measured_rates, seconds_of
+from lem_pipeline.planning.steps import Step, partitions_of
+
+BARS = Step(("raw_bars", "bars"), "AAA-USD|2024-01-01", "BBB-USD|2024-01-10")
+PANEL = Step(("panel",), "2024-01-01", "2024-01-10")
+
+
+@pytest.mark.parametrize(
+    ("step", "count"),
+    [
+        (BARS, 40),
+        (PANEL, 10),
+        (Step(("features",), "AAA-USD|2024-01-05", "AAA-USD|2024-01-05"), 1),
+        (Step(("raw_bars",), "BBB-USD|2024-01-05", "BBB-USD|2024-01-06"), 2),
+    ],
+)
+def test_the_partitions_of_a_run_are_its_tables_times_assets_times_dates(step, count, make_universe):
+    assert partitions_of(make_universe(), step) == count
+
+
+def test_without_earlier_runs_rates_are_assumed_and_said_to_be(make_universe):
+    text = foretold(make_universe(), [BARS, PANEL], {})
+    assert text.startswith("2 runs to do, 50 partitions, about ")
+    assert "assumed rates" in text
+    assert seconds_of(make_universe(), PANEL, {}) == pytest.approx(RUN_SECONDS + 10 * SECONDS["panel"])
+
+
+def test_measured_rates_replace_assumed_ones(make_universe):
+    rates = {("panel",): 30.0}
+    assert seconds_of(make_universe(), PANEL, rates) == 300
+    assert "about 5 min (at the rates of earlier runs)" in foretold(make_universe(), [PANEL], rates)
+    assert "where there are some" in foretold(make_universe(), [PANEL, BARS], rates)
+
+
+def test_the_runs_of_a_home_are_measured(tiny_home):
+    with dg.DagsterInstance.get() as instance:
+        rates = measured_rates(instance, tiny_home.universe)
+    assert {("raw_bars", "bars"), ("features",), ("panel",), ("lem_model",)} <= set(rates)
+    assert all(0 < rate < 600 for rate in rates.values())
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (200, "3 min"), (9000, "2.5 h")])
+def test_a_duration_is_said_in_its_own_unit(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_the_command_tells_runs_partitions_and_time_beforehand_and_what_is_left_on_the_way(
+    tmp_path, lem_command, tiny_keys, write_universe
+):
+    write_universe(tmp_path / "universes", tiny_keys())
+    done = lem_command(tmp_path, "backfill", "-u", "tiny", "--from", "2024-01-06", "--to", "2024-01-07")
+    assert done.code == 0, done.out + done.err
+    told = re.search(r"(\d+) runs to do, (\d+) partitions, about .+ \(at .*rates.*\); bars from 2024-01-01", done.out)
+    assert told, done.out
+    assert told.group(1, 2) == ("3", "34")
+    assert done.out.index(told.group()) < done.out.index("[1/3]")
+    assert len(re.findall(r"\[\d/3\] .*\(about [\d.]+ (s|min|h) left\)", done.out)) == 3
+    assert re.search(r"raw bars +14 in [\d.]+ s \([\d.]+/s\)", done.out)
+    again = lem_command(tmp_path, "backfill", "-u", "tiny", "--from", "2024-01-06", "--to", "2024-01-07")
+    assert again.code == 0
+    assert "0 runs to do, 0 partitions" in again.out
