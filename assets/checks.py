@@ -13,8 +13,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from assets.common import Stage
-from assets.partitions import asset_keys, date_keys
+from assets.graph import UniverseGraph
 from lem.backtest.schema import expected_rows
 from lem.data.bars import check_bars
 from lem.data.feature_causality import features_are_causal
@@ -22,6 +21,7 @@ from lem.data.features import check_features
 from lem.data.panel import Panel
 from lem.errors import LemError
 from lem.lake import Lake
+from lem.lineage.keys import parse_keys
 from lem.lineage.tables import read_range
 from lem.universe.calendars import expected_bars
 from lem.universe.windows import dates_before, history_dates, training_window
@@ -38,22 +38,24 @@ def verdict(problems: Problems, checked: int, **figures: Any) -> dg.AssetCheckRe
 
 
 def _each(
-    stage: Stage, lake: Lake, table: str, keys: list[str], test: Callable[[Any, pd.DataFrame], str | None]
+    graph: UniverseGraph, lake: Lake, table: str, keys: list[str], test: Callable[[Any, pd.DataFrame], str | None]
 ) -> Problems:
     problems = {}
-    for key in asset_keys(keys):
-        text = test(key, lake.read_table(lake.path(stage.universe.name, table, key.date, key.asset)))
+    for key in parse_keys(keys):
+        text = test(key, lake.read_table(lake.path(graph.universe.name, table, key.date, key.asset)))
         if text:
-            problems[key.text] = text
+            problems[str(key)] = text
     return problems
 
 
-def _schema(stage: Stage, lake: Lake, table: str, keys: list[str], check: Callable[[pd.DataFrame], Any]) -> Problems:
+def _schema(
+    graph: UniverseGraph, lake: Lake, table: str, keys: list[str], check: Callable[[pd.DataFrame], Any]
+) -> Problems:
     """Validate each asset's partitions as one table: a validation costs the same for a day and for a year."""
     problems: Problems = {}
-    for asset, group in groupby(asset_keys(keys), key=lambda key: key.asset):
+    for asset, group in groupby(parse_keys(keys), key=lambda key: key.asset):
         days = [key.date for key in group]
-        whole = pd.concat([lake.read_table(lake.path(stage.universe.name, table, d, asset)) for d in days])
+        whole = pd.concat([lake.read_table(lake.path(graph.universe.name, table, d, asset)) for d in days])
         try:
             check(whole.reset_index(drop=True))
         except LemError as error:
@@ -61,51 +63,51 @@ def _schema(stage: Stage, lake: Lake, table: str, keys: list[str], check: Callab
     return problems
 
 
-def checks_of(stage: Stage) -> list[dg.AssetChecksDefinition]:
+def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
     """All checks of a universe's assets."""
-    universe, by_asset = stage.universe, stage.partitions.by_asset
+    universe, by_asset = graph.universe, graph.partitions.by_asset
 
-    @dg.asset_check(asset=stage.key("bars"), partitions_def=by_asset, description="Every expected bar has a row.")
+    @dg.asset_check(asset=graph.key("bars"), partitions_def=by_asset, description="Every expected bar has a row.")
     def complete(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         outages = 0
 
         def test(key: Any, table: pd.DataFrame) -> str | None:
             nonlocal outages
             outages += int((table["flag"] == "outage").sum())
-            expected = expected_bars(universe, key.asset, key.date)
+            expected = expected_bars(universe, key.symbol, key.date)
             return None if list(table["ts"]) == list(expected) else f"{len(table)} bars, expected {len(expected)}"
 
         keys = list(context.partition_keys)
-        return verdict(_each(stage, lake.open(), "bars", keys, test), len(keys), bars_in_known_outages=outages)
+        return verdict(_each(graph, lake.open(), "bars", keys, test), len(keys), bars_in_known_outages=outages)
 
     @dg.asset_check(
-        asset=stage.key("bars"), partitions_def=by_asset, description="The table keeps its schema and rules."
+        asset=graph.key("bars"), partitions_def=by_asset, description="The table keeps its schema and rules."
     )
     def schema(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         keys = list(context.partition_keys)
-        return verdict(_schema(stage, lake.open(), "bars", keys, check_bars), len(keys))
+        return verdict(_schema(graph, lake.open(), "bars", keys, check_bars), len(keys))
 
-    @dg.asset_check(asset=stage.key("features"), partitions_def=by_asset, description="The table keeps its schema.")
+    @dg.asset_check(asset=graph.key("features"), partitions_def=by_asset, description="The table keeps its schema.")
     def feature_schema(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         keys = list(context.partition_keys)
-        return verdict(_schema(stage, lake.open(), "features", keys, check_features), len(keys))
+        return verdict(_schema(graph, lake.open(), "features", keys, check_features), len(keys))
 
     @dg.asset_check(
-        asset=stage.key("features"),
+        asset=graph.key("features"),
         partitions_def=by_asset,
         description="Changing later bars changes no earlier feature.",
     )
     def causal_features(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
-        store, keys = lake.open(), asset_keys(context.partition_keys)
-        key = next((k for k in reversed(keys) if len(expected_bars(universe, k.asset, k.date))), keys[-1])
+        store, keys = lake.open(), parse_keys(context.partition_keys)
+        key = next((k for k in reversed(keys) if len(expected_bars(universe, k.symbol, k.date))), keys[-1])
         history, _ = read_range(store, universe, "bars", history_dates(universe, key.date), key.asset)
         day = store.read_table(store.path(universe.name, "bars", key.date, key.asset))
         leaks = features_are_causal(history, day, universe.features, universe.bars_per_day)
-        return verdict({key.text: f"bars {leaks} depend on later bars"} if leaks else {}, 1, bars_perturbed=len(day))
+        return verdict({str(key): f"bars {leaks} depend on later bars"} if leaks else {}, 1, bars_perturbed=len(day))
 
     @dg.asset_check(
-        asset=stage.key("lem_model"),
-        partitions_def=stage.partitions.model_dates,
+        asset=graph.key("lem_model"),
+        partitions_def=graph.partitions.model_dates,
         description="Changing later bars changes no slice.",
     )
     def causal_model(
@@ -116,7 +118,7 @@ def checks_of(stage: Stage) -> list[dg.AssetChecksDefinition]:
         from lem.model.contender import load_contender
         from lem.strategies.learned import Learned
 
-        (date,) = date_keys(context.partition_keys)
+        (date,) = [key.date for key in parse_keys(context.partition_keys)]
         store, record = lake.open(), registry.open().candidate(universe.name, date)
         if record is None:
             return verdict({date.isoformat(): "no model is registered for this date"}, 1)
@@ -127,13 +129,13 @@ def checks_of(stage: Stage) -> list[dg.AssetChecksDefinition]:
         return verdict({str(i): leak for i, leak in enumerate(leaks)}, 1, model_id=record.id)
 
     @dg.asset_check(
-        asset=stage.key("backtest"),
+        asset=graph.key("backtest"),
         partitions_def=by_asset,
         description="Every order is executed or excluded with a reason.",
     )
     def orders_accounted_for(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         def test(key: Any, table: pd.DataFrame) -> str | None:
-            arrivals = len(expected_bars(universe, key.asset, key.date))
+            arrivals = len(expected_bars(universe, key.symbol, key.date))
             expected = expected_rows(arrivals, universe, "lem" in set(table["strategy"]))
             done, excluded = (
                 table["status"] == "done",
@@ -144,6 +146,6 @@ def checks_of(stage: Stage) -> list[dg.AssetChecksDefinition]:
             return None if table.loc[done, "gain_bps"].notna().all() else "an executed order has no gain"
 
         keys = list(context.partition_keys)
-        return verdict(_each(stage, lake.open(), "backtest", keys, test), len(keys))
+        return verdict(_each(graph, lake.open(), "backtest", keys, test), len(keys))
 
     return [complete, schema, feature_schema, causal_features, causal_model, orders_accounted_for]

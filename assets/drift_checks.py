@@ -11,11 +11,11 @@ from typing import Any
 
 import dagster as dg
 
-from assets.common import Stage
-from assets.partitions import date_keys
+from assets.graph import UniverseGraph
 from lem.backtest.bootstrap import MIN_BLOCKS
 from lem.drift.measures import CLOCK, InputDrift, model_age
 from lem.drift.reading import NotKnown, gain_drift_on, input_drift_on
+from lem.lineage.keys import parse_keys
 from resources.stores import LakeResource, RegistryResource
 
 
@@ -56,19 +56,19 @@ def _features(drift: InputDrift, drifted: list[str]) -> dg.MetadataValue:
     )
 
 
-def drift_checks_of(stage: Stage) -> list[dg.AssetChecksDefinition]:
+def drift_checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
     """The drift checks of a universe's assets."""
-    universe = stage.universe
+    universe = graph.universe
 
     @dg.asset_check(
-        asset=stage.key("execution_report"),
-        partitions_def=stage.partitions.dates,
+        asset=graph.key("execution_report"),
+        partitions_def=graph.partitions.dates,
         description="The last days' features are distributed as in the champion's training window.",
     )
     def input_drift(
         context: dg.AssetCheckExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.AssetCheckResult:
-        date, limit = date_keys(context.partition_keys)[-1], universe.drift.psi
+        date, limit = [key.date for key in parse_keys(context.partition_keys)][-1], universe.drift.psi
         drift = input_drift_on(lake.open(), registry.open(), universe, date)
         if isinstance(drift, NotKnown):
             return warn_unless(True, f"Nothing to tell on {date}: {drift.reason}.", "drift.psi", limit)
@@ -90,14 +90,14 @@ def drift_checks_of(stage: Stage) -> list[dg.AssetChecksDefinition]:
         )
 
     @dg.asset_check(
-        asset=stage.key("execution_report"),
-        partitions_def=stage.partitions.dates,
+        asset=graph.key("execution_report"),
+        partitions_def=graph.partitions.dates,
         description="Walk-forward orders gain what the gate measured for the models that traded them.",
     )
     def gain_drift(
         context: dg.AssetCheckExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.AssetCheckResult:
-        date, key = date_keys(context.partition_keys)[-1], "drift.gain_tolerance_bps"
+        date, key = [key.date for key in parse_keys(context.partition_keys)][-1], "drift.gain_tolerance_bps"
         limit = universe.drift.gain_tolerance_bps
         drift = gain_drift_on(lake.open(), registry.open(), universe, date)
         if isinstance(drift, NotKnown):
@@ -124,13 +124,13 @@ def drift_checks_of(stage: Stage) -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(
         name="model_age",
-        asset=stage.key("champion"),
-        partitions_def=stage.partitions.model_dates,
+        asset=graph.key("champion"),
+        partitions_def=graph.partitions.model_dates,
         description="The champion's training has not ended too long ago.",
     )
     def age_of_champion(context: dg.AssetCheckExecutionContext, registry: RegistryResource) -> dg.AssetCheckResult:
         models, ages = registry.open(), dict[dt.date, int]()
-        dates, limit = date_keys(context.partition_keys), universe.max_model_age
+        dates, limit = [key.date for key in parse_keys(context.partition_keys)], universe.max_model_age
         for date in dates:
             champion = models.champion_on(universe.name, date)
             if champion is not None:

@@ -4,22 +4,22 @@
 
 import dagster as dg
 
-from assets.common import Stage
-from assets.partitions import date_keys
+from assets.graph import UniverseGraph
+from lem.lineage.keys import parse_keys
 from resources.stores import RegistryResource
 
 
-def night_checks_of(stage: Stage) -> list[dg.AssetChecksDefinition]:
+def night_checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
     """The checks of a universe's decisions."""
-    universe = stage.universe
+    universe = graph.universe
 
     @dg.asset_check(
-        asset=stage.key("champion"),
-        partitions_def=stage.partitions.model_dates,
+        asset=graph.key("champion"),
+        partitions_def=graph.partitions.model_dates,
         description="The model that was due has come, and passes the gate's sanity checks.",
     )
     def candidate_may_trade(context: dg.AssetCheckExecutionContext, registry: RegistryResource) -> dg.AssetCheckResult:
-        models, dates, bad = registry.open(), date_keys(context.partition_keys), dict[str, str]()
+        models, dates, bad = registry.open(), [key.date for key in parse_keys(context.partition_keys)], dict[str, str]()
         for date in dates:
             decision = models.promotion(universe.name, date)
             if decision is None:

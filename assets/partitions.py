@@ -13,7 +13,11 @@ from itertools import groupby
 
 import dagster as dg
 
-from lem.universe import Universe, windows
+from lem.errors import LineageError
+from lem.lineage.keys import PartitionKey
+from lem.lineage.reads import Reads
+from lem.lineage.stages import Stage, stage_named
+from lem.universe import Universe
 from lem.universe.calendars import offset_partition
 
 FORMAT = "%Y-%m-%d"
@@ -21,12 +25,23 @@ FORMAT = "%Y-%m-%d"
 
 @dataclass(frozen=True)
 class Partitions:
-    """dates: dates with data. model_dates: one more, so that the model for today exists today. by_asset: asset x
-    date."""
+    """The partitions definitions of a universe.
+
+    Args:
+        dates: dates with data.
+        model_dates: one more, so that the model for today exists today.
+        by_asset: asset x date.
+    """
 
     dates: dg.TimeWindowPartitionsDefinition
     model_dates: dg.TimeWindowPartitionsDefinition
     by_asset: dg.MultiPartitionsDefinition
+
+    def of(self, stage: Stage) -> dg.PartitionsDefinition:
+        """The partitions of a stage."""
+        if stage.per_asset:
+            return self.by_asset
+        return self.model_dates if stage.ahead else self.dates
 
 
 def _daily(universe: Universe, extra: int) -> dg.TimeWindowPartitionsDefinition:
@@ -66,43 +81,29 @@ def same_asset(start: int, end: int) -> dg.MultiPartitionMapping:
     )
 
 
-def history(universe: Universe) -> dg.MultiPartitionMapping:
-    """bars -> features: the day and the history that its trailing statistics read."""
-    return same_asset(-windows.feature_history_days(universe), 0)
+def mapping_of(universe: Universe, stage: Stage, read: Reads) -> dg.PartitionMapping | None:
+    """Which partitions of what it reads a partition of the stage needs; None where Dagster's own mapping says so.
+
+    Raises:
+        LineageError: a window of dates over another grain, which no stage reads yet.
+    """
+    (first, last), other = read.must(universe), stage_named(read.stage)
+    if stage.grain is other.grain:
+        if first == last == 0:
+            return None
+        return same_asset(first, last) if stage.per_asset else days(first, last)
+    if first or last:
+        raise LineageError(
+            f"stage {stage.name} reads {first} to {last} of {read.stage}, which has another "
+            "grain; allowed: its own date"
+        )
+    return dg.MultiToSingleDimensionPartitionMapping("date") if stage.per_asset else None
 
 
-def execution(universe: Universe) -> dg.MultiPartitionMapping:
-    """features -> backtest: the warm-up before the day and the days in which its orders still trade."""
-    return same_asset(-windows.warmup_days(universe), windows.forward_days(universe))
-
-
-@dataclass(frozen=True, order=True)
-class Key:
-    """One asset x date partition."""
-
-    asset: str
-    date: dt.date
-
-    @property
-    def text(self) -> str:
-        """As Dagster spells it."""
-        return f"{self.asset}|{self.date:{FORMAT}}"
-
-
-def asset_keys(texts: Iterable[str]) -> list[Key]:
-    """Asset x date partition keys, sorted: they arrive in set order, another in each process."""
-    return sorted(Key(asset, dt.date.fromisoformat(date)) for asset, date in (text.split("|") for text in texts))
-
-
-def date_keys(texts: Iterable[str]) -> list[dt.date]:
-    """Date partition keys, sorted."""
-    return sorted(dt.date.fromisoformat(text) for text in texts)
-
-
-def batches(keys: Iterable[Key], size: int = 31) -> list[tuple[str, list[dt.date]]]:
+def batches(keys: Iterable[PartitionKey], size: int = 31) -> list[tuple[str, list[dt.date]]]:
     """Keys in groups of one asset and at most `size` dates: what a stage validates in one pass, then writes."""
     out = []
-    for asset, group in groupby(keys, key=lambda key: key.asset):
+    for asset, group in groupby(keys, key=lambda key: key.symbol):
         dates = [key.date for key in group]
         out += [(asset, dates[at : at + size]) for at in range(0, len(dates), size)]
     return out

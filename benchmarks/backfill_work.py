@@ -26,13 +26,16 @@ from lem.data.features import TABLE_SCHEMA as FEATURES_SCHEMA
 from lem.data.features import check_features, compute_features
 from lem.lake import Lake
 from lem.lineage.quarantine import judge_days
-from lem.lineage.revisions import named, settings_of, store_raw
+from lem.lineage.revisions import store_raw
+from lem.lineage.stages import stage_named
+from lem.lineage.versions import made_with, named
 from lem.registry.records import InputVersion
 from lem.sources import open_source
 from lem.universe import Universe
 from lem.universe.calendars import partition_dates, partition_window
 from lem.universe.windows import history_dates
 from lem_pipeline.build import build
+from lem_pipeline.planning.dates import data_dates
 from lem_pipeline.planning.plan import data_steps
 from lem_pipeline.running.home import instance
 from lem_pipeline.running.launch import run_step
@@ -70,7 +73,7 @@ def bare(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any
                 raise SystemExit(f"the simulated market breaks a rule: {bad}")
             for day, result in good.items():
                 inputs = named([InputVersion("raw_bars", f"{symbol}|{day}", read[day][1])])
-                inputs |= settings_of(universe, "bars")
+                inputs |= made_with(universe, stage_named("bars"))
                 lake.write_table(lake.path(universe.name, "bars", day, symbol), result.table, BARS_SCHEMA, inputs)
     for symbol in universe.symbols:
         found = {day: lake.read_versioned(lake.path(universe.name, "bars", day, symbol)) for day in dates}
@@ -84,7 +87,7 @@ def bare(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any
             for day, table in tables.items():
                 read_days = [*history_dates(universe, day), day]
                 inputs = named(InputVersion("bars", f"{symbol}|{d}", found[d][1]) for d in read_days)
-                inputs |= settings_of(universe, "features")
+                inputs |= made_with(universe, stage_named("features"))
                 lake.write_table(lake.path(universe.name, "features", day, symbol), table, FEATURES_SCHEMA, inputs)
     return {"runs": 0}
 
@@ -120,7 +123,7 @@ def clocked(owner: type, names: list[str], spent: dict[str, float]) -> Iterator[
 def pipeline(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any]:
     """What `lem backfill` executes for these stages: planned, then one run for bars and one for features."""
     dagster, spent = instance(), dict[str, float]()
-    planned = data_steps(Lake(f"{folder}/lake"), universe, dates, dates, force=False)
+    planned = data_steps(Lake(f"{folder}/lake"), universe, data_dates(universe, dates[0], dates[-1]), force=False)
     steps = [step for step in planned if "panel" not in step.tables]
     defs = build([universe])
     storage = type(dagster.event_log_storage)

@@ -28,8 +28,11 @@ from benchmarks.common import Row
 from benchmarks.ingest_servers import FIRST, bars, market
 from lem.data.bars import TABLE_SCHEMA
 from lem.lake import Lake
+from lem.lineage.keys import PartitionKey
 from lem.lineage.quarantine import judge_days, refuse_quarantined, set_quarantine
-from lem.lineage.revisions import named, partition_key, settings_of, store_raw
+from lem.lineage.revisions import store_raw
+from lem.lineage.stages import stage_named
+from lem.lineage.versions import made_with, named
 from lem.registry.records import InputVersion
 from lem.sources import RAW_SCHEMA, open_source
 from lem.sources.ccxt_client import rebased
@@ -99,11 +102,11 @@ def ingest(universe: Universe, folder: Path, dates: list[dt.date]) -> int:
             read = {date: lake.read_versioned(lake.path(universe.name, "raw_bars", date, symbol)) for date in days}
             good, bad = judge_days({date: raw for date, (raw, _) in read.items()}, universe, symbol)
             for date, result in good.items():
-                made_from = named([InputVersion("raw_bars", partition_key(date, symbol), read[date][1])])
-                made_from |= settings_of(universe, "bars")
+                made_from = named([InputVersion("raw_bars", str(PartitionKey(symbol, date)), read[date][1])])
+                made_from |= made_with(universe, stage_named("bars"))
                 lake.write_table(lake.path(universe.name, "bars", date, symbol), result.table, TABLE_SCHEMA, made_from)
             set_quarantine(lake, universe.name, symbol, good, bad)
-            refuse_quarantined({partition_key(date, symbol): error for date, error in bad.items()})
+            refuse_quarantined({str(PartitionKey(symbol, date)): error for date, error in bad.items()})
     return rows
 
 

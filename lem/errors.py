@@ -61,3 +61,7 @@ class EvaluationError(LemError):
 
 class SchemaError(LemError):
     """A table's schema and its description do not agree, or there is no such table."""
+
+
+class LineageError(LemError):
+    """There is no such stage, or a text is no key of a partition."""

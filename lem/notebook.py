@@ -24,7 +24,8 @@ from lem.errors import EvaluationError, RegistryError
 from lem.execution.costs import BPS
 from lem.execution.orders import SCENARIOS
 from lem.lake import Lake
-from lem.lineage.tables import PER_ASSET, read_range
+from lem.lineage.stages import stage_named
+from lem.lineage.tables import read_range
 from lem.model.contender import Contender, load_contender
 from lem.registry import Registry
 from lem.reports.figures import MARKERS, SETTINGS, by_strategy, legend, style_of
@@ -72,7 +73,7 @@ class Desk:
             LakeError: a partition is missing; the message has the command that makes it.
         """
         dates = self._dates(first, last)
-        if name not in PER_ASSET:
+        if not stage_named(name).per_asset:
             return read_range(self.lake, self.universe, name, dates)[0]
         parts = []
         for symbol in self.universe.symbols:

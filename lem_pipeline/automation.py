@@ -5,8 +5,9 @@ never joins the run of the one above it: what is good goes on while what failed 
 
 - What is new: a missing partition of the last `night.catch_up_days`, once an input of it has been made.
 - What was missed or has failed: tried again each night, and those of the last night every `night.retry_hours`.
-- What was rewritten with another content, however old: the tables made from it are made again. Models and decisions
-  are not: what traded, traded. `lem run` makes those again that a report needs.
+- What was rewritten with another content, however old: the tables made from it are made again. So is what a stage has
+  made whose code version was raised. Models and decisions are not: what traded, traded. `lem run` makes those again
+  that a report needs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from collections.abc import Callable
 import dagster as dg
 from dagster import AutomationCondition as When
 
+from lem.lineage.keys import PartitionKey
+from lem.lineage.stages import DECISION, MODEL, STAGES, Stage, data_tables, delay
 from lem.universe import Universe
 from lem.universe.calendars import offset_partition
 from lem.universe.windows import forward_days, is_training_date, training_window
@@ -36,7 +39,7 @@ def may_train(universe: Universe, date: dt.date, now: dt.datetime) -> bool:
 
 
 def decides_first(universe: Universe, date: dt.date, now: dt.datetime) -> bool:
-    """Whether no decision can come before that of the date."""
+    """Whether the decision of the date is the universe's first."""
     return not may_decide(universe, offset_partition(universe, date, -1), now)
 
 
@@ -63,11 +66,11 @@ class OnDates(When):
 
     def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
         """The partitions of the candidates that keep the rule."""
-        now, by_date = context.evaluation_time, dict[str, set[str]]()
+        now, by_date = context.evaluation_time, dict[dt.date, set[str]]()
         for key in context.candidate_subset.expensively_compute_partition_keys():
-            by_date.setdefault(key.split("|")[-1], set()).add(key)
+            by_date.setdefault(PartitionKey.parse(key).date, set()).add(key)
         # Once a date, not once an asset and date.
-        kept = [keys for date, keys in by_date.items() if self._rule(self._universe, dt.date.fromisoformat(date), now)]
+        kept = [keys for date, keys in by_date.items() if self._rule(self._universe, date, now)]
         keys = set().union(*kept)
         return dg.AutomationResult(context, context.candidate_subset.compute_intersection_with_partition_keys(keys))
 
@@ -116,11 +119,12 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
     What leaves few partitions stands first: Dagster evaluates the rest for these alone, and spends seconds on a list of
     all partitions where it must make one.
     """
-    night, behind = universe.night_begins, _calendar_days(universe, forward_days(universe))
+    night, behind = universe.night_begins, _calendar_days(universe, max(delay(universe, stage) for stage in STAGES))
     nightfall = When.cron_tick_passed(night.cron, night.time_zone)
     hour = When.cron_tick_passed(night.retry_cron, night.time_zone)
     updated = Called("an input was made", When.any_deps_match(When.newly_updated())).since_last_handled()
     changed = Called("an input has changed", When.any_deps_match(When.data_version_changed())).since_last_handled()
+    rewritten = Called("its code has changed", When.code_version_changed()).since_last_handled()
     bad = When.missing() | When.execution_failed()
     idle, all_there = ~When.in_progress(), ~When.any_deps_match(When.missing())
     # What is asked for again together with its input would be made from it in one run, fail with it, and then be asked
@@ -142,6 +146,7 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
             wanted &= guard
         if cascades:
             wanted |= (changed & ~When.missing()).with_label("made from what was rewritten")
+            wanted |= (rewritten & ~When.missing()).with_label("made by earlier code")
         return wanted & ready & settled & idle
 
     def key(table: str) -> dg.AssetKey:
@@ -152,22 +157,27 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
     raw = due(1, bad | refused)
     if days := getattr(universe.source, "revisit_days", 0):
         raw |= Called("the source may have revised it", _last(days) & nightfall).since_last_handled()
+    raw |= (rewritten & ~When.missing()).with_label("made by earlier code")
 
     # Where no model is trained for a date, its decision waits for none: the champion stays.
     model, before = dg.AssetSelection.assets(key("lem_model")), dg.AssetSelection.assets(key("champion"))
     judged = ~When.any_deps_match(When.missing()).ignore(model | before)
     judged &= ~When.any_deps_match(When.missing()).allow(model) | ~OnDates(universe, may_train)
     judged &= ~When.any_deps_match(When.missing()).allow(before) | OnDates(universe, decides_first)
-    return {
-        "raw_bars": raw & idle,
-        "bars": below(1),
-        "features": below(1),
-        "panel": below(1),
-        "lem_model": below(behind + 1, OnDates(universe, may_train), cascades=False),
-        "champion": below(behind + 1, OnDates(universe, may_decide), cascades=False, ready=judged),
-        "backtest": below(behind + 1, OnDates(universe, orders_ended)),
-        "execution_report": below(behind + 1, OnDates(universe, orders_ended)),
-    }
+
+    def condition(stage: Stage) -> dg.AutomationCondition:
+        if stage.name == MODEL:
+            return below(behind + 1, OnDates(universe, may_train), cascades=False)
+        if stage.name == DECISION:
+            return below(behind + 1, OnDates(universe, may_decide), cascades=False, ready=judged)
+        if not stage.reads:
+            return raw & idle
+        if stage in data:
+            return below(1)
+        return below(behind + 1, OnDates(universe, orders_ended))
+
+    data = data_tables()
+    return {stage.name: condition(stage) for stage in STAGES}
 
 
 def with_automation(universe: Universe, graph: dg.Definitions) -> dg.Definitions:

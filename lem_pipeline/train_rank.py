@@ -14,6 +14,7 @@ import sys
 from dotenv import load_dotenv
 
 from lem.errors import LemError, TrainingError
+from lem.lineage.stages import MODEL
 from lem.training.nightly import help_to_train
 from lem.training.ranks import started_by_torchrun
 from lem_pipeline.cli.options import day, stores, universe_named
@@ -32,11 +33,11 @@ def main(name: str, date: str) -> None:
         help_to_train(stores()[0], universe, when)
         return
     from lem_pipeline.build import build
-    from lem_pipeline.planning.steps import Step
+    from lem_pipeline.planning.steps import step_on
     from lem_pipeline.running.home import instance
     from lem_pipeline.running.launch import run_step
 
-    run_step(build([universe]), instance(), universe, Step(("lem_model",), f"{when}", f"{when}"))
+    run_step(build([universe]), instance(), universe, step_on(MODEL, when))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lem.dictionary.entries import STAGE_TABLES, TableEntry, dictionary
+from lem.dictionary.entries import TableEntry, dictionary
+from lem.lineage.stages import STAGES
 from tests.conftest import ROOT
 
 PATH = ROOT / "docs" / "data_dictionary.md"
@@ -12,8 +13,8 @@ Every table, made of the schemas that the data is written with. The UI shows the
 below the lake's root. Times are UTC; a price's currency is the asset's quote currency; positive gains are good. "No
 value" is null or NaN.
 
-A test keeps this file true; after a change of a schema or of its words in `lem/dictionary/meanings.py` write it again
-with
+A test keeps this file true; after a change of a schema or of its words (`lem/lineage/meanings.py`, `lem/dictionary/meanings.py`)
+write it again with
 
     LEM_WRITE_DOCS=1 .venv/bin/python -m pytest tests/lem/dictionary/test_entries.py -k docs
 """
@@ -25,7 +26,7 @@ def _cell(text: str) -> str:
 
 
 def _section(entry: TableEntry) -> str:
-    stages = [stage for stage, table in STAGE_TABLES.items() if table == entry.name]
+    stages = [stage.name for stage in STAGES if stage.table == entry.name]
     lines = [f"## `{entry.name}`", "", entry.meaning, "", f"Lies at: `{entry.place}`."]
     lines += [f"One partition: {entry.partition}."] if entry.partition else []
     lines += [f"In the asset graph: `{stage}`." for stage in stages]

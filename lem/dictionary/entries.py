@@ -16,20 +16,16 @@ import pyarrow as arrow
 from sqlalchemy import CheckConstraint, Table
 
 from lem.backtest.schema import RULES
-from lem.data.bars import BARS_SCHEMA
-from lem.data.features import FEATURE_SCHEMA
 from lem.dictionary.meanings import COLUMNS, TABLES
-from lem.dictionary.words import NEVER, Words
 from lem.errors import SchemaError
 from lem.execution.orders import Benchmark, Side, Target
-from lem.lineage.tables import PER_ASSET, SCHEMAS
+from lem.lineage.stages import STAGES, Stage, stage_named, tables
+from lem.lineage.words import NEVER, Words
 from lem.registry import advice_tables  # noqa: F401  (its tables are in the metadata once it is imported)
 from lem.registry.tables import Base
 from lem.reports.tables import COSTS, GROUPS, LEVELS, MODEL, STATISTICS
 from lem.training.manifest import CURVE_SCHEMA
 
-RULED: dict[str, pa.DataFrameSchema] = {"bars": BARS_SCHEMA, "features": FEATURE_SCHEMA, "panel": FEATURE_SCHEMA}
-"""Tables whose rows are validated before they are written. A panel's rows are those of `features`."""
 CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("backtest", "side"): tuple(Side),
     ("backtest", "benchmark"): tuple(Benchmark),
@@ -42,6 +38,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
 }
 _REPORT_TEXT = ("level", "costs", "strategy", "against", *LEVELS["scenario and m"], "group")
 _REPORT_COUNTS = ("orders", "blocks")
+_A_DATE = "a date (UTC), as `2024-01-10`"
 
 
 @dataclass(frozen=True)
@@ -85,17 +82,18 @@ def _check(check: pa.Check) -> str:
     return str(check.name)
 
 
-def _worded(table: str, names: Iterable[str]) -> list[tuple[str, Words]]:
+def _worded(table: str, names: Iterable[str], words: Mapping[str, Words]) -> list[tuple[str, Words]]:
     """Each column with its words.
 
     Raises:
         SchemaError: a column has none, or there are words of a column that the table does not have.
     """
-    words, columns = COLUMNS[table], list(names)
+    columns = list(names)
     if set(words) != set(columns):
         apart = ", ".join(sorted(set(words) ^ set(columns)))
         raise SchemaError(
-            f"table {table}: {apart}: in the schema or in lem/dictionary/meanings.py only; allowed: in both"
+            f"table {table}: {apart}: in the schema or in its words only (lem/lineage/meanings.py, "
+            "lem/dictionary/meanings.py); allowed: in both"
         )
     return [(name, words[name]) for name in columns]
 
@@ -110,51 +108,52 @@ def type_name(type_: arrow.DataType) -> str:
     return f"list<{type_.value_type}>" if arrow.types.is_list(type_) else str(type_)
 
 
-def _lake_columns(table: str, schema: arrow.Schema) -> tuple[Column, ...]:
-    ruled = RULED[table].columns if table in RULED else {}
+def _lake_columns(
+    table: str, schema: arrow.Schema, words: Mapping[str, Words], rules: pa.DataFrameSchema | None, alone: bool
+) -> tuple[Column, ...]:
     columns = []
-    for name, words in _worded(table, schema.names):
-        rule = ruled.get(name)
-        if rule and rule.nullable != (words.null != NEVER):
-            raise SchemaError(f"table {table}: {name}: the schema and lem/dictionary/meanings.py disagree on nulls")
+    for name, said in _worded(table, schema.names, words):
+        rule = rules.columns.get(name) if rules else None
+        if rule and rule.nullable != (said.null != NEVER):
+            raise SchemaError(f"table {table}: {name}: the schema and lem/lineage/meanings.py disagree on nulls")
         allowed = tuple(_check(check) for check in rule.checks) if rule else ()
-        allowed += _choices(table, name) + ((words.allowed,) if words.allowed else ())
-        # A date's panel holds the same moments once for each asset.
-        unique = bool(rule and rule.unique and table != "panel")
+        allowed += _choices(table, name) + ((said.allowed,) if said.allowed else ())
+        unique = bool(rule and rule.unique and alone)
         columns.append(
-            Column(name, type_name(schema.field(name).type), words.meaning, words.unit, allowed, words.null, unique)
+            Column(name, type_name(schema.field(name).type), said.meaning, said.unit, allowed, said.null, unique)
         )
     return tuple(columns)
 
 
-def _lake_entry(table: str) -> TableEntry:
-    per_asset = table in PER_ASSET
-    folder = f"<universe>/{table}" + ("/asset=<asset>" if per_asset else "")
-    partition = "an asset and a date (UTC), as `BTC-USDT|2024-01-10`" if per_asset else "a date (UTC), as `2024-01-10`"
-    rules = tuple(str(check.name) for check in RULED[table].checks) if table in RULED else ()
-    columns = _lake_columns(table, SCHEMAS[table])
-    return TableEntry(table, TABLES[table], f"{folder}/date=<date>.parquet", partition, columns, rules)
+def _lake_entry(stage: Stage) -> TableEntry:
+    assert stage.schema is not None
+    folder = f"<universe>/{stage.name}" + ("/asset=<asset>" if stage.per_asset else "")
+    partition = "an asset and a date (UTC), as `BTC-USDT|2024-01-10`" if stage.per_asset else _A_DATE
+    rules = tuple(str(check.name) for check in stage.rules.checks) if stage.rules else ()
+    # A date of all assets holds the same moments once for each of them.
+    columns = _lake_columns(stage.name, stage.schema, stage.words, stage.rules, alone=stage.per_asset)
+    return TableEntry(stage.name, stage.meaning, f"{folder}/date=<date>.parquet", partition, columns, rules)
 
 
 def _curve_entry() -> TableEntry:
     place = "<universe>/training_curve/model=<id>.parquet"
-    columns = _lake_columns("training_curve", CURVE_SCHEMA)
+    columns = _lake_columns("training_curve", CURVE_SCHEMA, COLUMNS["training_curve"], None, alone=True)
     return TableEntry("training_curve", TABLES["training_curve"], place, "a model", columns)
 
 
 def _report_entry() -> TableEntry:
     name, columns = "report.csv", []
-    for column, words in _worded(name, (*_REPORT_TEXT, *STATISTICS)):
+    for column, words in _worded(name, (*_REPORT_TEXT, *STATISTICS), COLUMNS[name]):
         type_ = "string" if column in _REPORT_TEXT else "int64" if column in _REPORT_COUNTS else "double"
         allowed = _choices(name, column) + ((words.allowed,) if words.allowed else ())
         columns.append(Column(column, type_, words.meaning, words.unit, allowed, words.null))
     place = "<universe>/execution_report/date=<date>/report.csv"
-    return TableEntry(name, TABLES[name], place, "a date (UTC), as `2024-01-10`", tuple(columns))
+    return TableEntry(name, TABLES[name], place, _A_DATE, tuple(columns))
 
 
 def _registry_entry(table: Table) -> TableEntry:
     columns = []
-    for name, words in _worded(table.name, table.columns.keys()):
+    for name, words in _worded(table.name, table.columns.keys(), COLUMNS[table.name]):
         column = table.columns[name]
         keys: tuple[str, ...] = ("primary key",) if column.primary_key else ()
         keys += tuple(f"one of `{key.target_fullname}`" for key in column.foreign_keys)
@@ -165,7 +164,7 @@ def _registry_entry(table: Table) -> TableEntry:
         allowed = keys + ((words.allowed,) if words.allowed else ())
         columns.append(Column(name, str(column.type), words.meaning, words.unit, allowed, words.null))
     rules = tuple(sorted(str(rule.sqltext) for rule in table.constraints if isinstance(rule, CheckConstraint)))
-    partition = "a date (UTC), as `2024-01-10`" if table.name in ("models", "promotions") else ""
+    partition = _A_DATE if table.name in ("models", "promotions") else ""
     return TableEntry(table.name, TABLES[table.name], f"registry, table {table.name}", partition, tuple(columns), rules)
 
 
@@ -175,23 +174,23 @@ def dictionary() -> dict[str, TableEntry]:
     Raises:
         SchemaError: the schemas and `lem.dictionary.meanings` do not agree.
     """
-    entries = [*map(_lake_entry, SCHEMAS), _curve_entry(), _report_entry()]
+    entries = [*map(_lake_entry, tables()), _curve_entry(), _report_entry()]
     entries += map(_registry_entry, Base.metadata.sorted_tables)
     return {entry.name: entry for entry in entries}
 
 
-STAGE_TABLES = {"lem_model": "models", "champion": "promotions", "execution_report": "report.csv"}
-"""Stages whose table has another name than the stage."""
-
-
-@cache
 def entry_of(stage: str) -> TableEntry:
     """The table that a stage of the asset graph writes.
 
     Raises:
         SchemaError: there is none.
     """
-    name, entries = STAGE_TABLES.get(stage, stage), dictionary()
+    name, entries = stage_named(stage).table or stage, _entries(tuple(one.name for one in STAGES))
     if name not in entries:
         raise SchemaError(f"stage {stage}: no table; allowed: {', '.join(sorted(entries))}")
     return entries[name]
+
+
+@cache
+def _entries(stages: tuple[str, ...]) -> dict[str, TableEntry]:
+    return dictionary()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lem.dictionary.words import Words
+from lem.lineage.words import Words
 
 FENCE = Words("token of the step that wrote the row last: a step of a lower one cannot", allowed=">= 0")
 _ID, _FIRST, _ENDED = "16 hex digits", "no slice was advised yet", "the order has not ended, or traded nothing"

@@ -8,8 +8,9 @@ from dataclasses import replace
 from lem.data.panel import Panel
 from lem.gate.judge import Verdict, judge
 from lem.lake import Lake, inputs_version
-from lem.lineage.revisions import named
+from lem.lineage.stages import DECISION, STAGE_VERSION, stage_named
 from lem.lineage.tables import missing_partitions, name_missing, read_range
+from lem.lineage.versions import named
 from lem.model.contender import load_contender
 from lem.registry import ModelRecord, PromotionRecord, Registry
 from lem.registry.records import DEGRADED, GATE, GATE_MEAN
@@ -55,7 +56,7 @@ def decide_champion(lake: Lake, registry: Registry, universe: Universe, date: dt
         previous_id=previous,
         decision=verdict.decision,
         reasons=verdict.reasons,
-        figures=verdict.figures | made_from | degraded,
+        figures=verdict.figures | made_from | degraded | {STAGE_VERSION: stage_named(DECISION).version},
     )
     standing = registry.record_promotion(decision)
     if candidate and "mean_bps" in verdict.figures:

@@ -1,4 +1,4 @@
-"""Whether models, decisions and reports were made from what is in the lake now."""
+"""Whether models, decisions and reports were made from what is in the lake now, by the code of today's stages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ import datetime as dt
 import json
 
 from lem.lake import Lake
-from lem.lineage.revisions import Versioned, partition_key
-from lem.lineage.stored_report import BACKTESTS_VERSION, FILES, backtests_version, report_path, trailing_dates
+from lem.lineage.keys import Partition, PartitionKey
+from lem.lineage.stages import DECISION, FIRST_VERSION, MODEL, REPORT, STAGE_VERSION, stage_named
+from lem.lineage.stored_report import (
+    BACKTESTS_VERSION,
+    FILES,
+    REPORT_VERSION,
+    backtests_version,
+    report_path,
+    trailing_dates,
+)
+from lem.lineage.versions import Versioned
 from lem.registry import ModelRecord, PromotionRecord, Registry
 from lem.registry.records import InputVersion
 from lem.universe import Universe
@@ -15,8 +24,8 @@ from lem.universe.windows import gate_dates
 
 
 def model_is_stale(versioned: Versioned, universe: Universe, record: ModelRecord) -> bool:
-    """Whether the model is for other features or another horizon than the universe has now, or a panel that it was
-    trained on has another content; one that is missing says nothing.
+    """Whether the model is for other features or another horizon than the universe has now, was trained by an earlier
+    version of the stage, or a panel that it was trained on has another content; one that is missing says nothing.
 
     Raises:
         LakeError: the lake cannot be read.
@@ -24,9 +33,10 @@ def model_is_stale(versioned: Versioned, universe: Universe, record: ModelRecord
     manifest, features = record.manifest, universe.features.model_dump(mode="json")
     if (manifest.get("horizon"), manifest.get("features")) != (universe.horizon, features):
         return True
-    dates = {dt.date.fromisoformat(read.partition_key): read.data_version for read in record.inputs}
-    now = versioned.read([("panel", date, None) for date in dates])
-    return any(versions.data != dates[date] for (_, date, _), versions in now.items())
+    if manifest.get(STAGE_VERSION, FIRST_VERSION) != stage_named(MODEL).version:
+        return True
+    read = {Partition(r.table_name, PartitionKey.parse(r.partition_key)): r.data_version for r in record.inputs}
+    return any(versions.data != read[partition] for partition, versions in versioned.read(read).items())
 
 
 def decision_is_stale(
@@ -36,8 +46,8 @@ def decision_is_stale(
     candidate: ModelRecord | None,
     before: str | None,
 ) -> bool:
-    """Whether another candidate is registered now, another champion traded before (`before`: its id), or a panel that
-    the gate read has another content.
+    """Whether another candidate is registered now, another champion traded before (`before`: its id), an earlier
+    version of the stage decided, or a panel that the gate read has another content.
 
     A decision made by hand never is.
 
@@ -48,9 +58,12 @@ def decision_is_stale(
         return False
     if decision.candidate_id != (candidate.id if candidate else None) or decision.previous_id != before:
         return True
+    if decision.figures.get(STAGE_VERSION, FIRST_VERSION) != stage_named(DECISION).version:
+        return True
     if candidate is None:
         return False
-    now = versioned.version([("panel", date, None) for date in gate_dates(universe, decision.date)], {})
+    panels = [Partition("panel", PartitionKey.of(date)) for date in gate_dates(universe, decision.date)]
+    now = versioned.version(panels, {})
     return now is not None and decision.figures.get("panel_version") != now
 
 
@@ -71,16 +84,17 @@ def stale_decisions(lake: Lake, registry: Registry, universe: Universe) -> list[
 
 
 def report_is_stale(lake: Lake, versioned: Versioned, universe: Universe, date: dt.date) -> bool:
-    """Whether there is no report of `date`, or it was made from other backtests than there are.
+    """Whether there is no report of `date`, or it was made from other backtests than there are, or by other code.
 
     Raises:
         LakeError: the lake cannot be read.
     """
     if not all(lake.exists(report_path(universe.name, date, file)) for file in FILES):
         return True
-    summary = json.loads(lake.read_bytes(report_path(universe.name, date, "report.json")))
-    now = versioned.read(
-        [("backtest", day, asset) for day in trailing_dates(universe, date) for asset in universe.symbols]
-    )
-    inputs = [InputVersion(table, partition_key(day, asset), v.data) for (table, day, asset), v in now.items()]
-    return summary.get("versions", {}).get(BACKTESTS_VERSION) != backtests_version(inputs)
+    told = json.loads(lake.read_bytes(report_path(universe.name, date, "report.json"))).get("versions", {})
+    if told.get(REPORT_VERSION, FIRST_VERSION) != stage_named(REPORT).version:
+        return True
+    keys = [PartitionKey(asset, day) for day in trailing_dates(universe, date) for asset in universe.symbols]
+    now = versioned.read([Partition("backtest", key) for key in keys])
+    inputs = [InputVersion(table, str(key), versions.data) for (table, key), versions in now.items()]
+    return told.get(BACKTESTS_VERSION) != backtests_version(inputs)

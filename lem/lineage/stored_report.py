@@ -15,6 +15,9 @@ FILES = ("report.csv", "report.json", "report.html")
 BACKTESTS_VERSION = "backtest data version (hash of all)"
 """Name, among a report's versions, of that of the backtests it was made from."""
 
+REPORT_VERSION = "version of the report's code"
+"""Name, among a report's versions, of that of its stage; a report without it was made by the first."""
+
 
 def report_path(universe: str, date: dt.date, file: str) -> str:
     """Where a report's file lies in the lake."""

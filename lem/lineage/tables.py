@@ -1,4 +1,4 @@
-"""The tables of the lake: their names and schemas, and reading a range of partitions with their data versions."""
+"""Reading tables of the lake over ranges of partitions, with their data versions."""
 
 from __future__ import annotations
 
@@ -8,24 +8,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import pandas as pd
-import pyarrow as arrow
 
-from lem.backtest.schema import BACKTEST_SCHEMA
-from lem.data import bars, features, panel
 from lem.errors import LakeError
 from lem.lake import Lake
+from lem.lineage.keys import PartitionKey, span
+from lem.lineage.stages import stage_named
 from lem.registry.records import InputVersion
-from lem.sources.base import RAW_SCHEMA
 from lem.universe import Universe
 
-SCHEMAS: dict[str, arrow.Schema] = {
-    "raw_bars": RAW_SCHEMA,
-    "bars": bars.TABLE_SCHEMA,
-    "features": features.TABLE_SCHEMA,
-    "panel": panel.PANEL_SCHEMA,
-    "backtest": BACKTEST_SCHEMA,
-}
-PER_ASSET = ("raw_bars", "bars", "features", "backtest")
 _SHOWN = 12
 _Asset = TypeVar("_Asset", bound=str | None)
 
@@ -36,12 +26,10 @@ def missing_partitions(
     table: str,
     dates: Iterable[dt.date],
     assets: Sequence[str | None] = (None,),
-) -> list[str]:
-    """Keys (`2024-01-10` or `BTC-USDT|2024-01-10`) of the partitions that are not in the lake, sorted."""
+) -> list[PartitionKey]:
+    """Keys of the partitions that are not in the lake, sorted."""
     keys = {
-        lake.path(universe.name, table, date, asset): f"{asset}|{date}" if asset else f"{date}"
-        for asset in assets
-        for date in dates
+        lake.path(universe.name, table, date, asset): PartitionKey(asset, date) for asset in assets for date in dates
     }
     return sorted(keys[path] for path in lake.missing(list(keys)))
 
@@ -50,7 +38,9 @@ def dates_in(lake: Lake, folder: str, suffix: str = "") -> list[dt.date]:
     """Dates of what a folder of the lake holds under names date=YYYY-MM-DD, ascending; other names do not count.
 
     Args:
-        suffix: what the names have behind the date.
+        lake: that holds the folder.
+        folder: its path.
+        suffix: what the names have after the date.
 
     Raises:
         LakeError: the lake cannot be read.
@@ -65,16 +55,19 @@ def dates_in(lake: Lake, folder: str, suffix: str = "") -> list[dt.date]:
     return found
 
 
-def name_missing(missing: Sequence[str]) -> str:
+def name_missing(missing: Sequence[object]) -> str:
     """A short list of partition keys for an error message."""
     more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-    return ", ".join(missing[:_SHOWN]) + more
+    return ", ".join(str(key) for key in missing[:_SHOWN]) + more
 
 
 def refuse_missing(lake: Lake, universe: Universe, table: str, wanted: Mapping[_Asset, Collection[dt.date]]) -> None:
     """Do nothing where all these partitions are in the lake. It lists each folder once: ask for all dates together.
 
     Args:
+        lake: that is to hold them.
+        universe: whose table it is.
+        table: name of its stage.
         wanted: dates by asset; by None for a table that has no assets.
 
     Raises:
@@ -84,11 +77,11 @@ def refuse_missing(lake: Lake, universe: Universe, table: str, wanted: Mapping[_
         key for asset, dates in wanted.items() for key in missing_partitions(lake, universe, table, dates, [asset])
     )
     if missing:
-        days = sorted(key.split("|")[-1] for key in missing)
+        first, last = span(missing)
         raise LakeError(
             f"{universe.name}/{table}: {len(missing)} of {sum(map(len, wanted.values()))} partitions are not in the "
             f"lake: {name_missing(missing)}; "
-            f"make them with: lem backfill --universe {universe.name} --from {days[0]} --to {days[-1]}"
+            f"make them with: lem backfill --universe {universe.name} --from {first} --to {last}"
         )
 
 
@@ -105,7 +98,14 @@ def read_range(
     for date in sorted(dates):
         frame, version = lake.read_versioned(lake.path(universe.name, table, date, asset))
         frames.append(frame)
-        inputs.append(InputVersion(table, f"{asset}|{date}" if asset else f"{date}", version))
+        inputs.append(InputVersion(table, str(PartitionKey(asset, date)), version))
     if not frames:
-        return SCHEMAS[table].empty_table().to_pandas(), []
+        return _empty(table), []
     return pd.concat(frames, ignore_index=True), inputs
+
+
+def _empty(table: str) -> pd.DataFrame:
+    schema = stage_named(table).schema
+    if schema is None:
+        raise LakeError(f"stage {table} writes no table of the lake")
+    return schema.empty_table().to_pandas()

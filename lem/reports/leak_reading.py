@@ -11,8 +11,8 @@ import pandas as pd
 from lem.backtest.leaks import LEAK_SCHEMA, leak_panel
 from lem.data.panel import Panel
 from lem.lake import Lake, inputs_version
-from lem.lineage.revisions import named
 from lem.lineage.tables import read_range
+from lem.lineage.versions import named
 from lem.model.contender import load_contender
 from lem.registry import ModelRecord
 from lem.universe import Universe

@@ -15,8 +15,16 @@ from lem.code import code_version
 from lem.drift.measures import model_age
 from lem.errors import LakeError
 from lem.lake import Lake
-from lem.lineage.revisions import partition_key
-from lem.lineage.stored_report import BACKTESTS_VERSION, FILES, backtests_version, report_path, trailing_dates
+from lem.lineage.keys import PartitionKey
+from lem.lineage.stages import REPORT, stage_named
+from lem.lineage.stored_report import (
+    BACKTESTS_VERSION,
+    FILES,
+    REPORT_VERSION,
+    backtests_version,
+    report_path,
+    trailing_dates,
+)
 from lem.lineage.tables import missing_partitions, name_missing, read_range
 from lem.registry import PromotionRecord, Registry
 from lem.registry.records import InputVersion
@@ -55,7 +63,7 @@ def read_orders(lake: Lake, universe: Universe, dates: list[dt.date]) -> tuple[p
     old: dict[str, list[str]] = {}
     absent = set(missing_partitions(lake, universe, "backtest", dates, universe.symbols))
     for date in dates:
-        missing = [key for symbol in universe.symbols if (key := partition_key(date, symbol)) in absent]
+        missing = [key for symbol in universe.symbols if (key := PartitionKey(symbol, date)) in absent]
         if missing and len(missing) == len(universe.symbols) and date != dates[-1]:
             continue
         if missing:
@@ -66,11 +74,11 @@ def read_orders(lake: Lake, universe: Universe, dates: list[dt.date]) -> tuple[p
             )
         for symbol in universe.symbols:
             frame, version = lake.read_versioned(lake.path(universe.name, "backtest", date, symbol))
-            key = partition_key(date, symbol)
+            name = str(PartitionKey(symbol, date))
             if lacking := [name for name in BACKTEST_SCHEMA.names if name not in frame.columns]:
-                old[key] = lacking
+                old[name] = lacking
             frames.append(frame.assign(date=date))
-            inputs.append(InputVersion("backtest", key, version))
+            inputs.append(InputVersion("backtest", name, version))
     if old:
         lacking = sorted(set().union(*old.values()))
         raise LakeError(
@@ -98,7 +106,7 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
     """
     dates = trailing_dates(universe, date)
     orders, inputs = read_orders(lake, universe, dates)
-    covered = sorted({dt.date.fromisoformat(read.partition_key.split("|")[1]) for read in inputs})
+    covered = sorted({PartitionKey.parse(read.partition_key).date for read in inputs})
     promotions = [p for p in registry.promotions(universe.name) if p.date <= date]
     champion = registry.champion_on(universe.name, date)
     traded = orders.loc[orders["model_id"] != "", ["date", "model_id"]].drop_duplicates().sort_values("date")
@@ -120,6 +128,7 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
             "champion": champion.id if champion else "none",
             "backtest partitions read": str(len(inputs)),
             BACKTESTS_VERSION: backtests_version(inputs),
+            REPORT_VERSION: stage_named(REPORT).version,
         },
         calendar=universe.calendar,
         left_out=holes(dates, covered),

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as arrow
 
 from lem.code import code_version
+from lem.lineage.stages import MODEL, STAGE_VERSION, stage_named
 from lem.registry.records import InputVersion, ModelRecord, manifest_id
 from lem.universe import Universe
 from lem.universe.windows import TrainingWindow
@@ -53,6 +54,7 @@ def model_record(
         "training": universe.training.model_dump(mode="json"),
         "seed": universe.training.seed,
         "code_version": code_version(),
+        STAGE_VERSION: stage_named(MODEL).version,
         "libraries": {name: version(name) for name in LIBRARIES},
         "machine": platform.machine(),
         "inputs": [[read.table_name, read.partition_key, read.data_version] for read in sorted(inputs)],

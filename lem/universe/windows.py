@@ -80,10 +80,14 @@ def execution_dates(universe: Universe, date: dt.date) -> list[dt.date]:
     return partition_dates(universe, start, offset_partition(universe, date, forward_days(universe)))
 
 
+def gate_days(universe: Universe) -> int:
+    """Partitions of panels before d that the decision of d reads: the gate's days and the warm-up before them."""
+    return universe.training.holdout_days + warmup_days(universe)
+
+
 def gate_dates(universe: Universe, date: dt.date) -> list[dt.date]:
-    """Partition dates of the panels that the decision of `date` reads: the gate's days and the warm-up before them."""
-    start = offset_partition(universe, training_window(universe, date).gate_start, -warmup_days(universe))
-    return dates_before(universe, start, date)
+    """Partition dates of the panels that the decision of `date` reads."""
+    return dates_before(universe, offset_partition(universe, date, -gate_days(universe)), date)
 
 
 def is_training_date(universe: Universe, date: dt.date) -> bool:

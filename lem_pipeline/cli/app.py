@@ -40,9 +40,11 @@ def _today() -> dt.date:
 @app.command()
 def run(universe: UniverseName, date: Day = None, force: Force = False, on_workers: OnWorkers = False) -> None:
     """Make a date's report and everything it needs: bars, features, models, decisions, backtests."""
+    from lem.lineage.stages import MODEL
     from lem_pipeline.cli.show import show_nights, show_report
+    from lem_pipeline.planning.dates import dates_for, latest_report_date
     from lem_pipeline.planning.estimate import foretold, measured_rates
-    from lem_pipeline.planning.plan import dates_for, latest_report_date, report_steps
+    from lem_pipeline.planning.plan import report_steps
     from lem_pipeline.running.execute import readjust, revisit, run_steps
     from lem_pipeline.running.home import instance
 
@@ -52,11 +54,11 @@ def run(universe: UniverseName, date: Day = None, force: Force = False, on_worke
     lake, registry = stores()
     readjust(chosen, lake, _today(), on_workers=on_workers)
     if not force:
-        revisit(chosen, lake, dates.bars, _today(), on_workers=on_workers)
+        revisit(chosen, lake, dates.fetched, _today(), on_workers=on_workers)
     steps = report_steps(lake, registry, chosen, dates, force)
     console.print(
         f"Universe [bold]{chosen.name}[/bold] ({escape(chosen.description)}): report of {wanted}, "
-        f"{len(dates.backtest)} walk-forward days, {len(dates.training)} models, bars from {dates.bars[0]}"
+        f"{len(dates.orders)} walk-forward days, {len(dates.training)} models, bars from {dates.fetched[0]}"
     )
     console.print(
         "Everything is there already." if not steps else foretold(chosen, steps, measured_rates(instance(), chosen))
@@ -64,7 +66,7 @@ def run(universe: UniverseName, date: Day = None, force: Force = False, on_worke
     if steps:
         run_steps(chosen, steps, on_workers=on_workers)
     show_report(console, lake, chosen, wanted)
-    show_nights(console, registry, chosen, [wanted, *(day(s.first) for s in steps if s.tables == ("lem_model",))])
+    show_nights(console, registry, chosen, [wanted, *(s.first.date for s in steps if s.tables == (MODEL,))])
 
 
 @app.command()
@@ -86,11 +88,11 @@ def backfill(
     force: Force = False,
     on_workers: OnWorkers = False,
 ) -> None:
-    """Make bars, features and panels of a range of dates; dates that are there already are left alone."""
-    from lem.universe.calendars import check_partitions, offset_partition
-    from lem.universe.windows import dates_before, feature_history_days
+    """Make bars, features and panels of a range of dates, and again what is out of date there; leave alone the rest."""
+    from lem.universe.calendars import check_partitions, partition_dates
+    from lem_pipeline.planning.dates import data_dates, last_data_date
     from lem_pipeline.planning.estimate import foretold, measured_rates
-    from lem_pipeline.planning.plan import data_steps, last_data_date
+    from lem_pipeline.planning.plan import backfill_steps
     from lem_pipeline.running.execute import readjust, revisit, run_steps
     from lem_pipeline.running.home import instance
 
@@ -99,17 +101,16 @@ def backfill(
     if not chosen.start <= start <= end <= latest:
         raise UniverseError(f"from {start} to {end}; allowed: an ordered range within {chosen.start} to {latest}")
     check_partitions(chosen, start, end)
-    after = end + dt.timedelta(days=1)
-    features = dates_before(chosen, start, after)
-    bars = dates_before(chosen, offset_partition(chosen, features[0], -feature_history_days(chosen)), after)
-    lake = stores()[0]
+    dates = partition_dates(chosen, start, end)
+    bars = data_dates(chosen, dates[0], dates[-1])["raw_bars"]
+    lake, registry = stores()
     readjust(chosen, lake, _today(), on_workers=on_workers)
     if not force:
         revisit(chosen, lake, bars, _today(), on_workers=on_workers)
-    steps = data_steps(lake, chosen, bars, features, force)
+    steps = backfill_steps(lake, registry, chosen, dates[0], dates[-1], force)
     console.print(
         f"{foretold(chosen, steps, measured_rates(instance(), chosen))}; bars from {bars[0]}, features and panels from "
-        f"{features[0]}, both to {features[-1]}"
+        f"{dates[0]}, both to {dates[-1]}"
     )
     run_steps(chosen, steps, on_workers=on_workers)
 

@@ -8,23 +8,13 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from lem.lineage.stages import stage_named
 from lem.universe import Universe
 from lem_pipeline.planning.steps import Step, partitions_of
 from lem_pipeline.running.launch import PARTITIONS_TAG, TABLES_TAG
 
 RUN_SECONDS = 1.5
 """What a run costs before its first partition, where nothing has been measured."""
-SECONDS = {
-    "raw_bars": 0.05,
-    "bars": 0.03,
-    "features": 0.05,
-    "panel": 0.03,
-    "lem_model": 60.0,
-    "champion": 5.0,
-    "backtest": 1.0,
-    "execution_report": 20.0,
-}
-"""Assumed seconds of one partition where nothing has been measured: one ordinary core, a source that is not the net."""
 _RUNS = 100
 
 Rates = dict[tuple[str, ...], float]
@@ -48,7 +38,7 @@ def seconds_of(universe: Universe, step: Step, rates: Rates) -> float:
     count = partitions_of(universe, step)
     if step.tables in rates:
         return rates[step.tables] * count
-    return RUN_SECONDS + sum(SECONDS[table] for table in step.tables) * count / len(step.tables)
+    return RUN_SECONDS + sum(stage_named(table).seconds for table in step.tables) * count / len(step.tables)
 
 
 def duration(seconds: float) -> str:

@@ -24,8 +24,10 @@ from dagster._core.definitions.data_version import (
 
 from lem.errors import LakeError
 from lem.lake import Lake
-from lem.lineage.revisions import partition_key
-from lem.lineage.tables import PER_ASSET, SCHEMAS, dates_in, name_missing
+from lem.lineage.keys import PartitionKey
+from lem.lineage.stages import Stage, tables
+from lem.lineage.tables import dates_in, name_missing
+from lem.lineage.versions import assets_of
 from lem.universe import Universe
 from lem_pipeline.build import build
 from lem_pipeline.repair.reap import Finding, alive
@@ -41,15 +43,15 @@ def unrecorded(
     """
     graph = None
     for universe in universes:
-        for table in SCHEMAS:
-            key = dg.AssetKey([universe.name, table])
-            there = _partitions(lake, universe, table)
+        for stage in tables():
+            key = dg.AssetKey([universe.name, stage.name])
+            there = _partitions(lake, universe, stage)
             there = {name: there[name] for name in there.keys() - instance.get_materialized_partitions(key)}
             if not there or any(key in (run.asset_selection or ()) for run in alive(instance, dead)):
                 continue
             graph = graph or build(universes).get_repository_def().asset_graph
             yield Finding(
-                f"{len(there)} partitions of {universe.name}/{table} ({name_missing(sorted(there))})",
+                f"{len(there)} partitions of {universe.name}/{stage.name} ({name_missing(sorted(there))})",
                 "they are in the lake and not in Dagster's history: their run was killed before it recorded them",
                 partial(_record, instance, lake, graph.get(key), there),
                 state="unrecorded",
@@ -57,14 +59,14 @@ def unrecorded(
             )
 
 
-def _partitions(lake: Lake, universe: Universe, table: str) -> dict[str, str]:
+def _partitions(lake: Lake, universe: Universe, stage: Stage) -> dict[str, str]:
     """Path by partition key of what the lake has of the universe's dates."""
     found, last = {}, universe.end or dt.date.max
-    for symbol in universe.symbols if table in PER_ASSET else [None]:
-        folder = lake.path(universe.name, table, universe.start, symbol).rpartition("/")[0]
+    for symbol in assets_of(universe, stage):
+        folder = lake.path(universe.name, stage.name, universe.start, symbol).rpartition("/")[0]
         for date in dates_in(lake, folder, ".parquet"):
             if universe.start <= date <= last:
-                found[partition_key(date, symbol)] = lake.path(universe.name, table, date, symbol)
+                found[str(PartitionKey(symbol, date))] = lake.path(universe.name, stage.name, date, symbol)
     return found
 
 

@@ -14,7 +14,7 @@ from lem.progress import showing
 from lem.universe import Universe
 from lem_pipeline.cli.options import console, stores
 from lem_pipeline.planning.estimate import duration, measured_rates, seconds_of
-from lem_pipeline.planning.plan import readjust_steps, revised_steps, revisit_steps
+from lem_pipeline.planning.revisits import readjust_steps, revised_steps, revisit_steps
 from lem_pipeline.planning.steps import Step
 from lem_pipeline.running.degraded import without_model
 from lem_pipeline.running.home import instance

@@ -78,15 +78,15 @@ def run_step(defs: dg.Definitions, instance: dg.DagsterInstance, universe: Unive
     }
     if step.first != step.last:
         tags |= {
-            ASSET_PARTITION_RANGE_START_TAG: step.first,
-            ASSET_PARTITION_RANGE_END_TAG: step.last,
+            ASSET_PARTITION_RANGE_START_TAG: str(step.first),
+            ASSET_PARTITION_RANGE_END_TAG: str(step.last),
             DEFER_EVENTS: "true",
         }
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     result = job.get_subset(asset_selection=set(keys)).execute_in_process(
         run_config=QUIET,
         instance=instance,
-        partition_key=step.first if step.first == step.last else None,
+        partition_key=str(step.first) if step.first == step.last else None,
         tags=tags,
         raise_on_error=False,
     )

@@ -17,7 +17,8 @@ from lem.registry import Registry
 from lem.universe import Universe
 from lem.universe.calendars import offset_partition, partition_dates
 from lem.universe.windows import is_training_date
-from lem_pipeline.planning.plan import Dates, data_steps, dates_for, last_data_date, latest_report_date, report_steps
+from lem_pipeline.planning.dates import Dates, data_dates, dates_for, last_data_date, latest_report_date
+from lem_pipeline.planning.plan import data_steps, report_steps
 
 
 def night_dates(universe: Universe, today: dt.date) -> Dates:
@@ -57,12 +58,12 @@ def make_night(
         dates: Dates | None = night_dates(universe, today)
     except UniverseError:
         dates = None
-    bars = dates.bars if dates else partition_dates(universe, universe.start, last_data_date(universe, today))
-    revisit(universe, lake, bars, today, dagster)
+    data = dates.data if dates else data_dates(universe, universe.start, last_data_date(universe, today))
+    revisit(universe, lake, data["raw_bars"], today, dagster)
     if dates:
         steps = report_steps(lake, registry, universe, dates, force=False)
     else:
-        steps = data_steps(lake, universe, bars, bars, force=False)
+        steps = data_steps(lake, universe, data, force=False)
     if steps:
         run_steps(universe, steps, dagster)
     return len(steps)

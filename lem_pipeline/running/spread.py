@@ -6,6 +6,7 @@ asset's; models of different dates are trained at the same time; decisions follo
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,15 +16,16 @@ from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from assets.recording import DEFER_EVENTS
-from lem.lineage.tables import PER_ASSET
+from lem.lineage.keys import PartitionKey
+from lem.lineage.stages import DECISION as DECIDING
 from lem.registry import Registry
 from lem.universe import Universe
-from lem_pipeline.planning.steps import Step
+from lem_pipeline.planning.steps import Step, symbols_of
 from lem_pipeline.run_queue import QueueLauncher
 from lem_pipeline.running.degraded import TRAINING, without_model
 from lem_pipeline.running.launch import FailedCheck, RunError, interrupted, not_passed, reason
 
-DECISION = ("champion",)
+DECISION = (DECIDING,)
 """Tables of a step that decides which model trades."""
 POLL = 0.5
 """Seconds between two looks at the runs that are under way."""
@@ -50,11 +52,9 @@ def stages(universe: Universe, steps: Sequence[Step]) -> list[list[Step]]:
 
 
 def _by_asset(universe: Universe, step: Step) -> list[Step]:
-    if step.tables[0] not in PER_ASSET:
-        return [step]
-    (first, start), (last, end) = step.first.split("|"), step.last.split("|")
-    symbols = universe.symbols[universe.symbols.index(first) : universe.symbols.index(last) + 1]
-    return [Step(step.tables, f"{symbol}|{start}", f"{symbol}|{end}") for symbol in symbols]
+    start, end = step.first.date, step.last.date
+    symbols = symbols_of(universe, step)
+    return [Step(step.tables, PartitionKey(symbol, start), PartitionKey(symbol, end)) for symbol in symbols]
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,10 @@ def run_groups(
     Raises:
         RunError: a run failed, and without it nothing can go on.
     """
-    problems, untrained = list[FailedCheck](), dict[str, Failed]()
+    problems, untrained = list[FailedCheck](), dict[dt.date, Failed]()
     for group in groups:
         for date in sorted(untrained if group[0].tables == DECISION else ()):
-            if date <= group[0].last:
+            if date <= group[0].last.date:
                 failure = untrained.pop(date)
                 told = without_model(registry, universe, failure.step, failure.why)
                 if told is None:
@@ -123,7 +123,7 @@ def run_groups(
         problems += found
         if any(failure.lost or failure.step.tables != TRAINING for failure in failed):
             raise RunError(_text(failed))
-        untrained |= {failure.step.first: failure for failure in failed}
+        untrained |= {failure.step.first.date: failure for failure in failed}
     if untrained:
         raise RunError(_text(untrained.values()))
     return problems
@@ -175,11 +175,11 @@ def _launch(instance: dg.DagsterInstance, repository: ReconstructableRepository,
         )
     tags = {"lem/universe": universe.name}
     if step.first == step.last:
-        tags |= job.get_tags_for_partition_key(step.first, keys)
+        tags |= job.get_tags_for_partition_key(str(step.first), keys)
     else:
         tags |= {
-            ASSET_PARTITION_RANGE_START_TAG: step.first,
-            ASSET_PARTITION_RANGE_END_TAG: step.last,
+            ASSET_PARTITION_RANGE_START_TAG: str(step.first),
+            ASSET_PARTITION_RANGE_END_TAG: str(step.last),
             DEFER_EVENTS: "true",
         }
     run = instance.create_run_for_job(

@@ -6,14 +6,14 @@ import dagster as dg
 import pytest
 
 from assets.catalogue import figure
-from assets.factory import STAGES
 from lem.dictionary.entries import entry_of
+from lem.lineage.stages import STAGES
 from lem.universe import load_universes
 from lem_pipeline.build import build
 from tests.conftest import ROOT
 
 UNIVERSES = load_universes(ROOT / "universes")
-EVERY = [(name, stage) for name in UNIVERSES for stage in STAGES]
+EVERY = [(name, stage) for name in UNIVERSES for stage in (one.name for one in STAGES)]
 
 
 @pytest.fixture(scope="module")

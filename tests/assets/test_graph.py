@@ -14,16 +14,17 @@ import pandas as pd
 import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from assets.factory import STAGES, graph_of
+from assets.factory import graph_of
 from assets.recording import DATA_VERSION, DEFER_EVENTS
 from lem.data.bars import TABLE_SCHEMA
 from lem.lake import Lake
-from lem.lineage.tables import PER_ASSET
+from lem.lineage.stages import STAGES, tables
 from lem.registry import Registry
 from lem.universe import Universe
 from resources.stores import LakeResource, RegistryResource, SourceResource
 
 DAY = dt.date(2024, 1, 18)
+TABLES = [stage.name for stage in tables()]
 CHECKS = {"complete", "schema", "feature_schema", "causal_features", "causal_model", "orders_accounted_for"} | {
     "input_drift",
     "gain_drift",
@@ -108,7 +109,7 @@ class Place:
         """Everything that a report rests on: the data version of every partition, weights, decisions and page."""
         models = {m.usable_on: (m.id, m.weights_sha256) for m in self.registry.models(self.universe.name)}
         decisions = {p.date: (p.decision, p.champion_id) for p in self.registry.promotions(self.universe.name)}
-        return {table: self.stored(table) for table in (*PER_ASSET, "panel")} | {
+        return {table: self.stored(table) for table in TABLES} | {
             "models": models,
             "decisions": decisions,
             "report": self.report_version(),
@@ -172,10 +173,10 @@ def test_every_stage_is_made_and_every_check_is_run_and_passes(place):
     assert {e.check_name for e in evaluations} == CHECKS
     assert all(e.passed for e in evaluations)
     made = {key.path[-1] for key in place.instance.get_asset_keys() if key.path[0] == "tiny"}
-    assert made == set(STAGES)
+    assert made == {stage.name for stage in STAGES}
 
 
-@pytest.mark.parametrize("table", [*PER_ASSET, "panel"])
+@pytest.mark.parametrize("table", TABLES)
 def test_the_data_version_recorded_for_each_partition_is_the_lakes_content_hash(table, place):
     stored = place.stored(table)
     assert stored

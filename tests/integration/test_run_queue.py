@@ -18,10 +18,10 @@ pytest.importorskip("dagster_celery")
 
 from dagster._core.launcher import WorkerStatus
 
-from lem_pipeline.planning.steps import Step
 from lem_pipeline.run_queue import WORKER_TAG, QueueError, QueueLauncher, RunLocks
 from lem_pipeline.running.launch import RunError
 from lem_pipeline.running.spread import run_on_workers
+from tests.lem_pipeline.plans import run_of
 
 HOLD = """
 import sys, time
@@ -145,7 +145,7 @@ def test_a_run_that_its_worker_took_along_is_given_up(instance, make_universe, m
     monkeypatch.setattr("lem_pipeline.running.spread.LOST", 1.0)
     monkeypatch.setattr("lem_pipeline.running.spread._launch", lambda *_: launch_and_lose(instance))
     with pytest.raises(RunError, match=r"panel  2024-01-10: .* no longer executes the run"):
-        run_on_workers(instance, make_universe(), [Step(("panel",), "2024-01-10", "2024-01-10")], None, print)
+        run_on_workers(instance, make_universe(), [run_of(("panel",), "2024-01-10", "2024-01-10")], None, print)
 
 
 def launch_and_lose(instance: dg.DagsterInstance) -> str:

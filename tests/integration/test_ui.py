@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from assets.factory import STAGES
+from lem.lineage.stages import STAGES
 from tests.conftest import ROOT
 from tests.lem_ui import CHROMIUM, PICTURES, WRITE, lem_ui, new_page, picture, until
 
@@ -50,7 +50,7 @@ def test_the_graph_of_a_universe_shows_and_ctrl_c_leaves_no_process(tmp_path, br
         until("the code location loads", ui.loaded)
         page = new_page(browser)
         page.goto(f"{ui.url}/locations/lem/asset-groups/tiny/lineage")
-        for stage in STAGES:
+        for stage in (one.name for one in STAGES):
             page.get_by_text(stage, exact=True).first.wait_for()
         page.close()
         assert ui.interrupt() in (0, 1, 130)
@@ -123,7 +123,7 @@ def test_the_asset_graph_of_each_universe_shows(page, ui, place, universes):
     assert place.universe in names
     for name in names:
         page.goto(f"{ui.url}/locations/lem/asset-groups/{name}/lineage")
-        for stage in STAGES:
+        for stage in (one.name for one in STAGES):
             page.get_by_text(stage, exact=True).first.wait_for()
         if name == place.universe:
             picture(page, "lineage")

@@ -11,8 +11,9 @@ from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent, 
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._core.test_utils import create_run_for_test, freeze_time
 
-from assets.factory import STAGES, graph_of
-from lem.lineage.tables import PER_ASSET
+from assets.factory import graph_of
+from lem.lineage import stages
+from lem.lineage.stages import stage_named
 from lem.universe.calendars import partition_dates
 from lem.universe.windows import is_training_date, training_window
 from lem_pipeline.automation import with_automation
@@ -52,7 +53,7 @@ class Nights:
     def keys(self, table: str, first: str, last: str) -> list[str]:
         """Partition keys of a table, of all assets."""
         dates = partition_dates(self.universe, dt.date.fromisoformat(first), dt.date.fromisoformat(last))
-        if table not in PER_ASSET:
+        if not stage_named(table).per_asset:
             return list(map(str, dates))
         return [f"{symbol}|{date}" for symbol in self.universe.symbols for date in dates]
 
@@ -100,7 +101,8 @@ class Nights:
                 self.defs, self.instance, cursor=self.cursor, evaluation_time=self.now
             )
         self.cursor = done.cursor
-        found = {table: sorted(done.get_requested_partitions(self.key(table))) for table in STAGES}
+        names = [stage.name for stage in stages.STAGES]
+        found = {table: sorted(done.get_requested_partitions(self.key(table))) for table in names}
         return {table: keys for table, keys in found.items() if keys}
 
     def work(self, ticks: int = 12) -> list[dict[str, list[str]]]:

@@ -12,7 +12,8 @@ import pytest
 
 from lem.lake import Lake
 from lem.registry import Registry
-from lem_pipeline.planning.plan import dates_for, report_steps
+from lem_pipeline.planning.dates import dates_for
+from lem_pipeline.planning.plan import report_steps
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
@@ -67,7 +68,7 @@ def test_a_new_assets_panels_leave_the_models_to_the_run_that_needs_them_again(
     assert (registry.models("tiny"), registry.decisions("tiny")) == before
     dates = dates_for(universe, dt.date(2024, 1, 18), dt.date(2024, 6, 1))
     steps = report_steps(Lake(str(tmp_path / "home" / "lake")), registry, universe, dates, force=False)
-    made = [(step.tables, step.first) for step in steps][:4]
+    made = [(step.tables, str(step.first)) for step in steps][:4]
     assert made == [((table,), day) for day in ("2024-01-17", "2024-01-18") for table in ("lem_model", "champion")]
 
 

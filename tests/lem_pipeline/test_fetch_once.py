@@ -11,12 +11,15 @@ import pytest
 from lem.errors import SourceError
 from lem.lake import Lake
 from lem.lineage.quarantine import set_quarantine
-from lem.lineage.revisions import Versioned, store_raw
+from lem.lineage.revisions import store_raw
+from lem.lineage.stages import stage_named
+from lem.lineage.versions import Versioned
 from lem.sources.simulated import Simulated
 from lem_pipeline.planning.absent import absent_by_asset, to_fetch
 from lem_pipeline.planning.plan import data_steps
 
 DAYS = [dt.date(2024, 1, n) for n in range(7, 15)]
+WANTED = {"raw_bars": DAYS, "bars": DAYS, "features": DAYS[-3:], "panel": DAYS[-3:]}
 BACKFILL = ("backfill", "-u", "tiny", "--from", "2024-01-10", "--to", "2024-01-13")
 
 
@@ -36,7 +39,7 @@ def fetched(lake, tiny_home):
     """What is fetched of DAYS, by asset, and the numbers of the days."""
 
     def found():
-        wanted = to_fetch(lake, Versioned(lake, tiny_home.universe), tiny_home.universe, DAYS)
+        wanted = to_fetch(lake, Versioned(lake, tiny_home.universe), tiny_home.universe, stage_named("raw_bars"), DAYS)
         return {asset: sorted(date.day for date in dates) for asset, dates in wanted.items()}
 
     return found
@@ -48,7 +51,7 @@ def test_raw_bars_that_a_stopped_run_has_fetched_are_not_fetched_again(tmp_path,
     for symbol, dates in (("AAA-USD", DAYS[:-1]), ("BBB-USD", DAYS[:3])):
         for date in dates:
             lake.write_bytes(lake.path("tiny", "raw_bars", date, symbol), b"x")
-    steps = data_steps(lake, universe, DAYS, DAYS[-3:], False)
+    steps = data_steps(lake, universe, WANTED, False)
     assert [step.text for step in steps] == [
         "raw_bars  BBB-USD|2024-01-10 ... BBB-USD|2024-01-13",
         "raw_bars  CCC-USD|2024-01-07 ... DDD-USD|2024-01-13",
@@ -57,7 +60,7 @@ def test_raw_bars_that_a_stopped_run_has_fetched_are_not_fetched_again(tmp_path,
         "features  AAA-USD|2024-01-12 ... DDD-USD|2024-01-14",
         "panel  2024-01-12 ... 2024-01-14",
     ]
-    assert data_steps(lake, universe, DAYS, DAYS[-3:], True)[0].text == "raw_bars, bars  AAA-USD|2024-01-07 ... " + (
+    assert data_steps(lake, universe, WANTED, True)[0].text == "raw_bars, bars  AAA-USD|2024-01-07 ... " + (
         "DDD-USD|2024-01-14"
     )
 

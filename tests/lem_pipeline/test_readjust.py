@@ -15,7 +15,7 @@ from lem.sources import open_source
 from lem.sources.base import RAW_SCHEMA
 from lem.universe import Universe
 from lem.universe.calendars import partition_window
-from lem_pipeline.planning.plan import readjust_steps
+from lem_pipeline.planning.revisits import readjust_steps
 
 TODAY = dt.date(2024, 6, 3)
 MONDAYS_HOLIDAY = "2024-01-15"

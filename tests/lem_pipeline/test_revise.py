@@ -12,7 +12,8 @@ from lem.lake import Lake
 from lem.lineage.revisions import store_raw
 from lem.registry import Registry
 from lem.sources.simulated import Simulated
-from lem_pipeline.planning.plan import data_steps, revised_steps, revisit_steps, revisited
+from lem_pipeline.planning.plan import data_steps
+from lem_pipeline.planning.revisits import revised_steps, revisit_steps, revisited
 
 COLUMNS = ["ts", "open", "high", "low", "close", "volume", "quote_volume"]
 SPAN = (dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 20, tzinfo=dt.UTC))
@@ -118,7 +119,7 @@ def test_revised_bars_of_a_date_that_an_asset_lacks_are_left_to_the_plan(tiny_ho
     lake.remove(lake.path("tiny", "raw_bars", dates[1], "BBB-USD"))
     (step,) = revised_steps(lake, universe, dates)
     assert step.text == "bars  AAA-USD|2024-01-11 ... BBB-USD|2024-01-11"
-    steps = data_steps(lake, universe, dates, dates, False)
+    steps = data_steps(lake, universe, dict.fromkeys(("raw_bars", "bars", "features", "panel"), dates), False)
     assert [step.text for step in steps[:2]] == [
         "raw_bars  BBB-USD|2024-01-12",
         "bars  AAA-USD|2024-01-11 ... BBB-USD|2024-01-12",

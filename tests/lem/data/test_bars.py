@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lem.data.bars import BARS_DTYPES, TABLE_SCHEMA, check_bars, validate_bars, validate_days
-from lem.universe.calendars import outage_mask, partition_dates, partition_window
 from lem.errors import BarsError, UniverseError
 from lem.sources import open_source
 from lem.universe import load_universe
+from lem.universe.calendars import outage_mask, partition_dates, partition_window
 from tests.lem.bar_problems import DATE, outage, problems
 
 UNIVERSES = Path(__file__).resolve().parents[2] / "universes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+from dataclasses import replace
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -12,14 +13,15 @@ import pytest
 
 from lem.dictionary import entries as module
 from lem.dictionary.entries import dictionary, entry_of, type_name
-from lem.dictionary.meanings import Words
 from lem.errors import SchemaError
-from lem.lineage.tables import SCHEMAS
+from lem.lineage import stages
+from lem.lineage.stages import stage_named, tables
+from lem.lineage.words import Words
 from lem.registry.tables import Base
 from tests.conftest import ROOT
 from tests.data_dictionary import PATH, rendered
 
-LAKE = (*SCHEMAS, "training_curve")
+LAKE = (*(stage.name for stage in tables()), "training_curve")
 REGISTRY = sorted(Base.metadata.tables)
 LIVE = ("advised_orders", "advised_slices")
 """Tables that only live orders fill."""
@@ -85,9 +87,10 @@ def test_what_is_stored_has_the_columns_types_nulls_and_values_that_the_dictiona
     ids=["a column without words", "words without a column", "nulls that the schema allows"],
 )
 def test_words_that_do_not_fit_the_schema_are_refused(change, named, monkeypatch):
-    words = dict(module.COLUMNS["bars"])
+    words = dict(stage_named("bars").words)
     change(words)
-    monkeypatch.setitem(module.COLUMNS, "bars", words)
+    changed = (replace(stage, words=words) if stage.name == "bars" else stage for stage in stages.STAGES)
+    monkeypatch.setattr(stages, "STAGES", tuple(changed))
     with pytest.raises(SchemaError, match=f"table bars: {named}: "):
         dictionary()
 

@@ -19,7 +19,8 @@ from lem.registry import ModelRecord, PromotionRecord, Registry, manifest_id
 from lem.reports.nightly import make_report
 from lem.training.manifest import weights_path
 from lem.training.nightly import train_for
-from lem_pipeline.planning.plan import dates_for, report_steps
+from lem_pipeline.planning.dates import dates_for
+from lem_pipeline.planning.plan import report_steps
 from tests.lem.builders import TINY
 from tests.lem.reports.pages import Page, text_of
 

@@ -1,24 +1,19 @@
-"""Revised raw bars: what they replace is kept, and what was made from them is found out of date from the lake alone."""
+"""Revised raw bars: what they replace is kept."""
 
 from __future__ import annotations
 
 import datetime as dt
-import shutil
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from lem.data.bars import TABLE_SCHEMA
 from lem.errors import LakeError
 from lem.lake import Lake, Versions, inputs_version
-from lem.lineage.revisions import Versioned, inputs_of, named, settings_of, store_raw, superseded_path, traded_by
-from lem.lineage.staleness import model_is_stale, report_is_stale, stale_decisions
-from lem.registry import Registry
+from lem.lineage.revisions import store_raw, superseded_path
+from lem.lineage.versions import named
 from lem.registry.records import InputVersion
 from lem.sources.base import RAW_SCHEMA
 from lem.sources.simulated import Simulated
-from lem.universe.windows import execution_dates, gate_dates, history_dates
 
 DATE = dt.date(2024, 1, 12)
 KEY = ("AAA-USD", DATE)
@@ -37,21 +32,6 @@ def any_lake(request, tmp_path):
 @pytest.fixture(scope="module")
 def raw(make_universe):
     return Simulated(make_universe()).fetch("AAA-USD", START, START + dt.timedelta(days=1)).table
-
-
-@pytest.fixture
-def tiny(tiny_home, tmp_path):
-    """A copy of the tiny universe's lake, its registry, and its universe."""
-    shutil.copytree(tiny_home.folder / "home", tmp_path, dirs_exist_ok=True)
-    lake, registry = Lake(str(tmp_path / "lake")), Registry(f"sqlite:///{tmp_path}/registry.sqlite")
-    return lake, registry, tiny_home.universe
-
-
-def revise(lake, universe, asset, date):
-    """Store other raw bars; returns the version that they replace."""
-    path = lake.path(universe, "raw_bars", date, asset)
-    table = lake.read_table(path)
-    return store_raw(lake, universe, date, asset, table.assign(source="revised"))[1]
 
 
 def test_the_first_rows_of_a_partition_replace_nothing(any_lake, raw):
@@ -150,112 +130,3 @@ def test_an_object_is_removed_and_one_that_is_not_there_is_no_error(any_lake):
     for _ in range(2):
         any_lake.remove("t/a.txt")
         assert not any_lake.exists("t/a.txt")
-
-
-def test_every_partition_names_what_the_graph_says_it_is_made_from(make_universe, tiny_keys):
-    universe = make_universe(**tiny_keys())
-    assert inputs_of(universe, "raw_bars", DATE, "AAA-USD") == []
-    assert inputs_of(universe, "bars", DATE, "AAA-USD") == [("raw_bars", DATE, "AAA-USD")]
-    history = [*history_dates(universe, DATE), DATE]
-    assert inputs_of(universe, "features", DATE, "AAA-USD") == [("bars", date, "AAA-USD") for date in history]
-    both = [("features", DATE, asset) for asset in ("AAA-USD", "BBB-USD")]
-    assert inputs_of(universe, "panel", DATE, None) == both
-    days = [("features", date, "BBB-USD") for date in execution_dates(universe, DATE)]
-    assert inputs_of(universe, "backtest", DATE, "BBB-USD") == days
-
-
-def stale(tiny, universe=None):
-    """Keys of all that is out of date in the tiny universe, by table, or what would be with another universe file."""
-    lake, registry, universe = *tiny[:2], universe or tiny[2]
-    versioned, dates = Versioned(lake, universe), [day(n) for n in range(1, 32)]
-    traded = {date: traded_by(registry.champion_on("tiny", date)) for date in dates}
-    found = {t: versioned.stale(t, dates, traded if t == "backtest" else None) for t in ("bars", "features", "panel")}
-    found["backtest"] = versioned.stale("backtest", dates, traded)
-    out = {table: sorted(key for keys in found[table].values() for key in keys) for table in found}
-    out["models"] = [str(m.usable_on) for m in registry.models("tiny") if model_is_stale(versioned, universe, m)]
-    decisions = [str(date) for date in stale_decisions(lake, registry, universe)]
-    out |= {"decisions": decisions, "report": report_is_stale(lake, versioned, universe, day(18))}
-    return {table: keys for table, keys in out.items() if keys}
-
-
-def test_nothing_is_out_of_date_in_what_was_just_made(tiny):
-    assert stale(tiny) == {}
-
-
-@pytest.mark.parametrize(
-    ("changed", "tables"),
-    [
-        (
-            {"features": {"volatility": 10, "short_volatility": 3, "volume": 12, "seasons": 2}},
-            {"features", "models", "decisions"},
-        ),
-        ({"costs": {"fee_bps": 2.0}}, {"backtest"}),
-        ({"backtest": {"min_bars": [2, 3]}}, {"backtest"}),
-        ({"horizon": 2, "backtest": {"min_bars": [1]}}, {"backtest", "models", "decisions"}),
-        ({"gate": {"tail_tolerance": 0.2}, "description": "The same, later", "end": "2024-03-31"}, set()),
-    ],
-    ids=["features", "costs", "m", "horizon", "what makes no table"],
-)
-def test_what_was_made_with_other_settings_is_out_of_date(tiny, changed, tables, make_universe, tiny_keys):
-    assert set(stale(tiny, make_universe(**tiny_keys(**changed)))) == tables
-
-
-def test_revised_raw_bars_leave_the_bars_of_their_day_out_of_date_and_nothing_else_yet(tiny):
-    lake, _, _ = tiny
-    assert revise(lake, "tiny", *KEY)
-    assert stale(tiny) == {"bars": ["AAA-USD|2024-01-12"]}
-
-
-def test_other_bars_leave_the_features_out_of_date_whose_history_they_are(tiny):
-    lake, _, universe = tiny
-    path = lake.path("tiny", "bars", DATE, "AAA-USD")
-    inputs = {"raw_bars/AAA-USD|2024-01-12": lake.versions(lake.path("tiny", "raw_bars", DATE, "AAA-USD")).data}
-    inputs |= settings_of(universe, "bars")
-    bars = lake.read_table(path)
-    lake.write_table(path, bars.assign(volume=bars["volume"] * 2), TABLE_SCHEMA, inputs)
-    reads = [n for n in range(9, 20) if DATE in (day(n), *history_dates(universe, day(n)))]
-    assert stale(tiny) == {"features": [f"AAA-USD|2024-01-{n}" for n in reads]}
-    assert reads[0] == 12
-    assert len(reads) > 1
-
-
-@pytest.mark.parametrize("number", [9, 12, 16, 17])
-def test_another_panel_leaves_models_and_decisions_out_of_date_that_read_it(tiny, number):
-    lake, registry, universe = tiny
-    path = lake.path("tiny", "panel", day(number))
-    inputs = {
-        f"features/{asset}|2024-01-{number:02}": lake.versions(lake.path("tiny", "features", day(number), asset)).data
-        for asset in universe.symbols
-    }
-    inputs |= settings_of(universe, "panel")
-    panel = lake.read_table(path)
-    lake.write_table(path, panel.iloc[::-1], pq.read_schema(Path(lake.root) / path).remove_metadata(), inputs)
-    trained = [m for m in registry.models("tiny") if f"2024-01-{number:02}" in {i.partition_key for i in m.inputs}]
-    judged = {p.date for p in registry.promotions("tiny") if day(number) in gate_dates(universe, p.date)}
-    judged |= {model.usable_on for model in trained}
-    expected = {"models": [str(m.usable_on) for m in trained], "decisions": [str(date) for date in sorted(judged)]}
-    assert stale(tiny) == {table: keys for table, keys in expected.items() if keys}
-
-
-def test_a_partition_without_a_record_of_its_inputs_is_out_of_date(tiny):
-    lake, _, _ = tiny
-    path = lake.path("tiny", "bars", DATE, "AAA-USD")
-    lake.write_table(path, lake.read_table(path), TABLE_SCHEMA)
-    assert stale(tiny) == {"bars": ["AAA-USD|2024-01-12"]}
-
-
-def test_a_partition_that_lacks_an_input_is_not_judged(tiny):
-    lake, _, _ = tiny
-    lake.remove(lake.path("tiny", "raw_bars", DATE, "AAA-USD"))
-    assert stale(tiny) == {}
-
-
-def test_another_champion_leaves_its_backtests_and_another_backtest_the_report_out_of_date(tiny):
-    lake, _, universe = tiny
-    versioned, dates = Versioned(lake, universe), [day(17), day(18)]
-    found = versioned.stale("backtest", dates, {day(17): {"champion": "other"}, day(18): {"champion": "other"}})
-    assert found == {date: [f"{asset}|{date}" for asset in universe.symbols] for date in dates}
-    path = lake.path("tiny", "backtest", day(17), "AAA-USD")
-    schema = pq.read_schema(Path(lake.root) / path).remove_metadata()
-    lake.write_table(path, lake.read_table(path).iloc[1:], schema)
-    assert report_is_stale(lake, Versioned(lake, universe), universe, day(18))

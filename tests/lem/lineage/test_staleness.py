@@ -10,9 +10,9 @@ import pyarrow as arrow
 import pytest
 
 from lem.lake import Lake
-from lem.lineage.revisions import Versioned
 from lem.lineage.staleness import decision_is_stale, model_is_stale, report_is_stale
 from lem.lineage.stored_report import BACKTESTS_VERSION, FILES, backtests_version, report_path, trailing_dates
+from lem.lineage.versions import Versioned
 from lem.registry import ModelRecord, PromotionRecord
 from lem.registry.records import InputVersion
 from lem.universe.windows import gate_dates

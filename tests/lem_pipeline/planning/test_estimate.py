@@ -7,11 +7,13 @@ import re
 import dagster as dg
 import pytest
 
-from lem_pipeline.planning.estimate import RUN_SECONDS, SECONDS, duration, foretold, measured_rates, seconds_of
-from lem_pipeline.planning.steps import Step, partitions_of
+from lem.lineage.stages import stage_named
+from lem_pipeline.planning.estimate import RUN_SECONDS, duration, foretold, measured_rates, seconds_of
+from lem_pipeline.planning.steps import partitions_of
+from tests.lem_pipeline.plans import run_of
 
-BARS = Step(("raw_bars", "bars"), "AAA-USD|2024-01-01", "BBB-USD|2024-01-10")
-PANEL = Step(("panel",), "2024-01-01", "2024-01-10")
+BARS = run_of(("raw_bars", "bars"), "AAA-USD|2024-01-01", "BBB-USD|2024-01-10")
+PANEL = run_of(("panel",), "2024-01-01", "2024-01-10")
 
 
 @pytest.mark.parametrize(
@@ -19,8 +21,8 @@ PANEL = Step(("panel",), "2024-01-01", "2024-01-10")
     [
         (BARS, 40),
         (PANEL, 10),
-        (Step(("features",), "AAA-USD|2024-01-05", "AAA-USD|2024-01-05"), 1),
-        (Step(("raw_bars",), "BBB-USD|2024-01-05", "BBB-USD|2024-01-06"), 2),
+        (run_of(("features",), "AAA-USD|2024-01-05", "AAA-USD|2024-01-05"), 1),
+        (run_of(("raw_bars",), "BBB-USD|2024-01-05", "BBB-USD|2024-01-06"), 2),
     ],
 )
 def test_the_partitions_of_a_run_are_its_tables_times_assets_times_dates(step, count, make_universe):
@@ -31,7 +33,7 @@ def test_without_earlier_runs_rates_are_assumed_and_said_to_be(make_universe):
     text = foretold(make_universe(), [BARS, PANEL], {})
     assert text.startswith("2 runs to do, 50 partitions, about ")
     assert "assumed rates" in text
-    assert seconds_of(make_universe(), PANEL, {}) == pytest.approx(RUN_SECONDS + 10 * SECONDS["panel"])
+    assert seconds_of(make_universe(), PANEL, {}) == pytest.approx(RUN_SECONDS + 10 * stage_named("panel").seconds)
 
 
 def test_measured_rates_replace_assumed_ones(make_universe):

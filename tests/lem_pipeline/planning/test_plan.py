@@ -12,14 +12,9 @@ from lem.errors import UniverseError
 from lem.lake import Lake
 from lem.lineage.stored_report import report_path
 from lem.registry import Registry
-from lem_pipeline.planning.plan import (
-    data_steps,
-    dates_for,
-    last_data_date,
-    latest_report_date,
-    report_steps,
-    span_steps,
-)
+from lem_pipeline.planning.dates import data_dates, dates_for, last_data_date, latest_report_date
+from lem_pipeline.planning.plan import data_steps, report_steps
+from lem_pipeline.planning.steps import span_steps
 
 DAY = dt.date(2024, 1, 18)
 LATER = dt.date(2024, 6, 1)
@@ -78,17 +73,17 @@ def lose(stores, tiny_home):
 
 def test_the_dates_of_a_report_reach_from_the_first_models_history_to_the_end_of_the_last_order(tiny):
     dates = dates_for(tiny(), DAY, LATER)
-    assert dates.backtest == dates.decisions == dates.training == days(17, 18)
-    assert (dates.features[0], dates.features[-1]) == (day(9), day(19))
-    assert (dates.bars[0], dates.bars[-1]) == (day(4), day(19))
+    assert dates.orders == dates.decisions == dates.training == days(17, 18)
+    assert (dates.data["features"][0], dates.data["features"][-1]) == (day(9), day(19))
+    assert (dates.data["bars"][0], dates.data["bars"][-1]) == (day(4), day(19))
 
 
 def test_features_before_the_first_model_are_made_where_the_warm_up_is_longer_than_its_window(tiny):
     training = {"window_days": 4, "holdout_days": 1, "sequence": 24, "steps": 3, "batch": 2}
     model = {"hidden": 8, "heads": 2, "lookback": 4, "warmup": 20}
     universe = tiny(training=training, model=model)
-    assert dates_for(universe, DAY, LATER).features[0] == day(13)
-    assert dates_for(tiny(training=training, model={**model, "warmup": 12}), DAY, LATER).features[0] == day(13)
+    assert dates_for(universe, DAY, LATER).data["features"][0] == day(13)
+    assert dates_for(tiny(training=training, model={**model, "warmup": 12}), DAY, LATER).data["features"][0] == day(13)
 
 
 def test_between_trainings_the_decisions_go_back_to_the_model_that_may_trade(tiny):
@@ -96,15 +91,15 @@ def test_between_trainings_the_decisions_go_back_to_the_model_that_may_trade(tin
     dates = dates_for(tiny(training=training), DAY, LATER)
     assert dates.training == [day(16)]  # the 1st, 6th, 11th, 16th, ...
     assert dates.decisions == days(16, 18)
-    assert dates.backtest == days(17, 18)
-    assert dates.features[0] == day(8)
+    assert dates.orders == days(17, 18)
+    assert dates.data["features"][0] == day(8)
 
 
 def test_an_equity_universe_counts_weekdays(tiny):
     universe = tiny(**XNYS)
     dates = dates_for(universe, dt.date(2024, 3, 18), LATER)
-    assert dates.backtest == [dt.date(2024, 3, 15), dt.date(2024, 3, 18)]
-    assert all(date.weekday() < 5 for date in dates.bars)
+    assert dates.orders == [dt.date(2024, 3, 15), dt.date(2024, 3, 18)]
+    assert all(date.weekday() < 5 for date in dates.data["bars"])
     with pytest.raises(UniverseError, match="has no report for 2024-03-16; allowed: partition dates from 2024-01-01"):
         dates_for(universe, dt.date(2024, 3, 16), LATER)
 
@@ -125,7 +120,7 @@ def test_a_report_before_the_first_possible_model_is_refused_with_the_first_poss
 
 
 def test_the_first_possible_report_is_possible(tiny):
-    assert dates_for(tiny(), day(10), LATER).features[0] == day(1)
+    assert dates_for(tiny(), day(10), LATER).data["features"][0] == day(1)
 
 
 def test_a_date_before_the_universe_is_refused(tiny):
@@ -145,13 +140,13 @@ def test_the_last_data_is_yesterdays_or_the_universes_end(tiny):
 
 def test_a_step_is_made_for_each_stretch_of_absent_dates(tiny):
     steps = span_steps(tiny(), ("raw_bars", "bars"), days(1, 9), {day(n) for n in (1, 2, 5, 8, 9)})
-    assert [(step.first, step.last) for step in steps] == [
+    assert [(str(step.first), str(step.last)) for step in steps] == [
         ("AAA-USD|2024-01-01", "BBB-USD|2024-01-02"),
         ("AAA-USD|2024-01-05", "BBB-USD|2024-01-05"),
         ("AAA-USD|2024-01-08", "BBB-USD|2024-01-09"),
     ]
     steps = span_steps(tiny(), ("panel",), days(1, 3), set(days(1, 3)))
-    assert [(step.first, step.last) for step in steps] == [("2024-01-01", "2024-01-03")]
+    assert [(str(step.first), str(step.last)) for step in steps] == [("2024-01-01", "2024-01-03")]
     assert span_steps(tiny(), ("panel",), days(1, 3), set()) == []
 
 
@@ -162,7 +157,7 @@ def test_a_stretch_reaches_over_a_weekend(tiny):
 
 def test_one_asset_and_one_date_are_a_run_of_a_single_partition(tiny):
     (step,) = span_steps(tiny(assets={"ONLY-USD": {}}), ("features",), [day(5)], {day(5)})
-    assert step.first == step.last == "ONLY-USD|2024-01-05"
+    assert str(step.first) == str(step.last) == "ONLY-USD|2024-01-05"
 
 
 def test_in_an_empty_lake_everything_is_made_in_the_order_of_the_graph(tmp_path, tiny):
@@ -258,8 +253,8 @@ def test_lost_bars_bring_back_the_features_whose_history_they_are_and_what_follo
 
 def test_data_steps_make_again_what_reads_a_lost_partition(stores, lose, tiny):
     lose("raw_bars", 12, "BBB-USD")
-    steps = data_steps(stores[0], tiny(), days(7, 14), days(12, 14), False)
-    assert [(step.tables, step.first, step.last) for step in steps] == [
+    steps = data_steps(stores[0], tiny(), data_dates(tiny(), day(12), day(14)), False)
+    assert [(step.tables, str(step.first), str(step.last)) for step in steps] == [
         (("raw_bars",), "BBB-USD|2024-01-12", "BBB-USD|2024-01-12"),
         (("bars",), "AAA-USD|2024-01-12", "BBB-USD|2024-01-12"),
         (("features",), "AAA-USD|2024-01-12", "BBB-USD|2024-01-14"),

@@ -16,6 +16,7 @@ from lem_pipeline.running import spread
 from lem_pipeline.running.degraded import without_model
 from lem_pipeline.running.launch import FailedCheck, RunError, run_step
 from lem_pipeline.running.spread import Failed, run_groups, stages
+from tests.lem_pipeline.plans import run_of
 
 DAY, NEXT, LAST = "2024-01-10", "2024-01-11", "2024-01-12"
 NAN = "the loss is nan at step 1"
@@ -23,7 +24,7 @@ WARNED = FailedCheck("features_drift", warning=True)
 
 
 def dated(table: str, first: str, last: str | None = None) -> Step:
-    return Step((table,), first, last or first)
+    return run_of((table,), first, last or first)
 
 
 class Champions:
@@ -45,15 +46,15 @@ class Workers:
     def __call__(self, group):
         self.ran += group
         for step in group:
-            if step.tables == ("champion",) and dated("lem_model", step.first) not in self.failing:
-                self.registry.decided.append(step.first)
+            if step.tables == ("champion",) and dated("lem_model", str(step.first)) not in self.failing:
+                self.registry.decided.append(str(step.first))
         failed = [Failed(step, NAN, self.lost) for step in group if step in self.failing]
         return [WARNED] if group[0].tables == ("features",) else [], failed
 
 
 MODELS = {date: dated("lem_model", date) for date in (DAY, NEXT, LAST)}
 NIGHT = [
-    Step(("features",), f"AAA-USD|{DAY}", f"AAA-USD|{DAY}"),
+    run_of(("features",), f"AAA-USD|{DAY}", f"AAA-USD|{DAY}"),
     *(step for date in MODELS for step in (MODELS[date], dated("champion", date))),
     dated("execution_report", LAST),
 ]
@@ -112,7 +113,7 @@ def test_any_other_run_that_fails_is_an_error_whoever_trades(carry_out):
 
 
 def test_all_that_failed_together_is_named(carry_out):
-    steps = [Step(("features",), f"{symbol}|{DAY}", f"{symbol}|{DAY}") for symbol in ("AAA-USD", "BBB-USD")]
+    steps = [run_of(("features",), f"{symbol}|{DAY}", f"{symbol}|{DAY}") for symbol in ("AAA-USD", "BBB-USD")]
     with pytest.raises(RunError, match=rf"^features  AAA-USD\|{DAY}: {NAN}; features  BBB-USD\|{DAY}: {NAN}$"):
         carry_out(Workers(Champions("2024-01-09"), *steps), [*steps, NIGHT[-1]])
 

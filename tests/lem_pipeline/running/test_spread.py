@@ -14,12 +14,13 @@ pytest.importorskip("dagster_celery")
 from lem_pipeline.planning.steps import Step
 from lem_pipeline.running.launch import RunError
 from lem_pipeline.running.spread import _failed, run_on_workers, stages
+from tests.lem_pipeline.plans import run_of
 
 DAY, NEXT = "2024-01-10", "2024-01-11"
 
 
 def dated(table: str, first: str, last: str | None = None) -> Step:
-    return Step((table,), first, last or first)
+    return run_of((table,), first, last or first)
 
 
 @dg.op
@@ -49,20 +50,20 @@ def test_a_run_that_was_stopped_is_lost_and_not_a_model_that_cannot_be_trained(o
 def test_data_stages_are_one_run_for_each_asset_and_wait_for_the_stage_before(make_universe):
     universe = make_universe(assets={"AAA-USD": {}, "BBB-USD": {}, "CCC-USD": {}})
     whole = [
-        Step(("raw_bars", "bars"), f"AAA-USD|{DAY}", f"CCC-USD|{NEXT}"),
-        Step(("features",), f"BBB-USD|{NEXT}", f"BBB-USD|{NEXT}"),
+        run_of(("raw_bars", "bars"), f"AAA-USD|{DAY}", f"CCC-USD|{NEXT}"),
+        run_of(("features",), f"BBB-USD|{NEXT}", f"BBB-USD|{NEXT}"),
         dated("panel", DAY, NEXT),
     ]
     raw, features, panel = stages(universe, whole)
-    assert raw == [Step(("raw_bars", "bars"), f"{s}|{DAY}", f"{s}|{NEXT}") for s in universe.symbols]
+    assert raw == [run_of(("raw_bars", "bars"), f"{s}|{DAY}", f"{s}|{NEXT}") for s in universe.symbols]
     assert (features, panel) == ([whole[1]], [whole[2]])
 
 
 def test_stretches_of_one_stage_are_made_at_the_same_time(make_universe):
     universe = make_universe()
-    steps = [Step(("features",), f"AAA-USD|{day}", f"BBB-USD|{day}") for day in (DAY, NEXT)]
+    steps = [run_of(("features",), f"AAA-USD|{day}", f"BBB-USD|{day}") for day in (DAY, NEXT)]
     (group,) = stages(universe, steps)
-    assert [(step.first, step.last) for step in group] == [
+    assert [(str(step.first), str(step.last)) for step in group] == [
         (f"{symbol}|{day}", f"{symbol}|{day}") for day in (DAY, NEXT) for symbol in universe.symbols
     ]
 

@@ -1,0 +1,50 @@
+"""features: the causal feature table, validated in batches of an asset's dates and then written one by one."""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of its functions as objects.
+
+import datetime as dt
+
+import dagster as dg
+import pandas as pd
+
+from assets.graph import UniverseGraph
+from assets.partitions import batches
+from assets.recording import Wrote, record, recorded
+from lem.data.bars import TABLE_SCHEMA as BARS_SCHEMA
+from lem.data.features import TABLE_SCHEMA as FEATURES_SCHEMA
+from lem.data.features import check_features, compute_features
+from lem.lineage.keys import PartitionKey, parse_keys
+from lem.lineage.versions import named
+from lem.progress import track
+from lem.universe.windows import history_dates
+from resources.stores import LakeResource
+
+
+def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
+    """The feature table."""
+    universe = graph.universe
+
+    @dg.asset(**graph.options("features"))
+    def asset(context: dg.AssetExecutionContext, lake: LakeResource):  # type: ignore[no-untyped-def]
+        fenced, keys = lake.fenced(), parse_keys(context.partition_keys)
+        wanted: dict[str, set[dt.date]] = {}
+        for key in keys:
+            wanted.setdefault(key.symbol, {key.date}).update([key.date, *history_dates(universe, key.date)])
+        read, made_with = graph.reader(fenced, "bars", wanted), graph.made_with("features")
+        with recorded(context) as wrote:
+            for symbol, dates in track(batches(keys), f"{universe.name}: features (batches)"):
+                tables, made_from = {}, {}
+                for date in dates:
+                    *before, day = [read(symbol, d) for d in (*history_dates(universe, date), date)]
+                    past = pd.concat([bars for bars, _ in before]) if before else BARS_SCHEMA.empty_table().to_pandas()
+                    tables[date] = compute_features(past, day[0], universe.features, universe.bars_per_day)
+                    made_from[date] = named(version for _, version in (*before, day)) | made_with
+                check_features(pd.concat(tables.values(), ignore_index=True))
+                for date, table in tables.items():
+                    path = fenced.path(universe.name, "features", date, symbol)
+                    written = fenced.write_table(path, table, FEATURES_SCHEMA, made_from[date])
+                    figures = {"rows": written.rows, "valid_rows": int(table["valid"].sum())}
+                    wrote[str(PartitionKey(symbol, date))] = Wrote(written.data_version, figures)
+        yield from record(context, wrote)
+
+    return asset

@@ -1,0 +1,73 @@
+"""The key of a partition: made, read and ordered here and nowhere else."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from lem.errors import LineageError
+
+
+@dataclass(frozen=True, order=True)
+class PartitionKey:
+    """One date of a table, or one asset's date. Keys of one table are ordered by asset, then date.
+
+    Args:
+        asset: None in tables of all assets.
+        date: UTC.
+    """
+
+    asset: str | None
+    date: dt.date
+
+    @classmethod
+    def of(cls, date: dt.date) -> PartitionKey:
+        """The key of a date in a table of all assets."""
+        return cls(None, date)
+
+    @classmethod
+    def parse(cls, text: str) -> PartitionKey:
+        """The key that `str` has made, and that Dagster and the registry store.
+
+        Raises:
+            LineageError: it is neither `2024-01-10` nor `BTC-USDT|2024-01-10`.
+        """
+        asset, _, date = text.rpartition("|")
+        try:
+            return cls(asset or None, dt.date.fromisoformat(date))
+        except ValueError:
+            raise LineageError(f"partition key {text!r}; allowed: 2024-01-10, or BTC-USDT|2024-01-10") from None
+
+    @property
+    def symbol(self) -> str:
+        """The asset, in a table that has partitions by asset.
+
+        Raises:
+            LineageError: it has none.
+        """
+        if self.asset is None:
+            raise LineageError(f"partition key {self}: no asset; allowed: BTC-USDT|2024-01-10")
+        return self.asset
+
+    def __str__(self) -> str:
+        return f"{self.asset}|{self.date.isoformat()}" if self.asset else self.date.isoformat()
+
+
+class Partition(NamedTuple):
+    """A partition of a table."""
+
+    table: str
+    key: PartitionKey
+
+
+def parse_keys(texts: Iterable[str]) -> list[PartitionKey]:
+    """Keys from their texts, sorted: Dagster hands them over in set order, another in each process."""
+    return sorted(map(PartitionKey.parse, texts))
+
+
+def span(keys: Iterable[PartitionKey]) -> tuple[dt.date, dt.date]:
+    """First and last date of some keys, at least one."""
+    dates = [key.date for key in keys]
+    return min(dates), max(dates)

@@ -1,0 +1,288 @@
+"""The stages of the pipeline, once: everything that lists them, or says what one is made from, derives it from here.
+
+The asset graph, staleness, plans, the spread over workers, automation, status, estimates, the data dictionary and the
+picture in docs/architecture.md do. What a stage *does* stands in `assets/stages/<name>.py`.
+
+Raise a stage's `code_version` when the same input gives another output: what was made before is then out of date, in
+`lem status`, `lem run`, the automation and the UI alike. What comes out with the same bytes leaves all below alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import pandera.pandas as pa
+import pyarrow as arrow
+
+from lem.backtest.schema import BACKTEST_SCHEMA, RULES
+from lem.data.bars import BARS_SCHEMA
+from lem.data.bars import TABLE_SCHEMA as BARS_TABLE
+from lem.data.features import CLIP, FEATURE_SCHEMA
+from lem.data.features import TABLE_SCHEMA as FEATURES_TABLE
+from lem.data.panel import PANEL_SCHEMA
+from lem.errors import LineageError
+from lem.lineage.meanings import BACKTEST_WORDS, BARS_WORDS, FEATURES_WORDS, PANEL_WORDS, RAW_WORDS
+from lem.lineage.reads import Reads
+from lem.lineage.words import Words
+from lem.sources.base import RAW_SCHEMA
+from lem.universe import Universe
+from lem.universe.windows import feature_history_days, forward_days, gate_days, warmup_days
+
+MODEL, DECISION, REPORT = "lem_model", "champion", "execution_report"
+"""The stages that are no tables of the lake: trained, judged, and the page."""
+FIRST_VERSION = "1"
+"""Of a stage whose code has never changed what it makes. What says nothing of its version was made by this one."""
+STAGE_VERSION = "stage_version"
+"""Under which a model's manifest and a decision's figures say which version of their stage made them."""
+
+
+class Grain(Enum):
+    """What one partition holds: an asset's date, or a date of all assets."""
+
+    ASSET_DATE = "asset and date"
+    DATE = "date"
+
+
+def _no_settings(universe: Universe) -> dict[str, Any]:
+    return {}
+
+
+def _no_parts() -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage.
+
+    Args:
+        name: of the stage, its asset and its table.
+        description: one sentence.
+        grain: what one partition holds.
+        reads: what it is made from, in the order in which a reader would name it.
+        kinds: what it is made with, as badges of the UI.
+        seconds: assumed for one partition where nothing has been measured: one ordinary core, a source on this machine.
+        meaning: what a row of its table is.
+        schema: of its table in the lake; None where it writes no such table.
+        rules: that its rows are validated with before they are written.
+        words: what each column means.
+        table: the dictionary's name of what it writes, where that is not the stage's own.
+        settings: the sections and keys of the universe file that its content depends on.
+        parts: named pieces of code that it consists of; one more or one less is another version.
+        code_version: raised when the same input gives another output.
+        ranges: whether one run makes any number of partitions; otherwise it makes one.
+        ahead: whether there is a partition for the day after the data, as of what trades today.
+    """
+
+    name: str
+    description: str
+    grain: Grain
+    reads: tuple[Reads, ...]
+    kinds: tuple[str, ...]
+    seconds: float
+    meaning: str = ""
+    schema: arrow.Schema | None = None
+    rules: pa.DataFrameSchema | None = None
+    words: Mapping[str, Words] = field(default_factory=dict)
+    table: str = ""
+    settings: Callable[[Universe], dict[str, Any]] = _no_settings
+    parts: Callable[[], tuple[str, ...]] = _no_parts
+    code_version: str = FIRST_VERSION
+    ranges: bool = True
+    ahead: bool = False
+
+    @property
+    def per_asset(self) -> bool:
+        """Whether each asset has partitions of its own."""
+        return self.grain is Grain.ASSET_DATE
+
+    @property
+    def version(self) -> str:
+        """The code version, with a digest of the parts where it has some."""
+        parts = self.parts()
+        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
+        return f"{self.code_version}-{digest}" if parts else self.code_version
+
+    def read_of(self, name: str) -> Reads:
+        """What it reads of a stage.
+
+        Raises:
+            LineageError: nothing.
+        """
+        for read in self.reads:
+            if read.stage == name:
+                return read
+        raise LineageError(f"stage {self.name} does not read {name}; it reads: {[r.stage for r in self.reads]}")
+
+
+def _bar(universe: Universe) -> dict[str, Any]:
+    # What only judges bars (outages, tolerances) changes no row that was made.
+    return {"bar": universe.bar}
+
+
+def _of_features(universe: Universe) -> dict[str, Any]:
+    return {"bar": universe.bar, "features": universe.features.model_dump(mode="json")}
+
+
+def _of_orders(universe: Universe) -> dict[str, Any]:
+    orders = universe.backtest.model_dump(mode="json", include={"min_bars", "risk_aversion"})
+    costs = universe.costs.model_dump(mode="json")
+    return {"bar": universe.bar, "horizon": universe.horizon, "costs": costs} | orders
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        "raw_bars",
+        "What the source answered, untouched, with file and row.",
+        Grain.ASSET_DATE,
+        reads=(),
+        kinds=("parquet",),
+        seconds=0.05,
+        meaning="A row for each bar that the source has, in its order, with file and row. Rules are tested in `bars`. "
+        "Rows that a source has revised stay under `superseded/raw_bars`.",
+        schema=RAW_SCHEMA,
+        words=RAW_WORDS,
+    ),
+    Stage(
+        "bars",
+        "Validated bars on a complete grid: VWAP, and a flag where there is none.",
+        Grain.ASSET_DATE,
+        reads=(Reads("raw_bars"),),
+        kinds=("parquet", "pandera"),
+        seconds=0.03,
+        meaning="A row for each bar that the calendar expects, no more and no fewer: a gap that is not listed as an "
+        "outage stops its day, and nothing is filled in.",
+        schema=BARS_TABLE,
+        rules=BARS_SCHEMA,
+        words=BARS_WORDS,
+        settings=_bar,
+    ),
+    Stage(
+        "features",
+        "Causal features; trailing statistics reach back into earlier partitions.",
+        Grain.ASSET_DATE,
+        reads=(Reads("bars", first=lambda u: -feature_history_days(u)),),
+        kinds=("parquet", "pandera"),
+        seconds=0.05,
+        meaning="A row for each bar, with what is known when it has closed. Features are dimensionless and clipped to "
+        f"±{CLIP:g}.",
+        schema=FEATURES_TABLE,
+        rules=FEATURE_SCHEMA,
+        words=FEATURES_WORDS,
+        settings=_of_features,
+    ),
+    Stage(
+        "panel",
+        "All assets' features of the date: what a model is trained on.",
+        Grain.DATE,
+        reads=(Reads("features"),),
+        kinds=("parquet",),
+        seconds=0.03,
+        meaning="The `features` of all assets below each other, by asset and time.",
+        schema=PANEL_SCHEMA,
+        rules=FEATURE_SCHEMA,
+        words=PANEL_WORDS,
+        settings=_bar,
+    ),
+    Stage(
+        MODEL,
+        "The Large Execution Model that may trade on this date.",
+        Grain.DATE,
+        # Trained on the first of them; its check of causality reads the days up to the date.
+        reads=(Reads("panel", first=lambda u: -u.training.window_days, last=lambda u: -1),),
+        kinds=("torch",),
+        seconds=60.0,
+        table="models",
+        ranges=False,
+        ahead=True,
+    ),
+    Stage(
+        DECISION,
+        "The promotion gate's decision: which model trades on this date, and why.",
+        Grain.DATE,
+        reads=(
+            Reads(MODEL),
+            Reads("panel", first=lambda u: -gate_days(u), last=lambda u: -1),
+            Reads(DECISION, first=lambda u: -1, last=lambda u: -1),
+        ),
+        kinds=("sqlalchemy",),
+        seconds=5.0,
+        table="promotions",
+        ahead=True,
+    ),
+    Stage(
+        "backtest",
+        "Orders that arrived on the date, executed by its champion and every rule.",
+        Grain.ASSET_DATE,
+        reads=(Reads("features", first=lambda u: -warmup_days(u), last=forward_days), Reads(DECISION)),
+        kinds=("parquet",),
+        seconds=1.0,
+        meaning="A row for each order and strategy: every bar of the date an arrival, in eight scenarios, for every m.",
+        schema=BACKTEST_SCHEMA,
+        words=BACKTEST_WORDS,
+        settings=_of_orders,
+        parts=lambda: RULES,
+    ),
+    Stage(
+        REPORT,
+        "What the desk reads: one page on the trailing orders, JSON and CSV beside it.",
+        Grain.DATE,
+        reads=(Reads("backtest", first=lambda u: 1 - u.backtest.report_days, own_date_only=True), Reads(DECISION)),
+        kinds=("html",),
+        seconds=20.0,
+        table="report.csv",
+        ranges=False,
+    ),
+)
+"""In the order in which they are made: each after all that it reads."""
+
+
+def stage_named(name: str) -> Stage:
+    """The stage of this name.
+
+    Raises:
+        LineageError: there is none.
+    """
+    for stage in STAGES:
+        if stage.name == name:
+            return stage
+    raise LineageError(f"no stage {name!r}; allowed: {', '.join(stage.name for stage in STAGES)}")
+
+
+def tables() -> list[Stage]:
+    """The stages that write a table of the lake."""
+    return [stage for stage in STAGES if stage.schema is not None]
+
+
+def data_tables() -> list[Stage]:
+    """The tables that no model and no decision goes into: what a backfill makes."""
+    return [stage for stage in tables() if not _reads_decisions(stage)]
+
+
+def judged_tables() -> list[Stage]:
+    """The tables that a decision goes into: what follows from who traded."""
+    return [stage for stage in tables() if _reads_decisions(stage)]
+
+
+def _reads_decisions(stage: Stage) -> bool:
+    others = [stage_named(read.stage) for read in stage.reads if read.stage != stage.name]
+    return any(other.schema is None or _reads_decisions(other) for other in others)
+
+
+def below(name: str) -> list[Stage]:
+    """The stages that are made from a stage, or from one that is, in the order of the table."""
+    found = [name]
+    for stage in STAGES:
+        if stage.name not in found and any(read.stage in found for read in stage.reads):
+            found.append(stage.name)
+    return [stage_named(one) for one in found[1:]]
+
+
+def delay(universe: Universe, stage: Stage) -> int:
+    """Partitions after its date that a stage waits for: the last one that it reads, or that what it reads waits for."""
+    others = [(read, stage_named(read.stage)) for read in stage.reads if read.stage != stage.name]
+    return max([0, *(read.last(universe) + delay(universe, other) for read, other in others)])

@@ -1,0 +1,63 @@
+"""The runs that look at the past again: what a source may have revised, and what it has adjusted again."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+from lem.lake import Lake
+from lem.lineage.revisions import rescaled
+from lem.lineage.tables import missing_partitions
+from lem.lineage.versions import Versioned
+from lem.sources import open_source
+from lem.universe import Universe
+from lem.universe.calendars import partition_dates
+from lem.universe.source_config import FilesConfig, YahooConfig
+from lem_pipeline.planning.absent import absent_by_asset
+from lem_pipeline.planning.dates import last_data_date
+from lem_pipeline.planning.steps import Step, asset_steps, span_steps
+
+
+def revisited(universe: Universe, dates: Iterable[dt.date], today: dt.date) -> list[dt.date]:
+    """Those of `dates` that the source may still revise: the last `source.revisit_days` days before `today`."""
+    first = today - dt.timedelta(days=getattr(universe.source, "revisit_days", 0))
+    return [date for date in dates if first <= date < today]
+
+
+def revisit_steps(lake: Lake, universe: Universe, dates: list[dt.date], today: dt.date) -> list[Step]:
+    """The runs that fetch again, of `dates`, what is in the lake and the source may have revised since."""
+    chosen = revisited(universe, dates, today)
+    absent = absent_by_asset(lake, universe, "raw_bars", chosen)
+    return asset_steps(universe, ("raw_bars",), chosen, {symbol: set(chosen) - absent[symbol] for symbol in absent})
+
+
+def readjust_steps(lake: Lake, universe: Universe, data_root: str, today: dt.date) -> list[Step]:
+    """The runs that fetch again all that is in the lake of assets whose history the source has adjusted again.
+
+    A dividend or a split changes every day before it, however long ago the last run was: the oldest stored day tells,
+    and the revisited ones. The oldest is fetched last, so that a run that was stopped on the way is found again.
+    """
+    if not isinstance(universe.source, FilesConfig | YahooConfig) or not universe.source.revisit_days:
+        return []
+    dates = partition_dates(universe, universe.start, last_data_date(universe, today))
+    source, steps = open_source(universe, data_root), list[Step]()
+    for symbol in universe.symbols:
+        absent = {key.date for key in missing_partitions(lake, universe, "raw_bars", dates, [symbol])}
+        there = [date for date in dates if date not in absent]
+        told = ((date, rescaled(lake, universe, source, symbol, date)) for date in there)
+        oldest, changed = next((found for found in told if found[1] is not None), (None, None))
+        recent = [] if changed or not oldest else revisited(universe, there, today)
+        if oldest and (changed or any(rescaled(lake, universe, source, symbol, date) for date in recent)):
+            for days in (set(there) - {oldest}, {oldest}):
+                steps += span_steps(universe, ("raw_bars",), dates, days, [symbol])
+    return steps
+
+
+def revised_steps(lake: Lake, universe: Universe, dates: list[dt.date]) -> list[Step]:
+    """The runs that validate again the bars of `dates` whose raw bars were revised.
+
+    They go before the plan: where the bars stay the same, nothing that is made from them is made again. A date whose
+    raw bars an asset lacks is left to the plan.
+    """
+    absent = {key.date for key in missing_partitions(lake, universe, "raw_bars", dates, universe.symbols)}
+    return span_steps(universe, ("bars",), dates, set(Versioned(lake, universe).stale("bars", dates)) - absent)
