@@ -29,7 +29,7 @@ from lem.reports.tables import COSTS, GROUPS, LEVELS, MODEL, STATISTICS
 from lem.training.manifest import CURVE_SCHEMA
 
 RULED: dict[str, pa.DataFrameSchema] = {"bars": BARS_SCHEMA, "features": FEATURE_SCHEMA, "panel": FEATURE_SCHEMA}
-"""Tables whose rows are validated before they are written. A panel's rows are those of `features`."""
+"""Tables whose rows are validated before they are written, with their rules. A panel has the rows of `features`."""
 CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("backtest", "side"): tuple(Side),
     ("backtest", "benchmark"): tuple(Benchmark),
@@ -46,7 +46,17 @@ _REPORT_COUNTS = ("orders", "blocks")
 
 @dataclass(frozen=True)
 class Column:
-    """A column. null: "never", or when it has no value. allowed: rules and values, in words."""
+    """A column of a table.
+
+    Args:
+        name: the column.
+        type: of its values.
+        meaning: in words.
+        unit: empty for text and pure numbers.
+        allowed: rules and values, in words.
+        null: when it has no value; `never` if it always has one.
+        unique: whether no value occurs twice.
+    """
 
     name: str
     type: str
@@ -58,13 +68,22 @@ class Column:
 
     @property
     def nullable(self) -> bool:
-        """Whether a row may have no value here."""
+        """Whether a row may lack a value here."""
         return self.null != NEVER
 
 
 @dataclass(frozen=True)
 class TableEntry:
-    """A table: what a row is, where it lies, what one object or partition of it holds, and rules on whole rows."""
+    """A table.
+
+    Args:
+        name: the table.
+        meaning: what a row is.
+        place: where the table lies.
+        partition: what one object or partition of it holds.
+        columns: in their order.
+        rules: on whole rows, in words.
+    """
 
     name: str
     meaning: str
@@ -89,7 +108,7 @@ def _worded(table: str, names: Iterable[str]) -> list[tuple[str, Words]]:
     """Each column with its words.
 
     Raises:
-        SchemaError: a column has none, or there are words of a column that the table does not have.
+        SchemaError: a column has no words, or words are for a column that the table does not have.
     """
     words, columns = COLUMNS[table], list(names)
     if set(words) != set(columns):
@@ -106,7 +125,7 @@ def _choices(table: str, column: str) -> tuple[str, ...]:
 
 
 def type_name(type_: arrow.DataType) -> str:
-    """Arrow's name of a type, without the name that it gives the elements of a list: files and schemas differ in it."""
+    """Arrow's name of a type, without the name of a list's elements: files and schemas name them differently."""
     return f"list<{type_.value_type}>" if arrow.types.is_list(type_) else str(type_)
 
 
@@ -119,7 +138,7 @@ def _lake_columns(table: str, schema: arrow.Schema) -> tuple[Column, ...]:
             raise SchemaError(f"table {table}: {name}: the schema and lem/dictionary/meanings.py disagree on nulls")
         allowed = tuple(_check(check) for check in rule.checks) if rule else ()
         allowed += _choices(table, name) + ((words.allowed,) if words.allowed else ())
-        # A date's panel holds the same moments once for each asset.
+        # A date's panel holds each moment once for each asset.
         unique = bool(rule and rule.unique and table != "panel")
         columns.append(
             Column(name, type_name(schema.field(name).type), words.meaning, words.unit, allowed, words.null, unique)
@@ -189,7 +208,7 @@ def entry_of(stage: str) -> TableEntry:
     """The table that a stage of the asset graph writes.
 
     Raises:
-        SchemaError: there is none.
+        SchemaError: it writes no table.
     """
     name, entries = STAGE_TABLES.get(stage, stage), dictionary()
     if name not in entries:

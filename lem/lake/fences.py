@@ -155,7 +155,7 @@ class S3Fences:
         for _ in _tries():
             etag, there = self._there(path)
             refuse(path, token, there)
-            # A PUT whose answer was lost is repeated, and then finds the object changed by its own first try: once more.
+            # If a PUT's answer is lost it is repeated, and finds the object changed by its own first try: once more.
             if self._put(path, data, token, etag):
                 return
         raise LakeError(f"{self._root}/{path}: {_TRIES} other steps were faster; try again")

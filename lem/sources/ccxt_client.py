@@ -226,7 +226,7 @@ class VenueClient:
 
 
 def rebased(urls: Any, base: str) -> Any:
-    """ccxt's URLs with another scheme, host and leading path; websockets stay.
+    """URLs of ccxt with another scheme, host and leading path; websockets stay.
 
     Args:
         urls: a URL, or dicts of URLs as deep as ccxt nests them.

@@ -158,7 +158,7 @@ class Ccxt:
             yield _Part(market, int(opens[part[0]]), int(opens[part[-1]]))
 
     def _market(self, venue: VenueClient, symbol: str, name: str) -> Mapping[str, Any]:
-        """ccxt's market of a name: unified (`BTC/USDT`), the venue's (`BTCUSDT`), or canonical (`BTC-USDT`).
+        """The market of a name, which is unified (`BTC/USDT`), the venue's (`BTCUSDT`) or canonical (`BTC-USDT`).
 
         The venue may use one name for a spot market and a swap: then it means spot. The swap has a unified name of
         its own (`BTC/USDT:USDT`).
