@@ -43,6 +43,7 @@ def test_the_guide_sets_up_in_two_commands():
 
 @pytest.mark.parametrize("target", [*TARGETS, *(line.split()[1] for line in BLOCKS if line.startswith("make "))])
 def test_a_target_that_the_guide_names_is_one(target):
+    assert recipe(target)
     done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
