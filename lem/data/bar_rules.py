@@ -15,10 +15,10 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
-from lem.universe.calendars import bar_close, expected_grid, is_session, outage_mask
 from lem.errors import BarsError
 from lem.sources.base import NUMBERS, PRICES, RAW_DTYPES
 from lem.universe import Universe
+from lem.universe.calendars import bar_close, expected_grid, is_session, outage_mask
 
 VWAP_TOLERANCE = 1e-4
 """1 bp: every venue rounds quote volume and prices in its own way."""

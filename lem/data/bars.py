@@ -21,10 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from lem.data.aggregate import aggregate
 from lem.data.bar_rules import PlacedRows, failures, place_rows, refuse, refuse_faults, row_rules
-from lem.universe.calendars import bar_close, is_listed
 from lem.errors import BarsError
 from lem.sources.base import NUMBERS, PRICES, RAW_DTYPES
 from lem.universe import Universe
+from lem.universe.calendars import bar_close, is_listed
 
 FLAGS = ("ok", "no_trades", "outage")
 VWAP_KINDS = ("exact", "estimated")

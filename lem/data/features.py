@@ -10,15 +10,12 @@ Shapes: H = bars of history, D = bars of the day, W = a trailing window, T = H +
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pyarrow as arrow
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from lem.errors import BarsError
 from lem.universe.features_config import FeatureConfig, season
@@ -81,8 +78,6 @@ FEATURE_SCHEMA = pa.DataFrameSchema(
         ),
     ],
 )
-
-
 
 
 def clock_slots(bars_per_day: int) -> int:

@@ -15,8 +15,8 @@ import pyarrow as arrow
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from lem.errors import BarsError
 from lem.data.features import FEATURES, TABLE_SCHEMA
+from lem.errors import BarsError
 
 PANEL_SCHEMA = arrow.schema([("asset", arrow.string()), *TABLE_SCHEMA])
 

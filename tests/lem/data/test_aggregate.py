@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from lem.data.aggregate import aggregate
 from lem.data.bars import BARS_DTYPES, check_bars, validate_bars, validate_days
-from lem.universe.calendars import partition_dates, partition_window
 from lem.errors import BarsError
 from lem.sources.base import NUMBERS, RAW_DTYPES
 from lem.sources.files import Files
+from lem.universe.calendars import partition_dates, partition_window
 from tests.lem.builders import PROPERTY
 
 DATE = dt.date(2024, 1, 5)

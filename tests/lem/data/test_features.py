@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lem.errors import BarsError
 from lem.data.features import CLIP, FEATURES, TABLE_SCHEMA, check_features, clock_slots, compute_features, season_slots
+from lem.errors import BarsError
 from lem.universe.features_config import FeatureConfig, season
 from tests.lem.builders import FEATURE_CONFIG, PROPERTY, brownian_bars, features_of, without_values
 

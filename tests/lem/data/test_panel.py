@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lem.errors import BarsError
 from lem.data.features import CLIP, FEATURES
 from lem.data.panel import PANEL_SCHEMA, Panel, order_tape, panel_table
+from lem.errors import BarsError
 from tests.lem.builders import PROPERTY, brownian_bars, brownian_panel, features_of, without_values
 
 PANEL = brownian_panel(4, assets=2)
