@@ -7,7 +7,7 @@ UNIVERSE ?= sample
 BENCHMARKS ?= bound real speed ingest backfill definitions advise peek ablation gate
 ARGS ?=
 
-.PHONY: help run ui test bench format clean
+.PHONY: help run ui test bench format hooks clean
 help:  ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -30,6 +30,10 @@ bench: $(VENV)/.run  ## run all benchmarks (hours), or one: make bench BENCHMARK
 
 format: $(VENV)/.test  ## rewrite the code in the project's style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+hooks: $(VENV)/.test  ## check style and types before every git commit (.pre-commit-config.yaml)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt 'pre-commit>=4,<5'
+	@$(BIN)/pre-commit install
 
 clean:  ## remove the environment; what was made stays in .lem
 	rm -rf $(VENV)

@@ -1,7 +1,7 @@
-"""What each part of the model contributes: the crypto split of `benchmarks.real`, trained and tested without it.
+"""What each part of the model contributes: the model trained and tested without it on the split of `benchmarks.real`.
 
-A variant's figures stand beside the full model's on the same orders, with the same seeds and steps. A part whose
-difference is inside the spread over seeds does not help here.
+A variant's figures stand beside the full model's on the same orders, with the same seeds and steps. If the difference
+is within the spread over seeds, the part does not help here.
 """
 
 from __future__ import annotations
@@ -39,7 +39,15 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Variant:
-    """What differs from the default: fields of the model and of the training, features left out, the orders' lambda."""
+    """What differs from the default.
+
+    Args:
+        name: shown in the table.
+        model: fields of the model's configuration.
+        training: fields of the training's configuration.
+        without: features that are left out.
+        risk_aversion: the orders' lambda.
+    """
 
     name: str
     model: dict[str, Any] = field(default_factory=dict)
@@ -62,7 +70,7 @@ VARIANTS = (
 
 
 def without(panel: Panel, names: tuple[str, ...]) -> Panel:
-    """The panel with some features always 0."""
+    """The panel with the named features always 0."""
     features_NTF = panel.features_NTF.copy()
     features_NTF[..., [FEATURES.index(name) for name in names]] = 0.0
     return replace(panel, features_NTF=features_NTF)
@@ -71,7 +79,7 @@ def without(panel: Panel, names: tuple[str, ...]) -> Panel:
 def one_seed(
     seed: int, panel: Panel, split: Split, universe: Universe, orders: Arrivals, variants: tuple[Variant, ...]
 ) -> list[Row]:
-    """One row a variant."""
+    """One row for each variant."""
     rows = []
     vwap = np.array([scenario.benchmark is Benchmark.VWAP for scenario in SCENARIOS])
     for variant in variants:
@@ -91,6 +99,7 @@ def one_seed(
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Run the benchmark from the command line."""
     made = parser(NAME, "what each part of the model contributes (LEM_DATA names the folder of the bars)", seeds=3)
     names = [variant.name for variant in VARIANTS]
     made.add_argument("--variant", action="append", choices=names, help="only these, beside the full model")

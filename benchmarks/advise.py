@@ -1,9 +1,9 @@
 """How long live orders wait for a bar's slices: through the service, through the Python API, and the bare model call.
 
-All three advance the same orders over the same bars, one bar each in turn, so that a change in the machine's load meets
-all of them. The service is a process of its own, asked over HTTP on a kept connection. Its market, and that of the API,
-is brought up to the bar before (a row of its own): what is timed then is deciding, storing and answering. The bare
-model call is `LiveOrders.decide` and `settle` alone: nothing is stored, nothing survives.
+All three advance the same orders over the same bars and take turns bar by bar, so that a change in the machine's load
+meets all of them. The service is a process of its own, asked over HTTP on a kept connection. Its market, like that of
+the API, is brought up to the bar first (a row of its own), so that only deciding, storing and answering are timed. The
+bare model call is `LiveOrders.decide` and `settle` alone: nothing is stored.
 """
 
 from __future__ import annotations
@@ -55,14 +55,15 @@ COLUMNS = (
 
 
 class StoppedClock(ReplayClock):
-    """Stands still but for what is slept."""
+    """A clock that moves only when somebody sleeps."""
 
     def monotonic(self) -> float:
+        """Seconds of the same clock."""
         return self._slept
 
 
 def make_home(folder: Path, horizon: int) -> tuple[Universe, LEM]:
-    """A universe of five-minute bars with the default model, which nobody trained, as its champion."""
+    """A universe of five-minute bars; its champion is the default model, untrained."""
     lines = [
         'name = "bench"\nbar = "5min"\nstart = 2024-01-01\nend = 2024-03-31',
         f'horizon = {horizon}\nsource = {{kind = "simulated", seed = 1}}\n[assets]',
@@ -88,7 +89,7 @@ def make_home(folder: Path, horizon: int) -> tuple[Universe, LEM]:
 
 
 def orders_of(universe: Universe, count: int) -> list[ParentOrder]:
-    """Orders in all scenarios and assets that may not end before the last bar: their number stays what it is."""
+    """Orders in all scenarios and assets. None may end before the last bar, so that their number stays the same."""
     n = universe.horizon
     return [
         ParentOrder(f"o{i}", universe.name, PAIRS[i % len(PAIRS)], Order(SCENARIOS[i % 8], n, n), 100.0 + i, START)
@@ -97,7 +98,7 @@ def orders_of(universe: Universe, count: int) -> list[ParentOrder]:
 
 
 def advisor_of(folder: Path, name: str) -> Advisor:
-    """An advisor with a database of its own and a clock that stands."""
+    """An advisor with a database of its own and a clock that stands still."""
     url, universe = f"sqlite:///{folder}/{name}.sqlite", load_universe(folder / "universes" / "bench.toml")
     lake, clock = Lake(str(folder / "lake")), StoppedClock(START)
     torch.set_num_threads(1)
@@ -119,7 +120,7 @@ run(advisor, "127.0.0.1", 0, "")
 
 
 class Service:
-    """The service of `lem serve` in a process of its own, whose clock moves when it is told to."""
+    """The service of `lem serve` in a process of its own, with a clock that moves when it is told to."""
 
     def __init__(self, folder: Path) -> None:
         pipe: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -134,7 +135,11 @@ class Service:
         self.connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=600)
 
     def ask(self, method: str, path: str) -> tuple[float, dict[str, Any]]:
-        """Milliseconds until the whole answer was there, and the answer."""
+        """Milliseconds until the whole answer had come, and the answer.
+
+        Raises:
+            BenchmarkError: the service answered with an error.
+        """
         began = time.perf_counter()
         self.connection.request(method, path)
         answer = self.connection.getresponse()
@@ -145,29 +150,34 @@ class Service:
         return took, json.loads(body)
 
     def market(self) -> tuple[float, str]:
-        """Milliseconds to bring the market up to now, and the bar that is next."""
+        """Milliseconds to bring the market up to now, and the next bar.
+
+        Raises:
+            BenchmarkError: the service has no market.
+        """
         try:
             took, market = self.ask("GET", "/market")
-        except http.client.RemoteDisconnected:  # the service closes what nobody uses for half a minute
+        except http.client.RemoteDisconnected:  # the service closes a connection that is idle for half a minute
             took, market = self.ask("GET", "/market")
         if market["problems"]:
             raise BenchmarkError(f"the service has no market: {market['problems']}")
         return took, market["bar"]
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass there."""
+        """Move the service's clock on."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{seconds}\n")
         self.process.stdin.flush()
 
     def close(self) -> None:
+        """End the service."""
         self.connection.close()
         self.process.terminate()
         self.process.communicate()
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    """Milliseconds, and the answer."""
+    """Milliseconds of a call, and its answer."""
     began = time.perf_counter()
     answer = call()
     return 1e3 * (time.perf_counter() - began), answer
@@ -183,12 +193,17 @@ class Bare:
         self.context_NH = torch.randn(len(PAIRS), model.config.hidden, generator=torch.Generator().manual_seed(0))
 
     def bar(self) -> None:
+        """Decide and settle one bar of all orders."""
         self.live.decide(self.context_NH, 100.0)
         self.live.settle(100.0, 50.0)
 
 
 def fresh(advised: Advised, count: int) -> None:
-    """Refuse to time what was not decided."""
+    """Refuse an answer without a fresh decision for every order: its time means nothing.
+
+    Raises:
+        BenchmarkError: an order has no slice, or one that was decided before.
+    """
     if len(advised.slices) != count or any(advice.repeated for advice in advised.slices):
         raise BenchmarkError(
             f"the API advised {len(advised.slices)} of {count} orders: {list(advised.refused.values())[:1]}"
@@ -210,7 +225,7 @@ def measure(folder: Path, count: int, bars: int) -> dict[str, list[float]]:
         last = ""
         while len(took["model"]) <= bars:
             waited, bar = service.market()
-            if bar == last:  # its clock has not been moved yet
+            if bar == last:  # the service's clock has not been moved yet
                 time.sleep(0.001)
                 continue
             answered, advised = service.ask("POST", "/advice")

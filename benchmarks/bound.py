@@ -1,7 +1,7 @@
 """How much of the theoretical bound the model reaches on a driftless market, for every m, and how long that takes.
 
-On such a market no strategy gains more in the mean than the dynamic-programming bound, and nothing at all with a fixed
-end (m = N): a figure clearly above either is a look-ahead. The policy is the deterministic one that is used live.
+On such a market no strategy gains more on average than the dynamic-programming bound, and with a fixed end (m = N) none
+gains anything: a figure clearly above either is a look-ahead. The policy is the deterministic one that is used live.
 
 The mean gain is measured against optimal stopping on the same orders, whose expectation is the bound itself:
 bound + mean(LEM - optimal stopping). That has the same expectation as the plain mean and a fraction of its noise; both
@@ -34,7 +34,7 @@ from lem.universe.training_config import TrainingConfig
 NAME, HORIZON = "bound", 12
 MIN_BARS = tuple(range(1, HORIZON + 1))
 RISK_AVERSION = (0.0, 0.1)
-"""The bound is one of means, so risk hardly counts here; at exactly 0 the schedule would not matter at all."""
+"""Low, since the bound is one of means; but not 0 alone, at which the schedule would not matter at all."""
 TRAINING = TrainingConfig(risk_aversion=RISK_AVERSION, steps=500)
 COLUMNS = (
     Column("side", "side"),
@@ -56,7 +56,7 @@ def one_seed(seed: int, training: TrainingConfig, days: int, assets: int) -> tup
     test = driftless_panel(assets, days, seed=5000 + seed)
     day_T = test.date_T
     orders = arrivals(test, day_T[0].item() + dt.timedelta(days=5), day_T[-1].item(), HORIZON)
-    # The rule is the bound's own only with the true volatility; the model has to do with the trailing one.
+    # The rule reaches the bound only with the true volatility; the model has only the trailing one.
     exact = replace(test, sigma_NT=np.full_like(test.sigma_NT, SIGMA))
     model, rule = (
         gains(market, orders, strategy, MIN_BARS, HORIZON, risk_aversion=0.0).gross_AMS / (SIGMA * BPS)
@@ -112,6 +112,7 @@ def over_seeds(rows: list[Row]) -> list[Row]:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Run the benchmark from the command line."""
     made = parser(NAME, "share of the theoretical bound on a driftless market")
     made.add_argument(
         "--steps", type=one_or_more, default=TRAINING.steps, help=f"training steps (default {TRAINING.steps})"

@@ -1,4 +1,4 @@
-"""What all benchmarks share: their arguments, where and when they ran, statistics over seeds, the table and the file.
+"""Shared by all benchmarks: arguments, machine and commit, statistics over seeds, the table and the file.
 
 A benchmark collects rows, one dictionary a row, and calls `publish`: the same rows become a table in the terminal and
 a JSON file below `benchmarks/out`.
@@ -71,6 +71,7 @@ class Column:
     format: str = ""
 
     def text(self, row: Row) -> str:
+        """The row's cell as text."""
         value = row.get(self.key)
         if value is None or (isinstance(value, float) and not math.isfinite(value)):
             return "–"
@@ -78,7 +79,7 @@ class Column:
 
 
 def one_or_more(text: str) -> int:
-    """The whole number of a command-line argument that counts something.
+    """A command-line argument as a whole number of at least 1.
 
     Raises:
         ArgumentTypeError: it is no whole number, or below 1.
@@ -89,7 +90,11 @@ def one_or_more(text: str) -> int:
 
 
 def place_of_a_file(text: str) -> Path:
-    """A file that can be written when the figures are there, after hours perhaps."""
+    """A command-line argument as a file to write, tested now because the figures may take hours.
+
+    Raises:
+        ArgumentTypeError: it is a folder, or this user may not write to the folder it is in.
+    """
     path = Path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a folder; allowed: a file, as {path / 'figures.json'}")
@@ -104,6 +109,7 @@ def parser(name: str, description: str, seeds: int | None = 5) -> argparse.Argum
 
     Args:
         name: of the benchmark; its file is `benchmarks/out/NAME.json`, that of a smoke run `NAME-quick.json`.
+        description: shown by --help.
         seeds: the default of --seeds; None for a benchmark that has no use for several.
     """
     made = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
@@ -136,7 +142,7 @@ def _cpu_model() -> str:
 
 
 def machine() -> Row:
-    """Where the figures come from. Neither the host's name nor any path of it."""
+    """The machine that the figures come from, without its name or any path on it."""
     return {
         "cpu": _cpu_model(),
         "cores": cores(),
@@ -149,7 +155,7 @@ def machine() -> Row:
 
 
 def commit() -> str | None:
-    """The tree's git commit, with `-dirty` where it has changes; None outside of a repository."""
+    """The git commit, with `-dirty` if the tree has changes; None outside of a repository."""
     asked = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -159,7 +165,7 @@ def commit() -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON has it: no NaN or infinity, of a path the name only."""
+    """The value as JSON allows it: without NaN and infinity, and of a path only the name."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -173,7 +179,7 @@ def write_json(path: Path, document: Row) -> None:
     """Write atomically: afterwards there is the old file or the new one.
 
     Raises:
-        BenchmarkError: the file cannot be written, or the document holds something that JSON does not have.
+        BenchmarkError: the file cannot be written, or a value is not of a type that JSON has.
     """
     try:
         data = json.dumps(_plain(document), indent=1, allow_nan=False, ensure_ascii=False)
@@ -191,12 +197,16 @@ def publish(
     seeds: Sequence[int] | None = None,
     **more: Any,
 ) -> Path:
-    """Print the rows as a table and write them, with everything that is needed to run them again, as JSON.
+    """Print the rows as a table, and write them as JSON with everything that is needed to run them again.
 
     Args:
-        name: of the benchmark. title: above the table. columns: of the table; the file has every key of the rows.
-        arguments: of `parser(name, ...)`. seeds: those that were used, if they are not the 0, 1, ... of --seeds.
-        more: further keys of the document.
+        name: of the benchmark.
+        title: above the table.
+        columns: of the table.
+        rows: the figures; the file has every key of them.
+        arguments: of `parser(name, ...)`.
+        seeds: those that were used, if they are not the 0, 1, ... of --seeds.
+        **more: further keys of the document.
 
     Returns:
         The JSON file: name, date (UTC), smoke, machine, commit, seeds, arguments, rows, and `more`.
@@ -213,7 +223,7 @@ def publish(
         table.add_row(*(column.text(row) for column in columns))
     if arguments.quick:
         console.print(SMOKE)
-    # A table wider than the terminal wraps there; no figure is ever cut short.
+    # A table wider than the terminal wraps there, so that no figure is cut short.
     Console(width=_WIDEST, highlight=False).print(table)
     console.print(f"{where['cpu']}, {where['cores']} cores, {where['threads']} threads, torch {where['torch']}")
     document = {
@@ -233,7 +243,11 @@ def publish(
 
 
 def command_line(main: Callable[[], Any]) -> None:
-    """Run a benchmark's main function: an error that a user can act on is one message and exit code 1."""
+    """Run a benchmark's main function.
+
+    Raises:
+        SystemExit: with the message of an error that a user can act on, and code 1.
+    """
     try:
         main()
     except LemError as error:
@@ -241,7 +255,7 @@ def command_line(main: Callable[[], Any]) -> None:
 
 
 def each_seed(run: Callable[..., Any], seeds: Sequence[int], jobs: int, *arguments: Any) -> list[Any]:
-    """`run(seed, *arguments)` for every seed, in their order; `jobs` at a time, in processes of one thread each.
+    """`run(seed, *arguments)` for every seed, in their order, `jobs` at a time in processes of one thread each.
 
     Training spends its time in small operations, which a second thread slows down; two seeds at once use two cores.
     """

@@ -2,9 +2,9 @@
 
     python -m benchmarks.definitions [--quick]
 
-Each turn is a process of its own. Ticks are the first two after the automation was turned on (the second reads a memory
-of all partitions, once), one at rest, and the one in which the night begins. Import of Dagster, pandas and the others
-is measured apart from what the project does with them.
+Each turn is a process of its own. The ticks are the first two after the automation was turned on (the second once reads
+a memory of all partitions), one at rest, and the one in which the night begins. The imports of Dagster, pandas and
+other libraries are measured apart from the project's own work.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ COLUMNS = [
 
 
 def turn(assets: int, days: int) -> dict[str, list[float]]:
-    """One process: (wall seconds, CPU seconds) by what was measured.
+    """One turn: [wall seconds, CPU seconds] by what was measured.
 
     Raises:
         BenchmarkError: the process failed.
@@ -50,6 +50,7 @@ def turn(assets: int, days: int) -> dict[str, list[float]]:
 
 
 def main() -> None:
+    """Run the benchmark from the command line."""
     cli = parser(NAME, "Load time of the definitions and time of an automation tick.", seeds=None)
     cli.add_argument("--repeats", type=int, default=5, help="processes (default 5)")
     options = cli.parse_args()

@@ -1,6 +1,6 @@
-"""What `benchmarks.definitions` measures, in a process of its own: prints (wall, CPU) seconds as JSON."""
+"""The work that `benchmarks.definitions` measures, in a process of its own: prints (wall, CPU) seconds as JSON."""
 
-# Imports stand where they are measured.
+# Imports stand in the lines in which they are measured.
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from contextlib import contextmanager
 DATA = ("raw_bars", "bars", "features", "panel")
 START = dt.date(2021, 1, 1)
 RECENT = 20
-"""Last days of which every asset has all: more than a night looks back for what is missing (`night.catch_up_days`)."""
+"""Last days that are complete for every asset: more than a night looks back (`night.catch_up_days`)."""
 
 
 def main() -> None:
+    """Measure one turn from the command line."""
     warnings.simplefilter("ignore")
     assets, days = int(sys.argv[1]), int(sys.argv[2])
     found: dict[str, tuple[float, float]] = {}
@@ -54,7 +55,7 @@ def main() -> None:
     dates = partition_dates(universe, START, START + dt.timedelta(days=days - 1))
     noon = dt.datetime.combine(dates[-1] + dt.timedelta(days=1), dt.time(12), dt.UTC)
     instance = dg.DagsterInstance.ephemeral()
-    # Panels and one asset's raw bars of three years, and the last days of all: an event costs some milliseconds.
+    # Panels and one asset's raw bars of three years, the last days of all else: an event costs some milliseconds.
     for table in DATA:
         for number, symbol in enumerate([""] if table == "panel" else universe.symbols):
             for date in dates if number == 0 and table in (DATA[0], DATA[-1]) else dates[-RECENT:]:

@@ -1,4 +1,4 @@
-"""Every bar of a period an arrival, executed by several strategies: the gains of all orders, as arrays.
+"""Every bar of a period is an arrival, executed by several strategies: the gains of all orders, as arrays.
 
 Shapes: A = arrivals, M = values of m, S = scenarios, in the order of `lem.execution.orders.SCENARIOS`.
 """
@@ -26,12 +26,19 @@ from lem.strategies.learned import Learned
 
 CHUNK = 2048
 MEASURED = ", fills as measured"
-"""Behind the name of a rule or bound that is made for the training window's bars (`lem.strategies.bounds.fill_law`)."""
+"""Added to the name of a rule or bound for the fills of the training window (`lem.strategies.bounds.fill_law`)."""
 
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Accepted arrivals of a period: asset row, bar 0, day (datetime64[D]) and per-bar volatility in bps."""
+    """Accepted arrivals of a period.
+
+    Args:
+        asset_A: row of the asset in the panel.
+        bar_A: position of the order's bar 0.
+        day_A: day of the arrival (datetime64[D]).
+        sigma_A: per-bar volatility at arrival, in bps.
+    """
 
     asset_A: NDArray
     bar_A: NDArray
@@ -41,7 +48,12 @@ class Arrivals:
 
 @dataclass(frozen=True)
 class Gains:
-    """Gains in bps, float32, (A, M, S): gross, and net of costs under the participation cap (gross without costs)."""
+    """Gains in bps, float32.
+
+    Args:
+        gross_AMS: before costs.
+        net_AMS: after costs and under the participation cap; gross if costs are off.
+    """
 
     gross_AMS: NDArray
     net_AMS: NDArray
@@ -51,7 +63,7 @@ def arrivals(panel: Panel, start: dt.date, end: dt.date, horizon: int, assets: t
     """Every bar of the dates [start, end) at which an order may arrive, of all assets or of some.
 
     Raises:
-        BenchmarkError: there is none.
+        BenchmarkError: there is no such bar.
     """
     inside_T = (panel.date_T >= np.datetime64(start)) & (panel.date_T < np.datetime64(end))
     wanted_N = np.isin(panel.assets, assets or panel.assets)
@@ -71,7 +83,7 @@ def gains(
     risk_aversion: float = 1.0,
     costs: CostsConfig | None = None,
 ) -> Gains:
-    """Execute all arrivals for every m and scenario. A model is used as the strategy `Learned`."""
+    """Execute all arrivals for every m and scenario; a model is used as the strategy `Learned`."""
     context_NTH = context_of(panel, strategy) if isinstance(strategy, LEM) else None
     rule: Strategy = Learned(strategy) if isinstance(strategy, LEM) else strategy
     terms = terms_for(min_bars, horizon, risk_aversion)
@@ -92,8 +104,11 @@ def gains(
 def bound_gains(
     market: str, panel: Panel, orders: Arrivals, min_bars: tuple[int, ...], horizon: int, law: FillLaw
 ) -> list[Row]:
-    """The bounds as rows, means in bps over all scenarios: the driftless market's at each order's volatility, where
-    fills are bar averages and where they are as the law says, and that of perfect foresight."""
+    """The bounds as rows, means in bps over all scenarios.
+
+    They are the driftless market's at each order's volatility, once for fills at bar averages and once for the law's
+    fills, and that of perfect foresight.
+    """
     best: list[NDArray] = []
     for low in range(0, len(orders.asset_A), CHUNK):
         cut = slice(low, low + CHUNK)

@@ -1,13 +1,13 @@
 """How often the promotion gate is wrong, and how long a better model waits: years of nightly promotions, simulated.
 
 No model is trained. Every night the gate's own decision function (`lem.gate.judge.compare`) gets the gains of a
-candidate, the champion and optimal stopping on the orders of the last days, as a crypto universe has them: the windows
-of two nights share all days but one, orders of a day move together, and so do the candidates of successive nights,
-which are trained on nearly the same data. The spreads are those that the gate measured in a walk-forward run of the
+candidate, the champion and optimal stopping on the orders of the last days, as a crypto universe has them. The windows
+of two successive nights share all days but one. The orders of a day move together. The candidates of successive nights
+move together too, as they are trained on nearly the same data. The spreads are those of a walk-forward run of the
 crypto universe: day effects of 1 bp between two models, of 3 bps between a model and the rule.
 
-Three questions, each by the candidate's true edge over the champion (bps): how many nights it would be promoted, how
-many nights it waits, and what a year of promotions does to the champion.
+Three questions, each by the candidate's true edge over the champion (bps): in how many nights is it promoted, how many
+nights does it wait, and what does a year of promotions do to the champion?
 
 Shapes: D = days, A = orders of a day, Y = years.
 """
@@ -27,18 +27,18 @@ from lem.universe.backtest_config import GateConfig
 NAME = "gate"
 NIGHTS, WINDOW_DAYS, ORDERS = 365, 14, 24
 GAIN, GAIN_SD, DAY_SD = 24.0, 35.0, 8.0
-"""Mean of a model's gains in bps, their standard deviation within a day and between days."""
+"""Mean of a model's gains, and their standard deviations within a day and between days, in bps."""
 MODEL_DAY_SD, RULE_DAY_SD, ORDER_SD = 1.0, 3.0, 8.0
-"""Day effects of candidate minus champion and of model minus rule, and the noise of one order, in bps."""
+"""Standard deviations in bps: day effect of candidate minus champion, of model minus rule, and noise of one order."""
 SHARED = 0.9
-"""Share of the day effect's variance that the candidates of all nights have in common."""
+"""Share of the day effect's variance that is common to the candidates of all nights."""
 EDGES = (-4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0)
 TAILS = (1.0, 1.1, 1.25, 1.5)
-"""How much wider than the champion's a candidate's losses are, the mean being the same."""
+"""Factors on a candidate's losses compared with the champion's, at the same mean."""
 OVER_RULE = 1.0
 """True edge of the champion over optimal stopping, in bps."""
 QUALITY_SD, BAD_SHARE, BAD_EDGE = 0.7, 0.05, -8.0
-"""In a living year: spread of the candidates' true edges, and how many trainings go wrong, by how much."""
+"""In a living year: spread of the candidates' true edges, share of trainings that fail, and their edge, in bps."""
 COLUMNS = (
     Column("case", "candidate"),
     Column("promoted", "nights promoted", ".1%"),
@@ -53,9 +53,12 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Market:
-    """Gains of the orders that all strategies share, and day effects of one simulated year.
+    """Gains and day effects of one simulated year, in bps.
 
-    common_DA: of the champion. rule_D: day effects against the rule. shared_D: of every candidate against the champion.
+    Args:
+        common_DA: gains of the champion.
+        rule_D: day effects of the champion against the rule.
+        shared_D: day effects of every candidate against the champion.
     """
 
     common_DA: NDArray
@@ -64,7 +67,7 @@ class Market:
 
 
 def market(rng: np.random.Generator, nights: int) -> Market:
-    """A year of days, the first window before its first night."""
+    """A year of days, and before it the window of its first night."""
     days = nights + WINDOW_DAYS
     common_DA = GAIN + DAY_SD * rng.standard_normal((days, 1)) + GAIN_SD * rng.standard_normal((days, ORDERS))
     shared_D = MODEL_DAY_SD * np.sqrt(SHARED) * rng.standard_normal(days)
@@ -76,7 +79,13 @@ def night(
 ) -> pd.DataFrame:
     """The gate's orders of one night: gains (bps) of candidate, champion, optimal stopping and TWAP.
 
-    edge, level: true edges of candidate and champion over the first champion. tail: factor on the losses.
+    Args:
+        world: the year.
+        first: first day of the night's window.
+        edge: true edge of the candidate over the first champion, in bps.
+        tail: factor on the candidate's losses.
+        rng: of the noise.
+        level: true edge of the champion over the first champion, in bps.
     """
     rows = slice(first, first + WINDOW_DAYS)
     common_DA = world.common_DA[rows]
@@ -96,14 +105,14 @@ def night(
 
 
 def reasons(texts: list[str]) -> Row:
-    """Which of the gate's three rules refused."""
+    """Which of the gate's three rules refused, from its reasons."""
     refused = [text for text in texts if text.startswith("refused")]
     words = {"mean": "mean gain is lower", "tail": "worst 5 %", "rule": "optimal stopping"}
     return {name: any(word in text for text in refused) for name, word in words.items()}
 
 
 def still_year(seed: int, case: str, edge: float, tail: float, nights: int, how: Comparing) -> list[Row]:
-    """A year in which the champion never changes: each night's answer about one more candidate with this edge."""
+    """A year in which the champion never changes: each night's answer about a new candidate with this edge."""
     rng = np.random.default_rng([seed, round(1000 * edge) + 100_000, round(1000 * tail)])
     world, rows = market(rng, nights), []
     for first in range(nights):
@@ -113,9 +122,13 @@ def still_year(seed: int, case: str, edge: float, tail: float, nights: int, how:
 
 
 def living_year(seed: int, rule: str, nights: int, how: Comparing) -> float:
-    """The champion's true edge over the first one after a year, mean over the last quarter (bps).
+    """The champion's true edge over the first champion, mean over the last quarter of a year (bps).
 
-    rule: `gate`, `always` (every candidate is promoted) or `surely better` (its interval must lie above zero).
+    Args:
+        seed: of the year.
+        rule: `gate`, `always` (every candidate is promoted) or `surely better` (its interval must lie above zero).
+        nights: of the year.
+        how: the gate's settings.
     """
     rng = np.random.default_rng([seed, 77])
     world, level, levels = market(rng, nights), 0.0, []
@@ -135,7 +148,7 @@ def living_year(seed: int, rule: str, nights: int, how: Comparing) -> float:
 
 
 def one_seed(seed: int, nights: int, how: Comparing) -> tuple[list[Row], Row]:
-    """All nights of one year of every case, and the champion's edge after a living year by rule."""
+    """All nights of one year of every case, and for each rule the champion's edge after a living year."""
     rows = [row for edge in EDGES for row in still_year(seed, f"{edge:+.1f} bps", edge, 1.0, nights, how)]
     for tail in TAILS[1:]:
         rows += still_year(seed, f"losses x {tail:g}", 0.0, tail, nights, how)
@@ -143,7 +156,7 @@ def one_seed(seed: int, nights: int, how: Comparing) -> tuple[list[Row], Row]:
 
 
 def waits(promoted_YN: NDArray) -> NDArray:
-    """Nights until the first promotion from each night on, in the same year; those after the last one count no more."""
+    """Nights until the next promotion in the same year, from each night on that has one."""
     out = []
     for promoted_N in promoted_YN:
         (when,) = np.nonzero(promoted_N)
@@ -154,6 +167,7 @@ def waits(promoted_YN: NDArray) -> NDArray:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Run the benchmark from the command line."""
     made = parser(NAME, "wrong promotions and the delay of right ones over years of simulated nights", seeds=2)
     arguments = made.parse_args(argv)
     nights = 20 if arguments.quick else NIGHTS

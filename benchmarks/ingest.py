@@ -1,11 +1,11 @@
-"""How fast one-minute bars get into the lake: from a loopback exchange and from archives, validated, beside the common
-downloader's page loop and pyarrow's bare write speed in the same run; and how much memory that takes, by days.
+"""How fast one-minute bars get into the lake, and how much memory that takes by days.
 
-Ours is all that the assets do: fetch by day, raw bars into the lake, read again and verified, validated, aggregated,
-written; each object is synced to the disk. The servers are the tests' own, in processes of their own, on the same
-machine: they take CPU time beside whoever is measured, so a row says what its own process used, too, and `requests
-alone` how fast the exchange answers at all. Everybody asks for one page after the other and takes turns. Files go to
-the system's temporary folder (TMPDIR).
+They come from a loopback exchange and from archives. The same run measures the page loop of a common downloader and the
+bare write speed of pyarrow. Ours does all that the assets do: fetch by day, write raw bars into the lake, read and
+verify them again, validate, aggregate and write; each object is synced to the disk. The servers are the tests' own, in
+processes of their own on the same machine, and take CPU time from the contender. So a row also tells what its own
+process used, and `requests alone` tells how fast the exchange answers at all. All contenders ask for one page after the
+other, and they take turns. Files go to the system's temporary folder (TMPDIR).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CONTENDERS: dict[str, tuple[str, Callable[[Job], Work]]] = {
     "pyarrow, a file a day": ("", ingest_work.write_days),
     "pyarrow, a file an asset": ("", ingest_work.write_assets),
 }
-"""By name: the server that each needs, and its work."""
+"""The server that each contender needs, and its work, by name."""
 LOOP, BARE = "ccxt page loop", "pyarrow, a file a day"
 WITH_MEMORY = ("lem, exchange", "lem, daily archives", "lem, monthly archives", LOOP, "zip and read_csv loop")
 COLUMNS = (
@@ -56,7 +56,7 @@ COLUMNS = (
 
 
 def processes() -> BaseContext:
-    """Processes that begin with all libraries loaded, and with nothing else of this one."""
+    """Makes processes that begin with all libraries loaded and nothing else of this process."""
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
     context = get_context("forkserver")
@@ -65,10 +65,13 @@ def processes() -> BaseContext:
 
 
 class Place:
-    """Where the contenders meet: servers with `days` days of bars of some assets.
+    """Where the contenders meet.
 
     Args:
+        context: makes their processes.
+        names: of the assets.
         urls: of the servers by kind.
+        bar: length of the validated bars.
     """
 
     def __init__(self, context: BaseContext, names: list[str], urls: dict[str, str], bar: str) -> None:
@@ -78,7 +81,7 @@ class Place:
         """One turn of a contender.
 
         Raises:
-            BenchmarkError: it has not written every bar, once.
+            BenchmarkError: it has not written every bar once.
         """
         kind, contender = CONTENDERS[who]
         with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, mp_context=self._context) as pool:
@@ -92,7 +95,7 @@ class Place:
 
 
 def rows_of(turns: dict[str, list[Row]], days: int) -> list[Row]:
-    """One row a contender: medians over its turns, and ratios turn by turn to the page loop and to pyarrow alone."""
+    """One row for each contender: medians over its turns, and ratios to the page loop and to pyarrow, by turns."""
 
     def rate(turn: Row) -> float:
         return turn["rows"] / turn["seconds"]
@@ -122,6 +125,7 @@ def rows_of(turns: dict[str, list[Row]], days: int) -> list[Row]:
 
 
 def main() -> None:
+    """Run the benchmark from the command line."""
     cli = parser(NAME, "Rows per second into the lake, and the memory that it takes.", seeds=None)
     cli.add_argument("--repeats", type=int, default=3, help="turns of every contender (default 3)")
     cli.add_argument("--assets", type=int, default=10, help="assets (default 10; at most 26)")

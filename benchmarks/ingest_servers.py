@@ -1,6 +1,6 @@
-"""The servers of the benchmark of ingestion: the tests' loopback exchange and archive, in processes of their own.
+"""The servers of `benchmarks.ingest`: the tests' loopback exchange and archive, in processes of their own.
 
-They serve the same random one-minute bars, with as many digits as a venue gives, to everyone who is measured.
+They give every contender the same random one-minute bars, with as many digits as a venue's.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def bars(symbol: str, days: int) -> pd.DataFrame:
 
 
 def _serve(ready: Connection, kind: str, names: list[str], days: int) -> None:
-    """Make the bars, serve them, and end when the other side of `ready` says so or is gone."""
+    """Make the bars and serve them until the other side of `ready` says so or is gone."""
     tables = {market(symbol): bars(symbol, days) for symbol in names}
     with ExitStack() as stack:
         if kind == "exchange":
@@ -57,7 +57,13 @@ def _serve(ready: Connection, kind: str, names: list[str], days: int) -> None:
 
 @contextmanager
 def served(context: BaseContext, kind: str, names: list[str], days: int) -> Iterator[str]:
-    """The base URL of an `exchange` or an `archive` with the bars of these assets, from a process of its own.
+    """Serve the bars of the assets from a process of its own; gives its base URL.
+
+    Args:
+        context: makes the process.
+        kind: `exchange` or `archive`.
+        names: of the assets.
+        days: of bars, from `FIRST` on.
 
     Raises:
         BenchmarkError: the process ended before it served anything; its own error stands above.

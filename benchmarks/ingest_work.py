@@ -1,6 +1,6 @@
-"""What the benchmark of ingestion times: our way into the lake, and what others do with the same bars.
+"""The work that `benchmarks.ingest` times: our way into the lake, and what others do with the same bars.
 
-Each piece of work runs in a process of its own, so that its peak of memory is its own.
+Each piece of work runs in a process of its own, so that its peak memory is its own.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import pyarrow as arrow
 import requests
 from pyarrow import parquet
 
-import lem.sources.archive
-import lem.sources.ccxt_venue  # noqa: F401  imported on use elsewhere; here before the time is taken
+import lem.sources.archive  # noqa: F401  elsewhere imported on use; here before the clock starts
+import lem.sources.ccxt_venue  # noqa: F401  likewise
 from benchmarks.common import Row
 from benchmarks.ingest_servers import FIRST, bars, market
 from lem.data.bars import TABLE_SCHEMA
@@ -47,7 +47,7 @@ BATCH = 31
 """Days of an asset that are validated at once, as in the graph of assets."""
 
 Work = Callable[[], int]
-"""What is timed; gives the number of rows that it has written."""
+"""The timed call; gives the number of rows that it has written."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,10 @@ class Job:
     """What there is to do.
 
     Args:
-        names: of the assets. days: from `FIRST` on. url: of the server. folder: to write into; it is empty.
+        names: of the assets.
+        days: of bars, from `FIRST` on.
+        url: of the server.
+        folder: empty folder to write into.
         bar: length of the validated bars.
     """
 
@@ -67,11 +70,12 @@ class Job:
 
     @property
     def dates(self) -> list[dt.date]:
+        """The days, as dates."""
         return [FIRST + dt.timedelta(days=n) for n in range(self.days)]
 
     @property
     def window(self) -> tuple[int, int]:
-        """Opens in [start, end), in ms of UTC."""
+        """Opens of the first bar and of the bar after the last, in ms of UTC."""
         start = int(partition_window(FIRST)[0].timestamp()) * 1000
         return start, start + self.days * 86_400_000
 
@@ -90,7 +94,7 @@ def universe_of(job: Job, source: dict[str, Any]) -> Universe:
 
 
 def ingest(universe: Universe, folder: Path, dates: list[dt.date]) -> int:
-    """Source -> raw bars -> validated bars, by the calls that the assets make, in their order."""
+    """Source -> raw bars -> validated bars, with the assets' calls in the assets' order."""
     lake, source, rows = Lake(str(folder)), open_source(universe, ""), 0
     for symbol in universe.symbols:
         for date in dates:
@@ -116,24 +120,24 @@ def _ours(job: Job, source: dict[str, Any]) -> Work:
 
 
 def from_exchange(job: Job) -> Work:
-    """Ours, from the exchange. The limit of requests is opened: the software is measured, not a venue's rules."""
+    """Ours, from the exchange, without a limit of requests: the software is measured, not a venue's rules."""
     return _ours(job, {"kind": "ccxt", "venue": "binance", "url": job.url, "requests_per_second": 1000})
 
 
 def from_daily(job: Job) -> Work:
-    """Ours, from an archive a day."""
+    """Ours, from daily archives."""
     return _ours(job, {"kind": "archive", "daily": f"{job.url}/{DAILY}"})
 
 
 def from_monthly(job: Job) -> Work:
-    """Ours, from an archive a month."""
+    """Ours, from monthly archives."""
     return _ours(job, {"kind": "archive", "daily": f"{job.url}/{DAILY}", "monthly": f"{job.url}/{MONTHLY}"})
 
 
 def page_loop(job: Job) -> Work:
-    """The common downloader: pages of `fetch_ohlcv` into a data frame, and that into one file an asset.
+    """The common downloader: pages of `fetch_ohlcv` into a data frame, and the frame into one file an asset.
 
-    No quote volume, no clock of the venue, no test of any rule.
+    It has no quote volume, does not ask the venue's clock, and tests no rule.
     """
 
     def work() -> int:
@@ -160,7 +164,7 @@ def page_loop(job: Job) -> Work:
 
 
 def unzip_loop(job: Job) -> Work:
-    """The common downloader on daily archives: `read_csv` of each, and one file an asset. No checksum is compared."""
+    """The common downloader on daily archives: `read_csv` of each, one file an asset, and no checksums."""
 
     def work() -> int:
         session, written = requests.Session(), 0
@@ -181,7 +185,7 @@ def unzip_loop(job: Job) -> Work:
 
 
 def requests_alone(job: Job) -> Work:
-    """The pages of all bars, neither parsed nor written: as fast as the exchange answers."""
+    """The pages of all bars, not parsed and not written: how fast the exchange answers."""
 
     def work() -> int:
         session, (start, end) = requests.Session(), job.window
@@ -205,7 +209,7 @@ def _tables(job: Job) -> dict[str, arrow.Table]:
 
 
 def write_days(job: Job) -> Work:
-    """pyarrow alone: the raw rows, which it already holds, into one Parquet file a day and asset."""
+    """Pyarrow alone: raw rows in memory into one Parquet file a day and asset."""
     per_day = 86_400_000 // MINUTE_MS
     parts = {
         job.folder / f"{symbol}-{date}.parquet": table.slice(n * per_day, per_day)
@@ -216,7 +220,7 @@ def write_days(job: Job) -> Work:
 
 
 def write_assets(job: Job) -> Work:
-    """pyarrow alone: the raw rows, which it already holds, into one Parquet file an asset."""
+    """Pyarrow alone: raw rows in memory into one Parquet file an asset."""
     parts = {job.folder / f"{symbol}.parquet": table for symbol, table in _tables(job).items()}
     return lambda: _write(parts)
 
@@ -228,7 +232,7 @@ def _write(parts: dict[Path, arrow.Table]) -> int:
 
 
 def _memory() -> tuple[float, float]:
-    """Resident memory of this process now and at its peak, in MB; NaN where the system has no /proc."""
+    """Resident memory of this process now and at its peak, in MB; NaN if the system has no /proc."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -240,8 +244,8 @@ def _memory() -> tuple[float, float]:
 def measured(contender: Callable[[Job], Work], job: Job) -> Row:
     """Do a piece of work in this process: rows, seconds, CPU seconds of this process, and peak memory in MB.
 
-    A day of one asset goes before it and is not counted: what is loaded on first use is no part of the work.
-    `grown_mb` is the peak less what the process had then: interpreter and libraries take some hundred MB.
+    First it does one day of one asset, which is not counted, so that everything is loaded. `grown_mb` is the peak minus
+    the memory at that time: interpreter and libraries take some hundred MB.
     """
     with tempfile.TemporaryDirectory() as folder:
         contender(replace(job, names=job.names[:1], days=1, folder=Path(folder)))()

@@ -20,12 +20,12 @@ UNIVERSES = Path(__file__).resolve().parent.parent / "universes"
 
 
 def data_root() -> str | None:
-    """Folder of the real bars (LEM_DATA), or None: then a benchmark on real bars says that it skips."""
+    """Folder of the real bars (LEM_DATA); None if it is not set, and then benchmarks on real bars are skipped."""
     return os.environ.get("LEM_DATA") or None
 
 
 def real_universe(name: str, start: dt.date, end: dt.date, symbols: tuple[str, ...] = ()) -> Universe:
-    """A shipped universe over other dates and, for crypto, with other pairs (`BNB-USDT`: file BNBUSDT)."""
+    """A shipped universe over other dates and, for crypto, with other pairs (`BNB-USDT` is in the file BNBUSDT)."""
     universe = load_universe(UNIVERSES / f"{name}.toml")
     changes: dict[str, object] = {"start": start, "end": end}
     if symbols:
@@ -39,11 +39,14 @@ def real_panel(universe: Universe, root: str) -> Panel:
     A bar's features do not depend on how many days are made at once, so one pass gives the nightly tables' bits.
 
     Args:
-        universe: with an end, as `real_universe` gives it. root: the folder (or fsspec URL) of LEM_DATA.
+        universe: with an end, as `real_universe` gives it.
+        root: the folder (or fsspec URL) of LEM_DATA.
 
     Raises:
-        BenchmarkError: the universe has no end, or an asset no whole day of bars in it.
-        SourceError, BarsError, UniverseError: as in the pipeline.
+        BenchmarkError: the universe has no end, or an asset has no whole day of bars in it.
+        SourceError: as in the pipeline.
+        BarsError: as in the pipeline.
+        UniverseError: as in the pipeline.
     """
     if universe.end is None:
         raise BenchmarkError(f"{universe.name}: no end; allowed here: a universe with a first and a last date")
@@ -54,7 +57,7 @@ def real_panel(universe: Universe, root: str) -> Panel:
         raw = source.fetch(symbol, *window).table
         by_day = dict(iter(raw.groupby(raw["ts"].dt.date)))
         first = min(by_day, default=universe.end)
-        # A pair listed within a day has its first whole day after it.
+        # If a pair was listed within a day, its first whole day is the next one.
         listed = raw["ts"].min() == expected_bars(universe, symbol, first).min()
         days = {d: by_day.get(d, raw.iloc[:0]) for d in dates if d > first or (listed and d == first)}
         if not days:

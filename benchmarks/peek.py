@@ -1,10 +1,10 @@
-"""What one bar of look-ahead would be worth on real bars, and that the shipped model does not have it.
+"""What one bar of look-ahead would be worth on real bars, and a proof that the shipped model has none.
 
 The same model is trained and tested three times on the crypto split of `benchmarks.real`: with its features as they
-are, one bar early (each decision sees the bar that it trades in: what the published code does) and one bar late.
-Prices averaged over a bar are autocorrelated, so the early one earns what nobody can earn. The proof by perturbation
-(`lem.gate.causality`) then changes later bars and looks for decisions that change: it must find them in the early one
-and in no other.
+are, one bar early (each decision sees the bar that it trades in, as in the published code) and one bar late. Prices
+averaged over a bar are autocorrelated, so the early model earns what nobody can earn. The proof by perturbation
+(`lem.gate.causality`) then changes later bars and looks for decisions that change: it must find some in the early model
+and none in the others.
 
 Shapes: N = assets, T = bars, F = features.
 """
@@ -44,7 +44,7 @@ COLUMNS = (
 
 
 def shifted(panel: Panel, bars: int) -> Panel:
-    """The panel whose features of bar t are those of bar t + `bars`; the tape, and what it is measured by, stay."""
+    """The panel with the features of bar t + `bars` at bar t; prices, volumes and volatility stay."""
     features_NTF, valid_NT = np.zeros_like(panel.features_NTF), np.zeros_like(panel.valid_NT)
     to, of = (slice(None, -bars), slice(bars, None)) if bars > 0 else (slice(-bars, None), slice(None, bars or None))
     features_NTF[:, to], valid_NT[:, to] = panel.features_NTF[:, of], panel.valid_NT[:, of]
@@ -52,15 +52,16 @@ def shifted(panel: Panel, bars: int) -> Panel:
 
 
 class Early(LEM):
-    """A model that is handed the panel as it is and looks one bar ahead by itself, for the proof to find."""
+    """A model that gets the panel as it is and looks one bar ahead by itself: the proof must find it."""
 
     def encode(self, features_BTF: torch.Tensor, valid_BT: torch.Tensor) -> torch.Tensor:
+        """Context of every bar, from features one bar early."""
         ahead = torch.arange(features_BTF.shape[1]).add(1).clamp(max=features_BTF.shape[1] - 1)
         return super().encode(features_BTF[:, ahead], valid_BT[:, ahead])
 
 
 def leaks(model: LEM, panel: Panel, bars: int) -> int:
-    """Decisions that changed when only later bars were changed."""
+    """Number of decisions that change when only later bars change."""
     if bars > 0:
         early = Early(model.config)
         early.volume_curve_W = model.volume_curve_W
@@ -70,7 +71,7 @@ def leaks(model: LEM, panel: Panel, bars: int) -> int:
 
 
 def one_seed(seed: int, panel: Panel, split: Split, universe: Universe, orders: Arrivals) -> list[Row]:
-    """Rows by shift and m."""
+    """One row for each shift and m."""
     rows = []
     for name, bars in SHIFTS.items():
         moved = shifted(panel, bars) if bars else panel
@@ -91,6 +92,7 @@ def one_seed(seed: int, panel: Panel, split: Split, universe: Universe, orders: 
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Run the benchmark from the command line."""
     made = parser(NAME, "what one bar of look-ahead would be worth on real bars (LEM_DATA names their folder)")
     arguments = made.parse_args(argv)
     root = data_root()

@@ -1,7 +1,7 @@
-"""The environment of the peer: the authors' package `lems`, in a virtual environment that nothing else shares.
+"""The environment of the peer: the authors' package `lems`, in a virtual environment of its own.
 
-`python -m benchmarks.peer` makes it in `.bench/peer`, with every version fixed. The package is only run there, by
-`benchmarks/peer_lems.py`; its licence (CC BY-NC-SA) is not ours and none of its code is in this repository.
+`python -m benchmarks.peer` makes it in `.bench/peer`, with every version fixed. The package runs only there, by
+`benchmarks/peer_lems.py`. Its licence (CC BY-NC-SA) differs from ours, and none of its code is in this repository.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LIBRARIES = (
     "pandas==3.1.1",
 )
 PEER = "lems==0.1.1"
-"""Installed without its dependencies: the backends above are the ones it is measured with."""
+"""Installed without its dependencies: it is measured with the backends above."""
 _READY = "ready.txt"
 _SHOWN_LINES = 12
 
@@ -43,11 +43,11 @@ def python_of(folder: Path) -> Path:
 
 
 def ensure_peer(folder: Path = FOLDER) -> Path:
-    """The interpreter of the peer's environment, which is made if it is not there or holds other versions.
+    """The interpreter of the peer's environment; the environment is made if it is missing or has other versions.
 
     Raises:
-        BenchmarkError: the environment cannot be made, or pip cannot install one of the packages. What was begun is
-            made anew by the next call.
+        BenchmarkError: the environment cannot be made, or pip cannot install one of the packages. The next call begins
+            anew.
     """
     wanted = "\n".join([*LIBRARIES, PEER]) + "\n"
     ready, python = folder / _READY, python_of(folder)
@@ -83,8 +83,9 @@ class Peer:
     """The peer at work on one backend: a process of its own that waits between its turns. Use it in a `with`.
 
     Args:
-        backend: `torch` or `jax`. size: arguments of the driver, as `{"hidden": 200}`. threads: of the torch backend;
-            JAX takes the cores that this process is bound to.
+        backend: `torch` or `jax`.
+        size: arguments of the driver, as `{"hidden": 200}`.
+        threads: of the torch backend; JAX takes the cores that this process is bound to.
 
     Raises:
         BenchmarkError: the environment cannot be made, or the driver ended; the message has its last lines.
@@ -94,7 +95,7 @@ class Peer:
         python = ensure_peer()
         sizes = [text for key, value in size.items() for text in (f"--{key}", str(value))]
         command = [str(python), str(DRIVER), "--serve", "--backend", backend, "--threads", str(threads), *sizes]
-        # On the CPU, with no settings of this user's own Keras.
+        # On the CPU, without the settings of the user's own Keras.
         own = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "KERAS_HOME": str(FOLDER / "keras")}
         self.name = f"{PEER} ({backend})"
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 closed in __exit__
@@ -148,6 +149,7 @@ def _last(text: str) -> str:
 
 
 def main() -> None:
+    """Make the peer's environment."""
     ensure_peer()
     console.print(f"the peer's environment is ready: {PEER}")
 

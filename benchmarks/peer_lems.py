@@ -1,11 +1,11 @@
 """Driver of the peer `lems`: orders per second in training and in prediction. Runs in the peer's own environment.
 
 It knows neither this library nor the other benchmarks. One order is one sample of the peer: eight scenarios times
-(horizon + 1) end-time columns. What it measures is the package's own `fit` and `predict` on random walks; the first
-pass of each, which compiles, is not counted.
+(horizon + 1) end-time columns. It measures the package's own `fit` and `predict` on random walks; the first pass of
+each, which compiles, is not counted.
 
 Without --serve it prints one JSON line with all repeats. With --serve it prints a line when it is ready, and then one
-for every line (`train` or `predict`) that it reads, so that somebody else can alternate it with other contenders.
+for every line (`train` or `predict`) that it reads, so that the caller can let it take turns with other contenders.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ FEATURES = 5
 
 
 def arguments() -> argparse.Namespace:
+    """The driver's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--backend", choices=("torch", "jax"), required=True)
     for name, default in (SIZES | WORK).items():
@@ -34,7 +35,7 @@ def arguments() -> argparse.Namespace:
 
 
 def prepare(options: argparse.Namespace) -> tuple[int, dict[str, Callable[[], Any]]]:
-    """The peer's number of parameters, and its two jobs on the orders of a random market."""
+    """The peer's number of parameters, and its two jobs on the orders of a random market, by name."""
     os.environ["KERAS_BACKEND"] = options.backend
     import keras
     import numpy as np
@@ -79,10 +80,12 @@ def prepare(options: argparse.Namespace) -> tuple[int, dict[str, Callable[[], An
 
 
 def say(document: dict[str, Any]) -> None:
+    """Print a line of JSON at once."""
     print(json.dumps(document), flush=True)
 
 
 def main() -> None:
+    """Run the driver."""
     options = arguments()
     parameters, jobs = prepare(options)
     orders = options.batch * options.batches

@@ -2,12 +2,12 @@
 
 Crypto: trained on six pairs to the end of March 2021, tested on the year from July 2021, and on four pairs that it has
 never seen. Dow: daily bars, trained to the end of 2018, tested from 2019. Every bar is an arrival, without rate limits,
-in all eight scenarios and for every m. Gains in bps with costs off and on; differences to optimal stopping are paired,
-with intervals from a bootstrap of whole blocks of days across all assets. Optimal stopping and the bound are for
-fills at bar averages; beside them stand both for fills as they were in the training window.
+in all eight scenarios and for every m. Gains are in bps, with costs off and on. Differences to optimal stopping are
+paired, with intervals from a bootstrap of whole blocks of days across all assets. Optimal stopping and the bound are
+given for fills at bar averages, and again for fills as they were in the training window.
 
-A seed is a training of its own. Means and standard deviations are averages over seeds; the interval of a difference is
-that of the seeds' mean gain of each order, so it states the chance of the days and not that of the training.
+Each seed is a training. Means and standard deviations are averages over seeds. The interval of a difference is made of
+each order's mean gain over the seeds, so it shows the chance of the days, and not the chance of the training.
 
 Shapes: A = arrivals, M = values of m, S = scenarios.
 """
@@ -65,10 +65,20 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Split:
-    """A market with its training end and test period (dates, ends exclusive), and how the model is trained for it.
+    """A market with its training and test periods, and how the model is trained for it.
 
-    block_days: days of one bootstrap block, at least as many as one order may last. quick_days: days before the test
-    that a smoke run reads; they hold more bars than one training sequence.
+    Args:
+        name: shown in the table.
+        universe: name of the shipped universe.
+        start: first date of training.
+        train_end: first date after training.
+        test_start: first date of the test.
+        test_end: first date after the test.
+        training: how the model is trained.
+        seen: pairs of the training; if empty, the universe's assets.
+        unseen: pairs of the test alone.
+        block_days: days of one bootstrap block, at least as many as one order may last.
+        quick_days: days before the test that a smoke run reads; they hold more bars than one training sequence.
     """
 
     name: str
@@ -84,7 +94,7 @@ class Split:
     quick_days: int = 120
 
     def quick(self) -> Split:
-        """The same in small, for a smoke run: some months, two assets where the split names some, five steps."""
+        """The same in small, for a smoke run: some months, two assets if the split names some, five steps."""
         return replace(
             self,
             start=self.test_start - dt.timedelta(days=self.quick_days),
@@ -123,7 +133,7 @@ SPLITS = (
 
 
 def crypto_year(root: str, quick: bool) -> tuple[Split, Universe, Panel, Arrivals]:
-    """The crypto split on its seen pairs alone, with the arrivals of its test year."""
+    """The crypto split with only the pairs of its training, and the arrivals of its test year."""
     split = next(split for split in SPLITS if split.name == "crypto")
     split = split.quick() if quick else split
     universe = real_universe(split.universe, split.start, split.test_end, split.seen)
@@ -132,13 +142,13 @@ def crypto_year(root: str, quick: bool) -> tuple[Split, Universe, Panel, Arrival
 
 
 def strategies(model: LEM, law: FillLaw) -> dict[str, Strategy | LEM]:
-    """The rules, and the model whose training window gave the volume curve and the law of the fills."""
+    """The rules, and the model; the rules use the volume curve and the fill law of the model's training window."""
     measured: dict[str, Strategy | LEM] = {f"{RIVAL}{MEASURED}": OptimalStopping(law)}
     return {rule.name: rule for rule in rules(model.volume_curve_W)} | measured | {"lem": model}
 
 
 def training_window(panel: Panel, split: Split) -> Panel:
-    """What a model is trained on."""
+    """The bars that a model is trained on."""
     return (panel.of(split.seen) if split.seen else panel).between(None, split.train_end)
 
 
@@ -164,7 +174,7 @@ def trained_gains(
 def statistics(
     market: str, orders: Arrivals, by_seed: dict[str, list[Gains]], block_days: int
 ) -> tuple[list[Row], list[Row]]:
-    """One row an m and strategy over all scenarios together, and one an m, strategy and scenario."""
+    """Rows by m and strategy over all scenarios together, and rows by m, strategy and scenario."""
     together, apart = [], []
     for i, m in enumerate(MIN_BARS):
         rival_AS = by_seed[RIVAL][0].gross_AMS[:, i]
@@ -237,6 +247,7 @@ def run(split: Split, root: str, seeds: int, jobs: int) -> tuple[list[Row], list
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Run the benchmark from the command line."""
     made = parser(
         NAME, "the model on real bars, beside every rule and both bounds (LEM_DATA names the folder of the bars)"
     )

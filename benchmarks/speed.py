@@ -1,9 +1,8 @@
-"""How fast the model trains and executes, beside the authors' package in the same run, and how long a nightly
-retrain takes.
+"""How fast the model trains and executes, beside the authors' package, and how long a nightly retrain takes.
 
-One order is one arrival with its eight scenarios times all end times m = 1 .. N; the peer computes one column of end
-times more. All contenders have the same cores and take turns, so that a change in the machine's load meets all of
-them. Rates are medians over the turns; a ratio is ours over the peer's faster backend, turn by turn.
+One order is one arrival with its eight scenarios times all end times m = 1 .. N; the peer computes one more column of
+end times. All contenders are measured in one run on the same cores and take turns, so that a change in the machine's
+load meets all of them. Rates are medians over the turns; a ratio is ours over the peer's faster backend, turn by turn.
 """
 
 from __future__ import annotations
@@ -55,7 +54,11 @@ class Size:
     """One size at which the contenders meet.
 
     Args:
-        ours: our configurations by name. batch, sequence: of our training step. steps: in one of our turns.
+        name: of the size.
+        ours: our configurations by name.
+        batch: sequences in our training step.
+        sequence: bars in a sequence.
+        steps: in one of our turns.
         peer: the arguments of the peer's driver.
     """
 
@@ -73,7 +76,7 @@ SMOKE = ModelConfig(hidden=8, embedding=2, kan_width=2, heads=2, lookback=4, hea
 
 
 def peer_size(config: ModelConfig, batch: int, batches: int) -> dict[str, int]:
-    """The peer's arguments for a model of this size. It has two TKAN layers, whatever it is asked."""
+    """The peer's arguments for a model of this size. The peer always has two TKAN layers."""
     return {
         "hidden": config.hidden,
         "lookback": config.lookback,
@@ -104,11 +107,12 @@ def sizes(quick: bool) -> list[Size]:
 
 
 class Contender(Protocol):
-    """Somebody who can train and predict. rate: orders per second of one turn."""
+    """Something that can train and predict."""
 
     parameters: int
 
-    def rate(self, job: str) -> float: ...
+    def rate(self, job: str) -> float:
+        """Orders per second of one turn of `train` or `predict`."""
 
 
 def every_end(horizon: int) -> Terms:
@@ -129,7 +133,7 @@ def every_end(horizon: int) -> Terms:
 def our_jobs(
     config: ModelConfig, horizon: int, batch: int, sequence: int, seed: int = 0
 ) -> tuple[LEM, int, dict[str, Callable[[], Any]]]:
-    """Our model, the arrivals of one step, and the two jobs on a random market: each call is one step.
+    """Our model, the arrivals of one step, and two jobs on a random market by name; a call of a job is one step.
 
     Training is forward, backward and the optimiser; prediction is the context and all slices of every order.
     """
@@ -164,7 +168,7 @@ def our_jobs(
 
 
 class Ours:
-    """Our model as a contender; the first step of each job, which may compile, is not counted."""
+    """Our model as a contender. The first step of each job, which may compile, is not counted."""
 
     def __init__(self, config: ModelConfig, size: Size) -> None:
         self.model, self._orders, self._jobs = our_jobs(config, HORIZON, size.batch, size.sequence)
@@ -174,6 +178,7 @@ class Ours:
             self.rate(job)
 
     def rate(self, job: str) -> float:
+        """See `Contender`."""
         self.model.train(job == "train")
         start = time.perf_counter()
         for _ in range(self._steps):
@@ -182,7 +187,7 @@ class Ours:
 
 
 def take_turns(contenders: dict[str, Contender], repeats: int) -> dict[tuple[str, str], list[float]]:
-    """Orders per second by (contender, job), one figure a turn; the contenders alternate."""
+    """Orders per second by (contender, job), one figure for each turn; the contenders take turns."""
     rates: dict[tuple[str, str], list[float]] = {(who, job): [] for who in contenders for job in JOBS}
     for turn in range(repeats):
         for job in JOBS:
@@ -193,7 +198,7 @@ def take_turns(contenders: dict[str, Contender], repeats: int) -> dict[tuple[str
 
 
 def rows_of(size: str, contenders: dict[str, Contender], rates: dict[tuple[str, str], list[float]]) -> list[Row]:
-    """One row a contender and job; ours with the ratio to the peer's faster backend, turn by turn."""
+    """One row for each contender and job; ours has the ratio to the peer's faster backend, turn by turn."""
     rows = []
     for job in JOBS:
         peers = [who for who in contenders if who.startswith(PEER)]
@@ -256,10 +261,10 @@ def retrain(quick: bool) -> Row:
 
 
 def use_cores(count: int) -> None:
-    """Bind this process, and the peers that it starts, to `count` cores: that limits every backend alike.
+    """Bind this process, and the peers that it starts, to `count` cores, which limits every backend alike.
 
     Raises:
-        BenchmarkError: more cores than there are, or a system that cannot bind processes to fewer.
+        BenchmarkError: there are fewer cores, or the system cannot bind processes.
     """
     there = cores()
     if not 1 <= count <= there:
@@ -272,6 +277,7 @@ def use_cores(count: int) -> None:
 
 
 def main() -> None:
+    """Run the benchmark from the command line."""
     cli = parser(NAME, "Speed of training, of inference and of a nightly retrain, beside the peer.", seeds=None)
     cli.add_argument("--repeats", type=int, default=5, help="turns of every contender (default 5)")
     cli.add_argument("--threads", type=int, default=cores(), help="cores for everybody (default all of them)")

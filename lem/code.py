@@ -1,4 +1,4 @@
-"""What the code is, with or without git."""
+"""Which version of the code runs: a hash of the source files, so that no git is needed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The errors of the library: each message names what was wrong, where, and what is allowed.
 
-The command line prints a `LemError` as one message and exits with a code that is not zero; anything else is a defect
-of ours and keeps its traceback.
+The command line prints a `LemError` as one message and exits with a code above 0. Any other exception is a defect of
+ours and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class RegistryError(LemError):
 
 
 class FencedError(LemError):
-    """A step that a later one has replaced tried to overwrite what that one wrote."""
+    """A step tried to overwrite the work of a later step that has replaced it."""
 
 
 class TrainingError(LemError):
@@ -44,11 +44,11 @@ class OrderError(LemError):
 
 
 class UnknownOrderError(OrderError):
-    """There is no order of this id."""
+    """No order has this id."""
 
 
 class OrderStateError(OrderError):
-    """What is asked for cannot be done to an order in its present state."""
+    """An order in its present state does not allow what is asked for."""
 
 
 class AdviceError(LemError):
@@ -56,7 +56,7 @@ class AdviceError(LemError):
 
 
 class EvaluationError(LemError):
-    """A table of results is not one that statistics can be made of."""
+    """No statistics can be made of a table of results: rows are missing, or values are not finite."""
 
 
 class SchemaError(LemError):

@@ -1,7 +1,7 @@
-"""Text without secrets: what answers us may quote the key that it was given, and seldom as it was written.
+"""Text without secrets: an error may quote the key that was sent, often in another spelling.
 
-A venue's error comes through a URL, JSON or HTML, and then through the message of an exception, which may be Python's
-own spelling of it: each of these, and each of the others' spelling, is known.
+A venue's error comes through a URL, JSON or HTML, and then through the message of an exception, which may spell it as
+Python does. All of these spellings are masked, and also the spellings of spellings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WAYS: tuple[Callable[[str], str], ...] = (
     lambda text: quote(text, safe=""),
     quote_plus,
     lambda text: repr(text)[1:-1],
-    # Python doubles the quotes around a text that holds a single one, and leaves that as it is.
+    # Python puts double quotes around a text with a single quote, and does not escape the single one.
     lambda text: repr(f'"{text}')[2:-1],
     lambda text: repr(text.encode())[2:-1],
     lambda text: repr(f'"{text}'.encode())[3:-1],
@@ -31,29 +31,29 @@ _WAYS: tuple[Callable[[str], str], ...] = (
 )
 
 
-# Up to the last @ before the path; or, where a password has a / of its own, up to the next @ behind what is no port.
+# Up to the last @ before the path. A password may hold a /: if what follows the colon is no port, up to the next @.
 _USERINFO = re.compile(r"(?<=://)(?:[^/?#\s]*|[^/?#\s@\[\]]*:(?!\d*(?:[/?#]|$))(?:(?!://)[^@\s])*)@")
 
 
 def without_userinfo(text: str) -> str:
-    """A URL, or a text with URLs, without the users and passwords in them."""
+    """The text without the users and passwords of URLs in it; the text may be one URL."""
     return _USERINFO.sub("", text)
 
 
 def url_passwords(url: str) -> list[str]:
-    """The passwords in a URL, as they stand there and unquoted; a chained URL may have several."""
+    """The passwords in a URL, each as it stands there and unquoted; a chained URL may have several."""
     found = [userinfo[:-1].partition(":")[2] for userinfo in _USERINFO.findall(url)]
     return [text for password in found if password for text in (password, unquote(password))]
 
 
 def spellings(secret: str) -> set[str]:
-    """A secret as it is, quoted for a URL, for Python, for JSON or for HTML, and the spellings of those."""
+    """A secret as it is; quoted for a URL, Python, JSON or HTML; and all of these quoted once more."""
     once = {way(secret) for way in _WAYS}
     return {way(text) for text in once for way in _WAYS}
 
 
 class Masking:
-    """Replaces secrets in texts: in any spelling, in capitals or not, whatever white space became of theirs.
+    """Replaces secrets in texts, in any spelling, in any case, and with any white space in place of their own.
 
     Args:
         secrets: in plain text; empty ones are left out.
@@ -61,7 +61,7 @@ class Masking:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         spelled = {tuple(text.split()) for secret in secrets for text in spellings(secret)} - {()}
-        # The longest first: of a secret that is the beginning of another one nothing may be left.
+        # The longest first: one secret may begin with another, and then nothing of it may stay.
         longest = sorted(spelled, key=lambda words: -sum(map(len, words)))
         patterns = (r"\s+".join(map(re.escape, words)) for words in longest)
         self._pattern = re.compile("|".join(patterns), re.IGNORECASE) if longest else None

@@ -44,11 +44,15 @@ class Desk:
     """A universe with its lake and registry.
 
     Args:
-        universe: its TOML file. home: the folder of lake and registry (LEM_HOME of the commands). lake, registry: their
-            URLs where they lie elsewhere.
+        universe: its TOML file.
+        home: folder of lake and registry (LEM_HOME of the commands).
+        lake: URL of the lake, if it lies elsewhere.
+        registry: URL of the registry, if it lies elsewhere.
 
     Raises:
-        UniverseError, LakeError, RegistryError: the file is wrong, or lake or registry cannot be reached.
+        UniverseError: the file is wrong.
+        LakeError: the lake cannot be reached.
+        RegistryError: the registry cannot be reached.
     """
 
     def __init__(
@@ -63,11 +67,12 @@ class Desk:
         self.registry = Registry(registry or f"sqlite:///{Path(home) / 'registry.sqlite'}", read_only=True)
 
     def table(self, name: str, first: Day, last: Day | None = None) -> pd.DataFrame:
-        """A table of the lake, all assets, partition dates `first` to `last` (inclusive): one row a bar, or a row for
-        each order and strategy of `backtest`.
+        """A table of the lake, of all assets: one row for each bar, or of `backtest` for each order and strategy.
 
         Args:
             name: raw_bars, bars, features, panel or backtest. Tables by asset get a column `asset`.
+            first: first partition date.
+            last: last partition date, inclusive; if left out, `first`.
 
         Raises:
             LakeError: a partition is missing; the message has the command that makes it.
@@ -85,7 +90,8 @@ class Desk:
         """The champion of a date: `model` (a `LEM` in evaluation mode), `model_id`, `train_end`.
 
         Raises:
-            RegistryError: no model trades on that date. LakeError: its weights are missing or were changed.
+            RegistryError: no model trades on that date.
+            LakeError: its weights are missing or were changed.
         """
         found = self.registry.champion_on(self.universe.name, _day(date))
         if found is None:
@@ -95,12 +101,14 @@ class Desk:
     def run(
         self, strategies: Sequence[Strategy] | None, first: Day, last: Day | None = None, min_bars: Sequence[int] = ()
     ) -> pd.DataFrame:
-        """Every bar of the dates an arrival, in all eight scenarios: the orders executed before costs.
+        """Execute orders before costs: every bar of the dates is an arrival, in all eight scenarios.
 
         Args:
             strategies: None for all rules and the champion of `first`. A `Learned` sees its own model's contexts; any
                 object with a name and `decide` is a strategy (`lem.strategies.base`).
-            min_bars: values of m; those of the universe's backtest if left out.
+            first: first date of the arrivals.
+            last: last date of the arrivals, inclusive; if left out, `first`.
+            min_bars: values of m; if left out, those of the universe's backtest.
 
         Returns:
             One row per order and strategy: asset, arrival (UTC), side, benchmark, target, min_bars, strategy, gain_bps
@@ -109,7 +117,8 @@ class Desk:
 
         Raises:
             LakeError: features of the dates, of the warm-up before or of the bars after them are missing.
-            RegistryError: as for `champion`. OrderError: limits that no schedule satisfies.
+            RegistryError: as for `champion`.
+            OrderError: limits that no schedule satisfies.
             EvaluationError: no order without a gap arrives on these dates.
         """
         universe = self.universe
@@ -165,7 +174,11 @@ def _orders(panel: Panel, asset_A: Any, bar_A: Any, limits: tuple[int, ...], don
 
 
 def plot_gains(orders: pd.DataFrame) -> Figure:
-    """Mean gain of each strategy against m, in bps. orders: from `Desk.run`."""
+    """Mean gain of each strategy against m, in bps.
+
+    Args:
+        orders: from `Desk.run`.
+    """
     return _lines(
         orders.groupby(["strategy", "min_bars"])["gain_bps"].mean().reset_index(),
         "min_bars",
@@ -176,8 +189,11 @@ def plot_gains(orders: pd.DataFrame) -> Figure:
 
 
 def plot_schedule(orders: pd.DataFrame) -> Figure:
-    """Mean share of an order that each strategy has traded by the end of each bar, in per cent. orders: from
-    `Desk.run`."""
+    """Mean share of an order that each strategy has traded by the end of each bar, in per cent.
+
+    Args:
+        orders: from `Desk.run`.
+    """
     rows = []
     for name, part in orders.groupby("strategy"):
         done_K = np.stack(part["slices"].to_list()).cumsum(axis=1).mean(axis=0) * 100

@@ -1,6 +1,6 @@
-"""Progress of long loops: a bar in a terminal, a line at the end where there is none, nothing unless somebody asked.
+"""Progress of long loops: a bar in a terminal, else a line at the end; nothing at all if nobody asked for it.
 
-The library's loops call `track`; the command line opens `showing`. Without it, `track` only passes the items through.
+The library's loops call `track`; the command line opens `showing`. Outside of it, `track` only passes items through.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
     """Pass the items through and show how far they are.
 
     Args:
-        what: shown beside the bar. total: number of items, when they have no length.
+        items: what the loop runs over.
+        what: shown beside the bar.
+        total: number of items, if `items` has no length.
     """
     console = _console.get()
     if total is None and isinstance(items, Sized):

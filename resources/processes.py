@@ -1,4 +1,4 @@
-"""Whether a process still runs, told by what no clock can change: machine, boot, process number and start."""
+"""Whether a process still runs, known by machine, boot, process number and start; no clock is involved."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def this_process() -> str:
-    """This process: `host boot pid start`; `start` is in the kernel's ticks since the boot, `-` where it keeps none."""
+    """This process as `host boot pid start`; `start` is in ticks since the boot, `-` if the kernel does not tell it."""
     return " ".join([socket.gethostname(), _boot(), str(os.getpid()), _start(os.getpid()) or "-"])
 
 
 def is_running(process: str) -> bool | None:
-    """Whether a process that `this_process` named still runs; None where this machine cannot tell.
+    """Whether a process that `this_process` named still runs; None if this machine cannot tell.
 
-    A number that the kernel has given to another process since is another process. Where the kernel keeps no start,
-    that one counts as the same.
+    If the kernel has given the number to another process since, the named one does not run. If the kernel does not tell
+    a process's start, the two cannot be told apart and count as the same.
     """
     host, boot, pid, start = _parts(process)
     if host != socket.gethostname() or not pid.isdigit():
@@ -38,7 +38,7 @@ def is_running(process: str) -> bool | None:
 
 
 def pid_of(process: str) -> int | None:
-    """Its number, None where the text names no process."""
+    """The number of a process that `this_process` named; None if the text names no process."""
     pid = _parts(process)[2]
     return int(pid) if pid.isdigit() else None
 
@@ -53,7 +53,7 @@ def _boot() -> str:
 
 
 def _start(pid: int) -> str | None:
-    """The 22nd field of /proc/PID/stat; None where there is no such process, or one that has ended (a zombie)."""
+    """The 22nd field of /proc/PID/stat; None if there is no such process, or it has ended (a zombie)."""
     try:
         # The second field is the command's name in brackets, and may hold anything.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,8 +1,8 @@
-"""Settings of this machine: where things are kept, and keys of venues. Environment variables `LEM_...`, or a `.env`
-file beside the command.
+"""Settings of this machine: where things are kept, and keys of venues.
 
-Nothing here is read when a module is imported; resources build `Settings()` when a run starts. Keys are read when a
-source is opened, and are part of no resource's configuration: Dagster stores that and shows it.
+They come from environment variables `LEM_...`, or from a file `.env` in the folder of the command. Nothing is read when
+a module is imported: resources build `Settings()` when a run starts, and keys are read when a source is opened. Keys
+are never part of a resource's configuration, which Dagster stores and shows.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ ROOT = Path(__file__).resolve().parent.parent
 class Settings(BaseSettings):
     """Where the pipeline keeps its things.
 
-    home: folder of the defaults below. lake: root URL of the lake (a path or s3://bucket/prefix).
-    registry: SQLAlchemy URL of the model registry. dagster_storage: PostgreSQL URL of Dagster's history (empty: SQLite
-    files below `home`). data: folder or URL that `{data}` stands for in universe files.
-    universes: folder of the universe files. token: what callers of `lem serve` must show.
+    Args:
+        home: folder of lake, registry and history, where nothing else is set.
+        lake: root URL of the lake (a path or s3://bucket/prefix).
+        registry: SQLAlchemy URL of the model registry.
+        dagster_storage: PostgreSQL URL of Dagster's history; if empty, SQLite files below `home`.
+        data: folder or URL that `{data}` stands for in universe files.
+        universes: folder of the universe files.
+        token: what callers of `lem serve` must show.
     """
 
     model_config = SettingsConfigDict(env_prefix="LEM_", env_file=".env", extra="ignore")
@@ -53,11 +57,11 @@ class Credentials(BaseSettings):
 
     @classmethod
     def of(cls, venue: str) -> Credentials:
-        """The keys of a venue, by ccxt's name of it."""
+        """The keys of a venue, named as ccxt names it."""
         prefix: dict[str, Any] = {"_env_prefix": f"LEM_{venue.upper()}_"}
         return cls(**prefix)
 
     def given(self) -> dict[str, str]:
-        """Those that are set, in plain text and by ccxt's names: for its client and for nothing else."""
+        """The keys that are set, in plain text and by ccxt's names; only for ccxt's client."""
         found = {"apiKey": self.api_key, "secret": self.secret, "password": self.password}
         return {name: value.get_secret_value() for name, value in found.items() if value.get_secret_value()}

@@ -13,8 +13,8 @@ Every table, made of the schemas that the data is written with. The UI shows the
 below the lake's root. Times are UTC; a price's currency is the asset's quote currency; positive gains are good. "No
 value" is null or NaN.
 
-A test keeps this file true; after a change of a schema or of its words (`lem/lineage/meanings.py`, `lem/dictionary/meanings.py`)
-write it again with
+A test keeps this file true; after a change of a schema or of its words (`lem/lineage/meanings.py`,
+`lem/dictionary/meanings.py`) write it again with
 
     LEM_WRITE_DOCS=1 .venv/bin/python -m pytest tests/lem/dictionary/test_entries.py -k docs
 """

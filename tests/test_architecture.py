@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 
 def test_the_pictures_are_those_of_the_list_and_the_table():
-    universe = load_universe(ROOT / "universes", EXAMPLE)
+    universe = load_universe(ROOT / "universes" / f"{EXAMPLE}.toml")
     text = PATH.read_text(encoding="utf-8")
     made = rendered(text, universe)
     if os.environ.get("LEM_WRITE_DOCS") == "1":

@@ -12,16 +12,19 @@ from lem.execution.costs_config import CostsConfig
 
 
 def capacity(gross_bps: ArrayLike, net_bps: ArrayLike, costs: CostsConfig) -> float:
-    """Size of an order, in trailing mean bar volumes, at which the mean net gain is zero, the slices staying the same.
+    """Size of an order, in trailing mean bar volumes, at which the mean net gain is zero with the same slices.
 
-    Fees and spread cost the same share of any size, impact grows with its square root: with gross gain G, fixed costs F
-    and impact I at the present size, G - F - I sqrt(size / present) is zero at present * ((G - F) / I)^2.
+    Fees and spread cost the same share of any size; impact grows with the square root of the size. With gross gain G,
+    fixed costs F and impact I at the present size, G - F - I sqrt(size / present) is zero at
+    present * ((G - F) / I)^2.
 
     Args:
-        gross_bps, net_bps: gains before and after `costs` of the same executed orders, (O,).
+        gross_bps: gains of executed orders before costs, (O,).
+        net_bps: gains of the same orders after costs, (O,).
+        costs: the costs, and the present size.
 
     Returns:
-        0 where the fixed costs alone eat the gain, infinity where there is no impact, NaN without orders.
+        0 if the fixed costs alone eat the gain, infinity if there is no impact, NaN without orders.
 
     Raises:
         EvaluationError: the two are not of the same orders, or not finite.

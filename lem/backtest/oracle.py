@@ -1,9 +1,10 @@
 """The perfect-foresight oracle: the most that any strategy could have gained on an order, knowing every price.
 
-Let bar j be the last in which the order trades. It then ends in bar j, or, where j comes before the first allowed end
-m, with nothing left at m: each j has one end tau = max(m, j + 1), so one benchmark. All that remains is the average
-price, which is best when every bar before j gets its smallest slice, bar j none, and the rest of the order goes to the
-best prices first, up to the cap of each bar. The best of all j bounds every strategy on that order.
+Let bar j be the last in which the order trades. The order then ends in bar j; if j comes before the first allowed end
+m, it ends at m with nothing left to trade. So each j has one end tau = max(m, j + 1) and one benchmark, and only the
+average price is left to choose. It is best when every bar before j gets its smallest slice, bar j none, and the rest of
+the order goes to the best prices first, up to the cap of each bar. The best of all j bounds every strategy on that
+order.
 
 Shapes: O = (A, M, S) as in lem.backtest.simulator; K = bars of the horizon; R = O or broadcastable to it; J = bars up
 to the last one traded, by price.
@@ -55,8 +56,11 @@ def oracle_gain(market: Market, terms: Terms) -> Tensor:
 
 
 def _best_trades(price_AJ: Tensor, terms: Terms) -> tuple[Tensor, Tensor]:
-    """Share traded, and sum of x P of a quantity or of y / P of a notional, of the best schedule whose last trade is in
-    the last of the bars given."""
+    """The best schedule whose last trade is in the last of the given bars.
+
+    Returns:
+        Share traded, and the sum of x P (for a quantity) or of y / P (for a notional).
+    """
     sorted_AJ, bar_AJ = price_AJ.sort(dim=1)
     last_AJ = bar_AJ == price_AJ.shape[1] - 1
     price_A11J, last_A11J = sorted_AJ[:, None, None], last_AJ[:, None, None]

@@ -1,8 +1,7 @@
 """Validated bars of a short length made into longer ones: one-minute bars into hourly ones.
 
-Exact where the source is: with quote volumes the long bar's VWAP is its quote volume divided by its volume, and nothing
-is lost by having asked for short bars. Where the source has no quote volume, the long bar's VWAP is the mean of its
-parts' estimates by volume, and says that it is estimated.
+With quote volumes the long bar's VWAP is exact: its quote volume divided by its volume. Without them it is the mean of
+its parts' estimates, weighted by volume, and is marked as estimated.
 
 Shapes: T = short bars, B = long bars, K = parts of a long bar.
 """
@@ -17,15 +16,15 @@ from numpy.typing import NDArray
 
 
 def aggregate(bars: pd.DataFrame, parts: int) -> pd.DataFrame:
-    """Make each `parts` rows that follow each other into one.
+    """Make one row of every `parts` rows that follow each other.
 
-    Prices are those of the parts that traded; where none did, those that the venue gave for parts without trades. A
-    long bar is `ok` if a part traded, an outage if all of its parts are, and without trades otherwise. Sums are
-    correctly rounded: they are the same in any order, and the sums of the sums are within one unit in the last place.
+    Prices come from the parts that traded; if none did, from the prices that the venue gave for parts without trades.
+    A long bar is `ok` if a part traded, an outage if all of its parts are, and without trades otherwise. Sums are
+    correctly rounded, so they do not depend on the order; the sums of sums are within one unit in the last place.
 
     Args:
-        bars: the `bars` table (`lem.data.bars.TABLE_SCHEMA`) on a complete grid: the parts of a long bar are all there.
-        parts: K, by which the number of rows is divisible.
+        bars: the `bars` table (`lem.data.bars.TABLE_SCHEMA`) on a complete grid: no part of a long bar is missing.
+        parts: K; must divide the number of rows.
     """
     flag_BK, kind_BK = (_folded(bars[name].to_numpy(object), parts) for name in ("flag", "vwap_kind"))
     traded_BK, quoted_BK = flag_BK == "ok", flag_BK != "outage"
@@ -66,7 +65,7 @@ def _folded(values_T: NDArray, parts: int) -> NDArray:
 
 
 def _last(true_BK: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Position of the last true part of each long bar."""
+    """Position of the last part of each long bar that is true."""
     return true_BK.shape[1] - 1 - true_BK[:, ::-1].argmax(axis=1)
 
 

@@ -1,4 +1,4 @@
-"""The rules that raw bars must keep, each over all days of a batch at once; what breaks them is told by day and row.
+"""The rules for raw bars. Each is tested on all days of a batch at once; errors name day and row.
 
 Shapes: T = bars of the days' grids.
 """
@@ -21,13 +21,17 @@ from lem.universe import Universe
 from lem.universe.calendars import bar_close, expected_grid, is_session, outage_mask
 
 VWAP_TOLERANCE = 1e-4
-"""1 bp: venues round quote volume, and prices, each in their own way."""
+"""1 bp: every venue rounds quote volume and prices in its own way."""
 MAX_SHOWN = 20
 
 
 @cache
 def row_rules(half_unit: float) -> pa.DataFrameSchema:
-    """The rules that one raw row can break. half_unit: half the unit that quote volume is rounded to."""
+    """The rules that one raw row can break.
+
+    Args:
+        half_unit: half the unit that quote volume is rounded to.
+    """
 
     def vwap_inside(t: pd.DataFrame) -> pd.Series:
         low = t["low"] * (1 - VWAP_TOLERANCE) * t["volume"] - half_unit
@@ -38,7 +42,7 @@ def row_rules(half_unit: float) -> pa.DataFrameSchema:
         ends = t[["open", "close"]]
         return (t["low"] <= ends.min(axis=1)) & (ends.max(axis=1) <= t["high"])
 
-    # Rules on several numbers skip a row that lacks one: the rule on finite numbers reports it, once.
+    # Rules on several numbers skip a row that lacks one, so that only the rule on finite numbers reports it.
     prices = list(PRICES)
     rules = {
         "prices are finite": lambda t: np.isfinite(t[prices]).all(axis=1),
@@ -67,10 +71,14 @@ def failures(schema: pa.DataFrameSchema, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def refuse(where: str, problems: list[str]) -> None:
-    """Do nothing where there are no problems.
+    """Raise if there are problems.
+
+    Args:
+        where: names the table in the error.
+        problems: one line each; may be empty.
 
     Raises:
-        BarsError: lists the problems, at most MAX_SHOWN of them.
+        BarsError: there are; lists at most MAX_SHOWN of them.
     """
     if problems:
         more = [f"  and {len(problems) - MAX_SHOWN} more"] if len(problems) > MAX_SHOWN else []
@@ -80,13 +88,17 @@ def refuse(where: str, problems: list[str]) -> None:
 
 @dataclass(frozen=True)
 class PlacedRows:
-    """Raw rows of several days of an asset beside the grid that they have to fill.
+    """Raw rows of several days of an asset, and the grid that they must fill.
 
     Args:
-        days: the days in order. rows: all of their rows, with `day`, a position in `days`.
-        bars: the rows that have a time, without identical duplicates and without `conflicts`, the rows that give a bar
-            other numbers. place: position of each row of `bars` on the grid, -1 where its day has no such bar.
-        ts, day_T: open (UTC) and day of each bar of the grid. absent_T: no row has it.
+        days: the days in order.
+        rows: all of their rows; their column `day` is a position in `days`.
+        bars: the rows that have a time, without identical duplicates and without `conflicts`.
+        conflicts: rows that give a bar of `bars` other numbers.
+        place: position on the grid of each row of `bars`; -1 if its day has no such bar.
+        ts: open of each bar of the grid, UTC.
+        day_T: day of each bar of the grid, a position in `days`.
+        absent_T: true for bars of the grid without a row.
     """
 
     days: list[dt.date]
@@ -100,7 +112,13 @@ class PlacedRows:
 
 
 def place_rows(rows: pd.DataFrame, universe: Universe, symbol: str, days: list[dt.date]) -> PlacedRows:
-    """Find the place of each row on the grid of its `day`.
+    """Find the place of each row on the grid of its day.
+
+    Args:
+        rows: raw rows, with `day`, a position in `days`.
+        universe: gives the grid.
+        symbol: of the asset.
+        days: the days in order.
 
     Raises:
         UniverseError: unknown symbol.
@@ -133,7 +151,7 @@ def _grid_rule(universe: Universe, date: dt.date, grid: pd.DatetimeIndex) -> str
 
 
 def _missing(universe: Universe, missing: pd.DatetimeIndex) -> list[str]:
-    """Bars that are not there, as ranges, with the lines that list each as an outage."""
+    """Missing bars as ranges, each with the lines for the universe file that list it as an outage."""
     times = missing.to_series()
     problems = []
     for _, block in times.groupby((times.diff() != universe.bar_length).cumsum()):
@@ -151,11 +169,15 @@ def refuse_faults(placed: PlacedRows, failed: pd.DataFrame, universe: Universe, 
     """Refuse days that break a rule.
 
     Args:
-        failed: what `failures` found by the `row_rules`, with the row's position in `placed.rows`.
+        placed: the rows and their grid.
+        failed: the `failures` of the `row_rules`, with the row's position in `placed.rows`.
+        universe: lists the outages.
+        symbol: of the asset.
 
     Raises:
-        BarsError: of the first day that breaks a rule; lists all that is wrong with it.
-        UniverseError: the exchange's calendar does not know that day or one before it; or any, if no rule is broken.
+        BarsError: a day breaks a rule; lists all that is wrong with the first such day.
+        UniverseError: the exchange's calendar does not reach to one of the days up to that one (or to any of the days
+            if no rule is broken).
     """
     rows, bars, days = placed.rows, placed.bars, placed.days
     broken = rows.iloc[failed["row"].astype(int)].assign(check=failed["check"].to_numpy())

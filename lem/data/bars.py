@@ -1,8 +1,8 @@
 """Validated bars: the complete grid of a partition, or an error that lists every broken rule with its rows.
 
-Nothing is invented: a bar that the venue did not make is there only where the universe lists an outage,
-flagged and without values; a bar without trades has no VWAP; a VWAP that had to be estimated says so. Rules are
-tested on the bars that the source gives; where those are shorter than the universe's, they are then aggregated.
+Nothing is invented. A bar that the venue did not make must lie in an outage that the universe lists: it is flagged and
+has no values. A bar without trades has no VWAP. An estimated VWAP is marked. Rules are tested on the source's bars; if
+those are shorter than the universe's, they are aggregated afterwards.
 
 Shapes: D = days, T = bars of their grids, N = numbers of a bar.
 """
@@ -74,9 +74,9 @@ class BarsResult:
 
     Args:
         table: the `bars` table (`TABLE_SCHEMA`).
-        counts: expected (bars of the grid), received (rows of the source), missing (expected without a row),
-            outage (missing and listed: all of them), no_trades, duplicates (identical rows that collapsed); all of
-            them in bars of the source's length.
+        counts: in bars of the source's length: expected (bars of the grid), received (rows of the source), missing
+            (expected bars without a row), outage (missing bars in a listed outage: the same number), no_trades,
+            duplicates (identical rows that were dropped).
     """
 
     table: pd.DataFrame
@@ -86,8 +86,12 @@ class BarsResult:
 def check_bars(table: pd.DataFrame, where: str = "bars") -> pd.DataFrame:
     """Return the table if it keeps `BARS_SCHEMA`.
 
+    Args:
+        table: the `bars` table.
+        where: names the table in an error.
+
     Raises:
-        BarsError: lists every broken rule with its rows.
+        BarsError: it does not; lists every broken rule with its rows.
     """
     found = failures(BARS_SCHEMA, table.reset_index(drop=True))
     refuse(where, [f"{check}: row {row}" for check, row in zip(found["check"], found["row"], strict=True)])
@@ -99,23 +103,27 @@ def validate_bars(raw: pd.DataFrame, universe: Universe, symbol: str, date: dt.d
 
     Args:
         raw: rows of `lem.sources.RAW_SCHEMA` whose bars open on `date` (UTC), in the source's order.
+        universe: gives the grid, the outages and the bar length.
+        symbol: of the asset.
+        date: the partition.
 
     Returns:
-        One row per expected bar of the universe's length; none on a holiday, and none outside of the listing that the
-        universe states: what the source has for an unlisted day counts as received and goes no further.
+        One row per expected bar of the universe's length; none on a holiday, and none on a day outside of the listing
+        that the universe states. Rows of the source for such a day are counted as received and dropped.
 
     Raises:
-        BarsError: lists every broken rule with file and row, at most MAX_SHOWN of them.
+        BarsError: a rule is broken; lists every broken rule with file and row, at most MAX_SHOWN of them.
         UniverseError: unknown symbol, or a date that the exchange's calendar does not know.
     """
     return validate_days({date: raw}, universe, symbol)[date]
 
 
 def validate_days(raw: Mapping[dt.date, pd.DataFrame], universe: Universe, symbol: str) -> dict[dt.date, BarsResult]:
-    """`validate_bars` for several days of one asset in one pass, whose cost hardly depends on their number.
+    """`validate_bars` for several days of one asset in one pass; its cost hardly depends on their number.
 
     Raises:
-        BarsError: of the first day that breaks a rule; UniverseError as for one day.
+        BarsError: a day breaks a rule; tells of the first one.
+        UniverseError: as for one day.
     """
     days, parts = sorted(raw), universe.bar_length // universe.source_bar_length
     source = universe.model_copy(update={"bar": universe.source_bar})
@@ -150,7 +158,7 @@ def _complete(placed: PlacedRows, universe: Universe) -> pd.DataFrame:
     table = pd.DataFrame(numbers_TN, columns=list(NUMBERS))
     table.insert(0, "ts", placed.ts)
     table.insert(1, "close_ts", bar_close(universe, placed.ts))
-    # A day without any row says nothing of how its bars would have come: it counts as exact.
+    # A day without rows does not show whether its bars would have quote volume: it counts as exact.
     bars = placed.bars
     estimated_T = np.isin(placed.day_T, bars["day"][bars["quote_volume"].isna()])
     no_trades = table["volume"] == 0
@@ -162,7 +170,7 @@ def _complete(placed: PlacedRows, universe: Universe) -> pd.DataFrame:
 
 
 def _counts(placed: PlacedRows, table: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
-    """All that `BarsResult.counts` holds but the rows received, by day."""
+    """The counts of `BarsResult.counts` by day, without the rows received."""
 
     def by_day(day: ArrayLike) -> NDArray[np.int64]:
         return np.bincount(np.asarray(day), minlength=len(placed.days))

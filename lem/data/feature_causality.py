@@ -1,6 +1,6 @@
-"""Proof by perturbation that no feature looks ahead: change every later bar, and every earlier feature keeps its bits.
+"""Proof by perturbation that no feature looks ahead: all later bars change, and all earlier features keep their bits.
 
-The asset checks run it on real partitions, the tests on random ones; for models see `lem.gate.causality`.
+The asset checks run it on real partitions, the tests on random ones. The same for models is `lem.gate.causality`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lem.universe.features_config import FeatureConfig
 
 
 def perturbed_bars(bars: pd.DataFrame, first: int, seed: int = 0) -> pd.DataFrame:
-    """The bars with every price and volume from row `first` on changed, still valid bars."""
+    """The bars with all prices and volumes changed from row `first` on; they are still valid bars."""
     rng = np.random.default_rng(seed)
     later = np.arange(len(bars)) >= first
     price = np.where(later, np.exp(rng.normal(0.0, 0.05, len(bars))), 1.0)
@@ -25,7 +25,7 @@ def perturbed_bars(bars: pd.DataFrame, first: int, seed: int = 0) -> pd.DataFram
 def features_are_causal(
     history: pd.DataFrame, day: pd.DataFrame, config: FeatureConfig, bars_per_day: int
 ) -> list[int]:
-    """Bars of the day whose features change when only later bars change: empty for causal features."""
+    """Positions of bars whose features change when only later bars change: empty for causal features."""
     before = compute_features(history, day, config, bars_per_day)
     leaks = []
     for row in range(len(day)):

@@ -1,8 +1,8 @@
 """The feature table: causal, stationary, and the same bits whether one day is made or a year.
 
 Row t holds what is known when bar t has closed. Every trailing statistic is taken over a fixed number of bars that end
-at t and reach back into earlier partitions, so a day's first bars are measured against the days before and not against
-themselves. A day is always computed from exactly `FeatureConfig.history` bars of history: a backfill and a single
+at t and reach back into earlier partitions, so a day's first bars are measured against the days before. A day is always
+computed from exactly `FeatureConfig.history` bars of history: a backfill and a single
 night give identical bytes.
 
 Shapes: H = bars of history, D = bars of the day, W = a trailing window, T = H + D.
@@ -37,10 +37,10 @@ FEATURES = (
 )
 """Model inputs, in this order: dimensionless, of order one, clipped to +-CLIP."""
 SIGNED = ("ret", "vwap_ret", "close_to_vwap", "momentum_6", "momentum_24")
-"""Features that change their sign when the price is turned upside down (1 / price); the others do not see it."""
+"""Features whose sign flips when the price is turned upside down (1 / price); the others stay the same."""
 CLIP = 8.0
 MIN_VALID_SHARE = 0.75
-"""A trailing statistic needs this share of its window valid; otherwise the bar is masked, not filled."""
+"""Share of its window that must be valid for a trailing statistic; with less, the bar is masked, not filled."""
 
 TABLE_SCHEMA = arrow.schema(
     [
@@ -70,7 +70,7 @@ FEATURE_SCHEMA = pa.DataFrameSchema(
     },
     strict=True,
     checks=[
-        # One check for all features: pandera's cost is by the check, not by the row.
+        # One check for all features: pandera's cost grows with the checks, not with the rows.
         pa.Check(lambda t: (t[list(FEATURES)].abs() <= CLIP).all(axis=1), name=f"every feature within +-{CLIP:g}"),
         pa.Check(
             lambda t: ~t["valid"] | t[["sigma", "vwap", "mean_volume"]].notna().all(axis=1),
@@ -89,8 +89,9 @@ def season_slots(ts_T: NDArray, bars_per_day: int) -> NDArray[np.int64]:
     """Slot of each bar, 0 to `clock_slots` - 1: its place in the UTC day, or its weekday (Monday 0) for daily bars.
 
     Args:
-        ts_T: bar opens, UTC (datetime64). Slots are read off the calendar, which is known in advance: the slot of a
-            bar that has not opened yet is no look-ahead.
+        ts_T: bar opens, UTC (datetime64). A bar's slot is known in advance, so to use it before the bar opens is no
+            look-ahead.
+        bars_per_day: bars of a full day; 1 for daily bars.
     """
     day_T = ts_T.astype("datetime64[D]")
     if bars_per_day == 1:
@@ -102,8 +103,8 @@ def season_slots(ts_T: NDArray, bars_per_day: int) -> NDArray[np.int64]:
 def _trailing_mean(x_T: NDArray, window: int, first: int) -> NDArray:
     """Mean over the `window` values that end at each position from `first` on.
 
-    NaN before `first`, where fewer values than `window` lie before, and where too few of them are valid. Every window
-    is summed by itself, so that a day's bits do not depend on what stands beside it.
+    NaN before `first`, in an incomplete window, and in a window with too few valid values. Every window is summed by
+    itself, so that a day's bits do not depend on how many other days are made with it.
     """
     out = np.full(len(x_T), np.nan)
     first = max(first, window - 1)
@@ -130,15 +131,16 @@ def compute_features(
     Args:
         history: bars before the day in time order (bars table); only the last `config.history(bars_per_day)` are read.
         day: the day's bars.
+        config: the windows, in bars.
         bars_per_day: bars of a full day, which sets the volume's season.
 
     Returns:
         One row per bar of `day` (`TABLE_SCHEMA`): the tape (vwap, close, volume), `sigma` (per-bar volatility, log
         units, from returns up to this bar), `mean_volume` (of the trailing bars up to this one), `valid`, and
-        `FEATURES`. A bar that is not valid has features 0.
+        `FEATURES`, which are 0 if the bar is not valid. `check_features` tests the result.
 
     Raises:
-        BarsError: history and day overlap or are out of order. `check_features` tests the result.
+        BarsError: history and day overlap or are out of order.
     """
     history = history.iloc[-config.history(bars_per_day) :]
     bars = pd.concat([history, day], ignore_index=True) if len(history) else day.reset_index(drop=True)
@@ -154,7 +156,7 @@ def compute_features(
     fast_T = np.sqrt(_trailing_mean(ret_T**2, config.short_volatility, start))
     mean_volume_T = _trailing_mean(volume_T, config.volume, start)
     period = season(bars_per_day)
-    # The bar after t had its last counterparts at t+1-period, t+1-2*period, ...: all of them closed before t does.
+    # The bar after t has its counterparts at t+1-period, t+1-2*period, ...: all of them have closed when t closes.
     slots_ST = np.stack([_lag(volume_T, period * (s + 1) - 1) for s in range(config.seasons)])
     known_ST = np.isfinite(slots_ST)
     total_T, count_T = np.where(known_ST, slots_ST, 0.0).sum(axis=0), known_ST.sum(axis=0)
@@ -198,7 +200,7 @@ def check_features(table: pd.DataFrame) -> pd.DataFrame:
         return FEATURE_SCHEMA.validate(table, lazy=True)
     except pa.errors.SchemaErrors as error:
         cases = error.failure_cases
-        # pandera lists a row that breaks a rule on several columns once for each column of the table, with its value.
+        # For a rule on several columns, pandera lists a row once for each column of the table, with its value.
         several = (cases["schema_context"] != "Column") & cases["index"].notna()
         cases = cases[~(several & cases.duplicated(["schema_context", "check", "index"]))]
         shown = [

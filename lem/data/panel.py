@@ -1,5 +1,4 @@
-"""The panel: all assets' features of a range of dates as arrays on one time grid, and the orders that can be cut
-from it.
+"""The panel: all assets' features of a range of dates as arrays on one time grid, and the orders cut from it.
 
 Shapes: N = assets, T = bars, F = features, K = horizon.
 """
@@ -23,7 +22,7 @@ PANEL_SCHEMA = arrow.schema([("asset", arrow.string()), *TABLE_SCHEMA])
 
 
 def panel_table(features: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One date's panel: the feature tables of all assets below each other, by symbol and time."""
+    """One date's panel: the feature tables of all assets in one, sorted by symbol and time."""
     parts = [table.assign(asset=symbol) for symbol, table in sorted(features.items())]
     return pd.concat(parts, ignore_index=True)[PANEL_SCHEMA.names]
 
@@ -42,12 +41,20 @@ _BY_ASSET = (
 
 @dataclass(frozen=True)
 class Panel:
-    """Features and tape of all assets on the union of their bars; what an asset lacks is NaN and not valid.
+    """Features and tape of all assets on the union of their bars; a bar that an asset lacks is NaN and not valid.
 
-    ts_T: bar opens (UTC, datetime64[us]). present_NT: the asset has a row for the bar, traded or not. date_T: the
-    partition date of each bar (its UTC open date, datetime64[D]).
-    features_NTF (float32, 0 where not valid), valid_NT; vwap_NT, close_NT, volume_NT, sigma_NT (float64).
-    mean_volume_NT: trailing mean volume at each bar's close.
+    Args:
+        assets: canonical symbols, sorted.
+        ts_T: bar opens (UTC, datetime64[us]).
+        date_T: partition date of each bar (its UTC open date, datetime64[D]).
+        present_NT: bool; the asset has a row for the bar, traded or not.
+        features_NTF: float32; 0 if the bar is not valid.
+        valid_NT: bool; the bar has features.
+        vwap_NT: float64, currency.
+        close_NT: float64, currency.
+        volume_NT: float64, units of the asset.
+        sigma_NT: float64; per-bar volatility, log units, known at the bar's close.
+        mean_volume_NT: float64; trailing mean volume at the bar's close.
     """
 
     assets: tuple[str, ...]
@@ -67,7 +74,7 @@ class Panel:
         """Build from concatenated panel tables.
 
         Raises:
-            BarsError: no rows, an asset has two rows for one bar, or a column is lacking.
+            BarsError: there are no rows, an asset has two rows for one bar, or a column is missing.
         """
         if table.empty:
             raise BarsError("panel: no bars in this range of dates")
@@ -107,6 +114,7 @@ class Panel:
 
     @property
     def bars(self) -> int:
+        """T, the number of bars."""
         return len(self.ts_T)
 
     @property
@@ -130,7 +138,7 @@ class Panel:
         return Panel(self.assets, self.ts_T[rows], self.date_T[rows], *by_asset)
 
     def of(self, symbols: Sequence[str]) -> Panel:
-        """Some of the assets, in the panel's order.
+        """The panel of some of its assets, in the panel's order.
 
         Raises:
             BarsError: the panel lacks one of them.
@@ -145,7 +153,7 @@ class Panel:
     def accepted(self, horizon: int) -> NDArray:
         """Bool (N, T): an order of `horizon` bars may arrive at bar t.
 
-        Its bars all traded, and at every decision the last closed bar has features: nothing over a gap, nothing filled.
+        All of its bars traded, and at every decision the last closed bar has features: no order runs over a gap.
         """
         traded_NT = np.isfinite(self.vwap_NT) & (self.volume_NT > 0)
         out = np.zeros_like(self.valid_NT)
@@ -160,8 +168,12 @@ class Panel:
 class OrderTape:
     """The bars of orders that arrive at given places: float64, prices relative to the arrival price.
 
-    price_AK, volume_AK: VWAP and volume (relative to the trailing mean at arrival) of bar k. last_close_AK: close of
-    bar k-1 (1 at k = 0). sigma_A: per-bar volatility known at arrival. arrival_price_A: close before bar 0, currency.
+    Args:
+        price_AK: VWAP of bar k.
+        volume_AK: volume of bar k, relative to the trailing mean at arrival.
+        last_close_AK: close of bar k-1 (1 at k = 0).
+        sigma_A: per-bar volatility known at arrival.
+        arrival_price_A: close before bar 0, currency.
     """
 
     price_AK: NDArray
@@ -172,10 +184,16 @@ class OrderTape:
 
 
 def order_tape(panel: Panel, asset_A: NDArray, bar_A: NDArray, horizon: int) -> OrderTape:
-    """Cut the bars of orders that arrive at bar `bar_A` (position of their bar 0) of asset row `asset_A`.
+    """Cut the bars of orders from the panel.
 
-    Places that `Panel.accepted` refuses give positive numbers without meaning (1 where there is none): the caller masks
-    them. An order that begins or ends beyond the panel is such a place.
+    An order that `Panel.accepted` refuses gives positive numbers without meaning (1 for a missing bar); the caller
+    masks them. An order that begins or ends beyond the panel is refused too.
+
+    Args:
+        panel: the bars.
+        asset_A: row of each order's asset.
+        bar_A: position of each order's bar 0.
+        horizon: K, bars of an order.
     """
     rows_A1, before_A = asset_A[:, None], np.maximum(bar_A - 1, 0)
     at_AK = (bar_A[:, None] + np.arange(horizon)).clip(1, panel.bars - 1)

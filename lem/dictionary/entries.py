@@ -43,7 +43,17 @@ _A_DATE = "a date (UTC), as `2024-01-10`"
 
 @dataclass(frozen=True)
 class Column:
-    """A column. null: "never", or when it has no value. allowed: rules and values, in words."""
+    """A column of a table.
+
+    Args:
+        name: the column.
+        type: of its values.
+        meaning: in words.
+        unit: empty for text and pure numbers.
+        allowed: rules and values, in words.
+        null: when it has no value; `never` if it always has one.
+        unique: whether no value occurs twice.
+    """
 
     name: str
     type: str
@@ -55,13 +65,22 @@ class Column:
 
     @property
     def nullable(self) -> bool:
-        """Whether a row may have no value here."""
+        """Whether a row may lack a value here."""
         return self.null != NEVER
 
 
 @dataclass(frozen=True)
 class TableEntry:
-    """A table: what a row is, where it lies, what one object or partition of it holds, and rules on whole rows."""
+    """A table.
+
+    Args:
+        name: the table.
+        meaning: what a row is.
+        place: where the table lies.
+        partition: what one object or partition of it holds.
+        columns: in their order.
+        rules: on whole rows, in words.
+    """
 
     name: str
     meaning: str
@@ -86,7 +105,7 @@ def _worded(table: str, names: Iterable[str], words: Mapping[str, Words]) -> lis
     """Each column with its words.
 
     Raises:
-        SchemaError: a column has none, or there are words of a column that the table does not have.
+        SchemaError: a column has no words, or words are for a column that the table does not have.
     """
     columns = list(names)
     if set(words) != set(columns):
@@ -104,7 +123,7 @@ def _choices(table: str, column: str) -> tuple[str, ...]:
 
 
 def type_name(type_: arrow.DataType) -> str:
-    """Arrow's name of a type, without the name that it gives the elements of a list: files and schemas differ in it."""
+    """Arrow's name of a type, without the name of a list's elements: files and schemas name them differently."""
     return f"list<{type_.value_type}>" if arrow.types.is_list(type_) else str(type_)
 
 
@@ -183,7 +202,7 @@ def entry_of(stage: str) -> TableEntry:
     """The table that a stage of the asset graph writes.
 
     Raises:
-        SchemaError: there is none.
+        SchemaError: it writes no table.
     """
     name, entries = stage_named(stage).table or stage, _entries(tuple(one.name for one in STAGES))
     if name not in entries:

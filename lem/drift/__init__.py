@@ -1,1 +1,1 @@
-"""Whether the market or a champion is no longer what it was."""
+"""Drift: has the market changed since a champion's training, and are its gains below the gate's figure?"""

@@ -1,4 +1,4 @@
-"""Drift: is the market still the one that the champion was trained on, and does it gain what the gate measured?
+"""Drift: is the market still as in the champion's training, and does the champion gain what the gate measured?
 
 Inputs are compared by the population stability index (PSI): the values of a feature fall into bins that hold equal
 shares of the training window, and with p and q the shares of training and of the last days
@@ -10,7 +10,7 @@ which is J of Jeffreys, "An invariant form for the prior probability in estimati
 thumb: below 0.1 no shift, from 0.25 on a large one). Two samples of n and m independent values of one distribution
 have a PSI of about (bins - 1) (1 / n + 1 / m) (Yurdakul and Naranjo, "Statistical properties of the population
 stability index", Journal of Risk Model Validation 14(4), 2020). Bars are not independent: a few days of a slow feature
-have far more, which is why the index is also compared with what as many days of the training window itself have.
+have a far larger PSI. So the index is also compared with the index of equally many days of the training window itself.
 
 Shapes: B = bins, E = edges between bins (B - 1), O = orders.
 """
@@ -34,21 +34,27 @@ from lem.universe import Universe
 from lem.universe.calendars import partition_dates
 
 BINS = 10
-"""Bins of equal shares of the training window; fewer where values repeat."""
+"""Number of bins of equal shares of the training window; there are fewer if values repeat."""
 MIN_BARS = 100
-"""Fewest valid bars of either window for which drift is told: with fewer, chance alone comes near the thresholds."""
+"""Fewest valid bars in each window; with fewer, chance alone comes near the thresholds."""
 CLOCK = ("day_sin", "day_cos", "week_sin", "week_cos")
-"""Features that the calendar sets. Their index says which hours and weekdays the windows hold, and when summer time
-began: it is shown, and never counts as drift."""
+"""Features that the calendar sets. Their index is shown, but never counts as drift.
+
+It only says which hours and weekdays are in the windows, and when summer time began.
+"""
 
 
 @dataclass(frozen=True)
 class InputDrift:
-    """PSI of every feature (all of FEATURES, or none), and the valid bars of the two windows, pooled over assets.
+    """PSI of every feature, pooled over assets.
 
-    usual: the largest PSI that as many days of the training window itself have against the whole of it; 0 where it
-    holds fewer than two such stretches. A slow feature, such as momentum over a day, is never in a few days what it is
-    in a year.
+    Args:
+        psi: by feature; all of FEATURES, or none.
+        usual: by feature, the largest PSI of equally many consecutive days of the training window against the whole of
+            it; 0 if the window is shorter than two such stretches. For a slow feature, such as momentum over a day, a
+            few days never look like a year.
+        training_bars: valid bars of the training window.
+        recent_bars: valid bars of the last days.
     """
 
     psi: dict[str, float]
@@ -58,11 +64,11 @@ class InputDrift:
 
     @property
     def known(self) -> bool:
-        """Both windows hold `MIN_BARS` valid bars."""
+        """Whether both windows hold `MIN_BARS` valid bars."""
         return bool(self.psi)
 
     def drifted(self, threshold: float) -> list[str]:
-        """Features whose PSI is `threshold` or more and above what is usual, the largest first; none of `CLOCK`."""
+        """Features, without `CLOCK`, with a PSI of `threshold` or more and above the usual one, the largest first."""
         found = [
             name
             for name, value in self.psi.items()
@@ -73,10 +79,13 @@ class InputDrift:
 
 @dataclass(frozen=True)
 class GainDrift:
-    """Gains of executed orders against the mean that the gate measured for the model of each, in bps.
+    """Gains of executed orders against the mean that the gate measured for each order's model.
 
-    realised_bps, expected_bps: means over the orders. shortfall: realised minus expected and its day-block interval,
-    with orders and blocks. unjudged: orders left out, as the gate has no figure for their model.
+    Args:
+        realised_bps: mean gain of the orders.
+        expected_bps: mean of the gate's figures over the same orders.
+        shortfall: realised minus expected, in bps, with its day-block interval.
+        unjudged: orders left out because the gate has no figure for their model.
     """
 
     realised_bps: float
@@ -85,18 +94,22 @@ class GainDrift:
     unjudged: int
 
     def drifted(self, tolerance_bps: float) -> bool:
-        """The whole interval lies below -tolerance_bps; False where there are too few blocks for an interval."""
+        """Whether the whole interval lies below -tolerance_bps; False with too few blocks for an interval."""
         return self.shortfall.known and self.shortfall.high < -tolerance_bps
 
 
 def quantile_edges(values: ArrayLike, bins: int = BINS) -> NDArray[np.float64]:
     """Edges between bins of equal shares of the values, (E,), ascending; bin k holds edge[k-1] <= value < edge[k].
 
-    A value that is so frequent that two edges or more fall on it has a bin of its own, so that a constant feature
-    which moves is seen whichever way it goes.
+    If a value is so frequent that two or more edges fall on it, it has a bin of its own. So a constant feature that
+    changes is noticed in either direction.
+
+    Args:
+        values: the sample.
+        bins: wanted number of bins, 2 or more.
 
     Raises:
-        EvaluationError: no value, one that is not finite, or fewer than two bins.
+        EvaluationError: there is no value, a value is not finite, or fewer than two bins are wanted.
     """
     values_O = np.asarray(values, dtype=np.float64).ravel()
     if not len(values_O) or not np.isfinite(values_O).all() or bins < 2:
@@ -110,16 +123,20 @@ def quantile_edges(values: ArrayLike, bins: int = BINS) -> NDArray[np.float64]:
 
 
 def bin_counts(values: ArrayLike, edge_E: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Values in each of the bins between `edge_E`, (B,)."""
+    """Number of values in each of the bins between `edge_E`, (B,)."""
     bins = np.searchsorted(edge_E, np.asarray(values, dtype=np.float64).ravel(), side="right")
     return np.bincount(bins, minlength=len(edge_E) + 1).astype(np.int64)
 
 
 def stability_index(expected: ArrayLike, actual: ArrayLike) -> float:
-    """PSI of two samples from their counts in the same bins, both (B,); 0 for the same shares, otherwise positive.
+    """PSI of two samples: 0 if both have the same shares in the bins, otherwise positive.
 
     An empty bin counts as half a value of its sample, so that the index is finite. Swapping the samples changes
     nothing.
+
+    Args:
+        expected: one sample's counts in the bins, (B,).
+        actual: the other sample's counts in the same bins, (B,).
 
     Raises:
         EvaluationError: the bins differ in number, a count is negative, or a sample is empty.
@@ -145,14 +162,14 @@ def population_stability(training: ArrayLike, recent: ArrayLike, bins: int = BIN
     """PSI of two samples of one feature, in bins of equal shares of the first.
 
     Raises:
-        EvaluationError: a sample is empty, or the first has values that are not finite.
+        EvaluationError: a sample is empty, or the first has a value that is not finite.
     """
     edge_E = quantile_edges(training, bins)
     return stability_index(bin_counts(training, edge_E), bin_counts(recent, edge_E))
 
 
 def _usual(values_O: NDArray, day_O: NDArray, edge_E: NDArray, length: int) -> float:
-    """The largest PSI that `length` consecutive days have against all days; `day_O` numbers them from 0."""
+    """The largest PSI of `length` consecutive days against all days; `day_O` numbers the days from 0."""
     days, bins = int(day_O.max()) + 1, len(edge_E) + 1
     if days < 2 * length:
         return 0.0
@@ -166,8 +183,11 @@ def input_drift(training: pd.DataFrame, recent: pd.DataFrame) -> InputDrift:
     """PSI of every feature, on valid bars, all assets pooled.
 
     Args:
-        training, recent: panel or feature tables (columns `ts`, `valid` and FEATURES): of the champion's training
-            window and of the last days. With fewer than `MIN_BARS` valid bars in either, nothing is told.
+        training: panel or feature table (columns `ts`, `valid` and FEATURES) of the champion's training window.
+        recent: the same of the last days.
+
+    Returns:
+        No index for any feature if one of the tables has fewer than `MIN_BARS` valid bars.
     """
     before, after = training[training["valid"]], recent[recent["valid"]]
     psi, usual = dict[str, float](), dict[str, float]()
@@ -185,16 +205,17 @@ def input_drift(training: pd.DataFrame, recent: pd.DataFrame) -> InputDrift:
 def gain_drift(orders: pd.DataFrame, expected_bps: Mapping[str, float], **options: Any) -> GainDrift:
     """Realised against expected gain of the models' executed orders.
 
-    Each order is measured against the gate's mean for the very model that traded it, so that nights with different
-    champions count together. The gate's own uncertainty is not in the interval: the tolerance is for it.
+    Each order is compared with the gate's mean for its own model, so that nights with different champions count
+    together. The interval does not hold the gate's own uncertainty; the tolerance allows for that.
 
     Args:
-        orders: backtests (columns `status`, `model_id`, `arrival`, `gain_bps`); what was excluded or traded by a rule
-            (no model id) is left out.
-        expected_bps: the gate's mean gain by model id. options: as of `lem.backtest.bootstrap.block_mean`.
+        orders: backtests (columns `status`, `model_id`, `arrival`, `gain_bps`). Orders that were excluded, or traded by
+            a rule (no model id), are left out.
+        expected_bps: the gate's mean gain by model id.
+        **options: of `lem.backtest.bootstrap.block_mean`.
 
     Raises:
-        EvaluationError: an executed order's gain is not finite.
+        EvaluationError: the gain of an executed order is not finite.
     """
     traded = orders[(orders["status"] == "done") & (orders["model_id"] != "")]
     judged = traded[traded["model_id"].isin(expected_bps)]
@@ -209,5 +230,5 @@ def gain_drift(orders: pd.DataFrame, expected_bps: Mapping[str, float], **option
 
 
 def model_age(universe: Universe, train_end: dt.date, date: dt.date) -> int:
-    """Partitions of [train_end, date): those that the model which trades on `date` has not learnt from."""
+    """Age of the model that trades on `date`: number of partitions in [train_end, date)."""
     return len([d for d in partition_dates(universe, train_end, date) if d < date])

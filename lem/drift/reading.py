@@ -1,4 +1,4 @@
-"""The drift of a date: reads from lake and registry what is compared, and only the columns that it needs."""
+"""The drift of a date: what is compared is read from lake and registry, with only the columns that are needed."""
 
 from __future__ import annotations
 
@@ -27,15 +27,20 @@ ORDER_COLUMNS = ("arrival", "model_id", "status", "gain_bps")
 
 @dataclass(frozen=True)
 class NotKnown:
-    """Drift cannot be told yet, and why."""
+    """Drift cannot be measured yet.
+
+    Args:
+        reason: why, in words.
+    """
 
     reason: str
 
 
 def read_columns(lake: Lake, paths: Iterable[str], columns: Sequence[str]) -> pd.DataFrame | None:
-    """Some columns of those of the partitions that are there, below each other; None where none of them is.
+    """Some columns of the partitions that are there, as one table; None if no partition is there.
 
-    The content's hash is not verified, which would need all columns: whoever trades or reports on a table does that.
+    The content's hash is not verified, since that would need all columns. It is verified when a table is traded on or
+    reported.
 
     Raises:
         LakeError: the lake cannot be read, or a partition is not Parquet with these columns.
@@ -56,10 +61,10 @@ def read_columns(lake: Lake, paths: Iterable[str], columns: Sequence[str]) -> pd
 
 
 def input_drift_on(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> InputDrift | NotKnown:
-    """Panels of the training window of the champion of `date` against those of the last `drift.window_days` before it.
+    """Drift of the inputs of the champion of `date`.
 
-    No bar that the champion was trained on is among the last days: they begin after its training where they would
-    reach into it.
+    Panels of its training window are compared with those of the last `drift.window_days` before `date`. These begin
+    after the training's last day, so that no bar is in both.
 
     Raises:
         LakeError: a panel cannot be read.
@@ -85,8 +90,9 @@ def input_drift_on(lake: Lake, registry: Registry, universe: Universe, date: dt.
 
 
 def gain_drift_on(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> GainDrift | NotKnown:
-    """Gains of the walk-forward orders of the last `backtest.report_days` partitions, `date` the last, against the
-    gate's mean for the model that traded each.
+    """Drift of the gains of the walk-forward orders up to `date`, of `backtest.report_days` partitions.
+
+    Each order's gain is compared with the gate's mean for the model that traded it.
 
     Raises:
         LakeError: a backtest cannot be read.

@@ -1,4 +1,4 @@
-"""The lake: tables and bytes on a file system. It knows paths and hashes, and what no table means."""
+"""The lake: tables and bytes on a file system. It knows paths and hashes, but not what a table means."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 """Fences: a step that has lost its run, and was replaced by a newer one, cannot overwrite what the newer one wrote.
 
 Each step takes a token from its store when it begins, one higher than any before. A partition remembers the token of
-the step that wrote it last, and a write with a lower one is refused; comparing and writing are one act. (Kleppmann,
-"How to do distributed locking", 2016.) No clock, no lease and no lock that outlives its process is involved.
+the step that wrote it last, and a write with a lower one is refused. Comparing and writing are one act. (Kleppmann,
+"How to do distributed locking", 2016.) There is no clock, no lease, and no lock that outlives its process.
 
 The token is no part of an object's bytes: the same inputs give the same bytes. On a disk it stands in a SQLite file in
 the lake's root, whose lock is held while the object is renamed. On S3 it stands in the object's metadata, and the PUT
-is conditional on the ETag read with it (If-Match). An ETag is a hash of the bytes: a newer step that writes the very
-bytes which were there, within that moment, is not noticed.
+is conditional on the ETag read with it (If-Match). An ETag is a hash of the bytes: if a newer step writes the same
+bytes again between that read and the PUT, the older step does not notice it.
 """
 
 from __future__ import annotations
@@ -42,20 +42,25 @@ class Fences(Protocol):
         """Replace an object unless a step with a higher token has written it.
 
         Raises:
-            FencedError: one has; the object stays as it is.
+            FencedError: a step with a higher token has; the object stays as it is.
         """
 
 
 def first_token() -> int:
-    """Where a counter begins that is not there: above all that one before it, since lost, has given."""
+    """Start of a new counter: the time in seconds, which is above all tokens of a counter that was lost."""
     return int(time.time())
 
 
 def refuse(what: str, token: int, there: int) -> None:
-    """Do nothing where `there`, the token of what is there, is not higher than the step's.
+    """Refuse a write over an object with a higher token.
+
+    Args:
+        what: names the object in the error.
+        token: of the step that wants to write.
+        there: token of the object as it is now; 0 where there is none.
 
     Raises:
-        FencedError: it is.
+        FencedError: `there` is higher than `token`.
     """
     if there > token:
         raise FencedError(
@@ -68,7 +73,7 @@ class FileFences:
     """Fences of a folder on a disk of this machine.
 
     Args:
-        root: of the lake; the SQLite file is made in it.
+        root: folder of the lake; the SQLite file is made in it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -128,7 +133,8 @@ class S3Fences:
     """Fences of a prefix on S3 or a server that is compatible with it, conditional PUT included.
 
     Args:
-        fs: an s3fs filesystem. root: bucket and prefix.
+        fs: an s3fs filesystem.
+        root: bucket and prefix.
     """
 
     def __init__(self, fs: Any, root: str) -> None:
@@ -139,7 +145,7 @@ class S3Fences:
         for _ in _tries():
             etag, there = self._there(COUNTER)
             token = there + 1 if etag else first_token()
-            # As its content too: an ETag is a hash of that alone.
+            # The token is the object's content too: an ETag is a hash of the content alone.
             if self._put(COUNTER, str(token).encode(), token, etag):
                 return token
         raise LakeError(f"{self._root}/{COUNTER}: {_TRIES} other steps were faster; try again")
@@ -149,7 +155,7 @@ class S3Fences:
         for _ in _tries():
             etag, there = self._there(path)
             refuse(path, token, there)
-            # Where the answer to a PUT was lost it is repeated, and finds the object changed by itself: once more.
+            # If a PUT's answer is lost it is repeated, and finds the object changed by its own first try: once more.
             if self._put(path, data, token, etag):
                 return
         raise LakeError(f"{self._root}/{path}: {_TRIES} other steps were faster; try again")
@@ -164,7 +170,7 @@ class S3Fences:
         return found["ETag"], int(found["Metadata"].get(_METADATA, 0))
 
     def _put(self, path: str, data: bytes, token: int, etag: str) -> bool:
-        """Write unless the object has changed since it had this ETag; whether it was written."""
+        """Write if the object still has this ETag; true if it was written."""
         bucket, key, _ = self._fs.split_path(f"{self._root}/{path}")
         metadata, condition = {_METADATA: str(token)}, {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
         try:

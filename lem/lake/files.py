@@ -1,4 +1,4 @@
-"""Files that are replaced whole: after a crash, a kill or a full disk there is the old one or the new one."""
+"""Files are replaced whole: after a crash, a kill or a full disk there is the old file or the new one, never half."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ _SUFFIX = ".tmp"
 
 
 def replace_file(path: Path, data: bytes, publishing: AbstractContextManager[None] | None = None) -> None:
-    """Write beside the target, sync, rename, sync the folder.
+    """Replace a file: write beside it, sync, rename, sync the folder.
 
     Args:
-        publishing: entered for the rename alone; where it raises, the target stays as it is.
+        path: the file; its folder is made if it is not there.
+        data: the new content.
+        publishing: entered around the rename alone; if it raises, the file stays as it is.
 
     Raises:
         OSError: the file cannot be written; what was there stays.
@@ -40,10 +42,11 @@ def replace_file(path: Path, data: bytes, publishing: AbstractContextManager[Non
 
 
 def leftovers(root: Path, older_than_s: float) -> list[Path]:
-    """Temporary files below a folder that writers which were killed have left there, sorted.
+    """Temporary files that killed writers have left below a folder, sorted.
 
     Args:
-        older_than_s: seconds since they were last written; a writer that lives is done with one in less.
+        root: the folder.
+        older_than_s: only files that were last written more than this many seconds ago; a living writer needs less.
     """
     before = time.time() - older_than_s
     return sorted(path for path in root.rglob(f".*{_SUFFIX}") if path.is_file() and path.stat().st_mtime < before)

@@ -5,10 +5,10 @@
 
 The layout is Hive's, so DuckDB, Polars and Spark read it as it is. A reader sees the old object or the new one, never
 half: a local write goes to a hidden temporary file that is synced and renamed, a write to an object store is one PUT.
-Steps write through `Lake.fenced`, so that one which was replaced by a later step cannot overwrite what that one wrote.
+Steps write through `Lake.fenced`, so that a step which a later one has replaced cannot overwrite the later one's work.
 The data version of a table is the SHA-256 of its Arrow content, not of its file, so another compression or library
-version does not change it. Beside it stands one version of all that the table was made from: what does not agree with
-what its inputs are now is out of date, and that can be told from the lake alone.
+version does not change it. Beside it stands one version of all inputs that the table was made from. If the inputs now
+have another version, the table is out of date; the lake alone is enough to tell.
 """
 
 from __future__ import annotations
@@ -40,7 +40,14 @@ _READERS = 32
 
 @dataclass(frozen=True)
 class Written:
-    """A written object: its path in the lake, its data version (SHA-256 of the content), rows and bytes."""
+    """An object that was written.
+
+    Args:
+        path: its path below the lake's root.
+        data_version: SHA-256 of its content.
+        rows: rows of the table.
+        size: bytes of the object.
+    """
 
     path: str
     data_version: str
@@ -50,23 +57,30 @@ class Written:
 
 @dataclass(frozen=True)
 class Versions:
-    """Data version of an object, and `inputs_version` of what it was made from (empty where that was not recorded)."""
+    """The versions that are written into an object.
+
+    Args:
+        data: its data version.
+        inputs: `inputs_version` of what it was made from; empty where that was not recorded.
+    """
 
     data: str
     inputs: str
 
 
 def inputs_version(inputs: Mapping[str, str]) -> str:
-    """One version of all inputs (data version by the name of the partition), in whatever order they were read."""
+    """One version of all inputs (data version by the name of the partition); the order of reading does not count."""
     return hashlib.sha256("".join(f"{name}={inputs[name]}\n" for name in sorted(inputs)).encode()).hexdigest()
 
 
 def content_hash(table: pa.Table) -> str:
-    """SHA-256 of a table's schema and values, whatever its chunks, compression, metadata or the bytes beneath its
-    nulls."""
+    """SHA-256 of a table's schema and values.
+
+    Chunks, compression, metadata and the bytes beneath nulls do not count.
+    """
     digest = hashlib.sha256()
     for field, column in zip(table.schema, table.columns, strict=True):
-        # The items of a list have another name in Parquet than in Arrow.
+        # Parquet and Arrow name the items of a list differently.
         kind = f"list<{field.type.value_type}>" if pa.types.is_list(field.type) else field.type
         digest.update(f"{field.name}:{kind}:{len(column)};".encode())
         digest.update(pc.is_null(column, nan_is_null=True).to_numpy().tobytes())
@@ -89,12 +103,12 @@ class Lake:
 
     Args:
         root: a local path, `s3://bucket/prefix`, or any URL that fsspec knows.
-        options: for the filesystem (endpoint, anonymous access); credentials come from the environment.
+        **options: of the filesystem (endpoint, anonymous access); credentials come from the environment.
     """
 
     def __init__(self, root: str, **options: Any) -> None:
         try:
-            # A listing that is kept hides what other processes have written since.
+            # A cached listing would hide what other processes have written since.
             self.fs, self.root = fsspec.core.url_to_fs(root, **{"use_listings_cache": False, **options})
         except (ImportError, ValueError) as error:
             raise LakeError(
@@ -112,7 +126,7 @@ class Lake:
         return self._local
 
     def fenced(self) -> Lake:
-        """This lake for a step that begins now: it overwrites nothing that was written by a step that began later.
+        """This lake for a step that begins now: it never overwrites the work of a step that began later.
 
         Kept on disks and on S3 (`lem.lake.fences`); other stores are written without a fence.
 
@@ -140,7 +154,10 @@ class Lake:
         """Write a partition with exactly this schema.
 
         Args:
-            inputs: data version of each partition that it was made from, by a name; no part of the content.
+            path: of the partition, below the root.
+            frame: its rows.
+            schema: exactly the columns and types of the frame.
+            inputs: data version of each partition that it was made from, by name; no part of the content.
 
         Raises:
             LakeError: the frame does not have the schema, or the lake cannot be written; what was there stays.
@@ -156,7 +173,7 @@ class Lake:
         return Written(path, version, table.num_rows, self.write_bytes(path, sink.getvalue()))
 
     def version_of(self, path: str, frame: pd.DataFrame, schema: pa.Schema) -> str:
-        """The data version that the frame would have if it were written to `path`.
+        """The data version that the frame would have as the partition `path`.
 
         Raises:
             LakeError: the frame does not have the schema.
@@ -174,7 +191,8 @@ class Lake:
         """Write one object atomically and durably; returns its size.
 
         Raises:
-            LakeError: the lake cannot be written; what was there stays. FencedError: a later step has written it.
+            LakeError: the lake cannot be written; what was there stays.
+            FencedError: a later step has written it.
         """
         try:
             if self._fences:
@@ -224,7 +242,11 @@ class Lake:
         return self.decode(path, self.read_bytes(path))
 
     def decode(self, path: str, data: bytes) -> tuple[pd.DataFrame, str]:
-        """The partition and data version that the bytes of an object hold.
+        """The partition and the data version in the bytes of an object.
+
+        Args:
+            path: names the object in an error.
+            data: the object's bytes.
 
         Raises:
             LakeError: they are not Parquet, or their content does not have the hash it was written with.
@@ -241,9 +263,9 @@ class Lake:
         return table.to_pandas(), version
 
     def versions(self, path: str) -> Versions | None:
-        """The versions written into an object, from its footer alone; None where it has none that can be read.
+        """The versions written into an object, from its footer alone; None if it has none that can be read.
 
-        The content is not verified: whoever reads the table does that.
+        The content is not verified here, but whenever the table is read.
 
         Raises:
             LakeError: no such object, or the lake cannot be read.
@@ -262,7 +284,7 @@ class Lake:
         return Versions(metadata[_HASH_KEY].decode(), metadata.get(_INPUTS_KEY, b"").decode())
 
     def versions_of(self, paths: Iterable[str]) -> dict[str, Versions]:
-        """`versions` of those of `paths` that are there and can be read.
+        """`versions` of those `paths` that are there and can be read.
 
         Raises:
             LakeError: the lake cannot be read.
@@ -278,7 +300,7 @@ class Lake:
         return {path: versions for path, versions in zip(there, found, strict=True) if versions}
 
     def remove(self, path: str) -> None:
-        """Remove an object; nothing happens where there is none.
+        """Remove an object, if there is one.
 
         Raises:
             LakeError: it is there and cannot be removed.
@@ -295,7 +317,7 @@ class Lake:
         return bool(self.fs.exists(f"{self.root}/{path}"))
 
     def names(self, folder: str) -> list[str]:
-        """Names of what lies in a folder of the lake, sorted; none where there is no such folder.
+        """Names of the entries of a folder of the lake, sorted; empty if there is no such folder.
 
         Raises:
             LakeError: the lake cannot be read.
@@ -312,7 +334,7 @@ class Lake:
         return sorted(str(name).rstrip("/").rpartition("/")[2] for name in names)
 
     def missing(self, paths: Sequence[str]) -> list[str]:
-        """Those of `paths` that are not in the lake, with one listing a folder.
+        """Those of `paths` that are not in the lake; each folder is listed once.
 
         Raises:
             LakeError: the lake cannot be read.

@@ -1,4 +1,4 @@
-"""What is said of a column in words: its meaning, unit and nulls."""
+"""A column in words: its meaning, unit and nulls."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ NEVER = "never"
 
 @dataclass(frozen=True)
 class Words:
-    """What a column means. unit: empty for text and pure numbers. null: when there is no value. allowed: what the
-    schema does not say of the values."""
+    """What a column means.
+
+    Args:
+        meaning: in words.
+        unit: empty for text and pure numbers.
+        null: when there is no value.
+        allowed: rules on the values that are not in the schema.
+    """
 
     meaning: str
     unit: str = ""

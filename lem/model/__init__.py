@@ -1,1 +1,1 @@
-"""The network: shared market context, eight heads. It knows neither training nor gate."""
+"""The network: shared market context and eight heads. Training and the gate do not belong here."""

@@ -23,13 +23,15 @@ from lem.execution.terms import Terms
 from lem.universe.model_config import ModelConfig
 
 VOLUME_GUESSES = (1.0, 2.0, 4.0)
-"""Volume of a coming bar, relative to its trailing mean, by which an order may pace itself. More than 1 holds back for
-the rare bars whose volume is many times the mean, and in which the VWAP is made."""
+"""Guesses of a coming bar's volume, relative to its trailing mean, by which an order may pace itself.
+
+A guess above 1 holds back for the rare bars whose volume is many times the mean: they make most of the VWAP.
+"""
 STATE_INPUTS = 13 + len(VOLUME_GUESSES)
 
 
 def scenario_inputs() -> Tensor:
-    """What one network for all scenarios is told of each, (S, 3): sell, TWAP, notional as 1, the others as 0."""
+    """Input of one network for all scenarios, (S, 3): 1 for sell, TWAP and notional, 0 for buy, VWAP and quantity."""
     return torch.tensor(
         [
             [float(s.side is Side.SELL), float(s.benchmark is Benchmark.TWAP), float(s.target is Target.NOTIONAL)]
@@ -42,6 +44,8 @@ def order_state(ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int | Ten
     """What the order knows of itself before bar k, in sigma and shares: shape (S, *X, J).
 
     Args:
+        ledger: what has been traded before bar k.
+        terms: the orders' terms.
         last_close_O: close of bar k-1 relative to the arrival price (1 before bar 0).
         k: the bar (0-based) of all orders, or of each.
     """
@@ -71,7 +75,7 @@ def order_state(ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int | Ten
 
 
 def _pace(slice_O: Tensor, low_O: Tensor, high_O: Tensor, edge: float) -> Tensor:
-    """Logit of a slice's place between its limits; `edge` keeps it finite."""
+    """Logit of a slice's place between its limits; `edge` keeps the logit finite."""
     return torch.logit(((slice_O - low_O) / (high_O - low_O).clamp(min=1e-6)).clamp(edge, 1.0 - edge))
 
 
@@ -80,14 +84,16 @@ def _even_pace(ledger: Ledger, terms: Terms, low_O: Tensor, high_O: Tensor, k: i
 
 
 def _benchmark_paces(ledger: Ledger, terms: Terms, k: int | Tensor) -> list[Tensor]:
-    """Paces that leave what the benchmark still has to come after bar k, for each guess of a bar's volume; against the
-    even pace, in units of 4."""
+    """Paces at which the order keeps the same share for after bar k as its benchmark does, for each volume guess.
+
+    As differences to the even pace, divided by 4.
+    """
     low_O, high_O = limits(ledger, terms, k)
     even_O = _even_pace(ledger, terms, low_O, high_O, k)
     left_O = (terms.n_O - k).clamp(min=1.0)
     paces = []
     for guess in VOLUME_GUESSES:
-        # Against TWAP each bar weighs the same, whatever its volume.
+        # In a TWAP each bar has the same weight, whatever its volume.
         bar_O = torch.where(terms.vwap_O, guess, 1.0)
         after_O = (left_O - 1.0) * bar_O / (ledger.weight_O + left_O * bar_O)
         paces.append((_pace(ledger.remaining_O - after_O, low_O, high_O, 1e-2) - even_O) / 4.0)
@@ -97,7 +103,7 @@ def _benchmark_paces(ledger: Ledger, terms: Terms, k: int | Tensor) -> list[Tens
 def within_limits(
     pace_O: Tensor, finish_O: Tensor, ledger: Ledger, terms: Terms, k: int | Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Slice and probability to finish from a head's two logits, within the order's limits."""
+    """Slice and probability to finish, within the order's limits, from a head's two logits."""
     low_O, high_O = limits(ledger, terms, k)
     even_O = _even_pace(ledger, terms, low_O, high_O, k)
     slice_O = low_O + (high_O - low_O) * torch.sigmoid(pace_O.to(low_O.dtype) + even_O)
@@ -107,7 +113,7 @@ def within_limits(
 
 
 LEAK = 0.05
-"""Slope of the leaky ReLU below 0: with none, a head whose units all fall silent early in training stays silent."""
+"""Slope of the leaky ReLU below 0. With slope 0, a head whose units all go silent early in training stays silent."""
 
 
 def _activate(x: Tensor) -> Tensor:
@@ -116,15 +122,15 @@ def _activate(x: Tensor) -> Tensor:
 
 
 def _back(grad: Tensor, output: Tensor) -> Tensor:
-    """The gradient before the activation, in place, from the one behind it and the activation's output."""
+    """The gradient of the activation's input, in place, from the gradient of its output and the output."""
     return torch.ops.aten.leaky_relu_backward.grad_input(grad, output, LEAK, True, grad_input=grad)
 
 
 class _Perceptron(torch.autograd.Function):
     """One hidden layer with leaky ReLU, of all scenarios at once: (S, *X, J) -> (S, R, 2).
 
-    By hand, because nothing wider than needed is then kept or copied: the activation works in place, and what a bar's
-    context adds is broadcast over the orders that share it.
+    Written by hand to save memory: the activation works in place, and a bar's context is broadcast over the orders that
+    share it instead of copied.
     """
 
     @staticmethod
@@ -156,7 +162,11 @@ class _Perceptron(torch.autograd.Function):
 
 
 class AllocationHeads(nn.Module):
-    """Eight independent networks context + order state -> (pace logit, finish logit); or one, told the scenario."""
+    """Networks from context and order state to pace logit and finish logit: one a scenario, or one that is told it.
+
+    Args:
+        config: sizes, and whether the networks are independent.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -177,13 +187,18 @@ class AllocationHeads(nn.Module):
         self.out_bias_S2 = nn.Parameter(torch.tensor([0.0, -1.0]).repeat(scenarios, 1))
 
     def read_context(self, context_XH: Tensor) -> Tensor:
-        """The context's part of every head's first layer, (*X, H) -> (S, *X, D): once per bar, for all orders."""
+        """The context's part of every head's first layer, (*X, H) -> (S, *X, D): made once a bar for all orders."""
         rows_RH = context_XH.flatten(0, -2)
         read_SRD = rows_RH @ self.context_SHD + self.bias_SD.unsqueeze(1)
         return read_SRD.expand(len(SCENARIOS), -1, -1).unflatten(1, context_XH.shape[:-1])
 
     def forward(self, read_SXD: Tensor, state_SXJ: Tensor) -> tuple[Tensor, Tensor]:
-        """Pace and finish logits, each (*X, S). What was read may have ones where several orders share it."""
+        """Pace and finish logits, each (*X, S).
+
+        Args:
+            read_SXD: from `read_context`; a dimension is 1 where several orders share a bar's context.
+            state_SXJ: from `order_state`.
+        """
         rows = state_SXJ.shape[1:-1]
         if self.scenario_S3 is not None:
             told_S3 = self.scenario_S3.to(state_SXJ.dtype)[(slice(None),) + (None,) * len(rows)]

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 
 class AttentionState(NamedTuple):
-    """Keys, values and validity of the last K - 1 bars, oldest first; bars before the first one are not valid."""
+    """Keys, values and validity of the last K - 1 bars, oldest first; bars before the market's first are not valid."""
 
     keys_BTH: Tensor
     values_BTH: Tensor
@@ -25,7 +25,13 @@ class AttentionState(NamedTuple):
 
 
 class LookbackAttention(nn.Module):
-    """Scaled dot-product attention with a learned bias for each head and distance (0 = the bar itself)."""
+    """Scaled dot-product attention with a learned bias for each head and distance (0 is the bar itself).
+
+    Args:
+        hidden: H, width in and out.
+        heads: N; must divide `hidden`.
+        lookback: K, bars that a bar sees, itself among them.
+    """
 
     def __init__(self, hidden: int, heads: int, lookback: int) -> None:
         super().__init__()
@@ -35,7 +41,7 @@ class LookbackAttention(nn.Module):
         self.distance_bias_NK = nn.Parameter(torch.zeros(heads, lookback))
 
     def start(self, batch: int) -> AttentionState:
-        """The state before the first bar: nothing to look at."""
+        """The state before the first bar: no valid bar."""
         zero_BTH = self.out.weight.new_zeros(batch, self.lookback - 1, self.out.in_features)
         return AttentionState(zero_BTH, zero_BTH, zero_BTH[..., 0] > 0)
 
@@ -44,7 +50,10 @@ class LookbackAttention(nn.Module):
     ) -> tuple[Tensor, AttentionState]:
         """The mixed bars and the state after the last of them.
 
-        Args: x_BTH; valid_BT (bool), bars that others may look at (a bar always sees itself).
+        Args:
+            x_BTH: the bars.
+            valid_BT: bool; bars that later ones may look at. A bar always sees itself.
+            state: after the bars before these; if left out, there are none.
         """
         batch, bars, hidden = x_BTH.shape
         before = state or self.start(batch)

@@ -1,4 +1,4 @@
-"""A model that may trade: what training, gate, backtest and live desk hand to each other."""
+"""A model that may trade, as training, gate, backtest and live desk hand it to each other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ class Contender:
     """A model before the gate.
 
     Args:
-        train_end: first date (UTC) it was not trained on. holes: dates before it, of its window, that it did not read.
+        model_id: its id in the registry.
+        model: the network.
+        train_end: first date (UTC) after its training.
+        holes: dates of its training window that were missing.
     """
 
     model_id: str

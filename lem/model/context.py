@@ -25,34 +25,44 @@ from lem.universe.model_config import ModelConfig
 
 
 class LSTMState(NamedTuple):
-    """What a plain LSTM carries: h_1BH, c_1BH."""
+    """What a plain LSTM carries from one bar to the next: output and cell."""
 
     h_1BH: Tensor
     c_1BH: Tensor
 
 
 class PlainLSTM(nn.Module):
-    """An LSTM in the TKAN's place, for comparison: the same width in and out."""
+    """An LSTM in place of the TKAN, for comparison: the same width in and out."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.lstm = nn.LSTM(hidden, hidden, batch_first=True)
 
     def forward(self, x_BTH: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
+        """The outputs (B, T, H), and the state after the last bar, without gradients."""
         h_BTH, last = self.lstm(x_BTH, None if state is None else tuple(state))
         return h_BTH, LSTMState(*(part_1BH.detach() for part_1BH in last))
 
 
 class ContextState(NamedTuple):
-    """What a market carries from one bar to the next: of each recurrent layer, and of the attention. Its size does not
-    grow with the history."""
+    """What a market carries from one bar to the next; its size does not grow with the history.
+
+    Args:
+        recurrence: state of each recurrent layer.
+        attention: keys and values of the last bars; None without attention.
+    """
 
     recurrence: tuple[TKANState | LSTMState, ...]
     attention: AttentionState | None
 
 
 class MarketContext(nn.Module):
-    """features_BTF, valid_BT -> context_BTH."""
+    """From features (B, T, F) and validity (B, T) to the context (B, T, H).
+
+    Args:
+        features: F.
+        config: sizes, and which parts the context has.
+    """
 
     def __init__(self, features: int, config: ModelConfig) -> None:
         super().__init__()
@@ -81,9 +91,9 @@ class MarketContext(nn.Module):
     def forward(
         self, features_BTF: Tensor, valid_BT: Tensor, state: ContextState | None = None
     ) -> tuple[Tensor, ContextState]:
-        """Context of every bar, and the state after the last of them.
+        """Context of every bar, and the state after the last bar.
 
-        With a carried state the bars go on where the ones before ended, with the same contexts as in one pass.
+        With a carried state the bars continue those before them, and the contexts are the same as in one pass.
         """
         selected_BTH = self.enter(features_BTF)
         carried = state.recurrence if state else (None,) * len(self.recurrence)

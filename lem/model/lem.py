@@ -19,7 +19,8 @@ class LEM(nn.Module):
     """One network for buys and sells, VWAP and TWAP, quantity and notional, and every horizon and limit.
 
     Args:
-        config: sizes. seed: of the initial weights; the global random state is left as it was.
+        config: sizes.
+        seed: of the initial weights; the global random state is left as it was.
     """
 
     def __init__(self, config: ModelConfig, seed: int = 0) -> None:
@@ -29,12 +30,12 @@ class LEM(nn.Module):
             torch.manual_seed(seed)
             self.context = MarketContext(len(FEATURES), config)
             self.heads = AllocationHeads(config)
-        # Not the network's but its training window's: mean volume by place on the clock, for the rule beside it.
+        # Of the training window, not of the network: mean volume by slot of the clock, for the rule that needs it.
         self.volume_curve_W: Tensor
         self.register_buffer("volume_curve_W", torch.ones(1))
 
     def encode(self, features_BTF: Tensor, valid_BT: Tensor) -> Tensor:
-        """Context of every bar, (B, T, F) -> (B, T, H); the context of bar t reads bars up to t."""
+        """Context of every bar, (B, T, F) -> (B, T, H); that of bar t reads bars up to t."""
         return self.context(features_BTF, valid_BT)[0]
 
     def weights(self) -> bytes:
@@ -51,8 +52,8 @@ def load_lem(weights: bytes, sha256: str, config: ModelConfig) -> LEM:
     """A model in evaluation mode from its weights.
 
     Raises:
-        LakeError: the bytes do not have the hash that the manifest names, are not safetensors, or are of another size
-            of model.
+        LakeError: the bytes do not have the manifest's hash, are not safetensors, or belong to a model of another
+            size.
     """
     found = weights_hash(weights)
     if found != sha256:

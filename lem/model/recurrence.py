@@ -1,11 +1,11 @@
 """The loop of the TKAN's sub-layers, with its own backward pass.
 
-A recurrence over small matrices spends its time on calling operations, not in them. So whatever does not depend on the
-state is done once for all bars before or after the loop: the products with the inputs, the derivatives of every
-activation, and the gradients of all weights. What is left in the loop works on preallocated memory.
+A recurrence over small matrices spends its time on calling operations, not in them. So everything that does not depend
+on the state is done once for all bars, before or after the loop: the products with the inputs, the derivatives of every
+activation, and the gradients of all weights. The rest, in the loop, works on preallocated memory.
 
-The backward pass is written out by hand: the chain rule over bars, `d` before a name being the loss's derivative with
-respect to it. Automatic differentiation of the plain equations gives the same numbers (the tests compare them).
+The backward pass is the chain rule over bars, written by hand; `d` before a name is the loss's derivative with respect
+to it. Automatic differentiation of the plain equations gives the same numbers (the tests compare them).
 
 Shapes: T = bars, B = sequences, L = KAN sub-layers, W = their width, X = 2 W, G = spline coefficients,
 V = W (1 + G) basis values.
@@ -43,12 +43,12 @@ def kan_basis(s_LBW: Tensor, middles_G: Tensor, silu_LBW: Tensor, splines_LBWG: 
     torch.ops.aten.silu.out(s_LBW, out=silu_LBW)
     distance = torch.sub(middles_G, s_LBW.clamp(-1.0, 1.0).unsqueeze(-1), alpha=1.0 / _STEP).abs_()
     outer = torch.rsub(distance, 2.0).relu_()
-    inner = F.softshrink(outer, 1.0)  # of what is not negative: (outer - 1)+
+    inner = F.softshrink(outer, 1.0)  # (outer - 1)+, since outer is never negative
     torch.sub(outer.pow_(3), inner.pow_(3), alpha=4.0, out=splines_LBWG)
 
 
 def kan_slope(s_LBW: Tensor) -> Tensor:
-    """Derivatives of what `kan_basis` writes, (*, 1 + G): outside of [-1, 1] the splines rest."""
+    """Derivatives of the values of `kan_basis`, (*, 1 + G): outside of [-1, 1] the splines' are 0."""
     out_LBWV = s_LBW.new_empty(*s_LBW.shape, 1 + COEFFICIENTS)
     sigmoid = torch.sigmoid(s_LBW)
     out_LBWV[..., 0] = sigmoid * (1.0 + s_LBW * (1.0 - sigmoid))
@@ -60,16 +60,22 @@ def kan_slope(s_LBW: Tensor) -> Tensor:
 
 
 class KANMemory(torch.autograd.Function):
-    """k(t) = tanh(V_h k(t-1) + V_o KAN(s_x(t) + W_h k(t-1))): returns the KAN's outputs o (T, L, B, W) and the last k.
-
-    Inputs: sx_TLBW; first_LBW, the state before the first bar; state_LWX = [W_h, V_h] side by side (X = 2 W);
-    kan_LVW; memory_LWW = V_o.
-    """
+    """The memory k(t) = tanh(V_h k(t-1) + V_o KAN(s_x(t) + W_h k(t-1))) of all sub-layers over all bars."""
 
     @staticmethod
     def forward(
         ctx: Any, sx_TLBW: Tensor, first_LBW: Tensor, state_LWX: Tensor, kan_LVW: Tensor, memory_LWW: Tensor
     ) -> tuple[Tensor, Tensor]:
+        """The KAN's outputs o, (T, L, B, W), and the last k, (L, B, W).
+
+        Args:
+            ctx: torch's memory for the backward pass.
+            sx_TLBW: s_x, the inputs' part of what the KAN reads.
+            first_LBW: k before the first bar.
+            state_LWX: W_h and V_h side by side (X = 2 W).
+            kan_LVW: weights of the KAN's basis values.
+            memory_LWW: V_o.
+        """
         bars, layers, batch, width = sx_TLBW.shape
         s_TLBW, o_TLBW = torch.empty_like(sx_TLBW), torch.empty_like(sx_TLBW)
         k_TLBW = sx_TLBW.new_empty(bars + 1, layers, batch, width)
@@ -96,6 +102,11 @@ class KANMemory(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the five inputs; that of the state before the first bar is not made.
+
+        Raises:
+            TrainingError: it is asked for.
+        """
         s_TLBW, k_TLBW, o_TLBW, basis_TLBV, state_LWX, kan_LVW, memory_LWW = ctx.saved_tensors
         if ctx.needs_input_grad[1]:
             raise TrainingError(_NO_GRADIENT)

@@ -1,7 +1,7 @@
 """Streaming inference: the market context of many markets, carried on bar by bar.
 
-A bar costs the same however long the history is: a market keeps the state of its recurrence and the keys and values of
-the last `lookback - 1` bars, nothing else. The contexts are those of one pass over the whole sequence (`LEM.encode`).
+A bar costs the same, however long the history is: a market keeps only the state of its recurrence, and the keys and
+values of the last `lookback - 1` bars. The contexts equal those of one pass over the whole sequence (`LEM.encode`).
 
 Shapes: N = markets, T = bars, F = features, H = context.
 """
@@ -26,7 +26,8 @@ class MarketStream:
     """The carried state of N markets, advanced together by one bar a call.
 
     Args:
-        model: put into evaluation mode. markets: N; each starts with no history, as every sequence in training.
+        model: is put into evaluation mode.
+        markets: N; each starts without history, as every sequence in training does.
     """
 
     def __init__(self, model: LEM, markets: int) -> None:
@@ -42,19 +43,20 @@ class MarketStream:
         """Context of the bar that has just closed, (N, H).
 
         Args:
-            features_NF: its features (`lem.data.features`), 0 where the bar is not valid. valid_N: bool.
+            features_NF: its features (`lem.data.features`); 0 if the bar is not valid.
+            valid_N: bool; the bar has features.
 
         Raises:
-            BarsError: wrong shape, or a feature that is not finite; the state is as it was before.
+            BarsError: wrong shape, or a feature is not finite; the state stays as it was.
         """
         return self.warm(features_NF.unsqueeze(1), valid_N.unsqueeze(1))[:, 0]
 
     @torch.no_grad()
     def warm(self, features_NTF: Tensor, valid_NT: Tensor) -> Tensor:
-        """Contexts of T bars in one call, (N, T, H): the same as advancing by one bar T times, and faster.
+        """Contexts of T bars in one call, (N, T, H): the same as T calls of `advance`, and faster.
 
         Raises:
-            BarsError: as in `advance`.
+            BarsError: as for `advance`.
         """
         self._check(features_NTF, valid_NT)
         features_NTF = features_NTF.to(next(self.model.parameters()))
@@ -66,10 +68,10 @@ class MarketStream:
         return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in _named(self._state)}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on where `state` was taken, with the same bits.
+        """Continue from a copy that `state` gave, with the same bits.
 
         Raises:
-            LakeError: not the state of this number of markets under this size of model; the state is as it was before.
+            LakeError: a state of another number of markets or another size of model; the state stays as it was.
         """
         expected = dict(_named(self._state))
         if set(tensors) != set(expected):
@@ -112,7 +114,7 @@ def _named(state: ContextState) -> Iterator[tuple[str, Tensor]]:
 
 
 def _rebuilt(like: ContextState, tensors: Mapping[str, Tensor]) -> ContextState:
-    """A state with the parts of another one, of named tensors."""
+    """A state of the same parts as `like`, made of named tensors."""
     parts: dict[str, Any] = {
         place: type(part)(*(tensors[f"{place}.{name}"] for name in part._fields)) for place, part in _parts(like)
     }

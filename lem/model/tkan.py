@@ -4,7 +4,7 @@ An LSTM whose output gate is fed by recurrent KAN sub-layers:
 
     s_l(t) = W_lx x(t) + W_lh k_l(t-1)            input of sub-layer l, k_l its own memory
     o_l(t) = KAN_l(s_l(t))                        SiLU base plus cubic B-splines (Liu et al., arXiv 2404.19756)
-    k_l(t) = tanh(V_h k_l(t-1) + V_o o_l(t))      the tanh is ours: it keeps a long sequence bounded
+    k_l(t) = tanh(V_h k_l(t-1) + V_o o_l(t))      the tanh is ours: it keeps k bounded over long sequences
     f, i = sigmoid(W x(t) + U h(t-1) + b)         forget and input gates
     g = tanh(W_g x(t) + U_g h(t-1) + b_g)
     o(t) = sigmoid(W_o [o_1(t), ..., o_L(t)] + b_o)
@@ -28,7 +28,13 @@ from lem.model.recurrence import COEFFICIENTS, KANMemory
 
 
 class TKANState(NamedTuple):
-    """What the recurrence carries from one bar to the next: h_BH, c_BH, memory_LBW."""
+    """What the recurrence carries from one bar to the next.
+
+    Args:
+        h_BH: the hidden state h.
+        c_BH: the cell c.
+        memory_LBW: the memory k of each sub-layer.
+    """
 
     h_BH: Tensor
     c_BH: Tensor
@@ -39,6 +45,12 @@ class TKAN(nn.Module):
     """One recurrent layer over a sequence.
 
     Input (B, T, I), output (B, T, H): the hidden state after each bar, which depends on no later bar.
+
+    Args:
+        inputs: I.
+        hidden: H.
+        kan_layers: L.
+        kan_width: W.
     """
 
     def __init__(self, inputs: int, hidden: int, kan_layers: int, kan_width: int) -> None:
@@ -53,7 +65,7 @@ class TKAN(nn.Module):
         self.state_LWX = nn.Parameter(torch.cat([into_kan_LWW, into_memory_LWW], dim=-1))  # W_lh beside V_h
         self.memory_LWW = nn.Parameter(torch.randn(kan_layers, kan_width, kan_width) * 0.5 * scale)
         weights = torch.randn(kan_layers, kan_width, COEFFICIENTS + 1, kan_width) * scale
-        weights[:, :, 1:] *= 0.1 / 6.0  # the base first, the splines (six times their value) start as a correction
+        weights[:, :, 1:] *= 0.1 / 6.0  # the splines (six times their value) start as a small correction of the base
         self.kan_LVW = nn.Parameter(weights.flatten(1, 2))
         self.output = nn.Linear(kan_layers * kan_width, hidden)
         with torch.no_grad():
@@ -69,7 +81,7 @@ class TKAN(nn.Module):
         )
 
     def forward(self, x_BTI: Tensor, state: TKANState | None = None) -> tuple[Tensor, TKANState]:
-        """The outputs, and the state after the last bar. Gradients flow through the sequence, not into `state`."""
+        """The outputs, and the state after the last bar. Gradients flow through the bars, not into `state`."""
         batch, bars, _ = x_BTI.shape
         h_BH, c_BH, memory_LBW = state or self.start(batch)
         x_TBI = x_BTI.transpose(0, 1)
@@ -82,7 +94,7 @@ class TKAN(nn.Module):
         return h_TBH.transpose(0, 1), TKANState(h_BH[0].detach(), c_BH[0].detach(), memory_LBW)
 
     def _as_lstm(self) -> list[Tensor]:
-        """The weights of a plain LSTM over [x, o]: enter, forget and new see only x, the output gate only o."""
+        """The weights of a plain LSTM over [x, o]: input gate, forget gate and cell see x, the output gate sees o."""
         hidden, kan = self.hidden, self.output.in_features
         zero = self.gates_HP.new_zeros
         weight_x = torch.cat([self.gates_x.weight, zero(3 * hidden, kan)], dim=1)

@@ -22,6 +22,7 @@ class GatedAddNorm(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Gate x, add it to `skip`, norm: all of the same shape, (*, D)."""
         return self.norm(skip + F.glu(self.gate(self.dropout(x)), dim=-1))
 
 
@@ -36,11 +37,12 @@ class GatedResidualNetwork(nn.Module):
         self.gated = GatedAddNorm(outputs, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        """From (*, inputs) to (*, outputs)."""
         return self.gated(self.leave(F.elu(self.enter(x))), self.skip(x))
 
 
 class FeatureEmbedding(nn.Module):
-    """Each feature by itself, a number, into E dimensions: (B, T, F) -> (B, T, F, E)."""
+    """Embeds each feature, one number, by itself into E dimensions."""
 
     def __init__(self, features: int, embedding: int) -> None:
         super().__init__()
@@ -48,14 +50,15 @@ class FeatureEmbedding(nn.Module):
         self.bias_FE = nn.Parameter(torch.zeros(features, embedding))
 
     def forward(self, x_BTF: Tensor) -> Tensor:
+        """The embeddings, (B, T, F, E)."""
         return x_BTF.unsqueeze(-1) * self.weight_FE + self.bias_FE
 
 
 class VariableSelection(nn.Module):
-    """Weighs the features against each other, bar by bar: (B, T, F, E) -> (B, T, E).
+    """Weighs the features against each other, bar by bar.
 
-    The weights come from a GRN over all embeddings; each feature has a residual layer of its own (the same for all in
-    one product: F small matrices).
+    The weights come from a GRN over all embeddings. Each feature has a residual layer of its own; one product computes
+    the F small matrices.
     """
 
     def __init__(self, features: int, embedding: int, dropout: float) -> None:
@@ -65,6 +68,7 @@ class VariableSelection(nn.Module):
         self.norm = nn.LayerNorm(embedding)
 
     def forward(self, embedded_BTFE: Tensor) -> Tensor:
+        """The weighted sum of the features' embeddings, (B, T, E)."""
         weights_BTF = torch.softmax(self.weights(embedded_BTFE.flatten(-2)), dim=-1)
         own_BTFE = torch.einsum("btfe,fed->btfd", F.elu(embedded_BTFE), self.own_FEE)
         return torch.einsum("btf,btfe->bte", weights_BTF, self.norm(embedded_BTFE + own_BTFE))

@@ -1,4 +1,4 @@
-"""Sources of bars: one module a kind, one table for all of them."""
+"""Sources of bars: one module for each kind; all of them give the same table."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def open_source(universe: Universe, data_root: str, credentials: Mapping[str, st
     Args:
         universe: whose assets are read.
         data_root: folder or URL that `{data}` stands for in a source's URLs.
-        credentials: of the venue (`apiKey`, `secret`, `password`); public bars need none.
+        credentials: keys of the venue (`apiKey`, `secret`, `password`); public bars need none.
 
     Raises:
         SourceError: the section cannot be used as it stands.
     """
-    # On use: a universe of files needs no exchange's client.
+    # Imported on use: a universe of files needs no exchange's client.
     from lem.sources.archive import Archive
     from lem.sources.ccxt_venue import Ccxt
     from lem.sources.files import Files

@@ -1,8 +1,8 @@
 """Prices and volume on the scale of an adjusted close, so that a dividend or a split is no return.
 
-A source that gives both closes says by their ratio what a share of that day is worth in shares of today, dividends
-reinvested. All four prices are multiplied by it. Volume is divided by it: the money that was traded stays what it was,
-and with it the quote volume and every weight that a volume-weighted price gives to the bar.
+The ratio of the adjusted close to the close says how many shares of today a share of that day is worth, dividends
+reinvested. All four prices are multiplied by it. Volume is divided by it: so the money that was traded stays the same,
+and with it the quote volume and the weight of the bar in every volume-weighted price.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from lem.sources.columns import refuse
 
 
 def adjusted(where: str, table: pd.DataFrame, adjusted_close: pd.Series) -> pd.DataFrame:
-    """The rows with adjusted prices and volume, and in `adjustment` what undoes it.
+    """The rows with adjusted prices and volume, and the factor in `adjustment`.
 
     Args:
-        where: names the source in an error. table: raw bars whose open, high, low, close and volume are on one scale.
+        where: names the source in an error.
+        table: raw bars whose open, high, low, close and volume are on one scale.
         adjusted_close: of each row.
 
     Raises:

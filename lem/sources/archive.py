@@ -1,7 +1,7 @@
 """A venue's daily and monthly zip archives of bars, with SHA-256 sidecars, under any fsspec URL (https://, s3://, ...).
 
 Archives are unpacked and read in memory. The rows are handed on as they are: broken prices, duplicates and gaps are
-judged when bars are validated. A file that is damaged, unverified or of another time fails the whole window.
+judged when bars are validated. One file that is damaged, unverified or of another time fails the whole window.
 """
 
 from __future__ import annotations
@@ -29,14 +29,20 @@ from lem.universe.source_config import ArchiveConfig, BarLength
 FIELDS = ("data", "symbol", "venue_symbol", "bar", "date", "month")
 SUFFIX = ".zip"
 KEPT = 16
-"""Parsed archives that are kept: a month of one-minute bars takes 3 MB."""
+"""Number of parsed archives kept in memory: a month of one-minute bars takes 3 MB."""
 
 _SPELLED: dict[BarLength, str] = {"1min": "1m", "5min": "5m", "15min": "15m", "30min": "30m"}
 _MISSING, _NOTHING = "missing", "nothing"
 
 
 class _Day(NamedTuple):
-    """Where a day's bars are: in the archive at `url`, read as `table`; or nowhere, for the reason `url`."""
+    """Where a day's bars are.
+
+    Args:
+        date: the day.
+        url: of the archive; `nothing` if no bar is expected, `missing` if the day is not archived yet.
+        table: the archive's rows; None if there is no archive.
+    """
 
     date: dt.date
     url: str
@@ -50,11 +56,11 @@ class Archive:
         universe: whose `[source]` section holds the URL templates.
         data_root: what `{data}` in a template stands for.
         credentials: of the venue in `source.fallback`, if there is one.
-        clock: of this machine, for waiting, and for which months are over.
+        clock: of this machine, for waiting and to tell which months are over.
 
     Raises:
         SourceError: a template has an unknown field or lacks one, holds a password or a query, does not end in .zip,
-        or needs a data root that is not set; or the fallback's bars have another length.
+            or needs a data root that is not set; or the fallback's bars have another length.
     """
 
     def __init__(
@@ -85,7 +91,12 @@ class Archive:
             )
 
     def url(self, symbol: str, date: dt.date, monthly: bool = False) -> str:
-        """URL of the archive of a day, or of the day's month.
+        """URL of the archive with a day's bars.
+
+        Args:
+            symbol: of the asset.
+            date: the day.
+            monthly: the archive of the day's whole month.
 
         Raises:
             UniverseError: unknown symbol.
@@ -102,10 +113,10 @@ class Archive:
         )
 
     def fetch(self, symbol: str, start: dt.datetime, end: dt.datetime) -> RawBars:
-        """Rows whose bar opens in [start, end), UTC, archive by archive and in the order of each.
+        """Rows whose bar opens in [start, end), UTC, archive by archive, in each archive's order.
 
-        Days without an archive come from `source.fallback`, and the answer's `source` says so. A day on which the
-        universe expects no bar (not listed, all of it in an outage) needs none.
+        Days without an archive come from `source.fallback`, and the answer's `source` says so. No archive is needed
+        for a day on which the universe expects no bar (not listed, or all of it in an outage).
 
         Raises:
             SourceError: an archive is missing, cannot be read, or breaks a rule; names file, rule and what is allowed.
@@ -115,7 +126,7 @@ class Archive:
         first, last = start.date(), (end - dt.timedelta(microseconds=1)).date()
         dates = [first + dt.timedelta(days=n) for n in range((last - first).days + 1)]
         tables, sources = list[pd.DataFrame](), []
-        # Lazily: a long window holds one archive at a time, not all of them.
+        # Lazily: a long window keeps one archive in memory at a time, not all of them.
         for url, group in groupby((self._day(symbol, date) for date in dates), key=lambda day: day.url):
             days = list(group)
             since = max(start, partition_window(days[0].date)[0])
@@ -136,9 +147,9 @@ class Archive:
         return RawBars(pd.concat(tables, ignore_index=True), ", ".join(sources), dt.datetime.now(dt.UTC))
 
     def forget(self, symbol: str) -> None:
-        """Archives are read again by the next `fetch`, those that were replaced and those that were not there, too.
+        """Let the next `fetch` read all archives again: they may have been replaced, or be there only now.
 
-        Of all assets: who asks for one after the other loses nothing by it.
+        The archives of all assets are forgotten. That costs nothing if the assets are asked for one after the other.
         """
         self._universe.check_symbol(symbol)
         self._tables.clear()
@@ -151,7 +162,7 @@ class Archive:
         return first if first == last else f"{first} to {last.rsplit('/', 1)[-1]}"
 
     def _day(self, symbol: str, date: dt.date) -> _Day:
-        """The archive with the day's bars: of its month if that is over and there, else of the day."""
+        """The day's bars from its month's archive if the month is over and the archive there, else from its own."""
         grid = expected_bars(self._grid, symbol, date)
         if grid.empty:
             return _Day(date, _NOTHING, None)
@@ -181,7 +192,7 @@ class Archive:
         return _Day(date, _MISSING, None)
 
     def _table(self, url: str, start: dt.datetime, end: dt.datetime) -> pd.DataFrame | None:
-        """All rows of an archive, from memory if it was read lately; None where there is no such file."""
+        """All rows of an archive, from memory if it was read lately; None if there is no such file."""
         if url in self._tables:
             self._tables.move_to_end(url)
             return self._tables[url]
@@ -205,7 +216,7 @@ class Archive:
     def _check(self, key: str, template: str, needed: str, other: str) -> None:
         """Refuse a template that cannot work, before anything is fetched."""
         where = f"{self._universe.name}: source.{key}"
-        # URLs stand in errors and in the lake, so none may hold a secret; this one is not shown.
+        # URLs stand in errors and in the lake, so they may hold no secret; one that does is not shown.
         if "@" in urlsplit(template.replace("{data}", self._data_root)).netloc:
             raise SourceError(f"{where}: its URL (or LEM_DATA) holds a user or password; allowed: a URL without")
         where += f" {template!r}"

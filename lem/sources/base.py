@@ -1,4 +1,4 @@
-"""What every source gives: the rows as it has them, in one schema, for a half-open UTC window of opens."""
+"""What every source gives: its rows as they are, in one schema, for a half-open UTC window of bar opens."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RAW_SCHEMA = arrow.schema(
 )
 """Raw bars: `ts` is the bar's open, `quote_volume` NaN where there is none, `source_row` counts from 1.
 
-`adjustment` is what the source's prices were multiplied by and its volume divided by: 1 where nothing was adjusted.
+`adjustment` is the factor that the source's prices were multiplied by and its volume was divided by: 1 if none.
 """
 
 RAW_DTYPES = {
@@ -42,8 +42,9 @@ class RawBars:
     """A source's answer.
 
     Args:
-        table: rows of `RAW_SCHEMA`, exactly as the source gave them but for `adjustment`, and in its order.
-        source: where they came from (URL, or `simulated:<seed>`). fetched_at: when (UTC).
+        table: rows of `RAW_SCHEMA` in the source's order, exactly as it gave them apart from `adjustment`.
+        source: where they came from (URL, or `simulated:<seed>`).
+        fetched_at: when (UTC).
     """
 
     table: pd.DataFrame
@@ -55,19 +56,19 @@ class Source(Protocol):
     """Anything that has bars."""
 
     def fetch(self, symbol: str, start: dt.datetime, end: dt.datetime) -> RawBars:
-        """Rows whose bar opens in [start, end). No rows there is an answer, not an error.
+        """Rows whose bar opens in [start, end). A window without rows is an answer, not an error.
 
         Raises:
-            SourceError: the source cannot be read, or what it holds is no table of bars.
+            SourceError: the source cannot be read, or its content is no table of bars.
             UniverseError: the universe has no such symbol.
         """
         ...
 
     def forget(self, symbol: str) -> None:
-        """Keep nothing in memory by which the next `fetch` of the asset could miss what the source has by now.
+        """Drop what is in memory of the asset, so that the next `fetch` sees what the source has by then.
 
-        Between two calls a source may answer from memory: a batch reads it as it is at one time. A process that
-        follows the market calls this before it asks for what is new.
+        Between two calls a source may answer from memory, so that a batch reads it as of one time. A process that
+        follows the market calls this before it asks for new bars.
 
         Raises:
             UniverseError: the universe has no such symbol.
@@ -89,13 +90,13 @@ def check_window(start: dt.datetime, end: dt.datetime) -> None:
 
 
 def refuse_failed(errors: Mapping[str, str]) -> None:
-    """Do nothing where there are no errors.
+    """Raise if assets failed.
 
     Args:
-        errors: by asset.
+        errors: by asset; may be empty.
 
     Raises:
-        SourceError: the first asset's error, and the names of the other assets.
+        SourceError: an asset failed; holds the first asset's error and the names of the others.
     """
     if errors:
         first, *others = sorted(errors)

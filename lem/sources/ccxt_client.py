@@ -1,4 +1,4 @@
-"""ccxt's client of a venue, asked with patience: its turn, its retries, its clock, and errors without secrets."""
+"""ccxt's client of a venue, with turns, retries, the venue's clock, and errors without secrets."""
 
 from __future__ import annotations
 
@@ -25,29 +25,33 @@ CREDENTIALS = ("apiKey", "secret", "password")
 DEFAULT_BAN_SECONDS = 120.0
 LONGEST_CAUSE = 300
 _UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
-"""What ccxt's parsers, and ours, raise on an answer that is not what the venue promises."""
+"""What ccxt's parsers and ours raise when an answer is not in the venue's format."""
 
 _silent = logging.Logger(__name__ + ".requests", logging.CRITICAL + 1)
-"""In place of ccxt's own logger, which writes request headers, and with them the key, at debug level. It is known to
-nobody: a configuration of logging, Dagster's among them, would switch it on again."""
+"""Replaces ccxt's own logger, which at debug level writes request headers, and with them the key.
+
+It is not registered with `logging`: a configuration of logging, such as Dagster's, would switch it on again.
+"""
 
 
 class PageFault(Exception):
-    """An answer that is no page of the bars that were asked for. Asked for again, as any other failed request."""
+    """An answer that is no page of the requested bars. It is asked for again, like any other failed request."""
 
 
 class VenueClient:
-    """One ccxt client; not for several threads at a time, but its limiter is shared by all.
+    """One ccxt client, for one thread at a time; all clients of a venue share a limiter.
 
     Args:
-        config: the `[source]` section. credentials: `apiKey`, `secret`, `password`, or none.
+        config: the `[source]` section.
+        credentials: `apiKey`, `secret`, `password`, or none.
+        clock: of this machine, for waiting.
 
     Raises:
         SourceError: ccxt knows no such venue, or the venue has no bars of this length.
     """
 
     def __init__(self, config: CcxtConfig, credentials: Mapping[str, str], clock: Clock = CLOCK) -> None:
-        # All of ccxt's venues come with it: a second that only those wait for who use one.
+        # The import loads all of ccxt's venues, which takes a second: only who uses one waits for it.
         import ccxt
 
         self._ccxt, self._config, self._clock, self.venue = ccxt, config, clock, config.venue
@@ -63,7 +67,7 @@ class VenueClient:
         given = {name: credentials[name] for name in CREDENTIALS if credentials.get(name)}
         self.client = getattr(ccxt, config.venue)({**given, "timeout": int(config.timeout_seconds * 1000)})
         self.client.logger = _silent
-        # Bars need neither; with a key ccxt would ask for private things beside the markets.
+        # Bars need neither; with a key ccxt would also ask for private data when it loads the markets.
         self.client.has["fetchCurrencies"] = self.client.options["fetchMargins"] = False
         if config.url:
             self.client.urls["api"] = rebased(self.client.urls["api"], config.url)
@@ -74,12 +78,12 @@ class VenueClient:
         self._known_time: dt.datetime | None = None
 
     def _limit_requests(self) -> None:
-        """Put our limiter in the place of ccxt's, which knows one client only, and look at each answer's head."""
+        """Replace ccxt's limiter, which knows one client only, with ours, and read each answer's headers."""
         per_second = self._config.requests_per_second
         interval = 1 / per_second if per_second else self.client.rateLimit / 1000
         self._limiter = limiter(self.venue, self._config.url, interval, self._clock)
         self.client.enableRateLimit = True
-        # ccxt's costs count requests in units of its own limit; a limit of the user's counts requests.
+        # ccxt's costs count in units of its own limit; a limit that the user sets counts requests.
         self.client.throttle = lambda cost=None: self._limiter.wait(1.0 if per_second or cost is None else cost)
         fetch, on_answer = self.client.fetch, self.client.on_rest_response
 
@@ -96,7 +100,7 @@ class VenueClient:
         self.client.on_rest_response, self.client.fetch = watched, parsed
 
     def _limit_reading(self, response: Any, *_: Any, **__: Any) -> None:
-        """End an answer that comes in drops: the client's own timeout is for the wait between two of them."""
+        """Limit the time of a whole answer: the client's own timeout limits only the wait between two chunks."""
         raw, end = response.raw, time.monotonic() + self._config.timeout_seconds
 
         def stream(amount: int = 65_536, decode_content: bool | None = None) -> Iterator[bytes]:
@@ -108,10 +112,11 @@ class VenueClient:
         raw.stream = stream
 
     def ask(self, what: str, call: Callable[[], T]) -> T:
-        """The answer to one question, asked again while the venue fails to answer it.
+        """The answer to one question, which is asked again when a try fails.
 
         Args:
-            what: is asked, for errors.
+            what: names the question in an error.
+            call: asks the venue once.
 
         Raises:
             SourceError: the venue refused, banned this address, or failed in every attempt; with the last cause.
@@ -140,11 +145,11 @@ class VenueClient:
         raise SourceError(f"{self.venue}: {what}: no answer in {attempts} attempt(s); the last: {cause}")
 
     def again(self, attempt: int) -> None:
-        """Wait before what has been answered is asked again."""
+        """Wait before a question that has been answered is asked again."""
         self._clock.sleep(backoff(attempt, self._clock))
 
     def _wait(self, attempt: int, seconds: float | None) -> None:
-        """Back off; where the venue says that requests are too many, everyone does."""
+        """Back off; if the venue says that requests are too many, all threads do."""
         if seconds is None:
             seconds = backoff(attempt, self._clock)
         else:
@@ -155,7 +160,7 @@ class VenueClient:
             self._clock.sleep(seconds)
 
     def _passing(self, error: Exception) -> bool:
-        """Whether the same question can have another answer later."""
+        """Whether the error may pass: the same question can have another answer later."""
         if self._status is not None and 400 <= self._status < 500:
             return self._status in (408, 418, 425, 429)
         if isinstance(error, self._ccxt.BaseError):
@@ -170,7 +175,7 @@ class VenueClient:
         return status + name + (text if len(text) <= LONGEST_CAUSE else text[:LONGEST_CAUSE] + " ...")
 
     def load_markets(self, again: bool = False) -> None:
-        """Ask for the venue's markets, once unless `again`."""
+        """Ask for the venue's markets if they are not known yet, or if `again`."""
 
         def call() -> None:
             if not self.client.load_markets(again):
@@ -179,7 +184,7 @@ class VenueClient:
         self.ask("its markets", call)
 
     def is_past(self, moment: dt.datetime) -> bool:
-        """Whether `moment` is past by the venue's clock, which is asked only where its last answer lies before."""
+        """Whether `moment` is past by the venue's clock; the clock is asked only if its last answer is earlier."""
         if self._known_time is None or self._known_time <= moment:
             self._known_time = self._server_time()
         return self._known_time > moment
@@ -190,7 +195,7 @@ class VenueClient:
         return self._known_time
 
     def _server_time(self) -> dt.datetime:
-        """The venue's clock, or the Date of its answer, whichever is earlier: a bar is closed when it is by both."""
+        """The earlier one of the venue's clock and its answer's Date: a bar is closed if it is closed by both."""
 
         def call() -> dt.datetime:
             if self.client.has.get("fetchTime") is True:
@@ -198,7 +203,7 @@ class VenueClient:
                 asked = dt.datetime.fromtimestamp(epoch_ms / 1000, dt.UTC)
                 date = self._date()
                 return asked if date is None else min(asked, date)
-            # Without a clock to ask: when the venue answered something.
+            # The venue has no clock to ask: any answer of it has a Date.
             self.client.load_markets(True)
             date = self._date()
             if date is None:
@@ -221,10 +226,11 @@ class VenueClient:
 
 
 def rebased(urls: Any, base: str) -> Any:
-    """ccxt's URLs with another scheme, host and path before theirs; websockets stay.
+    """URLs of ccxt with another scheme, host and leading path; websockets stay.
 
     Args:
-        urls: a URL, or dicts of them as deep as ccxt has them.
+        urls: a URL, or dicts of URLs as deep as ccxt nests them.
+        base: URL with the scheme, host and leading path.
     """
     if isinstance(urls, dict):
         return {name: rebased(url, base) for name, url in urls.items()}

@@ -1,7 +1,7 @@
-"""Bars of a venue through ccxt: pages along the expected grid, each whole or asked for again.
+"""Bars of a venue through ccxt: pages along the expected grid; a page that lacks bars is asked for again.
 
-A window is refused until the venue's own clock says that all of its bars are closed. A page that fails after
-its retries fails the window; nothing is skipped. The rows are handed on as the venue gave them: broken prices,
+A window is refused until the venue's own clock says that all of its bars are closed. If a page fails after its
+retries, the whole window fails; nothing is skipped. The rows are handed on as the venue gave them: broken prices,
 duplicates and gaps are judged when bars are validated.
 """
 
@@ -27,16 +27,22 @@ from lem.universe.calendars import outage_mask
 from lem.universe.source_config import CcxtConfig
 
 ASKED_AGAIN = 2
-"""How often bars that a page lacks are asked for again before their absence counts as the venue's answer."""
+"""How often missing bars of a page are asked for again before their absence counts as the venue's answer."""
 
 _DAY_MS = 86_400_000
 Row = tuple[int, Bar]
-"""Open in ms of UTC, and the numbers."""
+"""A bar's open in ms of UTC, and its numbers."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of a window in which the asset has one name. Opens of its first and last bar in ms of UTC."""
+    """A part of a window in which the asset has one name.
+
+    Args:
+        market: ccxt's market of that name.
+        first: open of the first bar, ms of UTC.
+        last: open of the last bar, ms of UTC.
+    """
 
     market: Mapping[str, Any]
     first: int
@@ -49,7 +55,7 @@ class Ccxt:
     Args:
         universe: whose `[source]` section names the venue.
         credentials: `apiKey`, `secret`, `password` of the venue; public bars need none.
-        clock: of this machine, for waiting; bars are closed by the venue's clock alone.
+        clock: of this machine, for waiting; only the venue's clock tells which bars are closed.
 
     Raises:
         SourceError: ccxt knows no such venue, or the venue has no bars of this length.
@@ -75,11 +81,11 @@ class Ccxt:
     def fetch(self, symbol: str, start: dt.datetime, end: dt.datetime) -> RawBars:
         """Rows of the asset whose bar opens in [start, end), UTC.
 
-        `source` is venue, market and bar length, `source_row` the number of the bar in its UTC day, from 1: the
-        same bars give the same bytes, whatever was asked before and however often.
+        `source` is venue, market and bar length; `source_row` is the number of the bar in its UTC day, from 1. So the
+        same bars give the same bytes, whatever was asked before.
 
         Raises:
-            SourceError: the venue did not answer, or not with bars; the window reaches past what is closed there.
+            SourceError: the venue did not answer, or not with bars; or some bars of the window are not closed yet.
             UniverseError: unknown symbol.
         """
         check_window(start, end)
@@ -92,21 +98,21 @@ class Ccxt:
             for part in self._parts(venue, symbol, opens):
                 names.append(f"{self._config.venue}/{part.market['id']}/{self._timeframe}")
                 tables.append(self._table(self._rows(venue, symbol, part), names[-1]))
-        # A window without any bar's open asks the venue nothing.
+        # For a window without any bar the venue is not asked.
         source = names[-1] if names else f"{self._config.venue}/{self._universe.assets[symbol].name_on(end, symbol)}"
         table = pd.concat(tables, ignore_index=True) if tables else self._table([], source)
         return RawBars(table, source, self._clock.now())
 
     def forget(self, symbol: str) -> None:
-        """A market that is not in the venue's list is looked for in a new one: it may have been listed or renamed.
+        """Let the next `fetch` ask for a new list if the asset's market is not in the list of markets.
 
-        Of bars nothing is kept; and what the list says of a market does not change.
+        The market may have been listed or renamed since. Bars are never kept, and a listed market does not change.
         """
         self._universe.check_symbol(symbol)
         self._doubted = True
 
     def _venue(self) -> VenueClient:
-        """This thread's client. The markets are asked for once, by the thread that comes first."""
+        """This thread's client. The first thread asks for the markets, for all of them."""
         if not hasattr(self._own, "venue"):
             with self._lock:
                 if not self._first.client.markets:
@@ -118,7 +124,7 @@ class Ccxt:
         return self._own.venue
 
     def _opens(self, start: dt.datetime, end: dt.datetime) -> np.ndarray:
-        """Opens of the expected bars in [start, end), in ms of UTC: every bar length divides the UTC day."""
+        """Opens of the bars in [start, end) on the grid, in ms of UTC: every bar length divides the UTC day."""
         first, stop = (-(-int(pd.Timestamp(time).value) // (self._bar_ms * 10**6)) for time in (start, end))
         return np.arange(first, stop, dtype=np.int64) * self._bar_ms
 
@@ -126,7 +132,7 @@ class Ccxt:
         """Refuse a window whose last bar is not closed by the venue's clock.
 
         Raises:
-            SourceError: says until when the venue has closed bars.
+            SourceError: it is not closed; says until when the venue has closed bars.
         """
         grace = dt.timedelta(seconds=self._config.grace_seconds)
         end = _time(last + self._bar_ms)
@@ -152,10 +158,10 @@ class Ccxt:
             yield _Part(market, int(opens[part[0]]), int(opens[part[-1]]))
 
     def _market(self, venue: VenueClient, symbol: str, name: str) -> Mapping[str, Any]:
-        """ccxt's market of a name: unified (`BTC/USDT`), the venue's (`BTCUSDT`), or canonical (`BTC-USDT`).
+        """The market of a name, which is unified (`BTC/USDT`), the venue's (`BTCUSDT`) or canonical (`BTC-USDT`).
 
-        The venue may use one name for a spot market and a swap: spot is meant. The unified name of the swap
-        (`BTC/USDT:USDT`) says otherwise.
+        The venue may use one name for a spot market and a swap: then it means spot. The swap has a unified name of
+        its own (`BTC/USDT:USDT`).
 
         Raises:
             SourceError: the venue has no such market; the message offers the nearest ones.
@@ -192,7 +198,7 @@ class Ccxt:
         return rows
 
     def _check_reach(self, venue: VenueClient, symbol: str, part: _Part, bars: Klines | Unified) -> None:
-        """Refuse what the venue no longer has."""
+        """Refuse a window that begins before the oldest bars that the venue still has."""
         if bars.reach is None:
             return
         oldest = _time(part.first + bars.reach * self._bar_ms)
@@ -206,10 +212,10 @@ class Ccxt:
     def _page(
         self, venue: VenueClient, symbol: str, bars: Klines | Unified, window: Window, before: list[Row]
     ) -> list[Row]:
-        """Rows of one page. Bars that it lacks are asked for again, from one bar earlier where that may help.
+        """Rows of one page. Missing bars are asked for again, from one bar earlier if that may help.
 
-        A page that lacks bars can be a fault of the moment, the venue's own idea of how long a page is, or a start
-        that it leaves out; what it still lacks then is its answer, and validation judges it.
+        Bars can be missing because something failed at the moment, because the venue's pages are shorter, or because
+        it leaves out the first bar. Bars that are still missing then are the venue's answer; validation judges it.
         """
         rows = self._ask(venue, symbol, bars, window, before)
         asked = 0
@@ -228,7 +234,7 @@ class Ccxt:
         return rows
 
     def _missing(self, symbol: str, window: Window, rows: list[Row]) -> np.ndarray:
-        """Opens of bars of a page that are not among the rows and should be: listed then, and no known outage."""
+        """Opens of the bars of a page that are missing, without those in outages or before or after the listing."""
         opens = np.arange(window.first, window.last + 1, self._bar_ms, dtype=np.int64)
         opens = np.setdiff1d(opens, [ts for ts, _ in rows])
         asset = self._universe.assets[symbol]
@@ -243,7 +249,7 @@ class Ccxt:
     def _ask(
         self, venue: VenueClient, symbol: str, bars: Klines | Unified, window: Window, before: list[Row]
     ) -> list[Row]:
-        """One page as the venue gives it. Rows from outside of the page are a fault of the venue."""
+        """One page as the venue gives it. Rows outside of the page are a fault of the venue."""
         first, end = _time(window.first), _time(window.last + window.length)
 
         def call() -> list[Row]:
@@ -265,7 +271,7 @@ class Ccxt:
         ts = np.array([ts for ts, _ in rows], dtype=np.int64)
         numbers = np.array([numbers for _, numbers in rows], dtype=float).reshape(len(rows), len(NUMBERS))
         table = pd.DataFrame(numbers, columns=list(NUMBERS))
-        # Column by column: a cast of the whole table takes longer than to make it.
+        # Column by column: casting the whole table takes longer than making it.
         table.insert(0, "ts", pd.to_datetime(ts, unit="ms", utc=True).as_unit("us"))
         table["adjustment"] = 1.0
         table["source"] = pd.Series(source, index=table.index, dtype="str")
@@ -274,7 +280,7 @@ class Ccxt:
 
 
 def _market_of(client: Any, name: str) -> Mapping[str, Any] | None:
-    """The market of a name in the list that the client has."""
+    """The market of a name in the client's list; None if it is not there."""
     pair = name.replace("-", "/")
     for unified in (name, pair, f"{pair}:{pair.partition('/')[2]}"):
         if unified in client.markets:
@@ -284,7 +290,7 @@ def _market_of(client: Any, name: str) -> Mapping[str, Any] | None:
 
 
 def _merged(rows: list[Row], new: list[Row]) -> list[Row]:
-    """The rows in their order, each of the new ones before the first that opens later."""
+    """The rows in their order, with each new row before the first row that opens later."""
     rows = list(rows)
     for row in sorted(new, key=lambda row: row[0]):
         place = next((i for i, (ts, _) in enumerate(rows) if ts > row[0]), len(rows))

@@ -1,4 +1,4 @@
-"""Columns of a table of bars: text or numbers into times and doubles, or an error that names file, row and rule."""
+"""Columns of bars: text or numbers made into times and doubles, or an error that names file, row and rule."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ _EMPTY = ("", "nan", "na", "null", "none")
 
 
 def refuse(url: str, column: pd.Series, bad: pd.Series, rule: str) -> None:
-    """Raise on the first row that breaks a rule on one column.
+    """Raise if a row breaks a rule on one column.
+
+    Args:
+        url: names the file in the error.
+        column: the column.
+        bad: true for rows that break the rule.
+        rule: in words, with what is allowed.
 
     Raises:
-        SourceError: names file, row (from 1), column, value, rule, and how many rows break it.
+        SourceError: a row breaks it; names file, the first such row (from 1), column, value, rule, and how many do.
     """
     if bad.any():
         row = int(np.argmax(bad.to_numpy()))
@@ -26,13 +32,13 @@ def refuse(url: str, column: pd.Series, bad: pd.Series, rule: str) -> None:
 
 
 def as_text(column: pd.Series) -> pd.Series:
-    """The column as text without blanks at its ends; what is missing stays missing."""
+    """The column as text without blanks at its ends; missing values stay missing."""
     text = column if isinstance(column.dtype, pd.StringDtype) else column.map(str, na_action="ignore").astype("str")
     return text.str.strip()
 
 
 def numbers(url: str, column: pd.Series) -> pd.Series:
-    """The column as doubles, each the nearest one to its text; NaN where it is empty.
+    """The column as doubles, each the nearest double to its text; NaN where the text is empty.
 
     Raises:
         SourceError: a text is no number.
@@ -49,10 +55,10 @@ def numbers(url: str, column: pd.Series) -> pd.Series:
 
 
 def epoch(url: str, column: pd.Series) -> pd.Series:
-    """Times from numbers since 1970. Their size tells the unit: the ranges of the four units are disjoint.
+    """Times from numbers since 1970 in s, ms, us or ns. Their size tells the unit: the four ranges are disjoint.
 
     Raises:
-        SourceError: a number is in no unit a time, or not in the unit of the first row.
+        SourceError: a number is a time in none of the units, or in another unit than the first row.
     """
     values = column.to_numpy()
     first, last = (int(limit.timestamp()) for limit in (FIRST_TIME, LAST_TIME))

@@ -1,8 +1,8 @@
 """One file of an archive with its SHA-256 sidecar, over any fsspec URL: verified, retried, or an error.
 
-Every request has a deadline. What can pass (a server's error, a reset, a short body, a wrong checksum) is tried again
-after a pause that grows, with jitter, or that the server asks for; what cannot (a refusal, an unknown protocol) is
-an error at once.
+Every request has a deadline. A failure that may pass (a server's error, a reset, a short body, a wrong checksum) is
+tried again after a growing pause with jitter, or after the pause that the server asks for. Any other failure (a
+refusal, an unknown protocol) is an error at once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,12 @@ _AWS_CREDENTIALS = (
 
 
 class _Unreadable(Exception):
-    """A try that failed and may be worth another one; `pause` is the server's Retry-After."""
+    """A try failed and another one may succeed.
+
+    Args:
+        reason: in words.
+        pause: the server's Retry-After.
+    """
 
     def __init__(self, reason: str, pause: str | None = None) -> None:
         super().__init__(reason)
@@ -46,7 +51,8 @@ class Downloads:
     """Reads verified files.
 
     Args:
-        timeout: seconds in which one request must be done. retries: further tries after the first one.
+        timeout: seconds in which one request must be done.
+        retries: further tries after the first one.
         clock: of this machine, for waiting.
     """
 
@@ -55,7 +61,7 @@ class Downloads:
     clock: Clock
 
     def verified(self, url: str) -> bytes | None:
-        """The file's bytes, whose SHA-256 is the sidecar's; None where there is no such file.
+        """The file's bytes, compared with the sidecar's SHA-256; None if there is no such file.
 
         Raises:
             SourceError: no sidecar, a wrong one, or the file cannot be read; names file, reason and both hashes.
@@ -81,7 +87,7 @@ class Downloads:
         line = self._read(sidecar)
         if line is None:
             raise SourceError(f"{sidecar}: no such file, so {name} cannot be verified; {allowed}")
-        # What is no checksum line is shown only as its size: it can be any page that a server gave instead.
+        # A sidecar that is no checksum line can be any page of the server: only its size is shown.
         match = _SIDECAR_LINE.fullmatch(line.decode("ascii", "replace"))
         if match is None:
             raise _Unreadable(f"{name}{SIDECAR} is no checksum ({len(line)} bytes); {allowed}")
@@ -99,14 +105,14 @@ class Downloads:
             if not files.async_impl:
                 return files.cat_file(path)
             if hasattr(files, "set_session"):
-                # A client is made once, and that is no part of a request: S3's can take seconds.
+                # Making the client (S3's can take seconds) does not count towards the request's deadline.
                 fsspec.asyn.sync(files.loop, files.set_session)
             return fsspec.asyn.sync(files.loop, _bounded, files, path, self.timeout)
         except FileNotFoundError as error:
             if _answer(error).get("Error", {}).get("Code") == "NoSuchBucket":
                 raise SourceError(f"{url}: cannot be read: no such bucket") from error
             return None
-        # What a remote file system raises depends on its client library, and none of it is a defect of ours.
+        # A remote file system raises whatever its client library does; none of it is a defect of ours.
         except Exception as error:
             status, pause = _status(error)
             what = f"the server answers with status {status}" if status else f"{type(error).__name__}: {error}"
@@ -126,11 +132,11 @@ def _open(url: str) -> tuple[Any, str]:
     """The file system and the path on it. S3 is read anonymously unless the environment has credentials."""
     options: dict[str, Any] = {}
     if url.startswith(("s3://", "s3a://")):
-        # Further tries are made here, where they wait for their turn: not inside of the client as well.
+        # Further tries are made by this module, with its pauses, and not by the client as well.
         options = {
             "anon": not any(os.environ.get(name) for name in _AWS_CREDENTIALS),
             "config_kwargs": {"retries": {"total_max_attempts": 1}},
-            # One request a file: its size need not be asked for first.
+            # One request for a file: without this the client asks for its size first.
             "max_concurrency": 1,
         }
     try:
@@ -143,15 +149,15 @@ def _open(url: str) -> tuple[Any, str]:
 
 
 def _answer(error: BaseException) -> dict[str, Any]:
-    """What S3 answered; empty where the error does not come from there."""
+    """S3's answer; empty if the error does not come from S3."""
     return getattr(error.__cause__, "response", None) or {}
 
 
 def _status(error: BaseException) -> tuple[int, str | None]:
-    """HTTP status of the answer (0: none) and its Retry-After."""
+    """HTTP status of the answer (0 if there is none) and its Retry-After."""
     from_s3 = _answer(error).get("ResponseMetadata", {})
     status = getattr(error, "status", None) or from_s3.get("HTTPStatusCode", 0)
     headers = getattr(error, "headers", None) or from_s3.get("HTTPHeaders", {})
     asked = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
-    # A body that breaks off has a status of 200 and none of its own.
+    # A body that breaks off comes with status 200, which does not describe the error.
     return (status if isinstance(status, int) and status >= 400 else 0), asked

@@ -1,8 +1,9 @@
 """Bars in CSV or Parquet files, one file an asset, under any fsspec URL (local, s3://, https://, ...).
 
-The rows are handed on as they are, on the scale of the adjusted close where the file has one: broken prices, duplicates
-and gaps are judged when bars are validated. Refused is only what is no table of bars: a missing or damaged file, a
-missing column, text for a number, an impossible time, an adjusted close without a ratio to its close.
+The rows are handed on as they are, on the scale of the adjusted close if the file has one: broken prices, duplicates
+and gaps are judged when bars are validated. A file is refused only if it is no table of bars: it is missing or damaged,
+lacks a column, has text for a number, an impossible time, or an adjusted close whose ratio to the close is not finite
+and above 0.
 """
 
 from __future__ import annotations
@@ -79,13 +80,13 @@ class Files:
         return RawBars(table, without_userinfo(url), dt.datetime.now(dt.UTC))
 
     def forget(self, symbol: str) -> None:
-        """The asset's file is read again by the next `fetch`: it may have grown."""
+        """Let the next `fetch` read the asset's file again: it may have grown."""
         self._cache.pop(self.url(symbol), None)
 
     def _load(self, url: str) -> pd.DataFrame:
         """The whole file as raw bars."""
         columns = {name: column for name, column in self._config.columns if column or name not in OPTIONAL}
-        raw, url = _read(url), without_userinfo(url)  # from here on it is only recorded and shown
+        raw, url = _read(url), without_userinfo(url)  # from here on the URL is only recorded and shown
         content = _parse(url, raw)
         missing = {name: column for name, column in columns.items() if column not in content.columns}
         if missing:
@@ -107,7 +108,7 @@ class Files:
         return table.astype(RAW_DTYPES)
 
     def _times(self, url: str, column: pd.Series) -> pd.Series:
-        """Bar opens in UTC. On a calendar of sessions, midnight stands for the date: its session's open."""
+        """Bar opens in UTC. On a calendar of sessions, midnight means the open of that date's session."""
         if pd.api.types.is_datetime64_any_dtype(column):
             times = column.dt.tz_localize("UTC") if column.dt.tz is None else column
         elif pd.api.types.is_numeric_dtype(column):
@@ -146,10 +147,10 @@ def _read(url: str) -> bytes:
         content = files.cat_file(path)
     except FileNotFoundError:
         raise SourceError(f"{shown}: no such file; {_neighbours(url)}") from None
-    # What a remote file system raises depends on its client library, and none of it is a defect of ours.
+    # A remote file system raises whatever its client library does; none of it is a defect of ours.
     except Exception as error:
         cause = Masking(url_passwords(url))(without_userinfo(str(error)))
-        # What the client library raises may quote the URL, and a run keeps what is chained: it is not.
+        # The client library's error may quote the URL, and a run keeps chained errors: so this one is not chained.
         raise SourceError(f"{shown}: cannot be read: {type(error).__name__}: {cause}") from None
     if not content:
         raise SourceError(f"{shown}: the file is empty (0 bytes); allowed: a table with one row a bar")
@@ -161,7 +162,7 @@ def _neighbours(url: str) -> str:
     folder = path.rsplit("/", 1)[0]
     try:
         names = sorted(entry.rsplit("/", 1)[-1] for entry in files.ls(folder, detail=False))
-    # The message is about the missing file; a folder that cannot be listed only makes it shorter.
+    # The message is about the missing file: if the folder cannot be listed, it is only shorter.
     except Exception:
         return f"and its folder {without_userinfo(folder)} cannot be listed"
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
@@ -169,7 +170,7 @@ def _neighbours(url: str) -> str:
 
 
 def _parse(url: str, content: bytes) -> pd.DataFrame:
-    """The file's table, text left as text."""
+    """The file's table, with text left as text."""
     if url.endswith(".parquet"):
         try:
             return parquet.read_table(arrow.BufferReader(content)).to_pandas(ignore_metadata=True)

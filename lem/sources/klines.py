@@ -1,7 +1,7 @@
-"""The CSV table inside an archive of bars, in the columns that Binance made common: with a header or without one.
+"""The CSV table in an archive of bars, in the columns that Binance made common, with or without a header.
 
-The rows are handed on as they are; broken prices, duplicates and gaps are judged when bars are validated. Refused is
-only what is no table of the bars of that day or month.
+The rows are handed on as they are; broken prices, duplicates and gaps are judged when bars are validated. A file is
+refused only if it is no table of bars of its day or month.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SPELLINGS = {
     "quotevolume": "quote_volume",
     **{name: name for name in NUMBERS if name != "quote_volume"},
 }
-"""What a header calls the columns that are read, without its capitals, blanks and underscores."""
+"""Names of the columns in a header, in small letters alone, and ours."""
 _NEEDED = ("open_time", *NUMBERS)
 
 
@@ -47,15 +47,18 @@ def read_klines(url: str, content: bytes, start: dt.datetime, end: dt.datetime) 
     """All rows of a file, in its order.
 
     Args:
-        url: names the file in an error. start, end: the file's own day or month, half-open, UTC.
+        url: names the file in an error.
+        content: the file's bytes.
+        start: begin of the file's own day or month, UTC.
+        end: end of it, UTC, exclusive.
 
     Returns:
-        `ts`, the six numbers, `adjustment` (1) and `source_row` (from 1, below the header if there is one), with the
-        raw table's dtypes.
+        `ts`, the six numbers, `adjustment` (1) and `source_row` (from 1, the header not counted), with the raw
+        table's dtypes.
 
     Raises:
         SourceError: no table, a missing column, text for a number, times in no unit or in two, or a bar of another
-        day or month; names file, row, and what is allowed.
+            day or month; names file, row, and what is allowed.
     """
     text = _table(url, content)
     stamps = pd.to_numeric(as_text(text["open_time"]), errors="coerce")
@@ -101,7 +104,7 @@ def _table(url: str, content: bytes) -> pd.DataFrame:
     try:
         table = arrow_csv.read_csv(
             arrow.BufferReader(content),
-            # One thread: only then do rows that do not fit have a number.
+            # With one thread alone does Arrow number the rows that do not fit.
             read_options=arrow_csv.ReadOptions(use_threads=False, column_names=columns, skip_rows=int(not headless)),
             parse_options=arrow_csv.ParseOptions(invalid_row_handler=note),
             convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(columns, arrow.string())),

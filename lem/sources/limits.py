@@ -1,7 +1,7 @@
-"""How often a venue may be asked: one limiter for all threads, what its answers say of waiting, and backoff.
+"""How often a venue may be asked: one limiter for all threads, the waits that its answers ask for, and backoff.
 
-The limiters belong to the process: partitions that are fetched at the same time, each with a client of its own, share
-the one of their venue, since a venue counts requests by address.
+The limiters belong to the process. Partitions that are fetched at the same time have a client each, but share the
+venue's limiter, since a venue counts requests by address.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from lem.errors import SourceError
 BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.5, 60.0
 LONGEST_RETRY_AFTER_SECONDS = 30 * 86_400.0
 LONGEST_WAIT_SECONDS = 600.0
-"""A venue that asks for a longer wait than this is not waited for: the error says when one may ask again."""
+"""If a venue asks for a longer wait than this, the run fails at once; the error says when one may ask again."""
 
 
 class Clock:
-    """Time and chance, in one place so that tests need neither."""
+    """Time and chance, in one place, so that tests can replace them."""
 
     def now(self) -> dt.datetime:
-        """This machine's time (UTC). No bar is accepted by it."""
+        """This machine's time (UTC). It never decides whether a venue's bar is closed."""
         return dt.datetime.now(dt.UTC)
 
     def monotonic(self) -> float:
-        """Seconds that only ever grow."""
+        """Seconds of a clock that never goes back."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -53,7 +53,7 @@ def backoff(attempt: int, clock: Clock) -> float:
 
 
 def retry_after(value: str | None, clock: Clock) -> float | None:
-    """Seconds that a `Retry-After` header asks for, in seconds or as an HTTP date; None where it says nothing."""
+    """Seconds that a `Retry-After` header asks for (it holds seconds or an HTTP date); None if it has no such wait."""
     if not value:
         return None
     try:
@@ -70,10 +70,12 @@ def retry_after(value: str | None, clock: Clock) -> float | None:
 
 
 class Limiter:
-    """Gives each request to one venue its turn, whatever thread asks.
+    """Gives each request to one venue its turn, whichever thread asks.
 
     Args:
-        venue: named in errors. interval: seconds between requests of cost 1.
+        venue: named in errors.
+        interval: seconds between requests of cost 1.
+        clock: of this machine, for waiting.
     """
 
     def __init__(self, venue: str, interval: float, clock: Clock) -> None:
@@ -83,12 +85,15 @@ class Limiter:
         self._banned_until: dt.datetime | None = None
 
     def slow_to(self, interval: float) -> None:
-        """Ask no faster than with `interval`: of several universes on one venue the most careful one counts."""
+        """Wait at least `interval` between requests: if several universes use a venue, the longest interval counts."""
         with self._lock:
             self._interval = max(self._interval, interval)
 
     def wait(self, cost: float = 1.0) -> None:
-        """Wait for the turn of a request that counts as `cost` ones.
+        """Wait for the turn of a request.
+
+        Args:
+            cost: how many requests this one counts as.
 
         Raises:
             SourceError: the venue has banned this address; says until when.
@@ -104,7 +109,7 @@ class Limiter:
             self._clock.sleep(seconds)
 
     def pause(self, seconds: float) -> None:
-        """No request of anybody for this long: the venue has said that they are too many."""
+        """Hold all requests for this long: the venue has said that there are too many."""
         with self._lock:
             self._next = max(self._next, self._clock.monotonic() + seconds)
 
@@ -128,9 +133,9 @@ _limiters_lock = threading.Lock()
 
 
 def limiter(venue: str, url: str, interval: float, clock: Clock = CLOCK) -> Limiter:
-    """The process's limiter of a venue at a base URL, made on first use; never faster than anyone has asked for."""
+    """The process's limiter of a venue at a base URL, made on first use, with the longest interval asked for yet."""
     with _limiters_lock:
-        # A limiter keeps its clock, so that no later clock can have the same id.
+        # A limiter keeps its clock alive, so that no later clock can have the same id.
         found = _limiters.setdefault((venue, url, id(clock)), Limiter(venue, interval, clock))
     found.slow_to(interval)
     return found

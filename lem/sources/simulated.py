@@ -1,4 +1,4 @@
-"""A simulated market, the same for ever: every (asset, date) can be made by itself.
+"""A simulated market that never changes: every (asset, date) can be made by itself.
 
 Random numbers are counter-based (Philox), keyed by seed, asset, purpose and date: no draw depends on what was
 asked before. Daily returns and volatilities are one vector per asset from a fixed epoch, so that the level on
@@ -26,7 +26,7 @@ from lem.universe.source_config import SimulatedConfig
 
 EPOCH, LAST = dt.date(2010, 1, 1), dt.date(2099, 12, 31)
 _ANCHOR = dt.date(2024, 1, 1)
-"""Where the price has the level drawn for its asset: from the epoch on, a martingale drifts to pennies."""
+"""Date on which the price has the level drawn for its asset. Set at the epoch, it would be near zero by now."""
 _DAYS = (LAST - EPOCH).days + 1
 
 _VOLATILITY_MEMORY = 0.97
@@ -41,7 +41,15 @@ _BAR_NOISE, _STEP_NOISE = 0.4, 0.6
 
 @dataclass(frozen=True)
 class _Daily:
-    """An asset's days: volatility and normal draws (D), log price at each start (D + 1), mean volume."""
+    """An asset's days.
+
+    Args:
+        sigma_D: volatility of each day.
+        common_D: normal draws of the common factor.
+        own_D: normal draws of the asset alone.
+        level_D: log price at the start of each day; one more than there are days.
+        volume: mean volume of a day.
+    """
 
     sigma_D: NDArray[np.float64]
     common_D: NDArray[np.float64]
@@ -51,7 +59,7 @@ class _Daily:
 
 
 def _humps(day_P: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Activity by time of day (0 to 1), mean 1 over the steps: two smooth humps on a quiet floor."""
+    """Activity by time of day (0 to 1), with mean 1 over the steps: two smooth humps on a low floor."""
     first, second = np.exp(-0.5 * ((day_P - 0.35) / 0.08) ** 2), np.exp(-0.5 * ((day_P - 0.62) / 0.1) ** 2)
     shape_P = 1 + 0.8 * first + 1.4 * second
     return shape_P / shape_P.mean()
@@ -64,7 +72,7 @@ def _bridge(rng: np.random.Generator, weight_P: NDArray[np.float64], total: floa
 
 
 class Simulated:
-    """The source of `kind = "simulated"`. In a listed outage no bars are made, and the price moves on."""
+    """The source of `kind = "simulated"`. A listed outage has no bars, while the price moves on."""
 
     def __init__(self, universe: Universe) -> None:
         if not isinstance(universe.source, SimulatedConfig):
@@ -92,7 +100,7 @@ class Simulated:
         return RawBars(table, f"simulated:{self._config.seed}", dt.datetime.now(dt.UTC))
 
     def forget(self, symbol: str) -> None:
-        """Nothing: the market is the same for ever."""
+        """Do nothing: the market never changes."""
         self._universe.check_symbol(symbol)
 
     def _rng(self, purpose: str, name: str = "", date: dt.date | None = None) -> np.random.Generator:
@@ -112,7 +120,7 @@ class Simulated:
             shock_D = self._mix(*shocks) * _VOLATILITY_SPREAD
             shock_D[1:] *= np.sqrt(1 - _VOLATILITY_MEMORY**2)
             log_D = np.fromiter(accumulate(shock_D, lambda h, e: _VOLATILITY_MEMORY * h + e), float, _DAYS)
-            # E[exp(2 log)] = exp(2 spread^2): the mean variance stays the configured one.
+            # E[exp(2 log)] = exp(2 spread^2): this keeps the mean variance at the configured one.
             sigma_D *= np.exp(log_D - _VOLATILITY_SPREAD**2)
         exponents = self._rng("level", symbol).random(2)
         price, turnover = 10 ** (1 + 2.5 * exponents[0]), 10 ** (6 + 2 * exponents[1])
@@ -133,7 +141,7 @@ class Simulated:
         weight_P = activity_P / count
         common_P = _bridge(self._rng("path", "", date), weight_P, days.common_D[day])
         own_P = _bridge(self._rng("path", symbol, date), weight_P, days.own_D[day])
-        # The drift makes the price, and not its logarithm, a martingale: nothing is earned by waiting.
+        # The drift makes the price a martingale, not its logarithm: waiting earns nothing.
         increments_P = sigma * self._mix(common_P, own_P) - sigma**2 / 2 * weight_P
         log_path = days.level_D[day] + np.concatenate([[0.0], np.cumsum(increments_P)])
         log_path[-1] = days.level_D[day + 1]

@@ -1,4 +1,4 @@
-"""URL templates of the sources that read files: which fields they may have, checked before anything is fetched."""
+"""URL templates of the sources that read files, checked before anything is fetched."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ def template_fields(where: str, template: str, allowed: tuple[str, ...], data_ro
 
     Args:
         where: names the template in an error, e.g. `small: source.url 'x/{symbol}.csv'`.
+        template: the URL with fields in braces.
+        allowed: names of the fields that it may have.
         data_root: what `{data}` stands for.
 
     Raises:

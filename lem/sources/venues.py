@@ -1,7 +1,7 @@
-"""The venues whose own bars carry quote volume, and how ccxt asks for them; all others through `fetch_ohlcv`.
+"""The venues whose own bars have quote volume, and how ccxt asks for them; all others use `fetch_ohlcv`.
 
-What stands here is what ccxt 4.5.90 has for these venues: its implicit methods, the fields of a row as its comments
-name them, and the parameters and limits that its own `fetch_ohlcv` uses.
+Methods, fields of a row, parameters and limits are those of ccxt 4.5.90: its implicit methods, its comments, and its
+own `fetch_ohlcv`.
 """
 
 from __future__ import annotations
@@ -13,17 +13,22 @@ from operator import itemgetter
 from typing import Any
 
 Bar = tuple[float, float, float, float, float, float]
-"""open, high, low, close, volume and quote volume, which is NaN where there is none."""
+"""Open, high, low, close, volume and quote volume; the last is NaN if there is none."""
 
 _TEXT = frozenset({str})
 
 
 @dataclass(frozen=True)
 class Window:
-    """One page: bars that open from `first` to `last`, both inclusive, at most `limit` of them. Times in ms of UTC.
+    """One page of bars to ask for.
 
     Args:
-        market: ccxt's market. timeframe: ccxt's name of the bar length. length: of a bar, in ms.
+        market: ccxt's market.
+        timeframe: ccxt's name of the bar length.
+        length: of a bar, in ms.
+        first: open of the first bar, ms of UTC.
+        last: open of the last bar, ms of UTC.
+        limit: the most bars of the page.
     """
 
     market: Mapping[str, Any]
@@ -39,13 +44,15 @@ class Klines:
     """How a venue's own bars are asked for and read.
 
     Args:
-        method: ccxt's implicit method. request: its parameters for a page, for a client.
-        rows: the rows in the venue's answer. fields: of a row, where time (s or ms), open, high, low, close, volume and
-            quote volume are.
-        page: most bars in one answer. newest_first: so the venue orders them.
-        unbounded: the venue takes no end: rows behind the page are its manner, not a fault.
-        vwap: the last field is the bar's VWAP, of which the quote volume is made.
-        reach: bars back from now that the venue still has; None where it has them all.
+        method: ccxt's implicit method.
+        request: gives the method's parameters for a client and a page.
+        rows: finds the rows in the venue's answer.
+        fields: positions in a row of time (s or ms), open, high, low, close, volume and quote volume.
+        page: most bars in one answer.
+        newest_first: the venue gives the newest bar first.
+        unbounded: the venue takes no end, so rows after the page are no fault.
+        vwap: the last field is the bar's VWAP; the quote volume is made from it.
+        reach: bars back from now that the venue still has; None if it has them all.
     """
 
     method: str
@@ -59,11 +66,14 @@ class Klines:
     reach: int | None = None
 
     def ask(self, client: Any, window: Window) -> list[tuple[int, Bar]]:
-        """Bars of a page, the oldest first where the venue keeps its order, as (open in ms of UTC, numbers).
+        """Bars of a page as (open in ms of UTC, numbers), the oldest first if the venue keeps its own order.
 
         Raises:
             ccxt.BaseError: the venue refused, or did not answer.
-            KeyError, IndexError, TypeError, ValueError: the answer is no table of bars.
+            KeyError: the answer is no table of bars.
+            IndexError: the same.
+            TypeError: the same.
+            ValueError: the same.
         """
         answer = getattr(client, self.method)(self.request(client, window))
         rows = self.rows(answer, window)
@@ -76,17 +86,18 @@ class Klines:
 
     def _bar(self, row: Any) -> tuple[int, Bar]:
         ts, *numbers = itemgetter(*self.fields)(row)
-        # Nearly all venues give nothing but text: that takes the short way.
+        # Nearly all venues give text alone, for which `float` is the fast way.
         reads = float if _TEXT.issuperset(map(type, numbers)) else number
         open_, high, low, close, volume, last = map(reads, numbers)
         return milliseconds(ts), (open_, high, low, close, volume, last * volume if self.vwap else last)
 
 
 def number(text: Any) -> float:
-    """The double nearest to the venue's decimal; NaN for null: the validation of bars judges it.
+    """The double nearest to the venue's decimal; NaN for null, which the validation of bars judges.
 
     Raises:
-        TypeError, ValueError: it is no number.
+        TypeError: it is no number.
+        ValueError: its text is no number.
     """
     if isinstance(text, bool):
         raise TypeError(f"{text!r} is no number")
@@ -94,10 +105,10 @@ def number(text: Any) -> float:
 
 
 def milliseconds(value: Any) -> int:
-    """A bar's open in ms of UTC, from s or ms; told apart by magnitude.
+    """A bar's open in ms of UTC, from s or ms; its size tells which.
 
     Raises:
-        ValueError: it is neither, between 1990 and 2100.
+        ValueError: in neither unit it is a time between 1990 and 2100.
     """
     whole = int(value)
     for time in (whole, whole * 1000):
@@ -122,7 +133,7 @@ def _binance(client: Any, window: Window) -> dict[str, Any]:
 
 def _mexc(client: Any, window: Window) -> dict[str, Any]:
     interval = client.options["timeframes"]["spot"][window.timeframe]
-    # The venue leaves out a bar that opens at endTime; one more millisecond holds it and no other.
+    # The venue leaves out the bar that opens at endTime; one more millisecond includes it and no other.
     return _binance(client, window) | {"interval": interval, "endTime": window.last + 1}
 
 
@@ -138,7 +149,7 @@ def _bybit(client: Any, window: Window) -> dict[str, Any]:
 
 
 def _okx(client: Any, window: Window) -> dict[str, Any]:
-    # `before` and `after` are both exclusive; bars of six hours or more come in UTC only where they are asked for so.
+    # `before` and `after` are both exclusive; bars of six hours or more are in UTC only if the name asks for it.
     suffix = "utc" if window.length >= 6 * 3_600_000 else ""
     return {
         "instId": window.market["id"],
@@ -165,7 +176,7 @@ def _gate(client: Any, window: Window) -> dict[str, Any]:
 
 
 def _kucoin(client: Any, window: Window) -> dict[str, Any]:
-    # Whether the end belongs to the page or not, one second behind the last open is in it and no other bar is.
+    # One second after the last open: this includes the last bar and no other, be the end inclusive or exclusive.
     return {
         "symbol": window.market["id"],
         "type": _interval(client, window),
@@ -228,18 +239,23 @@ KLINES: dict[tuple[str, str], Klines] = {
         reach=720,
     ),
 }
-"""By venue and kind of market (`spot`, `linear`): the bars that carry quote volume."""
+"""How to ask for bars with quote volume, by venue and kind of market (`spot`, `linear`)."""
 
 
 @dataclass(frozen=True)
 class Unified:
-    """Bars through ccxt's `fetch_ohlcv`, which has no quote volume for any venue: the VWAP is estimated from them."""
+    """Bars through ccxt's `fetch_ohlcv`: they never have quote volume, so their VWAP is estimated.
+
+    Args:
+        page: most bars in one answer.
+        reach: bars back from now that the venue still has; None if it has them all.
+    """
 
     page: int
     reach: int | None = None
 
     def ask(self, client: Any, window: Window) -> list[tuple[int, Bar]]:
-        """As `Klines.ask`. ccxt sorts the rows by time, and venues differ in where they end: the rest is left out."""
+        """As `Klines.ask`. ccxt sorts the rows by time; some venues give rows after the page, which are left out."""
         symbol, until = window.market["symbol"], window.last + window.length - 1
         rows = client.fetch_ohlcv(symbol, window.timeframe, window.first, window.limit, {"until": until})
         bars: list[tuple[int, Bar]] = []
@@ -250,7 +266,7 @@ class Unified:
 
 
 def bars_of(client: Any, market: Mapping[str, Any]) -> Klines | Unified:
-    """How the bars of a market are asked for: the venue's own where they have quote volume."""
+    """How to ask for the bars of a market: the venue's own way if its bars have quote volume."""
     kind = "spot" if market.get("spot") else "linear" if market.get("linear") else "other"
     found = KLINES.get((client.id, kind))
     if found is not None:

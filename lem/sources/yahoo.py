@@ -1,7 +1,7 @@
 """Daily bars from Yahoo through the optional package yfinance, on the scale of the adjusted close.
 
-yfinance is asked to leave its habits: no repair, no rounding, no rows without prices left out, no error turned into an
-empty table. Two cannot be turned off: it keeps the first of two rows of one date, and takes a missing volume as 0.
+yfinance's habits are turned off: it would repair prices, round them, drop rows without prices, and answer an error with
+an empty table. Two stay: of two rows of one date it keeps the first, and it takes a missing volume as 0.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ ADJUSTED_CLOSE = "Adj Close"
 class Yahoo:
     """The source of `kind = "yfinance"`. An asset's history is asked for once and kept until it is forgotten.
 
-    Yahoo tells no time of its own: whether a session is over is judged by this machine's clock, with hours of grace.
+    Yahoo has no clock to ask: this machine's clock tells whether a session is over, with hours of grace.
+
+    Args:
+        universe: whose assets are read.
+        clock: of this machine.
 
     Raises:
         SourceError: the package is not installed.
@@ -47,8 +51,8 @@ class Yahoo:
         `source` is `yahoo:` and Yahoo's name of the asset; `source_row`, the number of the bar in its day, is 1.
 
         Raises:
-            SourceError: Yahoo did not answer, or not with daily bars of sessions; the window reaches past the last
-            session that is over; a row has no adjustment.
+            SourceError: Yahoo did not answer, or not with daily bars of sessions; the window has a session that is
+                not over; or a row has no adjustment.
             UniverseError: unknown symbol.
         """
         check_window(start, end)
@@ -63,14 +67,14 @@ class Yahoo:
         return RawBars(table[list(RAW_DTYPES)].astype(RAW_DTYPES), source, self._clock.now())
 
     def forget(self, symbol: str) -> None:
-        """The asset's history is asked for again by the next `fetch`: there may be sessions that it lacks."""
+        """Let the next `fetch` ask for the asset's history again: there may be new sessions."""
         self._cache.pop(self._name(symbol), None)
 
     def _name(self, symbol: str) -> str:
         return self._universe.assets[self._universe.check_symbol(symbol)].venue_symbol or symbol
 
     def _check_closed(self, symbol: str, start: dt.datetime, end: dt.datetime) -> None:
-        """Refuse a window with a session that is not over: its bar is there, and still changes."""
+        """Refuse a window with a session that is not over: Yahoo already has its bar, which still changes."""
         dates = [stamp.date() for stamp in pd.date_range(start.date(), end.date())]
         opens = expected_grid(self._universe, symbol, dates)[0]
         first, last = opens.searchsorted([pd.Timestamp(start), pd.Timestamp(end)])
@@ -86,7 +90,7 @@ class Yahoo:
         """All of Yahoo's daily bars from the universe's first date on, unadjusted, with the adjusted close."""
         source = f"yahoo:{name}"
         try:
-            # Without an end: yfinance answers a window that is over from its memory, which hides revisions.
+            # Without an end: for a window in the past yfinance answers from its cache, which hides revisions.
             answer = self._client.Ticker(name).history(
                 interval="1d",
                 start=self._universe.start,
@@ -100,7 +104,7 @@ class Yahoo:
                 rounding=False,
                 timeout=self._config.timeout_seconds,
             )
-        # What yfinance raises depends on its version and its HTTP library, and none of it is a defect of ours.
+        # yfinance raises whatever its version and its HTTP library do; none of it is a defect of ours.
         except Exception as error:
             raise SourceError(f"{source}: cannot be read: {type(error).__name__}: {error}") from error
         missing = [column for column in (*COLUMNS.values(), ADJUSTED_CLOSE) if column not in answer]

@@ -1,4 +1,4 @@
-"""Unpacking in memory: one CSV file from a zip archive that nobody vouches for."""
+"""Unpacking in memory: one CSV file from a zip archive that is not trusted."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 def unpack(url: str, content: bytes, max_bytes: int) -> bytes:
     """The one member of a zip archive.
 
-    The sizes that the archive declares are not believed: bytes are counted while they are unpacked.
+    The sizes that the archive declares are not trusted: bytes are counted while they are unpacked.
 
     Args:
-        url: names the archive in an error. max_bytes: the most that the member may have.
+        url: names the archive in an error.
+        content: the archive's bytes.
+        max_bytes: the most bytes that the member may unpack to.
 
     Raises:
         SourceError: damaged, not exactly one member, a name that is no plain `.csv` file name, encrypted, packed by
-        another method than deflate, or larger than `max_bytes`.
+            another method than deflate, or larger than `max_bytes`.
     """
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
@@ -44,7 +46,7 @@ def unpack(url: str, content: bytes, max_bytes: int) -> bytes:
                     out += chunk
                     if len(out) > max_bytes:
                         raise SourceError(f"{url}: the member has more bytes than it declares; {too_large}")
-    # Damage shows as any of these, by where it lies.
+    # Which of these is raised depends on where the damage lies.
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         raise SourceError(f"{url}: damaged zip archive: {error}; allowed: a zip archive of one CSV file") from error
     if len(out) != member.file_size:

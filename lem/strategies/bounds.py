@@ -1,18 +1,17 @@
 """The theoretical bound of a driftless market, and the optimal-stopping thresholds that reach it.
 
-For a driftless Brownian price the mean gain depends only on the stopping rule: E[gain] = sup E[B_tau] - P_0 over rules
-that end between bar m and bar N (Guéant, Pu, Royer, arXiv 1312.5617, for the setting). Dynamic programming over
-d = (close - running TWAP) / sigma gives it exactly. With d known after k bars, bar k (0-based) moves the running
-mean by
-d / (k + 1) on average, whether the order ends in it or not; then d' = d k / (k + 1) + z with z = e - y / (k + 1), e the
-bar's increment and y its mean minus the last close. So V_k(d) = d / (k + 1) + max(0, E V_{k+1}(d')), the 0 where the
-order
-may end, and the order ends where going on is worth nothing: where side * d is low, the price on the good side.
+For a driftless Brownian price the mean gain depends only on the stopping rule: the bound is sup E[B_tau] - P_0 over
+rules that end between bar m and bar N (setting: Guéant, Pu, Royer, arXiv 1312.5617). Dynamic programming over
+d = (close - running TWAP) / sigma gives it exactly. If d is known after k bars, bar k (0-based) moves the running mean
+by d / (k + 1) on average, whether the order ends in it or not. Then d' = d k / (k + 1) + z with z = e - y / (k + 1),
+where e is the bar's increment and y its mean minus the last close. So V_k(d) = d / (k + 1) + max(0, E V_{k+1}(d')),
+with the 0 only in bars where the order may end. The order ends when going on is worth nothing: when side * d is low,
+that is, when the price is good.
 
-Three markets: `bar` (fills at bar averages, var y = 1/3, cov(e, y) = 1/2: ours), `point` (one price a bar), and `peek`
-(one price a bar, seen before it is traded: what a look-ahead of one bar would be worth). The bars of a real market lie
-between the first two (volume comes where the price moves; over night it moves without any): `fill_law` measures
-where, and its bound is the lower one.
+There are three markets: `bar` (fills at bar averages, var y = 1/3, cov(e, y) = 1/2: ours), `point` (one price a bar),
+and `peek` (one price a bar, seen before it is traded: the value of a look-ahead of one bar). Real bars lie between the
+first two: volume comes when the price moves, and over night the price moves without volume. `fill_law` measures where
+they lie; the bound of that law is the lower one.
 """
 
 from __future__ import annotations
@@ -29,18 +28,19 @@ from lem.errors import OrderError
 
 _GRID, _NODES = 1201, 241
 _JUMP_SIGMA = 8.0
-"""Moves beyond this count as this: second moments are not to be those of a handful of bars."""
+"""Moves are cut off here, so that a handful of bars does not make the second moments."""
 
 
 @dataclass(frozen=True)
 class FillLaw:
-    """What a bar's average price is to its close, both from the last close, in variances of the bar's move.
+    """How a bar's average price moves with its close, both measured from the last close.
 
     Args:
-        variance: of the average price. covariance: of the average price and the close.
+        variance: of the average price, in variances of the close.
+        covariance: of the average price and the close, in variances of the close.
 
     Raises:
-        OrderError: no two numbers can have these.
+        OrderError: no two random numbers can have these moments.
     """
 
     variance: float
@@ -59,10 +59,13 @@ Fills = Literal["bar", "point"] | FillLaw
 
 
 def fill_law(panel: Panel) -> FillLaw:
-    """As measured on a panel's bars, each in its sigma: of what must be known beforehand, cut the panel there.
+    """The fill law of a panel's bars, each bar's moves in its sigma.
+
+    Args:
+        panel: cut off where the law must be known; later bars would be a look-ahead.
 
     Raises:
-        OrderError: no bar with features follows another.
+        OrderError: the panel has no two bars with features that follow each other.
     """
     last_NT, sigma_NT = panel.close_NT[:, :-1], panel.sigma_NT[:, :-1]
     move_NT = np.log(panel.close_NT[:, 1:] / last_NT) / sigma_NT
@@ -79,9 +82,10 @@ def fill_law(panel: Panel) -> FillLaw:
 class StoppingRule:
     """Optimal stopping for one (m, N).
 
-    value: the bound, in sigma per bar. threshold: for each bar k the order ends in it when side * d <= threshold[k],
-    with
-    d = (last close - running benchmark) / sigma; -inf where it may not end yet, +inf in the last bar.
+    Args:
+        value: the bound, in sigma per bar.
+        threshold: the order ends in bar k if side * d <= threshold[k], with d = (last close - running benchmark) /
+            sigma; -inf in bars where it may not end yet, +inf in the last bar.
     """
 
     value: float
@@ -94,13 +98,13 @@ def _check(m: int, n: int) -> None:
 
 
 def _grid(n: int) -> NDArray:
-    """States d: eight standard deviations of the widest one, which is below sqrt(n / 3) + 1."""
+    """The grid of states d, out to eight standard deviations of the widest d, which are below sqrt(n / 3) + 1."""
     end = 8 * (np.sqrt(n / 3) + 1)
     return np.linspace(-end, end, _GRID)
 
 
 def _expect(value_G: NDArray, grid_G: NDArray, mean_G: NDArray, sd: float) -> NDArray:
-    """E value(mean + sd * N(0, 1)); trapezoid nodes, because the value has kinks that Gauss-Hermite does not see."""
+    """E value(mean + sd * N(0, 1)), by trapezoid nodes: Gauss-Hermite misses the kinks of the value."""
     nodes_Q = np.linspace(-8, 8, _NODES)
     weights_Q = np.exp(-(nodes_Q**2) / 2)
     return np.interp(mean_G[:, None] + sd * nodes_Q, grid_G, value_G) @ (weights_Q / weights_Q.sum())
@@ -109,6 +113,11 @@ def _expect(value_G: NDArray, grid_G: NDArray, mean_G: NDArray, sd: float) -> ND
 @cache
 def stopping_rule(m: int, n: int, fills: Fills = "bar") -> StoppingRule:
     """Solve the stopping problem backwards on a grid.
+
+    Args:
+        m: fewest bars of an order.
+        n: N, most bars of an order.
+        fills: the market, by name or as a measured law.
 
     Raises:
         OrderError: not 1 <= m <= N.
@@ -135,6 +144,11 @@ def stopping_rule(m: int, n: int, fills: Fills = "bar") -> StoppingRule:
 def bound(m: int, n: int, fills: Fills | Literal["peek"] = "bar") -> float:
     """The most that any strategy gains on average over TWAP on a driftless market, in sigma per bar.
 
+    Args:
+        m: fewest bars of an order.
+        n: N, most bars of an order.
+        fills: the market, by name or as a measured law.
+
     Raises:
         OrderError: not 1 <= m <= N.
     """
@@ -143,7 +157,7 @@ def bound(m: int, n: int, fills: Fills | Literal["peek"] = "bar") -> float:
     _check(m, n)
     grid_G = _grid(n)
     value_G = np.zeros_like(grid_G)
-    # c prices seen, the last of them already: ending now costs nothing, going on moves the mean by (d + e) / (c + 1).
+    # c prices seen, the current one among them: ending costs nothing, going on moves the mean by (d + e) / (c + 1).
     for c in range(n - 1, 0, -1):
         going_G = grid_G / (c + 1) + _expect(value_G, grid_G, grid_G * c / (c + 1), c / (c + 1))
         value_G = np.maximum(going_G, 0.0) if c >= m else going_G

@@ -1,6 +1,6 @@
 """A universe file, and what follows from it alone: calendars, windows of dates, the hours of the night.
 
-Here stand the settings of every section. What is done with them stands elsewhere.
+The settings of every section of the file belong here; the code that uses them does not.
 """
 
 from __future__ import annotations

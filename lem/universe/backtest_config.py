@@ -1,5 +1,4 @@
-"""What is backtested, at what costs, and how a candidate is judged: `[backtest]`, `[costs]` and `[gate]` in a universe
-file."""
+"""What is backtested and how a candidate is judged: `[backtest]` and `[gate]` in a universe file."""
 
 from __future__ import annotations
 
@@ -12,8 +11,10 @@ class BacktestConfig(BaseModel):
     """The orders of the walk-forward backtest. Every bar of a day is an arrival, in all eight scenarios.
 
     Args:
-        min_bars: the values of m (bars before which an order may not end). risk_aversion: lambda of the orders.
-        report_days: walk-forward partitions in a report. bootstrap: resamples of the day-block bootstrap.
+        min_bars: the values of m, the fewest bars that an order lasts.
+        risk_aversion: lambda of the orders.
+        report_days: walk-forward partitions in a report.
+        bootstrap: resamples of the day-block bootstrap.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -28,8 +29,8 @@ class GateConfig(BaseModel):
     """The promotion gate.
 
     Args:
-        confidence: of the paired day-block bootstrap intervals. tail_tolerance: by how much of the champion's CVaR 5 %
-            the candidate's may be worse (fraction).
+        confidence: of the paired day-block bootstrap intervals.
+        tail_tolerance: how much worse than the champion's CVaR 5 % the candidate's may be, as a fraction of it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -19,15 +19,15 @@ from lem.errors import UniverseError
 from lem.universe.universe import Universe
 
 FIRST_SESSION = "1990-01-01"
-"""Start of the exchange calendars: sources accept no time stamp before it."""
+"""Start of the exchange calendars; sources refuse time stamps before it."""
 
 _UTC_US = "datetime64[us, UTC]"
 
 
 @cache
 def _sessions(calendar: str) -> pd.DataFrame:
-    """Open and close (UTC) of every session, indexed by the session's date; ends about a year from today."""
-    import exchange_calendars  # here, as markets that never close do not need it
+    """Open and close (UTC) of every session by the session's date, until about a year from today."""
+    import exchange_calendars  # only here: markets that never close do not need it
 
     schedule = exchange_calendars.get_calendar(calendar, start=FIRST_SESSION).schedule
     table = schedule[["open", "close"]].astype(_UTC_US)
@@ -50,17 +50,23 @@ def partition_window(date: dt.date) -> tuple[dt.datetime, dt.datetime]:
 def partition_dates(universe: Universe, start: dt.date, end: dt.date) -> list[dt.date]:
     """Partition dates from `start` to `end`, both inclusive: every day (24/7), or Monday to Friday (XNYS).
 
-    Holidays are partition dates without rows: no announcement of the exchange changes which partitions exist.
+    Holidays are partition dates without rows, so an exchange's announcement never changes which partitions exist.
     """
     frequency = "D" if universe.calendar == "24/7" else "B"
     return [stamp.date() for stamp in pd.date_range(start, end, freq=frequency)]
 
 
 def check_partitions(universe: Universe, start: dt.date, end: dt.date) -> None:
-    """Do nothing where a partition lies between `start` and `end`, both inclusive and in this order.
+    """Refuse a range of dates without any partition.
+
+    Args:
+        universe: whose calendar counts.
+        start: first date.
+        end: last date, inclusive.
 
     Raises:
-        UniverseError: there is none, as on a Saturday and Sunday of XNYS; names the nearest of the universe.
+        UniverseError: no partition in the range (XNYS has none on Saturday and Sunday), or it ends before it starts;
+            names the universe's nearest partitions.
     """
     if partition_dates(universe, start, end):
         return
@@ -72,7 +78,7 @@ def check_partitions(universe: Universe, start: dt.date, end: dt.date) -> None:
 
 
 def offset_partition(universe: Universe, date: dt.date, n: int) -> dt.date:
-    """The n-th partition date after `date` (before it where n is negative; `date` itself where n is 0).
+    """The n-th partition date after `date`; with a negative n, before it; with n = 0, `date` itself.
 
     Raises:
         UniverseError: n is 0 and `date` is no partition date.
@@ -103,7 +109,7 @@ def is_session(universe: Universe, date: dt.date) -> bool:
 
 
 def is_listed(universe: Universe, symbol: str, date: dt.date) -> bool:
-    """Whether `date` lies within the asset's listing, less its first `settle_days` days; `delisted` is inclusive."""
+    """Whether the asset is listed on `date`, its first `settle_days` days left out; `delisted` is inclusive."""
     asset = universe.assets[universe.check_symbol(symbol)]
     first = asset.listed + dt.timedelta(days=universe.settle_days) if asset.listed else date
     return first <= date <= (asset.delisted or date)
@@ -122,8 +128,9 @@ def expected_grid(
     """The bars of several partitions at once.
 
     Returns:
-        Open times (UTC, microseconds) in the order of `dates`, and for each the position of its partition in `dates`.
-        A date without a session, or outside of the asset's listing or of the exchange's calendar, has none.
+        Open times (UTC, microseconds) in the order of `dates`, and the position of each bar's partition in `dates`.
+        There are no bars for a date without a session, outside of the asset's listing or outside of the exchange's
+        calendar.
 
     Raises:
         UniverseError: unknown symbol.
@@ -132,7 +139,7 @@ def expected_grid(
     open_D = session_opens(universe, days).tz_localize(None).to_numpy("datetime64[us]", copy=True)
     open_D[[not is_listed(universe, symbol, date) for date in dates]] = "NaT"
     day_T = np.repeat(np.flatnonzero(~np.isnat(open_D)), universe.bars_per_day)
-    # Bars of one day stand together, so its n-th bar is the one at n modulo their number.
+    # Every day has the same number of bars and they stand together: the position modulo that number is the bar.
     bar_T = np.arange(len(day_T)) % universe.bars_per_day
     opens = open_D[day_T] + bar_T * universe.bar_length.to_timedelta64().astype("timedelta64[us]")
     return pd.DatetimeIndex(opens, name="ts").tz_localize("UTC"), day_T
@@ -164,7 +171,7 @@ def bar_close(universe: Universe, opens: pd.DatetimeIndex) -> pd.DatetimeIndex:
 
 
 def outage_mask(universe: Universe, symbol: str, opens: pd.DatetimeIndex) -> NDArray[np.bool_]:
-    """Which of the bars open inside an outage that the universe lists for this asset (or for all)."""
+    """True for bars that open inside an outage that the universe lists for this asset or for all."""
     mask = np.zeros(len(opens), dtype=bool)
     for outage in universe.outages:
         if outage.assets is None or symbol in outage.assets:

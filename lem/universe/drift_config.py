@@ -11,12 +11,12 @@ class DriftConfig(BaseModel):
     """Thresholds of the drift checks. They warn, and change nothing about who trades.
 
     Args:
-        psi: population stability index from which on a feature has drifted (0.25 is the rule of thumb).
-        window_days: partitions before the date whose bars are compared with those of the champion's training.
-        gain_tolerance_bps: gains have drifted when the whole interval of their mean lies by more than this below what
-            the gate measured, in bps.
-        max_age: partitions since the champion's last day of training above which it is old; where it is left out,
-            `Universe.max_model_age` sets it.
+        psi: a feature has drifted at this population stability index or above (0.25 is the rule of thumb).
+        window_days: partitions before the date whose bars are compared with the bars of the champion's training.
+        gain_tolerance_bps: gains have drifted when the whole interval of their mean lies more than this far below the
+            gate's figure, in bps.
+        max_age: a champion is old when its last day of training is more partitions ago than this; if left out,
+            `Universe.max_model_age` is used.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -11,9 +11,10 @@ class FeatureConfig(BaseModel):
     """Trailing windows in bars, as they stand under `[features]` in a universe file.
 
     Args:
-        volatility: window of sigma, the per-bar volatility that scales prices. short_volatility: its fast companion.
-        volume: window of the mean volume. seasons: earlier days (or weeks of sessions) in the volume's time-of-day
-        mean.
+        volatility: window of sigma, the per-bar volatility that scales prices.
+        short_volatility: window of a faster sigma, which a feature compares with it.
+        volume: window of the mean volume.
+        seasons: earlier days (for daily bars: weeks of sessions) in the mean volume at a time of day.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -24,7 +25,7 @@ class FeatureConfig(BaseModel):
     seasons: Annotated[int, Field(ge=2, le=60)] = 7
 
     def history(self, bars_per_day: int) -> int:
-        """Bars before the day that its features read."""
+        """Number of bars before a day that the features of the day read."""
         return max(self.volatility, self.short_volatility, self.volume, self.seasons * season(bars_per_day), 24) + 1
 
 

@@ -11,14 +11,20 @@ class ModelConfig(BaseModel):
     """Size of a Large Execution Model.
 
     Args:
-        hidden: width of the context. embedding: width of one feature's embedding. tkan_layers: recurrent layers.
-        kan_layers, kan_width: KAN sub-layers inside a TKAN cell and their width.
-        heads: attention heads (must divide hidden). lookback: bars that attention sees.
-        head_hidden: width of an allocation head. dropout: in the context's gates, training only.
+        hidden: width of the context.
+        embedding: width of one feature's embedding.
+        tkan_layers: recurrent layers.
+        kan_layers: KAN sub-layers inside a TKAN cell.
+        kan_width: width of a KAN sub-layer.
+        heads: attention heads; must divide `hidden`.
+        lookback: bars that attention sees.
+        head_hidden: width of an allocation head.
+        dropout: in the context's gates, in training only.
         warmup: bars fed to the recurrence before the first context that is used.
-        recurrence: the paper's TKAN, a plain LSTM of the same width, or none. variable_selection, attention: the parts
-        of the context; without selection the features enter through one linear layer. independent_heads: a network of
-        its own for each scenario, or one for all that is told the scenario.
+        recurrence: the paper's TKAN, a plain LSTM of the same width, or none.
+        variable_selection: weigh the features against each other; without it they enter through one linear layer.
+        attention: attend to earlier bars; without it a bar's context comes from the recurrence alone.
+        independent_heads: one network for each scenario; without it one for all, which is told the scenario.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

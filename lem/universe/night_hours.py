@@ -1,8 +1,8 @@
 """When the night begins: `[night]` in a universe file, and the cron schedule that follows from it and the calendar.
 
 A partition is one UTC date and is complete when that date is over. The night begins at a local time in a time zone,
-behind the end of the UTC date on the same side of midnight in summer and in winter: daylight saving moves the instant
-and never the partition that is due.
+after the end of the UTC date. In summer and in winter it falls on the same local day, so daylight saving moves the
+moment at which the night begins, and never the partition that is due.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 _DEFAULTS = {"24/7": (dt.time(0, 30), "UTC"), "XNYS": (dt.time(20, 30), "America/New_York")}
 _SEASONS = (dt.date(2024, 1, 15), dt.date(2024, 7, 15))
-"""Two Mondays: winter and summer time are each other's on the other half of the earth."""
+"""Two Mondays, one in winter time and one in summer time, on either half of the earth."""
 
 
 class NightConfig(BaseModel):
@@ -27,8 +27,8 @@ class NightConfig(BaseModel):
         at: local time at which the night begins, to the minute. 24/7: 00:30; XNYS: 20:30 in New York, by when the UTC
             date of the session is over all year round.
         time_zone: IANA name of the zone of `at`.
-        retry_hours: hours between two tries of those of the last night's partitions that are missing or failed.
-        catch_up_days: calendar days back in which missing partitions are made each night.
+        retry_hours: hours between two tries of the last night's partitions that are missing or failed.
+        catch_up_days: each night also makes missing partitions of this many calendar days back.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,7 +59,9 @@ class Night:
     """A universe's night, resolved.
 
     Args:
-        cron: when it begins. retry_cron: when what is missing or failed is tried again. time_zone: of both.
+        cron: when it begins.
+        retry_cron: when partitions that are missing or failed are tried again.
+        time_zone: IANA name of the zone of both.
     """
 
     cron: str
@@ -68,13 +70,13 @@ class Night:
 
 
 def _behind(at: dt.time, zone: ZoneInfo, end: dt.datetime) -> dt.datetime:
-    """The first local time `at` at or behind `end`."""
+    """The first local time `at` that is not before `end`."""
     first = dt.datetime.combine(end.astimezone(zone).date(), at, zone)
     return first if first >= end else first + dt.timedelta(days=1)
 
 
 def _weekdays_later(at: dt.time, zone: ZoneInfo, monday: dt.date) -> int:
-    """Days from a partition's date to the local date of the first `at` behind the partition's end."""
+    """Days from a partition's date to the local date of the first `at` after the partition's end."""
     return (_behind(at, zone, _end(monday)).date() - monday).days
 
 
@@ -83,7 +85,7 @@ def _end(date: dt.date) -> dt.datetime:
 
 
 def _retry_hours(at: dt.time, zone: ZoneInfo, every: int) -> str:
-    """The hours of the retry: counted from that of the night, without those between a partition's end and its night."""
+    """The hours of the retries: every n-th from the night's own, none between a partition's end and its night."""
     ends = [_end(day) for day in _SEASONS]
     chosen = [
         hour
@@ -94,7 +96,7 @@ def _retry_hours(at: dt.time, zone: ZoneInfo, every: int) -> str:
 
 
 def night_problem(calendar: str, config: NightConfig) -> str | None:
-    """What is wrong with the hour for this calendar; None where nothing is."""
+    """What is wrong with the night's hour on this calendar; None if it is right."""
     at, zone = _hour(calendar, config)
     if calendar == "24/7" or len({_weekdays_later(at, ZoneInfo(zone), day) for day in _SEASONS}) == 1:
         return None
@@ -105,11 +107,11 @@ def night_problem(calendar: str, config: NightConfig) -> str | None:
 
 
 def night_of(calendar: str, config: NightConfig) -> Night:
-    """The night of a calendar (`24/7` or `XNYS`): each day, or the evening or morning behind each weekday."""
+    """The night of a calendar: each day (`24/7`), or the evening or morning after each weekday (`XNYS`)."""
     at, zone = _hour(calendar, config)
     days = "*"
     if calendar != "24/7":
-        # In cron Monday is 1. A UTC morning behind Monday to Friday is Tuesday to Saturday.
+        # In cron Monday is 1. The UTC mornings after Monday to Friday are Tuesday to Saturday.
         later = _weekdays_later(at, ZoneInfo(zone), _SEASONS[0])
         days = ",".join(str((weekday + later) % 7) for weekday in range(1, 6))
     hours = _retry_hours(at, ZoneInfo(zone), config.retry_hours)

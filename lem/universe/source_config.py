@@ -10,12 +10,14 @@ BarLength = Literal["1min", "5min", "15min", "30min", "1h", "2h", "4h", "1d"]
 
 
 class SimulatedConfig(BaseModel):
-    """A deterministic market, any (asset, date) by itself. Volatilities are per day, in fractions of the price.
+    """A deterministic market: each (asset, date) can be made by itself.
 
     Args:
         mode: `market` has stochastic volatility, seasonal volume and correlated assets; `brownian` is the driftless
-        control.
-        daily_volatility: standard deviation of a day's log return. correlation: with the common factor, 0 to 1.
+            control.
+        seed: of all random numbers.
+        daily_volatility: standard deviation of a day's log return, a fraction of the price.
+        correlation: with the common factor, 0 to 1.
         steps_per_bar: points of the path inside a bar, so that VWAP and close differ.
     """
 
@@ -33,8 +35,8 @@ class Columns(BaseModel):
     """Which column of the file holds what.
 
     Args:
-        quote_volume: "" says that there is none: the VWAP is then estimated.
-        adjusted_close: "" says that there is none: prices and volume are then left as they are.
+        quote_volume: "" if the file has none: the VWAP is then estimated.
+        adjusted_close: "" if the file has none: prices and volume are then left as they are.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,11 +56,12 @@ class FilesConfig(BaseModel):
 
     Args:
         url: with `{symbol}` (canonical), `{venue_symbol}` and `{data}` (the LEM_DATA setting); ends in .csv, .csv.gz
-        or .parquet.
-        bar: length of the file's bars; without one, the universe's. Shorter ones are aggregated.
+            or .parquet.
+        columns: which column holds what.
+        bar: length of the file's bars; if left out, the universe's. Shorter bars are aggregated.
         quote_decimals: decimals to which the file rounds quote volume; widens the VWAP's tolerance by half a unit.
-        revisit_days: the last partitions that a run fetches again, to find what the source has revised; where it is
-        not 0, a history that was adjusted again is found too.
+        revisit_days: the last partitions that a run fetches again, to find what the source has revised. Above 0, a
+            history that was adjusted again is found too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -76,12 +79,13 @@ class CcxtConfig(BaseModel):
 
     Args:
         venue: ccxt's name of it (`binance`, `bybit`, `okx`, `kraken`, `coinbase`, ...).
-        url: base of the venue's REST interface, where it is not the venue's own (a proxy, a mirror).
-        bar: length of the bars that are fetched; shorter ones than the universe's are aggregated.
-        page: bars asked for in one request; without one, the most that the venue gives.
+        url: base URL of another REST interface in place of the venue's own (a proxy, a mirror).
+        bar: length of the bars that are fetched; bars shorter than the universe's are aggregated.
+        page: bars asked for in one request; if left out, the most that the venue gives.
         grace_seconds: a bar counts as closed this long after its end, by the venue's clock.
-        timeout_seconds, retries: of one request.
-        requests_per_second: limit of all requests to the venue; without one, the limit that ccxt knows.
+        timeout_seconds: of one request.
+        retries: further tries of a request that failed.
+        requests_per_second: limit of all requests to the venue; if left out, the limit that ccxt knows.
         revisit_days: the last partitions that a run fetches again, to find what the venue has revised.
     """
 
@@ -103,12 +107,14 @@ class ArchiveConfig(BaseModel):
     """A venue's zip archives of bars with SHA-256 sidecars, over HTTP(S), S3 or any other fsspec URL.
 
     Args:
-        daily, monthly: URLs of the archives, with `{symbol}`, `{venue_symbol}`, `{data}`, and `{date}` (2024-01-31) or
-        `{month}` (2024-01). The monthly one is preferred for months that are over; without one, days are read.
-        bar: length of the archives' bars; shorter ones than the universe's are aggregated.
+        daily: URL of a day's archive, with `{symbol}`, `{venue_symbol}`, `{data}` and `{date}` (2024-01-31).
+        monthly: URL of a month's archive, with `{month}` (2024-01) in place of `{date}`; preferred for months that are
+            over. If left out, days are read.
+        bar: length of the archives' bars; bars shorter than the universe's are aggregated.
         max_bytes: the most that one archive may unpack to.
-        timeout_seconds, retries: of one request.
-        fallback: the venue, asked for days that are not archived yet; without one, such a day is an error.
+        timeout_seconds: of one request.
+        retries: further tries of a request that failed.
+        fallback: the venue, asked for days that are not archived yet; if left out, such a day is an error.
         revisit_days: the last partitions that a run fetches again, to find what the venue has revised.
     """
 
@@ -131,8 +137,8 @@ class YahooConfig(BaseModel):
     Args:
         grace_seconds: a session's bar counts as final this long after the session's close.
         timeout_seconds: of one request.
-        revisit_days: the last partitions that a run fetches again, to find what the source has revised; where it is
-        not 0, a history that was adjusted again is found too.
+        revisit_days: the last partitions that a run fetches again, to find what the source has revised. Above 0, a
+            history that was adjusted again is found too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

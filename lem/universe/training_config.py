@@ -14,14 +14,19 @@ class TrainingConfig(BaseModel):
         window_days: partitions (days or sessions) before the model's date that are read.
         holdout_days: the last of them, kept for the promotion gate and never trained on.
         retrain_every: train on every n-th partition date of the universe; between them the champion stays.
-        steps, batch, sequence: optimiser steps; sequences in a step; bars in a sequence.
-        learning_rate: peak of the one-cycle schedule. weight_decay, clip: AdamW's decay and the gradient's norm limit.
-        risk_aversion: range [low, high] of lambda (per sigma) drawn in training: maximise E[g] - lambda/2 E[g^2], g
-        in sigma.
-        tracking_weight: weight of E|g| where there is nothing to time (m = N).
+        steps: optimiser steps.
+        batch: sequences in a step.
+        sequence: bars in a sequence.
+        learning_rate: peak of the one-cycle schedule.
+        weight_decay: AdamW's decay.
+        clip: limit of the gradient's norm.
+        risk_aversion: range [low, high] from which training draws lambda (per sigma): maximise
+            E[g] - lambda/2 E[g^2], g in sigma.
+        tracking_weight: weight of E|g| for orders with a fixed end (m = N), which have nothing to time.
         mirror: show half of the sequences upside down (1 / price), drawn anew each time.
-        seed: of the weights and of every draw. threads: CPU threads of a rank. workers: ranks (processes) that share
-        every batch. Both are part of what fixes the bits.
+        seed: of the weights and of every draw.
+        threads: CPU threads of a rank; another number gives other bits.
+        workers: ranks (processes) that share every batch; another number gives other bits.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

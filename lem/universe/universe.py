@@ -1,7 +1,7 @@
 """A universe: which assets trade where, on which bars, with which horizon, and what is trained on them.
 
-A universe is one TOML file. Every section is a frozen pydantic model that refuses unknown keys, so that a typing error
-is found when the file is read and not when the night's run has finished. Adding an asset is one line in the file.
+A universe is one TOML file. Every section is a frozen pydantic model that refuses unknown keys: a typing error is found
+when the file is read, not after the night's run. Adding an asset is one line in the file.
 """
 
 from __future__ import annotations
@@ -40,16 +40,24 @@ class _Section(BaseModel):
 
 
 class Rename(_Section):
-    """What the venue called the asset up to and including a UTC date."""
+    """An earlier name of an asset.
+
+    Args:
+        until: last UTC date of the name, inclusive.
+        venue_symbol: what the venue called the asset until then.
+    """
 
     until: dt.date
     venue_symbol: Annotated[str, Field(min_length=1)]
 
 
 class Asset(_Section):
-    """One asset: its venue's spelling, and the days on which it was listed (UTC dates, inclusive).
+    """One asset.
 
     Args:
+        venue_symbol: what the venue calls it; if left out, as its symbol here.
+        listed: first UTC date of its listing.
+        delisted: last UTC date of its listing, inclusive.
         renames: its earlier names, the oldest first.
     """
 
@@ -72,7 +80,14 @@ class Asset(_Section):
 
 
 class Outage(_Section):
-    """Bars that the venue never made: half-open UTC window [start, end); all assets unless some are named."""
+    """A time in which the venue made no bars.
+
+    Args:
+        start: begin, UTC.
+        end: end, UTC, exclusive.
+        assets: whose bars; if left out, those of all assets.
+        reason: in words, for people.
+    """
 
     start: dt.datetime
     end: dt.datetime
@@ -96,9 +111,11 @@ class Universe(_Section):
 
     Args:
         name: the key prefix and group of its assets in the graph; must equal the file's name.
-        start, end: first and last date with data (UTC dates, inclusive); without an end, up to yesterday.
-        bar: bar length; `1d` is one bar a session. horizon: the longest order, in bars (N, at least 2).
-        settle_days: days after an asset's listing that are left out: its first prices are not yet a market's.
+        start: first UTC date with data.
+        end: last UTC date with data, inclusive; if left out, yesterday.
+        bar: bar length; `1d` is one bar a session.
+        horizon: the longest order, in bars (N, at least 2).
+        settle_days: days after an asset's listing that are left out: a market's first prices mean little.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -194,15 +211,17 @@ class Universe(_Section):
 
     @property
     def bar_length(self) -> pd.Timedelta:
+        """Length of a bar of the universe."""
         return _length(self.bar)
 
     @property
     def source_bar(self) -> BarLength:
-        """Length of the bars that the source gives, which is the universe's or divides it."""
+        """Length of the source's bars as it stands in the file: the universe's own, or one that divides it."""
         return getattr(self.source, "bar", None) or self.bar
 
     @property
     def source_bar_length(self) -> pd.Timedelta:
+        """Length of a bar of the source."""
         return _length(self.source_bar)
 
     @property
@@ -212,18 +231,20 @@ class Universe(_Section):
 
     @property
     def purge_days(self) -> int:
-        """Partitions that one horizon can reach into: orders that arrive in the last days of a window end after it."""
+        """Partitions between training and holdout: an order that arrives before them ends before the holdout."""
         return -(-self.horizon // self.bars_per_day)
 
     @property
     def _regular_age(self) -> int:
-        """Partitions since its last day of training when a model trades for the last time, if the next is promoted."""
+        """Age of a model on its last day, in partitions since its training, if its successor is promoted."""
         return self.training.holdout_days + self.purge_days + self.training.retrain_every - 1
 
     @property
     def max_model_age(self) -> int:
-        """Partitions since its last day of training above which a champion is old: `drift.max_age`, or twice what is
-        regular."""
+        """A champion above this age is old: `drift.max_age`, or else twice the regular age on a model's last day.
+
+        Ages are in partitions since the last day of training.
+        """
         return self.drift.max_age or 2 * self._regular_age
 
     def check_symbol(self, symbol: str) -> str:
@@ -262,7 +283,7 @@ def _shown(loc: tuple[Any, ...]) -> str:
 
 
 _INNER = {"assets": Asset, "outages": Outage, "renames": Rename, "fallback": CcxtConfig}
-"""Keys whose values are sections of their own, or lists or tables of them."""
+"""Keys that hold a section of their own, or a list or table of sections."""
 
 
 def _allowed_keys(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
@@ -274,7 +295,7 @@ def _allowed_keys(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
             continue
         field = getattr(section, "model_fields", {}).get(part)
         if field is None:
-            continue  # an index or a symbol: the section stays the one of the enclosing table
+            continue  # an index or a symbol: the section is still the enclosing table's
         section = _INNER.get(part, field.annotation)
     return sorted(getattr(section, "model_fields", {}))
 
@@ -284,7 +305,7 @@ def load_universe(path: str | os.PathLike[str]) -> Universe:
 
     Raises:
         UniverseError: the file is missing, cannot be read, is not TOML, or breaks a rule; the message names file,
-        key and what is allowed.
+            key and what is allowed.
     """
     path = Path(path)
     try:
@@ -309,7 +330,7 @@ def load_universes(folder: str | os.PathLike[str]) -> dict[str, Universe]:
     """Read every `*.toml` of a folder, by name, sorted.
 
     Raises:
-        UniverseError: no universe file there, or one of them is wrong.
+        UniverseError: the folder holds no universe file, or one of them is wrong.
     """
     paths = sorted(Path(folder).glob("*.toml"))
     if not paths:

@@ -1,8 +1,8 @@
 """Which partitions a stage reads: all the date arithmetic of the pipeline, in one place.
 
-As-of rule: what is dated d uses nothing that closed after the start of d. Offsets count partitions (days, or
-weekdays on
-an equity calendar, holidays included), so windows that must hold a number of sessions carry a margin for holidays.
+As-of rule: a partition dated d uses nothing that closed after the start of d. Offsets count partitions (days, or
+weekdays on an equity calendar, holidays included), so windows that must hold a number of sessions carry a margin for
+holidays.
 """
 
 from __future__ import annotations
@@ -19,32 +19,37 @@ _HOLIDAY_SHARE, _HOLIDAY_MARGIN = 1.05, 3
 
 
 def _days_for(universe: Universe, bars: int) -> int:
-    """Partitions that surely hold `bars` bars."""
+    """Number of partitions that hold `bars` bars in any case."""
     if universe.calendar == "24/7":
         return math.ceil(bars / universe.bars_per_day)
     return math.ceil(bars * _HOLIDAY_SHARE) + _HOLIDAY_MARGIN
 
 
 def feature_history_days(universe: Universe) -> int:
-    """Partitions of bars before d that `features[d]` reads."""
+    """Number of partitions of bars before d that `features[d]` reads."""
     return _days_for(universe, universe.features.history(universe.bars_per_day))
 
 
 def warmup_days(universe: Universe) -> int:
-    """Partitions of features before d that an order arriving on d needs for its context."""
+    """Number of partitions of features before d that the context of an order arriving on d needs."""
     return _days_for(universe, universe.model.warmup + 1)
 
 
 def forward_days(universe: Universe) -> int:
-    """Partitions after d in which the last order that arrives on d may still trade."""
+    """Number of partitions after d in which an order that arrives on d may still trade."""
     return _days_for(universe, universe.horizon)
 
 
 @dataclass(frozen=True)
 class TrainingWindow:
-    """Partition dates of one model: trained on [start, train_end), judged on [gate_start, end), dated `end`.
+    """Partition dates of one model.
 
-    Between train_end and gate_start lies the purge, one horizon long: no order is in both.
+    Args:
+        start: first date that it is trained on.
+        train_end: first date after training; from here to `gate_start` lies the purge, one horizon long, so that no
+            order is in both training and judgement.
+        gate_start: first date that the gate judges it on.
+        end: first date after those; the model's own date.
     """
 
     start: dt.date
@@ -65,7 +70,7 @@ def training_window(universe: Universe, date: dt.date) -> TrainingWindow:
 
 
 def dates_before(universe: Universe, start: dt.date, end: dt.date) -> list[dt.date]:
-    """Partition dates in [start, end) that the universe has (none before its start)."""
+    """Partition dates in [start, end), without those before the universe's start."""
     return [d for d in partition_dates(universe, max(start, universe.start), end) if d < end]
 
 
@@ -75,7 +80,7 @@ def history_dates(universe: Universe, date: dt.date) -> list[dt.date]:
 
 
 def execution_dates(universe: Universe, date: dt.date) -> list[dt.date]:
-    """Partition dates of the features that a backtest of the orders arriving on `date` reads."""
+    """Partition dates of features that the backtest of `date` reads: the warm-up before and the horizon after it."""
     start = max(offset_partition(universe, date, -warmup_days(universe)), universe.start)
     return partition_dates(universe, start, offset_partition(universe, date, forward_days(universe)))
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,9 +14,10 @@ from lem.errors import BarsError, UniverseError
 from lem.sources import open_source
 from lem.universe import load_universe
 from lem.universe.calendars import outage_mask, partition_dates, partition_window
+from tests.conftest import ROOT
 from tests.lem.bar_problems import DATE, outage, problems
 
-UNIVERSES = Path(__file__).resolve().parents[2] / "universes"
+UNIVERSES = ROOT / "universes"
 
 
 def test_good_rows_become_the_complete_grid_with_exact_vwap(make_universe, raw):
