@@ -14,14 +14,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lem.reports.figures import (
-    MARKERS,
     SETTINGS,
-    STYLES,
     WIDTH,
     Picture,
     by_strategy,
     legend,
     listed,
+    marker_size,
     style_of,
     to_svg,
 )
@@ -103,7 +102,7 @@ def over_time(daily: pd.DataFrame, costs: str = "off", changes: Sequence[str] = 
                 marker=marker,
                 markevery=every,
                 linestyle=dash,
-                markersize=MARKERS[place % len(MARKERS)],
+                markersize=marker_size(place),
                 label=label(strategy),
             )
             parts.append(f"{label(strategy)}: {part['cumulative_bps'].iloc[-1]:.1f} bps after {len(part)} days.")
@@ -138,7 +137,7 @@ def order_ends(ends: pd.DataFrame) -> Picture:
                     color=colour,
                     marker=marker,
                     linestyle=dash,
-                    markersize=MARKERS[place % len(MARKERS)],
+                    markersize=marker_size(place),
                     label=label(strategy),
                 )
                 mean = (part["end_bar"] * part["share"]).sum()
@@ -162,7 +161,7 @@ def training_curve(curve: pd.DataFrame) -> Picture:
     with style.context(["default", SETTINGS]):
         figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
         for axes, (column, name) in zip(figure.subplots(3, 1, sharex=True), panels, strict=True):
-            axes.plot(curve["step"], curve[column], color=STYLES[MODEL][0], marker="o" if len(curve) < 3 else "")
+            axes.plot(curve["step"], curve[column], color=style_of(MODEL)[0], marker="o" if len(curve) < 3 else "")
             axes.set_ylabel(name)
             axes.ticklabel_format(axis="y", scilimits=(-3, 4))
         axes.set_xlabel("training step")

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from lem.reports.figures import SETTINGS, STYLES, WIDTH, Picture, legend, to_svg
+from lem.reports.figures import SETTINGS, WIDTH, Picture, legend, style_of, to_svg
 from lem.reports.tables import MODEL, SCENARIO
 from lem.reports.wording import NO_BREAK, label, number
 
@@ -19,7 +19,8 @@ def schedule(table: pd.DataFrame) -> Picture:
 
     table: from `schedule_table`.
     """
-    colour, values = STYLES[MODEL][0], sorted(table["min_bars"].unique())
+    colour, values = style_of(MODEL)[0], sorted(table["min_bars"].unique())
+    even, _, dash = style_of("twap")
     with style.context(["default", SETTINGS]):
         figure = Figure(figsize=(WIDTH, 1.0 + 1.15 * len(values)), layout="constrained")
         panels = figure.subplots(len(values), 1, sharex=True, squeeze=False)[:, 0]
@@ -32,7 +33,7 @@ def schedule(table: pd.DataFrame) -> Picture:
             axes.fill_between(x, fan["p5"], fan["p95"], color=colour, alpha=0.15, linewidth=0, label="90 % of orders")
             axes.fill_between(x, fan["p25"], fan["p75"], color=colour, alpha=0.3, linewidth=0, label="half of them")
             axes.plot(x, fan["mean_done"], color=colour, marker="o", markersize=3.5, label="mean")
-            axes.plot([0, x[-1]], [0, 100], color=STYLES["twap"][0], linestyle=STYLES["twap"][2], label=label("twap"))
+            axes.plot([0, x[-1]], [0, 100], color=even, linestyle=dash, label=label("twap"))
             axes.set_title(f"m = {m}", loc="left", fontsize=10, fontweight="bold")
             axes.set(ylim=(-3, 106), yticks=[0, 50, 100], xlim=(0, x[-1]))
             half = part.iloc[(len(part) - 1) // 2]
@@ -56,7 +57,7 @@ def replay(table: pd.DataFrame) -> Picture:
     """One order: price and running benchmark above, slices below. table: rows of `replay_table` of one `which`."""
     first = table.iloc[0]
     which, end = str(first["which"]), int(first["end_bar"])
-    colour, x = STYLES[MODEL][0], table["bar"]
+    colour, x = style_of(MODEL)[0], table["bar"]
     with style.context(["default", SETTINGS]):
         figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])

@@ -29,6 +29,7 @@ from lem.reports.headline import Headline, headline
 from lem.reports.inputs import CURVE, ReportInputs
 from lem.reports.schedule import replay_table, schedule_table
 from lem.reports.wording import bar_volumes, capacity_sentence, cost_sentence, cost_words, count, number, percent
+from lem.strategies import rules
 
 ROUGH_BLOCKS = 15
 """Fewer blocks than this, and the report warns that the intervals are rough."""
@@ -98,6 +99,7 @@ def render_report(inputs: ReportInputs) -> Report:
         listed=LISTED_ROWS,
         counts=_counts(orders),
         assets=sorted(orders["asset"].unique()),
+        rules=_rule_words(),
     )
     thumbnail = plots.thumbnail(tables.select(table, "m"))
     return Report(page, _summary(inputs, head, orders, table, days), table, data, thumbnail)
@@ -129,6 +131,12 @@ def left_out(inputs: ReportInputs) -> list[str]:
         f"No backtests of {dates} are there: the orders of that time are left out; "
         f"make them with: lem run --universe {inputs.universe} --date {inputs.date}."
     ]
+
+
+def _rule_words() -> list[tuple[str, str]]:
+    """The rules' names and meanings for the glossary, those that the model must beat first."""
+    ordered = sorted(rules.RULES, key=lambda rule: tables.strategy_rank(rule.name))
+    return [(rule.label, rule.meaning) for rule in ordered]
 
 
 def _counts(orders: pd.DataFrame) -> dict[str, int]:

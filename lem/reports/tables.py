@@ -16,8 +16,8 @@ import pandas as pd
 
 from lem.backtest.bootstrap import EvaluationError, cvar, day_blocks, grouped_means
 from lem.backtest.capacity import capacity
-from lem.backtest.schema import RULES
 from lem.execution.costs_config import CostsConfig
+from lem.strategies.rules import rule_names
 
 MODEL = "lem"
 RIVALS = ("optimal_stopping", "twap")
@@ -217,9 +217,14 @@ def select(table: pd.DataFrame, level: str, costs: str = "off", against: str | N
     return table[rows].reset_index(drop=True)
 
 
+def known_strategies() -> list[str]:
+    """The model, then the rules it must beat, then the other rules."""
+    return list(dict.fromkeys((MODEL, *RIVALS, *rule_names())))
+
+
 def strategy_rank(strategy: str) -> tuple[int, str]:
-    """Sorting key: the model, then the rules it must beat, then the other rules, then others by name."""
-    first = list(dict.fromkeys((MODEL, *RIVALS, *RULES)))
+    """Sorting key: those of `known_strategies`, then others by name."""
+    first = known_strategies()
     return (first.index(strategy) if strategy in first else len(first), strategy)
 
 

@@ -7,21 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from lem.execution.costs_config import CostsConfig
+from lem.strategies import rules
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
-LABELS = {
-    "lem": "LEM model",
-    "optimal_stopping": "Optimal stopping",
-    "twap": "TWAP",
-    "twap_to_m": "TWAP to m",
-    "volume_curve": "Volume curve",
-    "bang_bang": "Bang-bang",
-}
 
 
 def label(strategy: str) -> str:
     """A strategy's name as readers see it."""
-    return LABELS.get(strategy, strategy.replace("_", " ").capitalize())
+    labels = {"lem": "LEM model"} | {rule.name: rule.label for rule in rules.RULES}
+    return labels.get(strategy, strategy.replace("_", " ").capitalize())
 
 
 def number(value: float, digits: int = 1) -> str:

@@ -17,12 +17,12 @@ import pandas as pd
 from PIL import Image
 
 from lem.backtest.leaks import LEAK_SCHEMA
-from lem.backtest.schema import RULES
 from lem.execution.costs_config import CostsConfig
 from lem.reports.inputs import ReportInputs
 from lem.reports.report import Report
 from lem.reports.section_grids import DRIFT
 from lem.reports.tables import NUMBERS
+from lem.strategies.rules import rule_names
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 STRATEGIES = ("lem", "optimal_stopping", "twap", "twap_to_m", "volume_curve", "bang_bang")
@@ -31,7 +31,7 @@ ASSETS = ("BTC-USDT", "ETH-USDT")
 
 
 def make_orders(
-    days: int = 6, assets: tuple[str, ...] = ASSETS, strategies: tuple[str, ...] = (*RULES, "lem")
+    days: int = 6, assets: tuple[str, ...] = ASSETS, strategies: tuple[str, ...] = (*rule_names(), "lem")
 ) -> pd.DataFrame:
     generator, rows = np.random.default_rng(0), []
     kinds = list(itertools.product(("buy", "sell"), ("vwap", "twap"), ("quantity", "notional"), (1, 6, 12)))

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from lem.backtest.bootstrap import EvaluationError
-from lem.backtest.schema import RULES
 from lem.execution.costs_config import CostsConfig
 from lem.reports.report import SECTIONS, Report, block_days, render_report
+from lem.strategies.rules import rule_names
 from tests.lem.reports.pages import check_page, exclude, make_inputs, make_leaks, make_orders, text_of
 
 
@@ -47,7 +47,7 @@ def test_without_impact_there_is_no_limit_to_the_size_and_nothing_infinite_in_th
 
 
 def test_only_rules_before_the_first_model() -> None:
-    orders = make_orders(strategies=RULES)
+    orders = make_orders(strategies=rule_names())
     nothing: dict[str, Any] = {"promotions": [], "champion_manifest": None, "training_curve": None}
     report = render_report(make_inputs(orders, **nothing))
     check_page(report)
