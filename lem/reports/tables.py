@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -215,6 +216,17 @@ def select(table: pd.DataFrame, level: str, costs: str = "off", against: str | N
     rows = (table["level"] == level) & (table["costs"] == costs)
     rows &= table["against"] != "" if against is None else table["against"] == against
     return table[rows].reset_index(drop=True)
+
+
+def one_row(part: pd.DataFrame, costs: str, against: str) -> dict[Any, Any] | None:
+    """The first row with these costs and this rival, None without one."""
+    found = part[(part["costs"] == costs) & (part["against"] == against)].to_dict("records")
+    return found[0] if found else None
+
+
+def joined(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """The tables one below the other; without any, no rows of these columns."""
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(columns))
 
 
 def known_strategies() -> list[str]:

@@ -10,6 +10,8 @@ from lem.execution.costs_config import CostsConfig
 from lem.strategies import rules
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
+MODEL_ID = 8
+"""Characters of a model's id that tables show."""
 
 
 def label(strategy: str) -> str:
@@ -23,6 +25,20 @@ def number(value: float, digits: int = 1) -> str:
     if not math.isfinite(value):
         return "n/a"
     return f"{round(float(value), digits) + 0.0:,.{digits}f}".replace("-", "−")
+
+
+def optional(value: Any) -> str:
+    """A number that may be missing."""
+    return "" if value is None or _missing(value) else number(value)
+
+
+def short(model_id: Any) -> str:
+    """A model's id as tables show it."""
+    return str(model_id)[:MODEL_ID] if model_id and not _missing(model_id) else "none"
+
+
+def _missing(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def with_interval(row: Mapping[Any, Any]) -> str:

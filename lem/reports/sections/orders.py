@@ -1,17 +1,89 @@
-"""The pictures of orders: the model's average schedule with its fan, and single orders replayed."""
+"""How the model trades: its average schedule, when orders end, and the best, the median and the worst order again."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from lem.reports.figures import SETTINGS, WIDTH, Picture, legend, style_of, to_svg
+from lem.reports import tables
+from lem.reports.figures import SETTINGS, WIDTH, Picture, by_strategy, legend, marker_size, style_of, to_svg
+from lem.reports.grids import WHEN, Grid, grid_by_m
+from lem.reports.inputs import ReportInputs
+from lem.reports.schedule import replay_table, schedule_table
+from lem.reports.section import Section
 from lem.reports.tables import MODEL, SCENARIO
-from lem.reports.wording import NO_BREAK, label, number
+from lem.reports.wording import NO_BREAK, label, number, percent
 
 INK = "#1A1A1A"
+
+
+def stored(inputs: ReportInputs, orders: pd.DataFrame, _: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """When orders end, the model's average schedule, and three orders bar by bar."""
+    return {
+        "ends": tables.end_bar_table(orders),
+        "schedule": schedule_table(orders),
+        "replays": replay_table(inputs.orders, inputs.tape),
+    }
+
+
+def grids(_: ReportInputs, statistics: pd.DataFrame, own: Mapping[str, pd.DataFrame]) -> dict[str, Grid]:
+    """Mean bars used before costs and after, and the replayed orders."""
+    found = {"replays": replay_grid(own["replays"])}
+    for key, name in (("off", "bars"), ("on", "bars_net")):
+        found[name] = grid_by_m(f"Mean bars used {WHEN[key]}", statistics, key, "end_bar", number)
+    return found
+
+
+def replay_grid(replays: pd.DataFrame) -> Grid:
+    """The replayed orders bar by bar."""
+    groups, rows = dict[int, str](), list[list[str]]()
+    for which, part in replays.groupby("which", sort=False):
+        groups[len(rows)] = f"The {which} order"
+        for row in part.to_dict("records"):
+            shown = [f"{row[name]:.6g}" for name in ("price", "benchmark_price")]
+            rows.append(
+                [str(row["bar"]), f"{row['ts']:%Y-%m-%d %H:%M}", *shown, percent(row["slice"]), percent(row["done"])]
+            )
+    head = ["Bar", "Opens (UTC)", "Price", "Benchmark so far", "Slice", "Traded so far"]
+    return Grid("Replayed orders, bar by bar", head, rows, groups=groups)
+
+
+def order_ends(ends: pd.DataFrame) -> Picture:
+    """Share of orders that end in each bar, one panel for each m. ends: from `end_bar_table`."""
+    values, last = sorted(ends["min_bars"].unique()), int(ends["end_bar"].max())
+    with style.context(["default", SETTINGS]):
+        figure = Figure(figsize=(WIDTH, 1.0 + 1.15 * len(values)), layout="constrained")
+        panels = figure.subplots(len(values), 1, sharex=True, squeeze=False)[:, 0]
+        sentences = []
+        for axes, m in zip(panels, values, strict=True):
+            panel, names = ends[ends["min_bars"] == m], ends["strategy"].unique()
+            for place, (strategy, part) in enumerate(by_strategy(panel)):
+                colour, marker, dash = style_of(strategy, names)
+                share = part.set_index("end_bar")["share"].reindex(range(int(m), last + 1), fill_value=0.0) * 100
+                axes.plot(
+                    share.index,
+                    share,
+                    color=colour,
+                    marker=marker,
+                    linestyle=dash,
+                    markersize=marker_size(place),
+                    label=label(strategy),
+                )
+                mean = (part["end_bar"] * part["share"]).sum()
+                sentences.append(f"m = {m}, {label(strategy)}: after {mean:.1f} bars on average.")
+            axes.set_title(f"m = {m}", loc="left", fontsize=10, fontweight="bold")
+            axes.set(ylim=(-6, 106), yticks=[0, 50, 100], xlim=(0.5, last + 0.5))
+        panels[-1].set_xticks(range(1, last + 1, max(1, -(-last // 12))))
+        figure.supylabel("% of orders", fontsize=10)
+        panels[-1].set_xlabel("bar in which the order ends")
+        legend(figure, panels[0])
+        alt = "When orders end. " + " ".join(sentences)
+        caption = "Share of the orders that end in each bar, one panel for each m, without a participation cap."
+        return Picture(to_svg(figure, "order-ends", "When orders end", alt), alt, caption)
 
 
 def schedule(table: pd.DataFrame) -> Picture:
@@ -107,3 +179,29 @@ def sentence(order: pd.Series) -> str:
         f"{side} a fixed {target} of {order['asset']} against {benchmark.upper()}, m = {order['min_bars']}, arrived "
         f"{arrival}."
     )
+
+
+def pictures(_: pd.DataFrame, own: Mapping[str, pd.DataFrame]) -> dict[str, Picture]:
+    """When orders end, the average schedule, and a picture of each replayed order."""
+    found = {}
+    if len(own["ends"]):
+        found["order_ends"] = order_ends(own["ends"])
+    if len(own["schedule"]):
+        found["schedule"] = schedule(own["schedule"])
+    for which, part in own["replays"].groupby("which", sort=False):
+        found[f"replay_{which}"] = replay(part.reset_index(drop=True))
+    return found
+
+
+SECTION = Section(
+    "How it trades",
+    reads=("orders", "tape"),
+    rows={
+        "ends": "the share of a strategy's orders with one m that end in a bar",
+        "schedule": "what the model has traded by the end of a bar, by m: mean and quantiles",
+        "replays": "a bar of the best, the median or the worst order: price, running benchmark, slice",
+    },
+    tables=stored,
+    grids=grids,
+    pictures=pictures,
+)
