@@ -22,18 +22,15 @@ from lem.backtest.bootstrap import MIN_BLOCKS
 from lem.errors import EvaluationError
 from lem.lineage.tables import name_missing
 from lem.reports import tables
-from lem.reports.figures import Picture
 from lem.reports.grids import Grid, overall
 from lem.reports.groups import add_groups
 from lem.reports.headline import Headline, headline
 from lem.reports.inputs import ReportInputs
-from lem.reports.section import Material
+from lem.reports.section import Material, Section
 from lem.reports.sections import gain, sections
 from lem.reports.sections.excluded import counts
 from lem.reports.wording import capacity_sentence, cost_sentence, cost_words, count, number, percent
 
-FIRST = "summary"
-"""Place of the first screen on the page: the frame's own, before the sections."""
 ROUGH_BLOCKS = 15
 """Fewer blocks than this, and the report warns that the intervals are rough."""
 
@@ -62,19 +59,16 @@ def render_report(inputs: ReportInputs) -> Report:
     statistics = tables.full_table(orders, inputs.costs, resamples=inputs.bootstrap, seed=inputs.seed)
     stored = stored_tables(inputs, orders, statistics)
     head = first_screen(inputs, orders, statistics)
-    grids, pictures = page_grids(inputs, statistics, stored), page_pictures(statistics, stored)
     parts = []
     for name, section in sections().items():
         own = {table: stored[table] for table in section.rows}
-        words = section.words(Material(inputs, orders, statistics, own, head, days))
-        shown = {"name": name, "title": section.title, "grids": grids[name], "pictures": pictures[name]}
-        html = ENVIRONMENT.get_template("section.jinja").render(words | shown)
+        html = section_html(name, section, Material(inputs, orders, statistics, own, head, days))
         parts.append({"name": name, "title": section.title, "html": Markup(html)})
     page = ENVIRONMENT.get_template("report.html.jinja").render(
         inputs=inputs,
         head=head,
         sections=parts,
-        grids=grids[FIRST],
+        grids=with_rows({"overall": overall(statistics)}),
         assumed=cost_sentence(inputs.costs),
         capacity=None if head.capacity is None else capacity_sentence(head.capacity, inputs.costs, inputs.horizon),
         days=sorted(tables.executed(orders)["date"].unique()),
@@ -143,22 +137,21 @@ def stored_tables(inputs: ReportInputs, orders: pd.DataFrame, statistics: pd.Dat
     return found
 
 
-def page_grids(
-    inputs: ReportInputs, statistics: pd.DataFrame, stored: Mapping[str, pd.DataFrame]
-) -> dict[str, dict[str, Grid]]:
-    """Every printed table of the page by section, from its stored tables; those without rows are left out."""
-    made = {FIRST: {"overall": overall(statistics)}}
-    for name, section in sections().items():
-        made[name] = section.grids(inputs, statistics, {table: stored[table] for table in section.rows})
-    return {name: {key: grid for key, grid in grids.items() if grid.rows} for name, grids in made.items()}
+def section_html(name: str, section: Section, material: Material) -> str:
+    """One section of the page, from its own material."""
+    inputs, statistics, own = material.inputs, material.statistics, material.tables
+    return ENVIRONMENT.get_template("section.jinja").render(
+        name=name,
+        title=section.title,
+        grids=with_rows(section.grids(inputs, statistics, own)),
+        pictures=section.pictures(statistics, own),
+        **section.words(material),
+    )
 
 
-def page_pictures(statistics: pd.DataFrame, stored: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Picture]]:
-    """Every picture of the page by section, drawn from its stored tables alone."""
-    return {
-        name: section.pictures(statistics, {table: stored[table] for table in section.rows})
-        for name, section in sections().items()
-    }
+def with_rows(grids: Mapping[str, Grid]) -> dict[str, Grid]:
+    """Those that have something to print."""
+    return {name: grid for name, grid in grids.items() if grid.rows}
 
 
 def _summary(
