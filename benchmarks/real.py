@@ -26,13 +26,14 @@ from benchmarks.common import Column, Row, command_line, console, each_seed, par
 from benchmarks.evaluate import MEASURED, Arrivals, Gains, arrivals, bound_gains, gains
 from benchmarks.markets import data_root, real_panel, real_universe
 from lem.backtest.bootstrap import Interval, block_mean, cvar
-from lem.backtest.orders_table import rules
 from lem.data.panel import Panel
+from lem.execution.costs_config import CostsConfig
 from lem.execution.orders import SCENARIOS
 from lem.model.lem import LEM
-from lem.strategies.base import Strategy
+from lem.strategies.base import Setting, Strategy
 from lem.strategies.bounds import FillLaw, fill_law
 from lem.strategies.optimal_stopping import OptimalStopping
+from lem.strategies.rules import make_rules
 from lem.training.trainer import train
 from lem.universe import Universe
 from lem.universe.training_config import TrainingConfig
@@ -141,10 +142,11 @@ def crypto_year(root: str, quick: bool) -> tuple[Split, Universe, Panel, Arrival
     return split, universe, panel, arrivals(panel, split.test_start, split.test_end, HORIZON)
 
 
-def strategies(model: LEM, law: FillLaw) -> dict[str, Strategy | LEM]:
-    """The rules, and the model; the rules use the volume curve and the fill law of the model's training window."""
+def strategies(model: LEM, law: FillLaw, costs: CostsConfig) -> dict[str, Strategy | LEM]:
+    """The rules, and the model whose training window gave the volume curve and the law of the fills."""
     measured: dict[str, Strategy | LEM] = {f"{RIVAL}{MEASURED}": OptimalStopping(law)}
-    return {rule.name: rule for rule in rules(model.volume_curve_W)} | measured | {"lem": model}
+    rules = make_rules(Setting(HORIZON, costs, model.volume_curve_W))
+    return {rule.name: rule for rule in rules} | measured | {"lem": model}
 
 
 def training_window(panel: Panel, split: Split) -> Panel:
@@ -160,7 +162,7 @@ def trained_gains(
     started = time.monotonic()
     model = train(window, HORIZON, universe.model, split.training.model_copy(update={"seed": seed})).model
     seconds = time.monotonic() - started
-    wanted = strategies(model, fill_law(window)) if seed == 0 else {"lem": model}
+    wanted = strategies(model, fill_law(window), universe.costs) if seed == 0 else {"lem": model}
     made = {
         group: {
             name: gains(panel, orders, strategy, MIN_BARS, HORIZON, RISK_AVERSION, universe.costs)

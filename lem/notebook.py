@@ -17,7 +17,6 @@ from matplotlib import style
 from matplotlib.figure import Figure
 
 from lem.backtest.market import market_of, terms_for
-from lem.backtest.orders_table import rules
 from lem.backtest.simulator import Executions, simulate
 from lem.data.panel import Panel
 from lem.errors import EvaluationError, RegistryError
@@ -28,10 +27,11 @@ from lem.lineage.stages import stage_named
 from lem.lineage.tables import read_range
 from lem.model.contender import Contender, load_contender
 from lem.registry import Registry
-from lem.reports.figures import MARKERS, SETTINGS, by_strategy, legend, style_of
+from lem.reports.figures import SETTINGS, by_strategy, legend, marker_size, style_of
 from lem.reports.wording import label
-from lem.strategies.base import Strategy
+from lem.strategies.base import Setting, Strategy
 from lem.strategies.learned import Learned
+from lem.strategies.rules import make_rules
 from lem.universe import load_universe
 from lem.universe.calendars import check_partitions, partition_dates
 from lem.universe.windows import execution_dates
@@ -124,7 +124,8 @@ class Desk:
         universe = self.universe
         if strategies is None:
             champion = self.champion(first).model
-            strategies = [*rules(champion.volume_curve_W), Learned(champion)]
+            setting = Setting(universe.horizon, universe.costs, champion.volume_curve_W)
+            strategies = [*make_rules(setting), Learned(champion)]
         dates = self._dates(first, last)
         read = sorted({day for date in dates for day in execution_dates(universe, date)})
         panel = Panel.from_table(self.table("features", read[0], read[-1]))
@@ -213,7 +214,7 @@ def _lines(table: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str) -> Fig
                 color=colour,
                 marker=marker,
                 linestyle=dash,
-                markersize=MARKERS[place % len(MARKERS)],
+                markersize=marker_size(place),
                 label=label(strategy),
             )
         axes.set(xlabel=xlabel, ylabel=ylabel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lem.dictionary.entries import TableEntry, dictionary
 from lem.lineage.stages import STAGES
+from lem.reports.sections import sections
 from tests.conftest import ROOT
 
 PATH = ROOT / "docs" / "data_dictionary.md"
@@ -40,6 +41,17 @@ def _section(entry: TableEntry) -> str:
     return "\n".join(lines)
 
 
+def _report_tables() -> str:
+    """The tables of the report's sections, in the order of the page."""
+    lines = ["## Tables of the report's sections", ""]
+    lines += ["What `report.html` prints and draws beside `report.csv`, in the order of the page.", ""]
+    lines += ["Each lies at: `<universe>/execution_report/date=<date>/tables/<table>.csv`.", ""]
+    lines += ["| table | section | one row is |", "| --- | --- | --- |"]
+    for section in sections().values():
+        lines += [f"| `{name}` | {section.title} | {_cell(row)} |" for name, row in section.rows.items()]
+    return "\n".join(lines)
+
+
 def rendered() -> str:
     """The whole page."""
-    return HEAD + "\n" + "\n\n".join(map(_section, dictionary().values())) + "\n"
+    return HEAD + "\n" + "\n\n".join([*map(_section, dictionary().values()), _report_tables()]) + "\n"

@@ -24,21 +24,11 @@ from lem.execution.costs import BPS
 from lem.execution.costs_config import CostsConfig
 from lem.execution.orders import SCENARIOS
 from lem.model.lem import LEM
-from lem.strategies.bang_bang import BangBang
-from lem.strategies.base import Strategy
+from lem.strategies.base import Setting, Strategy
 from lem.strategies.bounds import bound
 from lem.strategies.learned import Learned
-from lem.strategies.optimal_stopping import OptimalStopping
-from lem.strategies.twap import Twap
-from lem.strategies.twap_to_m import TwapToM
-from lem.strategies.volume_curve import VolumeCurve
+from lem.strategies.rules import make_rules
 from lem.universe.backtest_config import BacktestConfig
-
-
-def rules(curve_W: Tensor | None = None) -> tuple[Strategy, ...]:
-    """Every rule, in the order of `lem.backtest.schema.RULES`; `curve_W` as in `VolumeCurve`."""
-    return Twap(), TwapToM(), VolumeCurve(curve_W), BangBang(), OptimalStopping()
-
 
 EXCLUDED = "a gap, a bar without trades or missing features within the order's bars"
 
@@ -72,9 +62,8 @@ def execute(
     orders = _orders(panel, asset_A, bar_A, horizon, config, market.sigma_A.numpy(), market.accepted_A.numpy())
     orders["oracle_bps"] = np.where(orders["status"] == "done", oracle_O * BPS, np.nan)
     leading = models.get("champion") or next(iter(models.values()), None)
-    runs: list[tuple[str, Strategy, str, LEM | None]] = [
-        (rule.name, rule, "", None) for rule in rules(leading[1].volume_curve_W if leading else None)
-    ]
+    setting = Setting(horizon, costs, leading[1].volume_curve_W if leading else None)
+    runs: list[tuple[str, Strategy, str, LEM | None]] = [(rule.name, rule, "", None) for rule in make_rules(setting)]
     runs += [(name, Learned(model), model_id, model) for name, (model_id, model) in models.items()]
     frames = []
     for name, strategy, model_id, model in runs:

@@ -1,14 +1,12 @@
-"""The backtest table without what makes it: its columns, the names of its rules, how many rows a partition has."""
+"""The backtest table without what makes it: its columns, how many rows a partition has."""
 
 from __future__ import annotations
 
 import pyarrow as arrow
 
 from lem.execution.orders import SCENARIOS
+from lem.strategies.rules import rule_names
 from lem.universe import Universe
-
-RULES = ("twap", "twap_to_m", "volume_curve", "bang_bang", "optimal_stopping")
-"""Names of the rules: every order has a row for each of them, and one for each model."""
 
 BACKTEST_SCHEMA = arrow.schema(
     [
@@ -44,4 +42,4 @@ BACKTEST_SCHEMA = arrow.schema(
 
 def expected_rows(arrivals: int, universe: Universe, with_model: bool) -> int:
     """Rows of a backtest partition when every order is accounted for."""
-    return arrivals * len(universe.backtest.min_bars) * len(SCENARIOS) * (len(RULES) + with_model)
+    return arrivals * len(universe.backtest.min_bars) * len(SCENARIOS) * (len(rule_names()) + with_model)

@@ -15,7 +15,6 @@ import pandera.pandas as pa
 import pyarrow as arrow
 from sqlalchemy import CheckConstraint, Table
 
-from lem.backtest.schema import RULES
 from lem.dictionary.meanings import COLUMNS, TABLES
 from lem.errors import SchemaError
 from lem.execution.orders import Benchmark, Side, Target
@@ -24,17 +23,18 @@ from lem.lineage.words import NEVER, Words
 from lem.registry import advice_tables  # noqa: F401  (its tables are in the metadata once it is imported)
 from lem.registry.tables import Base
 from lem.reports.tables import COSTS, GROUPS, LEVELS, MODEL, STATISTICS
+from lem.strategies.rules import rule_names
 from lem.training.manifest import CURVE_SCHEMA
 
 CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("backtest", "side"): tuple(Side),
     ("backtest", "benchmark"): tuple(Benchmark),
     ("backtest", "target"): tuple(Target),
-    ("backtest", "strategy"): (*RULES, MODEL),
+    ("backtest", "strategy"): (*rule_names(), MODEL),
     ("backtest", "status"): ("done", "excluded"),
     ("report.csv", "level"): (*LEVELS, *GROUPS),
     ("report.csv", "costs"): tuple(COSTS),
-    ("report.csv", "strategy"): (*RULES, MODEL),
+    ("report.csv", "strategy"): (*rule_names(), MODEL),
 }
 _REPORT_TEXT = ("level", "costs", "strategy", "against", *LEVELS["scenario and m"], "group")
 _REPORT_COUNTS = ("orders", "blocks")

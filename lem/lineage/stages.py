@@ -18,17 +18,19 @@ from typing import Any
 import pandera.pandas as pa
 import pyarrow as arrow
 
-from lem.backtest.schema import BACKTEST_SCHEMA, RULES
+from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.data.bars import BARS_SCHEMA
 from lem.data.bars import TABLE_SCHEMA as BARS_TABLE
 from lem.data.features import CLIP, FEATURE_SCHEMA
 from lem.data.features import TABLE_SCHEMA as FEATURES_TABLE
 from lem.data.panel import PANEL_SCHEMA
 from lem.errors import LineageError
+from lem.lineage.contents import section_names
 from lem.lineage.meanings import BACKTEST_WORDS, BARS_WORDS, FEATURES_WORDS, PANEL_WORDS, RAW_WORDS
 from lem.lineage.reads import Reads
 from lem.lineage.words import Words
 from lem.sources.base import RAW_SCHEMA
+from lem.strategies.rules import rule_names
 from lem.universe import Universe
 from lem.universe.windows import feature_history_days, forward_days, gate_days, warmup_days
 
@@ -225,7 +227,7 @@ STAGES: tuple[Stage, ...] = (
         schema=BACKTEST_SCHEMA,
         words=BACKTEST_WORDS,
         settings=_of_orders,
-        parts=lambda: RULES,
+        parts=rule_names,
     ),
     Stage(
         REPORT,
@@ -235,6 +237,7 @@ STAGES: tuple[Stage, ...] = (
         kinds=("html",),
         seconds=20.0,
         table="report.csv",
+        parts=section_names,
         ranges=False,
     ),
 )

@@ -21,21 +21,25 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from lem.reports.tables import strategy_rank
+from lem.reports.tables import known_strategies, strategy_rank
 
 WIDTH = 4.7
 """Inches: at 10 points a letter, what a phone shows without shrinking."""
 MARKERS = (8.5, 7.0, 5.5, 4.5, 3.5, 2.5)
 """Marker sizes on lines: smaller ones are drawn on top, so that equal strategies do not hide each other."""
-STYLES = {
-    "lem": ("#0072B2", "o", "-"),
-    "optimal_stopping": ("#D55E00", "s", "--"),
-    "twap": ("#4D4D4D", "^", ":"),
-    "twap_to_m": ("#009E73", "D", "-."),
-    "volume_curve": ("#CC79A7", "v", "--"),
-    "bang_bang": ("#E69F00", "P", ":"),
-}
-SPARE = [("#56B4E9", "X", "-."), ("#8B6914", "p", "--")]
+STYLES = (
+    ("#0072B2", "o", "-"),
+    ("#D55E00", "s", "--"),
+    ("#4D4D4D", "^", ":"),
+    ("#009E73", "D", "-."),
+    ("#CC79A7", "v", "--"),
+    ("#E69F00", "P", ":"),
+    ("#56B4E9", "X", "-."),
+    ("#8B6914", "p", "--"),
+    ("#332288", "*", ":"),
+    ("#882255", "h", "-."),
+)
+"""Colour, marker and line by a strategy's place: the first is the model's."""
 SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "execution report",
     "svg.fonttype": "path",
@@ -65,12 +69,20 @@ def by_strategy(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(name, table[table["strategy"] == name]) for name in names]
 
 
-def style_of(strategy: str, present: Iterable[str]) -> tuple[str, str, str]:
-    """Colour, marker and line of a strategy; those without their own take the spare ones in the order of
-    their names.
+def style_of(strategy: str, present: Iterable[str] = ()) -> tuple[str, str, str]:
+    """Colour, marker and line of a strategy, by its place among `known_strategies`; others of those present, as a
+    notebook's own, take the places behind them in the order of their names. Past the last style the second comes again:
+    the model's is its own.
     """
-    others = sorted(set(present) - set(STYLES))
-    return STYLES[strategy] if strategy in STYLES else SPARE[others.index(strategy) % len(SPARE)]
+    known = known_strategies()
+    places = [*known, *sorted(set(present) - set(known))]
+    place = places.index(strategy)
+    return STYLES[place] if place < len(STYLES) else STYLES[1:][(place - len(STYLES)) % (len(STYLES) - 1)]
+
+
+def marker_size(place: int) -> float:
+    """Size of the markers of the strategy drawn in this place."""
+    return MARKERS[min(place, len(MARKERS) - 1)]
 
 
 def listed(names: Sequence[object] | pd.Series, values: Sequence[float] | np.ndarray | pd.Series) -> str:

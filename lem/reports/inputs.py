@@ -13,25 +13,45 @@ import pandas as pd
 from lem.backtest.leaks import LEAK_SCHEMA
 from lem.errors import EvaluationError
 from lem.execution.costs_config import CostsConfig
-from lem.reports.grids import QUALITY
-from lem.reports.schedule import TAPE
-from lem.reports.section_grids import DRIFT, OUTAGES, QUARANTINE
+from lem.registry import ModelRecord
 
 CURVE = ["step", "loss", "gain_sigma", "learning_rate"]
+TAPE = ["asset", "ts", "vwap", "volume"]
+DRIFT = ["reading", "name", "value", "low", "high", "usual", "threshold", "verdict"]
+COUNTED = ["expected", "received", "missing", "outage", "no_trades", "duplicates", "estimated_vwap"]
+QUALITY = ["asset", "date", *COUNTED]
+QUARANTINE = ["asset", "date", "problem"]
+OUTAGES = ["start", "end", "assets", "reason"]
 
 
 @dataclass(frozen=True)
 class ReportInputs:
     """What a report is made of.
 
-    date: the report's partition. horizon: N in bars of length `bar` ("1h", "1d", ...). orders: the backtest's rows with
-    `asset` and `date` (columns: `tables.COLUMNS`). costs: those that it charged. promotions: dicts with date, decision,
-    champion_id, candidate_id, reasons (list of str), figures (dict). champion_manifest, training_curve (columns
-    `CURVE`): None without a model. data_quality: one row per asset and day (columns `QUALITY`). calendar: the market's.
-    left_out: dates in the midst of the orders whose backtests are not there. bootstrap: resamples. trained_to: date
-    (ISO) that a model's training ended before, by id. ages: partitions since the champion's training ended, by arrival
-    day (ISO). tape: bars of the replayed orders (columns `TAPE`). leaks: the champion's leak panel (`LEAK_SCHEMA`),
-    None without a model. drift, quarantine, outages: columns `DRIFT`, `QUARANTINE` and `OUTAGES`.
+    Args:
+        universe: its name.
+        date: the report's partition.
+        description: of the universe, for its readers.
+        horizon: N in bars.
+        bar: length of a bar ("1h", "1d", ...).
+        orders: the backtest's rows with `asset` and `date` (columns: `lem.reports.tables.COLUMNS`).
+        costs: those that the backtest charged.
+        promotions: dicts with date, decision, champion_id, candidate_id, reasons (list of str), figures (dict).
+        champion: who trades on the date; None without a model.
+        training_curve: the champion's (columns `CURVE`); None without a model.
+        data_quality: one row per asset and day (columns `QUALITY`).
+        versions: of what the report was made from, by name.
+        calendar: the market's.
+        left_out: dates in the midst of the orders whose backtests are not there.
+        bootstrap: resamples.
+        seed: of the bootstrap.
+        trained_to: date (ISO) that a model's training ended before, by id.
+        ages: partitions since the champion's training ended, by arrival day (ISO).
+        tape: bars of the replayed orders (columns `TAPE`).
+        leaks: the champion's leak panel (`LEAK_SCHEMA`); None without a model.
+        drift: readings of drift (columns `DRIFT`).
+        quarantine: days that broke a rule (columns `QUARANTINE`).
+        outages: those that the universe lists (columns `OUTAGES`).
     """
 
     universe: str
@@ -42,7 +62,7 @@ class ReportInputs:
     orders: pd.DataFrame
     costs: CostsConfig
     promotions: Sequence[Mapping[str, Any]]
-    champion_manifest: Mapping[str, Any] | None
+    champion: ModelRecord | None
     training_curve: pd.DataFrame | None
     data_quality: pd.DataFrame
     versions: Mapping[str, str]

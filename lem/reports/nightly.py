@@ -28,12 +28,12 @@ from lem.lineage.stored_report import (
 from lem.lineage.tables import missing_partitions, name_missing, read_range
 from lem.registry import PromotionRecord, Registry
 from lem.registry.records import InputVersion
-from lem.reports.drift_section import drift_table
-from lem.reports.inputs import ReportInputs
+from lem.reports.inputs import TAPE, ReportInputs
 from lem.reports.leak_reading import leaks_of
-from lem.reports.quality import data_quality, days_in_quarantine, listed_outages
 from lem.reports.report import Report, render_report
-from lem.reports.schedule import TAPE, replayed_orders
+from lem.reports.schedule import replayed_orders
+from lem.reports.sections.drift import drift_table
+from lem.reports.sections.quality import data_quality, days_in_quarantine, listed_outages
 from lem.training.manifest import curve_path
 from lem.universe import Universe
 from lem.universe.calendars import offset_partition, partition_dates
@@ -120,7 +120,7 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
         orders=orders,
         costs=universe.costs,
         promotions=[_promotion(p) for p in promotions],
-        champion_manifest=champion.manifest | {"model_id": champion.id} if champion else None,
+        champion=champion,
         training_curve=lake.read_table(curve_path(universe.name, champion.id)) if champion else None,
         data_quality=data_quality(lake, universe, covered),
         versions={
@@ -148,7 +148,7 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
 
 
 def replayed_tape(lake: Lake, universe: Universe, orders: pd.DataFrame) -> pd.DataFrame:
-    """The bars of the orders that the report replays: `lem.reports.schedule.TAPE`.
+    """The bars of the orders that the report replays: `lem.reports.inputs.TAPE`.
 
     Raises:
         LakeError: a partition of features, which their backtest read, is missing.

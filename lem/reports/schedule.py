@@ -1,4 +1,4 @@
-"""How the model trades: its average schedule with its fan, and the best, the median and the worst order again."""
+"""Tables of how the model trades: its average schedule, and the best, the median and the worst order bar by bar."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from lem.reports.tables import MODEL, ORDER
 
 QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 WHICH = ("best", "median", "worst")
-TAPE = ["asset", "ts", "vwap", "volume"]
 SCHEDULE = ["min_bars", "bar", "orders", "mean_slice", "mean_done", *QUANTILES]
 REPLAY = ["which", *ORDER, "sigma_bps", "gain_bps", "end_bar", "bar", "ts", "price", "benchmark_price", "slice", "done"]
 

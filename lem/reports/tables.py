@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lem.backtest.bootstrap import EvaluationError, cvar, day_blocks, grouped_means
 from lem.backtest.capacity import capacity
-from lem.backtest.schema import RULES
 from lem.execution.costs_config import CostsConfig
+from lem.strategies.rules import rule_names
 
 MODEL = "lem"
 RIVALS = ("optimal_stopping", "twap")
@@ -217,9 +218,25 @@ def select(table: pd.DataFrame, level: str, costs: str = "off", against: str | N
     return table[rows].reset_index(drop=True)
 
 
+def one_row(part: pd.DataFrame, costs: str, against: str) -> dict[Any, Any] | None:
+    """The first row with these costs and this rival, None without one."""
+    found = part[(part["costs"] == costs) & (part["against"] == against)].to_dict("records")
+    return found[0] if found else None
+
+
+def joined(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """The tables one below the other; without any, no rows of these columns."""
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(columns))
+
+
+def known_strategies() -> list[str]:
+    """The model, then the rules it must beat, then the other rules."""
+    return list(dict.fromkeys((MODEL, *RIVALS, *rule_names())))
+
+
 def strategy_rank(strategy: str) -> tuple[int, str]:
-    """Sorting key: the model, then the rules it must beat, then the other rules, then others by name."""
-    first = list(dict.fromkeys((MODEL, *RIVALS, *RULES)))
+    """Sorting key: those of `known_strategies`, then others by name."""
+    first = known_strategies()
     return (first.index(strategy) if strategy in first else len(first), strategy)
 
 

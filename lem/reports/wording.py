@@ -7,21 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from lem.execution.costs_config import CostsConfig
+from lem.strategies import rules
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
-LABELS = {
-    "lem": "LEM model",
-    "optimal_stopping": "Optimal stopping",
-    "twap": "TWAP",
-    "twap_to_m": "TWAP to m",
-    "volume_curve": "Volume curve",
-    "bang_bang": "Bang-bang",
-}
+MODEL_ID = 8
+"""Characters of a model's id that tables show."""
 
 
 def label(strategy: str) -> str:
     """A strategy's name as readers see it."""
-    return LABELS.get(strategy, strategy.replace("_", " ").capitalize())
+    labels = {"lem": "LEM model"} | {rule.name: rule.label for rule in rules.RULES}
+    return labels.get(strategy, strategy.replace("_", " ").capitalize())
 
 
 def number(value: float, digits: int = 1) -> str:
@@ -29,6 +25,20 @@ def number(value: float, digits: int = 1) -> str:
     if not math.isfinite(value):
         return "n/a"
     return f"{round(float(value), digits) + 0.0:,.{digits}f}".replace("-", "−")
+
+
+def optional(value: Any) -> str:
+    """A number that may be missing."""
+    return "" if value is None or _missing(value) else number(value)
+
+
+def short(model_id: Any) -> str:
+    """A model's id as tables show it."""
+    return str(model_id)[:MODEL_ID] if model_id and not _missing(model_id) else "none"
+
+
+def _missing(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def with_interval(row: Mapping[Any, Any]) -> str:

@@ -15,7 +15,12 @@ from __future__ import annotations
 import torch
 
 from lem.execution.fills import benchmark
-from lem.strategies.base import Decision, View
+from lem.strategies.base import Decision, Setting, View
+
+MEANING = (
+    "Trades fast while the last price is better than the running benchmark, slow while it is worse, until nothing is "
+    "left."
+)
 
 FAST, SLOW = 2.0, 0.5
 """Multiples of the even pace."""
@@ -32,3 +37,7 @@ class BangBang:
         good_O = terms.sign_O * (view.last_close_A11 - benchmark(view.ledger)) < 0
         slice_O = torch.where(good_O, FAST * torch.maximum(even_O, 1.0 / terms.n_O), SLOW * even_O)
         return Decision(slice_O, torch.zeros_like(slice_O, dtype=torch.bool))
+
+
+def make(setting: Setting) -> BangBang:
+    return BangBang()

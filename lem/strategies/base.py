@@ -14,6 +14,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from lem.execution.costs_config import CostsConfig
 from lem.execution.fills import Ledger
 from lem.execution.terms import Terms
 
@@ -45,6 +46,25 @@ class Decision:
 
     slice_O: Tensor
     finish_O: Tensor
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a rule may be made from.
+
+    There is no panel here: a rule that read one could see the bars that it trades on. What is fitted is fitted in
+    training, on the training window, and kept with the model.
+
+    Args:
+        horizon: N, the most bars of an order.
+        costs: those that are charged where costs are on.
+        curve_W: relative volume of each slot of the clock, from the training window of the model that leads
+            (`volume_curve_W`). None without a model.
+    """
+
+    horizon: int
+    costs: CostsConfig
+    curve_W: Tensor | None = None
 
 
 class Strategy(Protocol):

@@ -10,8 +10,13 @@ from torch import Tensor
 
 from lem.execution.fills import benchmark
 from lem.execution.terms import Terms
-from lem.strategies.base import Decision, View
+from lem.strategies.base import Decision, Setting, View
 from lem.strategies.bounds import Fills, stopping_rule
+
+MEANING = (
+    "Trades evenly and ends the order by the rule that is best on a driftless random walk. It needs no training, so it "
+    "is what the model must beat."
+)
 
 
 def stopping_thresholds(terms: Terms, k: int, fills: Fills = "bar") -> Tensor:
@@ -50,3 +55,7 @@ class OptimalStopping:
         distance_O = terms.sign_O * (view.last_close_A11 - benchmark(view.ledger)) / terms.sigma_O
         finish_O = distance_O <= stopping_thresholds(terms, view.k, self._fills)
         return Decision((1.0 / terms.n_O).expand_as(distance_O), finish_O)
+
+
+def make(setting: Setting) -> OptimalStopping:
+    return OptimalStopping()

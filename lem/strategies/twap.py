@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from lem.strategies.base import Decision, View
+from lem.strategies.base import Decision, Setting, View
+
+MEANING = "Trades the same amount in every bar, up to bar N."
 
 
 class Twap:
@@ -15,3 +17,7 @@ class Twap:
     def decide(self, view: View) -> Decision:
         slice_O = (1.0 / view.terms.n_O).expand_as(view.ledger.remaining_O)
         return Decision(slice_O, torch.zeros_like(slice_O, dtype=torch.bool))
+
+
+def make(setting: Setting) -> Twap:
+    return Twap()

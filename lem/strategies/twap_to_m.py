@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lem.strategies.base import Decision, View
+from lem.strategies.base import Decision, Setting, View
+
+MEANING = "The same, up to the first bar in which the order may end."
 
 
 class TwapToM:
@@ -13,3 +15,7 @@ class TwapToM:
     def decide(self, view: View) -> Decision:
         slice_O = (1.0 / view.terms.m_O).expand_as(view.ledger.remaining_O)
         return Decision(slice_O, (view.terms.m_O <= view.k + 1).expand(slice_O.shape))
+
+
+def make(setting: Setting) -> TwapToM:
+    return TwapToM()

@@ -15,7 +15,9 @@ from torch.nn import functional as F
 from lem.data.features import clock_slots, season_slots
 from lem.data.panel import Panel
 from lem.errors import OrderError
-from lem.strategies.base import Decision, View
+from lem.strategies.base import Decision, Setting, View
+
+MEANING = "Trades in proportion to the volume that each bar’s time of day usually has, up to bar N."
 
 
 def fit_volume_curve(panel: Panel) -> NDArray[np.float64]:
@@ -79,3 +81,7 @@ class VolumeCurve:
                 f"{len(self.curve_W)} slots; allowed: a model trained on bars of this length"
             )
         return self.curve_W[view.slot_AK]
+
+
+def make(setting: Setting) -> VolumeCurve:
+    return VolumeCurve(setting.curve_W)

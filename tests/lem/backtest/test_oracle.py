@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lem.backtest.oracle import oracle_gain
-from lem.backtest.orders_table import rules
 from lem.backtest.simulator import simulate
 from lem.errors import OrderError
+from lem.execution.costs_config import CostsConfig
 from lem.execution.orders import SCENARIOS, Benchmark, Side, Target
-from lem.strategies.base import Decision
+from lem.strategies.base import Decision, Setting
+from lem.strategies.rules import make_rules
 from tests.lem.builders import PROPERTY, Erratic, random_limits, random_market, terms_of
 
 CURVE_W = torch.from_numpy(np.exp(np.random.default_rng(4).normal(0, 1, 24)))
@@ -47,7 +48,8 @@ def test_no_strategy_gains_more_than_perfect_foresight(seed, horizon, eagerness)
     best_O = oracle_gain(market, terms)
     assert best_O.shape == (8, 1, 8)
     assert torch.isfinite(best_O).all()
-    for strategy in (*rules(CURVE_W), Erratic(seed, eagerness), Hindsight(market, seed)):
+    rules = make_rules(Setting(horizon, CostsConfig(), CURVE_W))
+    for strategy in (*rules, Erratic(seed, eagerness), Hindsight(market, seed)):
         assert (simulate(strategy, market, terms).gain_O <= best_O + SLACK).all(), strategy.name
 
 

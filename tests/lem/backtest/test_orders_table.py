@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from lem.backtest.orders_table import EXCLUDED, execute
-from lem.backtest.schema import BACKTEST_SCHEMA, RULES
+from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.data.panel import Panel, panel_table
 from lem.errors import OrderError
 from lem.execution.costs_config import CostsConfig
 from lem.lake import Lake
 from lem.strategies.bounds import bound
+from lem.strategies.rules import rule_names
 from lem.universe.backtest_config import BacktestConfig
 from tests.lem.builders import brownian_bars, features_of, lively_model, without_values
 
@@ -47,8 +48,8 @@ def test_every_arrival_is_there_once_for_every_m_scenario_and_strategy(panel, ta
     assert [table[key].nunique() for key in keys] == [2, len(DAY), 2, 2, 2, 3, 6]
     assert list(table["arrival"].drop_duplicates()) == list(pd.DatetimeIndex(panel.ts_T[DAY], tz="UTC"))
     ids = table.groupby("strategy")["model_id"].unique().map(list).to_dict()
-    assert ids == {name: [""] for name in RULES} | {"lem": ["model-one"]}
-    assert tuple(table["strategy"].drop_duplicates()) == (*RULES, "lem")
+    assert ids == {name: [""] for name in rule_names()} | {"lem": ["model-one"]}
+    assert tuple(table["strategy"].drop_duplicates()) == (*rule_names(), "lem")
 
 
 def test_an_order_over_a_gap_is_excluded_with_a_reason_and_without_numbers(panel, table):
@@ -100,7 +101,7 @@ def test_a_model_changes_no_row_of_the_rules_but_those_of_its_volume_curve(panel
     asset_A, bar_A = np.repeat([0, 1], len(DAY)), np.tile(DAY, 2)
     without = execute(panel, asset_A, bar_A, HORIZON, CONFIG, COSTS, {})
     curve = without["strategy"] == "volume_curve"
-    same = table[table["strategy"].isin(RULES)].reset_index(drop=True)
+    same = table[table["strategy"].isin(rule_names())].reset_index(drop=True)
     pd.testing.assert_frame_equal(without[~curve], same[~curve])
     assert not without.loc[curve, "gain_bps"].equals(same.loc[curve, "gain_bps"])
     flat = without[curve].reset_index(drop=True)

@@ -11,19 +11,21 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lem.backtest.capacity import capacity
-from lem.backtest.orders_table import rules
 from lem.backtest.simulator import Executions, simulate
 from lem.errors import EvaluationError, OrderError
 from lem.execution.costs import capped
 from lem.execution.costs_config import CostsConfig
 from lem.execution.orders import SCENARIOS, Side, Target
+from lem.strategies.base import Setting
+from lem.strategies.rules import make_rules
 from lem.strategies.twap import Twap
 from lem.strategies.twap_to_m import TwapToM
 from tests.lem.builders import PROPERTY, SIGMA, Erratic, random_limits, random_market, terms_of
 
 FREE = CostsConfig(fee_bps=0, half_spread_bps=0, impact=0, order_size=0.2, participation_cap=0.2)
 """Nothing is charged and, at a cap of the order's size, nothing capped."""
-RULES = rules(torch.from_numpy(np.exp(np.random.default_rng(4).normal(0, 1, 24))))
+CURVE_W = torch.from_numpy(np.exp(np.random.default_rng(4).normal(0, 1, 24)))
+RULES = make_rules(Setting(12, CostsConfig(), CURVE_W))
 
 
 def same_bits(one: Executions, two: Executions) -> bool:

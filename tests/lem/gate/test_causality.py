@@ -12,13 +12,14 @@ import lem.data.feature_causality
 import lem.data.features
 import lem.gate.causality
 from lem.backtest.market import context_of, market_of
-from lem.backtest.orders_table import rules
 from lem.backtest.simulator import simulate
 from lem.data.feature_causality import features_are_causal, perturbed_bars
 from lem.data.features import compute_features
 from lem.execution.costs_config import CostsConfig
 from lem.gate.causality import model_is_causal, perturbed_panel
+from lem.strategies.base import Setting
 from lem.strategies.learned import Learned
+from lem.strategies.rules import make_rules
 from tests.lem.builders import (
     FEATURE_CONFIG,
     brownian_bars,
@@ -34,7 +35,7 @@ PANEL = brownian_panel(5, seed=3).cut(48, 120)
 MODELS = {"random": lively_model(), "timing": timing_model(-1.0)}
 COSTS = CostsConfig(order_size=0.2, participation_cap=0.2)
 STRATEGIES = {
-    **{rule.name: (rule, None) for rule in rules(torch.linspace(0.5, 1.5, 24))},
+    **{rule.name: (rule, None) for rule in make_rules(Setting(HORIZON, CostsConfig(), torch.linspace(0.5, 1.5, 24)))},
     **{name: (Learned(model), model) for name, model in MODELS.items()},
 }
 EXAMPLES = settings(deadline=None, max_examples=15)

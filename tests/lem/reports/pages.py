@@ -17,12 +17,12 @@ import pandas as pd
 from PIL import Image
 
 from lem.backtest.leaks import LEAK_SCHEMA
-from lem.backtest.schema import RULES
 from lem.execution.costs_config import CostsConfig
-from lem.reports.inputs import ReportInputs
+from lem.registry import ModelRecord
+from lem.reports.inputs import DRIFT, ReportInputs
 from lem.reports.report import Report
-from lem.reports.section_grids import DRIFT
 from lem.reports.tables import NUMBERS
+from lem.strategies.rules import rule_names
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 STRATEGIES = ("lem", "optimal_stopping", "twap", "twap_to_m", "volume_curve", "bang_bang")
@@ -31,7 +31,7 @@ ASSETS = ("BTC-USDT", "ETH-USDT")
 
 
 def make_orders(
-    days: int = 6, assets: tuple[str, ...] = ASSETS, strategies: tuple[str, ...] = (*RULES, "lem")
+    days: int = 6, assets: tuple[str, ...] = ASSETS, strategies: tuple[str, ...] = (*rule_names(), "lem")
 ) -> pd.DataFrame:
     generator, rows = np.random.default_rng(0), []
     kinds = list(itertools.product(("buy", "sell"), ("vwap", "twap"), ("quantity", "notional"), (1, 6, 12)))
@@ -150,6 +150,27 @@ def make_drift() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=DRIFT)
 
 
+def make_champion() -> ModelRecord:
+    """The model that trades, with a manifest of nested values."""
+    return ModelRecord(
+        id="model-1",
+        universe="crypto",
+        usable_on=dt.date(2024, 1, 1),
+        train_start=dt.date(2023, 12, 1),
+        train_end=dt.date(2023, 12, 20),
+        weights_sha256="ab" * 32,
+        weights_path="crypto/weights",
+        code_version="0123abc",
+        seed=7,
+        manifest={
+            "seed": 7,
+            "inputs": [["bars", str(i)] for i in range(9)],
+            "config": {"model": {"hidden": 32}},
+            "weights_sha256": "ab" * 32,
+        },
+    )
+
+
 def make_inputs(orders: pd.DataFrame, **changes: Any) -> ReportInputs:
     last = max(orders["date"])
     bars = {"expected": 24, "outage": 0, "no_trades": 1, "duplicates": 0, "estimated_vwap": 2}
@@ -176,12 +197,7 @@ def make_inputs(orders: pd.DataFrame, **changes: Any) -> ReportInputs:
         orders=orders,
         costs=COSTS,
         promotions=make_promotions(last),
-        champion_manifest={
-            "seed": 7,
-            "inputs": [["bars", str(i)] for i in range(9)],
-            "config": {"model": {"hidden": 32}},
-            "weights_sha256": "ab" * 32,
-        },
+        champion=make_champion(),
         training_curve=pd.DataFrame(curve),
         data_quality=quality,
         versions={"code": "0123abc", "torch": "2.9"},

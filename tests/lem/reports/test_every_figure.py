@@ -8,8 +8,12 @@ import re
 import pandas as pd
 import pytest
 
+from lem.reports.figures import Picture
+from lem.reports.grids import overall
 from lem.reports.nightly import csv_bytes
-from lem.reports.report import Report, page_grids, page_pictures
+from lem.reports.report import Report, with_rows
+from lem.reports.section import Section
+from lem.reports.sections import sections
 from lem.reports.wording import number
 from tests.lem.reports.pages import Page, make_inputs, make_orders, text_of
 
@@ -36,6 +40,11 @@ def read_csv(data: bytes) -> pd.DataFrame:
     return table.fillna(dict.fromkeys([*words, "verdict", "against", "promoted", "trained_to"], ""))
 
 
+def own(section: Section, read: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The section's own tables."""
+    return {name: read[name] for name in section.rows}
+
+
 def cells(grid) -> list[list[str]]:
     """A grid as `Page` reads it off the page."""
     rows: list[list[str]] = [grid.head]
@@ -47,7 +56,11 @@ def cells(grid) -> list[list[str]]:
 
 
 def test_every_table_on_the_page_is_recomputed_from_the_csv(report: Report, read: dict[str, pd.DataFrame]) -> None:
-    grids = page_grids(make_inputs(make_orders()), read["report"], read)
+    inputs, statistics = make_inputs(make_orders()), read["report"]
+    grids = {"overall": overall(statistics)}
+    for section in sections().values():
+        grids |= section.grids(inputs, statistics, own(section, read))
+    grids = with_rows(grids)
     shown = {table["caption"]: table["rows"] for table in Page(report.html).tables}
     assert set(shown) == {grid.caption for grid in grids.values()}
     for name, grid in grids.items():
@@ -56,7 +69,9 @@ def test_every_table_on_the_page_is_recomputed_from_the_csv(report: Report, read
 
 
 def test_every_picture_on_the_page_is_drawn_again_from_the_csv(report: Report, read: dict[str, pd.DataFrame]) -> None:
-    pictures = page_pictures(read["report"], read)
+    pictures: dict[str, Picture] = {}
+    for section in sections().values():
+        pictures |= section.pictures(read["report"], own(section, read))
     assert len(pictures) == Page(report.html).count("svg")
     for name, picture in pictures.items():
         assert picture.svg in report.html, name

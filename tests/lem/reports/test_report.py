@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from lem.backtest.bootstrap import EvaluationError
-from lem.backtest.schema import RULES
 from lem.execution.costs_config import CostsConfig
-from lem.reports.report import SECTIONS, Report, block_days, render_report
+from lem.lineage.contents import section_names
+from lem.reports.report import Report, block_days, render_report
+from lem.strategies.rules import rule_names
 from tests.lem.reports.pages import check_page, exclude, make_inputs, make_leaks, make_orders, text_of
 
 
@@ -17,7 +18,7 @@ def test_page_is_complete_semantic_and_needs_no_network(report: Report) -> None:
     page = check_page(report)
     assert page.count("svg") == 12
     sections = [str(attrs["id"]) for tag, attrs in page.elements if tag == "section"]
-    assert " ".join(sections) == " ".join(["summary", *(name for name, _ in SECTIONS)])
+    assert " ".join(sections) == " ".join(["summary", *section_names()])
     words = text_of(report.html)
     assert "the most that any strategy could gain on a driftless random walk" in words
     assert "Positive is good everywhere" in words
@@ -47,8 +48,8 @@ def test_without_impact_there_is_no_limit_to_the_size_and_nothing_infinite_in_th
 
 
 def test_only_rules_before_the_first_model() -> None:
-    orders = make_orders(strategies=RULES)
-    nothing: dict[str, Any] = {"promotions": [], "champion_manifest": None, "training_curve": None}
+    orders = make_orders(strategies=rule_names())
+    nothing: dict[str, Any] = {"promotions": [], "champion": None, "training_curve": None}
     report = render_report(make_inputs(orders, **nothing))
     check_page(report)
     words = text_of(report.html)

@@ -17,11 +17,11 @@ from lem.lake import Lake
 from lem.lineage.stored_report import report_path
 from lem.registry import Registry
 from lem.reports import leak_reading
-from lem.reports.drift_section import drift_table, drift_warnings
+from lem.reports.inputs import DRIFT
 from lem.reports.leak_reading import leaks_of, leaks_path
 from lem.reports.nightly import report_inputs
-from lem.reports.quality import data_quality, days_in_quarantine, listed_outages
-from lem.reports.section_grids import DRIFT
+from lem.reports.sections.drift import drift_table, drift_warnings
+from lem.reports.sections.quality import data_quality, days_in_quarantine, listed_outages
 from lem.universe.windows import training_window
 
 DAY = dt.date(2024, 1, 18)

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from lem.backtest.bootstrap import EvaluationError, Interval
-from lem.backtest.schema import RULES
 from lem.execution.costs_config import CostsConfig
 from lem.reports import tables
 from lem.reports.headline import Headline, headline, verdict
+from lem.strategies.rules import rule_names
 
 COSTS = CostsConfig(fee_bps=1.0, half_spread_bps=0.5, impact=0.5, order_size=0.2)
 GATE = [{"date": "2024-01-06", "decision": "kept", "champion_id": "c1", "reasons": ["the tail is worse"]}]
@@ -118,7 +118,7 @@ def test_pooled_means_are_the_means_of_their_parts_weighted_by_orders() -> None:
 
 
 def test_strategies_come_model_first() -> None:
-    others = [week().query("strategy == 'twap'").assign(strategy=name) for name in ("another", *RULES[1:4])]
+    others = [week().query("strategy == 'twap'").assign(strategy=name) for name in ("another", *rule_names()[1:4])]
     table = full(pd.concat([*others, week()]))
     rules = ["optimal_stopping", "twap", "twap_to_m", "volume_curve", "bang_bang", "another"]
     for costs in ("off", "on"):

@@ -8,18 +8,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lem.backtest.orders_table import rules
-from lem.backtest.schema import RULES
 from lem.backtest.simulator import simulate
 from lem.execution.costs_config import CostsConfig
 from lem.execution.orders import SCENARIOS, Order
 from lem.execution.terms import Terms, terms_of_orders
+from lem.strategies.base import Setting
 from lem.strategies.learned import Learned
+from lem.strategies.rules import make_rules, rule_names
 from tests.lem.builders import PROPERTY, Erratic, lively_model, random_limits, random_market, random_order
 
 ORDERS, EXACT = 8, 1e-9
 CURVE_W = torch.from_numpy(np.exp(np.random.default_rng(4).normal(0, 1, 24)))
-STRATEGIES = {rule.name: rule for rule in rules(CURVE_W)}
+STRATEGIES = {rule.name: rule for rule in make_rules(Setting(14, CostsConfig(), CURVE_W))}
 
 
 def random_costs(rng: np.random.Generator, orders: list[Order]) -> CostsConfig:
@@ -53,7 +53,7 @@ def strategy_of(name: str, seed: int):
 
 
 def test_every_rule_is_here():
-    assert tuple(STRATEGIES) == RULES == ("twap", "twap_to_m", "volume_curve", "bang_bang", "optimal_stopping")
+    assert tuple(STRATEGIES) == rule_names() == ("twap", "twap_to_m", "volume_curve", "bang_bang", "optimal_stopping")
 
 
 @pytest.mark.parametrize("name", [*STRATEGIES, "erratic"])

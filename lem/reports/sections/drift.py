@@ -1,9 +1,10 @@
-"""The drift of a report's date as one table: inputs, gains, and the age of the champion."""
+"""Drift: of the inputs, of the gains, and the age of the champion."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,10 @@ from lem.drift.measures import CLOCK, model_age
 from lem.drift.reading import NotKnown, gain_drift_on, input_drift_on
 from lem.lake import Lake
 from lem.registry import Registry
-from lem.reports.section_grids import DRIFT
+from lem.reports.grids import Columns, Grid, grid_of
+from lem.reports.inputs import DRIFT, ReportInputs
+from lem.reports.section import Material, Section
+from lem.reports.wording import number, optional, with_interval
 from lem.universe import Universe
 
 DRIFTED, OLD = "drifted", "old"
@@ -78,3 +82,65 @@ def drift_warnings(drift: pd.DataFrame) -> list[str]:
             age, limit = row["value"], row["threshold"]
             said.append(f"The champion’s training ended {age:.0f} trading days ago; allowed: {limit:.0f}.")
     return said
+
+
+def stored(inputs: ReportInputs, _: pd.DataFrame, __: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The readings."""
+    return {"drift": inputs.drift}
+
+
+def grids(_: ReportInputs, __: pd.DataFrame, own: Mapping[str, pd.DataFrame]) -> dict[str, Grid]:
+    """Readings of gains and age, and of each feature."""
+    drift = own["drift"]
+    inputs = drift[drift["reading"] == "input"]
+    others = drift[drift["reading"] != "input"]
+    features: Columns = [
+        ("Feature", "name", str),
+        ("Index", "value", lambda value: number(value, 2)),
+        ("Usual, up to", "usual", lambda value: number(value, 2)),
+        ("Threshold", "threshold", lambda value: number(value, 2)),
+        ("Reading", "verdict", str),
+    ]
+    return {
+        "drift": grid_of(
+            "Gains and age",
+            others.assign(
+                shown=[
+                    with_interval(r | _bps(r)) if r["reading"] == "gain" else optional(r["value"])
+                    for r in others.to_dict("records")
+                ]
+            ),
+            [
+                ("What", "name", str),
+                ("Value", "shown", str),
+                ("Threshold", "threshold", optional),
+                ("Reading", "verdict", str),
+            ],
+        ),
+        "drift_inputs": grid_of("Inputs: population stability index of each feature", inputs, features),
+    }
+
+
+def _bps(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {"mean_bps": row["value"], "low_bps": row["low"], "high_bps": row["high"]}
+
+
+def warnings(inputs: ReportInputs) -> list[str]:
+    """What has drifted, for the first screen too."""
+    return drift_warnings(inputs.drift)
+
+
+def words(material: Material) -> dict[str, Any]:
+    """What has drifted, in sentences."""
+    return {"warnings": warnings(material.inputs)}
+
+
+SECTION = Section(
+    "Drift",
+    reads=("drift",),
+    rows={"drift": "a reading of drift: feature, gain or age, its threshold and verdict"},
+    tables=stored,
+    grids=grids,
+    words=words,
+    warnings=warnings,
+)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 
 import pandas as pd
 
 from lem.lake import Lake
 from lem.lineage.quarantine import quarantine_path, quarantined
 from lem.lineage.tables import refuse_missing
-from lem.reports.section_grids import OUTAGES, QUARANTINE
+from lem.reports.grids import LISTED_ROWS, Columns, Grid, grid_of
+from lem.reports.inputs import COUNTED, OUTAGES, QUALITY, QUARANTINE, ReportInputs
+from lem.reports.section import Section
+from lem.reports.wording import count
 from lem.universe import Universe
 
 
@@ -73,3 +77,55 @@ def listed_outages(universe: Universe, dates: list[dt.date]) -> pd.DataFrame:
         if dates and outage.start.date() <= dates[-1] and outage.end.date() >= dates[0]
     ]
     return pd.DataFrame(rows, columns=OUTAGES)
+
+
+def stored(inputs: ReportInputs, _: pd.DataFrame, __: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The three tables as they were read."""
+    return {"quality": inputs.data_quality, "quarantine": inputs.quarantine, "outages": inputs.outages}
+
+
+def grids(_: ReportInputs, __: pd.DataFrame, own: Mapping[str, pd.DataFrame]) -> dict[str, Grid]:
+    """Counts of bars by asset, the days on which something was missing (columns: `QUALITY`), days in quarantine
+    (`QUARANTINE`), and the outages that the universe lists (`OUTAGES`)."""
+    quality = own["quality"].assign(date=own["quality"]["date"].astype(str).str[:10])
+    gaps = quality[(quality[["missing", "outage", "duplicates"]] > 0).any(axis=1)]
+    gaps = gaps.sort_values(["date", "asset"], ascending=[False, True])
+    some = f" (the latest {LISTED_ROWS} of {len(gaps)})" if len(gaps) > LISTED_ROWS else ""
+    bars: Columns = [(_named(name), name, count) for name in COUNTED]
+    totals = quality.groupby("asset", sort=True)[QUALITY[2:]].sum().reset_index()
+    return {
+        "quality": grid_of("Bars by asset, all days together", totals, [("Asset", "asset", str), *bars]),
+        "gaps": grid_of(
+            f"Days with missing bars, outages or duplicates{some}",
+            gaps.head(LISTED_ROWS),
+            [("Asset", "asset", str), ("Day", "date", str), *bars],
+        ),
+        "quarantine": _words(
+            "Days in quarantine: they broke a rule and are in no figure", QUARANTINE, own["quarantine"]
+        ),
+        "outages": _words("Outages that the universe lists, in these days", OUTAGES, own["outages"]),
+    }
+
+
+def _named(name: str) -> str:
+    text = name.replace("_", " ").replace("vwap", "VWAP")
+    return text[:1].upper() + text[1:]
+
+
+def _words(caption: str, columns: list[str], part: pd.DataFrame) -> Grid:
+    shown: Columns = [(_named(name), name, str) for name in columns]
+    grid = grid_of(caption, part.head(LISTED_ROWS), shown)
+    return Grid(grid.caption, grid.head, grid.rows, numeric=False)
+
+
+SECTION = Section(
+    "Data quality",
+    reads=("data_quality", "quarantine", "outages"),
+    rows={
+        "quality": "bars of an asset and day counted",
+        "quarantine": "a day that broke a rule",
+        "outages": "a listed outage",
+    },
+    tables=stored,
+    grids=grids,
+)

@@ -10,8 +10,9 @@ import pandas as pd
 
 from lem.registry.records import BY_HAND, CHECKS, DEGRADED, canonical_json
 from lem.reports.grids import LISTED_ROWS, Columns, Grid, grid_of
-from lem.reports.section_grids import optional, short
-from lem.reports.wording import count, number
+from lem.reports.inputs import ReportInputs
+from lem.reports.section import Material, Section
+from lem.reports.wording import count, number, optional, short
 
 GATE = ["date", "decision", "by_hand", "degraded", "champion_id", "candidate_id", "orders", "days", "candidate_bps"]
 GATE += ["champion_bps", "optimal_stopping_bps", "minus_champion_bps", "minus_champion_low_bps"]
@@ -108,3 +109,33 @@ def sanity_grid(sanity: pd.DataFrame) -> Grid:
     ]
     grid = grid_of(f"Sanity checks of candidate{who}", latest, columns)
     return Grid(grid.caption, grid.head, grid.rows, numeric=False)
+
+
+def stored(inputs: ReportInputs, _: pd.DataFrame, __: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The decisions, and the checks of their candidates."""
+    return {"gate": gate_table(inputs.promotions), "sanity": sanity_table(inputs.promotions)}
+
+
+def grids(_: ReportInputs, __: pd.DataFrame, own: Mapping[str, pd.DataFrame]) -> dict[str, Grid]:
+    """The latest decisions in figures, and the checks of the latest candidate."""
+    return {"gate": gate_grid(own["gate"]), "sanity": sanity_grid(own["sanity"])}
+
+
+def words(material: Material) -> dict[str, Any]:
+    """All decisions, and those that are told in words."""
+    gate = material.tables["gate"]
+    rows = {"gate_rows": gate.to_dict("records"), "gate_judged": judged(gate).to_dict("records")}
+    return rows | {"listed": LISTED_ROWS}
+
+
+SECTION = Section(
+    "The gate",
+    reads=("promotions",),
+    rows={
+        "gate": "a decision of the promotion gate: models, means, paired difference, reasons",
+        "sanity": "a sanity check that the gate made of a candidate: passed or not, what was found, its figures",
+    },
+    tables=stored,
+    grids=grids,
+    words=words,
+)

@@ -1,0 +1,48 @@
+"""Where the model gains: by asset, hour, weekday, volatility, age of the model, and model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from lem.reports import tables
+from lem.reports.grids import INTERVAL, Grid, difference
+from lem.reports.groups import TITLES, group_rank, levels_shown
+from lem.reports.inputs import ReportInputs
+from lem.reports.section import Material, Section
+from lem.reports.wording import count, short, with_interval
+
+
+def group_grids(_: ReportInputs, statistics: pd.DataFrame, __: Mapping[str, pd.DataFrame]) -> dict[str, Grid]:
+    """One table for each level that tells something (`by_NAME`): the model before and after costs, and its paired
+    difference to optimal stopping."""
+    grids = {}
+    for level in levels_shown(statistics):
+        own = statistics[(statistics["level"] == level) & (statistics["strategy"] == tables.MODEL)]
+        groups = sorted(own["group"].unique(), key=lambda group: group_rank(level, group))
+        rows = []
+        for group in groups:
+            part = own[own["group"] == group]
+            off, on, gap = (tables.one_row(part, *key) for key in (("off", ""), ("on", ""), ("off", tables.RIVALS[0])))
+            if off is None or on is None:
+                continue
+            name = short(group) if level == "model" else group
+            cells = [name, with_interval(off), with_interval(on), "" if gap is None else difference(gap)]
+            rows.append([*cells, count(off["orders"]), count(off["blocks"])])
+        head = [TITLES[level].split()[1].rstrip(",").capitalize(), "Model before costs", "Model after costs"]
+        grids[f"by_{level}"] = Grid(
+            f"{TITLES[level]}: mean gain in {INTERVAL}",
+            [*head, "Model minus optimal stopping", "Orders", "Blocks"],
+            rows,
+        )
+    return grids
+
+
+def words(_: Material) -> dict[str, Any]:
+    """The names of all levels, those without a table too."""
+    return {"group_names": [f"by_{name}" for name in tables.GROUPS]}
+
+
+SECTION = Section("Where it gains", grids=group_grids, words=words)
