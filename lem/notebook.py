@@ -16,13 +16,14 @@ import pandas as pd
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from lem.backtest.market import market_of, terms_for
+from lem.backtest.market import market_of
 from lem.backtest.orders_table import rules
 from lem.backtest.simulator import Executions, simulate
 from lem.data.panel import Panel
 from lem.errors import EvaluationError, RegistryError
 from lem.execution.costs import BPS
 from lem.execution.orders import SCENARIOS
+from lem.execution.terms import terms_for
 from lem.lake import Lake
 from lem.lineage.tables import PER_ASSET, read_range
 from lem.model.contender import Contender, load_contender

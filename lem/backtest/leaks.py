@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from lem.backtest.bootstrap import Interval, block_mean
 from lem.backtest.driftless import SIGMA, driftless_panel
-from lem.backtest.market import context_of, contexts_at, market_of, terms_for
+from lem.backtest.market import context_of, contexts_at, market_of
 from lem.backtest.simulator import Market, simulate
 from lem.data.panel import Panel
 from lem.execution.costs import BPS
 from lem.execution.orders import SCENARIOS, Benchmark, Target
+from lem.execution.terms import terms_for
 from lem.model.lem import LEM
 from lem.strategies.bounds import bound
 from lem.strategies.learned import Learned

@@ -28,11 +28,12 @@ from numpy.typing import NDArray
 
 from lem.backtest.bootstrap import day_blocks
 from lem.backtest.driftless import SIGMA, driftless_market
-from lem.backtest.market import market_of, terms_for
+from lem.backtest.market import market_of
 from lem.backtest.simulator import simulate
 from lem.data.panel import Panel
 from lem.execution.costs import BPS
 from lem.execution.orders import SCENARIOS, Benchmark
+from lem.execution.terms import terms_for
 from lem.gate.causality import model_is_causal
 from lem.lineage.tables import name_missing
 from lem.model.lem import LEM
