@@ -45,3 +45,8 @@ def market_of(panel: Panel, asset_A: NDArray, bar_A: NDArray, horizon: int, mode
         context_AKH=context_AKH,
         slot_AK=torch.from_numpy(slot_T[at_AK.clip(0, panel.bars - 1)]),
     )
+
+
+def spread(count: int, most: int) -> NDArray:
+    """At most `most` of `count` places, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
