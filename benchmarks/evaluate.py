@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.common import BenchmarkError, Row
-from lem.backtest.market import context_of, contexts_at, market_of, terms_for
+from lem.backtest.market import context_of, contexts_at, market_of
 from lem.backtest.oracle import oracle_gain
 from lem.backtest.simulator import simulate
 from lem.data.panel import Panel
 from lem.execution.costs import BPS
 from lem.execution.costs_config import CostsConfig
+from lem.execution.terms import terms_for
 from lem.model.lem import LEM
 from lem.strategies.base import Strategy
 from lem.strategies.bounds import FillLaw, bound

@@ -22,7 +22,8 @@ from benchmarks.common import BenchmarkError, Column, Row, command_line, console
 from benchmarks.peer import LIBRARIES, PEER, Peer
 from lem.backtest.driftless import driftless_panel
 from lem.data.features import FEATURES
-from lem.execution.terms import Terms, scenario_terms
+from lem.execution.orders import SCENARIOS
+from lem.execution.terms import Terms, make_terms
 from lem.model.lem import LEM
 from lem.training.objective import Tape, expected_outcome, objective
 from lem.training.trainer import train
@@ -118,16 +119,7 @@ class Contender(Protocol):
 def every_end(horizon: int) -> Terms:
     """Orders without limits in all eight scenarios with every m = 1 .. N, of shape (1, 1, N, 8)."""
     m_11M1 = torch.arange(1.0, horizon + 1).view(1, 1, -1, 1)
-    one = torch.ones(1)
-    return Terms(
-        **scenario_terms(),
-        m_O=m_11M1,
-        n_O=float(horizon) * one,
-        min_rate_O=0.0 * one,
-        max_rate_O=one,
-        risk_aversion_O=one,
-        sigma_O=one,
-    )
+    return make_terms(SCENARIOS, m_11M1, horizon, dtype=torch.get_default_dtype())
 
 
 def our_jobs(

@@ -16,12 +16,13 @@ import pandas as pd
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from lem.backtest.market import market_of, terms_for
+from lem.backtest.market import market_of
 from lem.backtest.simulator import Executions, simulate
 from lem.data.panel import Panel
 from lem.errors import EvaluationError, RegistryError
 from lem.execution.costs import BPS
 from lem.execution.orders import SCENARIOS
+from lem.execution.terms import terms_for
 from lem.lake import Lake
 from lem.lineage.stages import stage_named
 from lem.lineage.tables import read_range

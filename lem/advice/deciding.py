@@ -21,6 +21,7 @@ from lem.advice.store import Booked, Decided, Values, terms_of_row
 from lem.errors import AdviceError, OrderError
 from lem.execution.fills import Ledger
 from lem.execution.orders import TOLERANCE
+from lem.execution.step import FINISH_AT
 from lem.model.contender import Contender
 
 LEDGER = ("remaining", "units", "cash", "weight", "weighted")
@@ -257,4 +258,4 @@ def _reason(finish: bool, last_bar: bool, probability: float) -> str:
         return "last_bar"
     if probability >= 1.0:
         return "remainder"
-    return "model" if probability >= 0.5 else "spent"
+    return "model" if probability >= FINISH_AT else "spent"

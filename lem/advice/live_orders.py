@@ -2,8 +2,8 @@
 
 A bar of trading has three calls. `decide` says, when a bar opens, what share of each order to trade in it; `settle`
 books the bar when it has closed, at its volume-weighted price, and hands back what has finished; `MarketStream.advance`
-makes the context that the next bar is decided on. Limits, end times, fills and gains are those of `lem.execution`, so a
-live order does what the simulator did with the strategy `lem`. New orders are opened between two bars.
+makes the context that the next bar is decided on. A bar is decided and booked by `lem.execution.step`, so a live order
+does what the simulator did with the strategy `lem`. New orders are opened between two bars.
 
 An untrained model trades an even pace up to the last bar:
 
@@ -45,8 +45,9 @@ from torch.func import functional_call
 
 from lem.advice.live_records import Finished, Places, Slices, Values, behind, each, positive
 from lem.errors import OrderError
-from lem.execution.fills import Ledger, achieved, advance, benchmark, gain, limits, may_finish, must_finish, open_ledger
+from lem.execution.fills import Ledger, achieved, benchmark, gain, open_ledger
 from lem.execution.orders import SCENARIOS, TOLERANCE, Order
+from lem.execution.step import FINISH_AT, book, over, step
 from lem.execution.terms import Terms, terms_of_orders
 from lem.model.allocation import order_state, within_limits
 from lem.model.lem import LEM
@@ -164,14 +165,8 @@ class LiveOrders:
         if not torch.isfinite(asked_O + probability_O).all():
             order = int(at.id_O[~torch.isfinite(asked_O + probability_O)][0])
             raise OrderError(f"live: the model's slice of order {order} is not finite; its weights are not usable")
-        low_O, high_O = limits(ledger, terms, at.k_O)
-        ends_O = (probability_O >= 0.5) & may_finish(ledger, terms, at.k_O) | must_finish(ledger, terms, at.k_O)
-        # Where less was filled than asked for, the last bar may hold more than its cap: the cap stands.
-        whole_O = torch.where(ledger.remaining_O <= terms.max_rate_O + TOLERANCE, ledger.remaining_O, high_O)
-        slice_O = torch.where(ends_O, whole_O, torch.minimum(torch.maximum(asked_O, low_O), high_O))
-        # As in the simulator: an order that has nothing left may end in this very bar, and its benchmark with it.
-        spent_O = (ledger.remaining_O - slice_O <= TOLERANCE) & (terms.m_O <= at.k_O + 1)
-        self._decided = Slices(at.id_O, slice_O, ends_O | spent_O, probability_O)
+        taken = step(ledger, terms, at.k_O, asked_O, probability_O >= FINISH_AT)
+        self._decided = Slices(at.id_O, taken.slice_O, taken.ends_O, probability_O)
         return self._decided
 
     def settle(self, vwap_N: Values, volume_N: Values, filled_O: Values | None = None) -> Finished:
@@ -199,21 +194,15 @@ class LiveOrders:
         priced_N = torch.isfinite(vwap_N) & (vwap_N > 0)
         self._refuse((volume_N > 0) & ~priced_N, "a volume, and a price that is not a positive number")
         traded_O = volume_N[at.market_O] > 0
-        apart_O = ~traded_O & (slice_O > 0) & (filled_O is not None)
-        if (apart_O & ~priced_N[at.market_O]).any():
+        if filled_O is None:
+            slice_O = torch.where(traded_O, slice_O, 0.0)
+        if ((slice_O > 0) & ~priced_N[at.market_O]).any():
             self._refuse(~priced_N, "a fill in a bar without trades, and a price that is not a positive number")
         price_O = vwap_N[at.market_O] / at.arrival_price_O
         volume_O = volume_N[at.market_O] / at.mean_volume_O
-        after = advance(self._ledger, self._terms, slice_O, price_O, volume_O)
-        own = replace(after, weight_O=self._ledger.weight_O, weighted_O=self._ledger.weighted_O)
-        own = each(lambda new, old: torch.where(apart_O, new, old), own, self._ledger)
-        ledger = each(lambda new, old: torch.where(traded_O, new, old), after, own)
+        ledger = book(self._ledger, self._terms, slice_O, price_O, volume_O, traded_O)
         places = replace(at, k_O=at.k_O + traded_O)
-        if self._decided and filled_O is None:
-            ended_O = self._decided.finish_O & traded_O
-        else:
-            spent_O = (ledger.remaining_O <= TOLERANCE) & (self._terms.m_O <= places.k_O)
-            ended_O = spent_O | (self._terms.n_O <= places.k_O)
+        ended_O = over(ledger.remaining_O, self._terms, places.k_O)
 
         def only(rows_R: Tensor) -> tuple[Terms, Ledger, Places]:
             def rows(x_O: Tensor) -> Tensor:

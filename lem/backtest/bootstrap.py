@@ -174,6 +174,17 @@ def paired_difference(
     return block_mean(first_O - second_O, days, block_days=block_days, **options)
 
 
+def clustered_mean(values_A: NDArray, cluster_A: NDArray) -> tuple[float, float, int]:
+    """Mean, its standard error where values of a cluster depend on each other, and the number of clusters."""
+    _, number_A = np.unique(cluster_A, return_inverse=True)
+    clusters = int(number_A.max()) + 1
+    mean = float(values_A.mean())
+    apart_C = np.bincount(number_A, weights=values_A - mean)
+    if clusters < 2:
+        return mean, float("inf"), clusters
+    return mean, float(np.sqrt((apart_C**2).sum() * clusters / (clusters - 1)) / len(values_A)), clusters
+
+
 def cvar(values: ArrayLike, share: float = 0.05) -> float:
     """Mean of the worst `share` of the values (rounded up to whole orders); NaN without values."""
     values_O = np.asarray(values, dtype=np.float64)

@@ -1,7 +1,7 @@
 """The leak panel: what shows that a model's gains are no look-ahead, made once for each champion.
 
-On a simulated driftless market nothing can be known: a model that gains more there than the theoretical bound, or
-anything at all against TWAP at m = N, uses what it must not. On real bars the model then trades with all that it sees,
+On a simulated driftless market nothing can be known: what the model gains there is the random-walk control of the gate
+(`lem.backtest.random_walk`), on the clock of the same bars. On real bars the model then trades with all that it sees,
 contexts and last prices, one bar early and one bar late: early is what a peek into the bar that is being traded would
 be worth, late what the last bar is. The model is the same in all three, trained on what it may see.
 
@@ -19,14 +19,13 @@ import torch
 from numpy.typing import NDArray
 
 from lem.backtest.bootstrap import Interval, block_mean
-from lem.backtest.driftless import SIGMA, driftless_panel
-from lem.backtest.market import context_of, contexts_at, market_of, terms_for
+from lem.backtest.market import context_of, contexts_at, market_of, spread
+from lem.backtest.random_walk import random_walk
 from lem.backtest.simulator import Market, simulate
 from lem.data.panel import Panel
 from lem.execution.costs import BPS
-from lem.execution.orders import SCENARIOS, Benchmark, Target
+from lem.execution.terms import terms_for
 from lem.model.lem import LEM
-from lem.strategies.bounds import bound
 from lem.strategies.learned import Learned
 from lem.universe import Universe
 
@@ -49,10 +48,6 @@ LEAK_SCHEMA = arrow.schema(
 SHIPPED, EARLY, LATE = "as it trades", "one bar early", "one bar late"
 SHIFTS = {SHIPPED: 0, EARLY: 1, LATE: -1}
 WITHIN, ABOVE, ZERO, NOT_ZERO = "within the bound", "above the bound", "zero", "not zero"
-CONFIDENCE = 0.99
-"""Of the intervals on the driftless market: a verdict a night must not cry wolf every other week."""
-ASSETS, BARS, APART = 6, 1440, 6
-"""The driftless market: independent assets, bars of each, and bars between two arrivals."""
 MOST = 1000
 """Real arrivals traded, evenly spread over those that there are."""
 
@@ -61,16 +56,19 @@ def leak_panel(panel: Panel, first: np.datetime64, universe: Universe, model: LE
     """Gains of the model on a driftless market, and on real bars with what it sees shifted by a bar.
 
     Args:
-        panel: real bars that the model was not trained on. first: the date from which its bars are
-            arrivals; those before are warm-up.
+        panel: real bars that the model was not trained on.
+        first: the date from which its bars are arrivals; those before are warm-up.
+        universe: its horizon, limits and features.
+        model: what decides.
 
     Returns:
-        Rows of `LEAK_SCHEMA`. market `driftless`: one row for each m and for N; gains of quantities against TWAP in
-        sigma, with 99 % intervals, the bound, and a verdict. market `real`: for each of SHIFTS and each m, the mean
-        gain of all scenarios in bps; with `against`, the paired difference to the model as it trades. low, high: NaN
-        with too few blocks of days.
+        Rows of `LEAK_SCHEMA`. market `driftless`: the random-walk control (`lem.backtest.random_walk`), one row for
+        each m and for N; gains in sigma, as far around as the control tolerates, the bound, and its verdict; blocks are
+        independent assets. market `real`: for each of SHIFTS and each m, the mean gain of all scenarios in bps; with
+        `against`, the paired difference to the model as it trades; low, high: NaN with too few blocks of days. Without
+        an arrival on the panel there are no rows.
     """
-    rows = [*_driftless_rows(universe, model), *_real_rows(panel, first, universe, model)]
+    rows = [*_driftless_rows(panel, first, universe, model), *_real_rows(panel, first, universe, model)]
     return pd.DataFrame(rows, columns=LEAK_SCHEMA.names)
 
 
@@ -84,35 +82,14 @@ def leaks_found(leaks: pd.DataFrame) -> list[str]:
     ]
 
 
-def _driftless_rows(universe: Universe, model: LEM) -> list[dict[str, object]]:
-    horizon, per_day = universe.horizon, universe.bars_per_day
-    days = -(-BARS // per_day)
-    panel = driftless_panel(ASSETS, days, universe.training.seed, bars_per_day=per_day, features=universe.features)
-    asset_A, bar_A = np.nonzero(panel.accepted(horizon))
-    some_A = (bar_A >= universe.model.warmup) & (bar_A % APART == 0)
-    asset_A, bar_A = asset_A[some_A], bar_A[some_A]
-    limits = tuple(sorted({*universe.backtest.min_bars, horizon}))
-    done = simulate(
-        Learned(model),
-        market_of(panel, asset_A, bar_A, horizon, model),
-        terms_for(limits, horizon, universe.backtest.risk_aversion),
-    )
-    kinds = [s.benchmark is Benchmark.TWAP and s.target is Target.QUANTITY for s in SCENARIOS]
-    gain_AMS = (done.gain_O[..., torch.tensor(kinds)] / SIGMA).numpy()
-    rows: list[dict[str, object]] = []
-    for i, m in enumerate(limits):
-        gain_AS = gain_AMS[:, i]
-        mean = block_mean(
-            gain_AS.ravel(),
-            np.repeat(panel.date_T[bar_A], gain_AS.shape[1]),
-            block_days=universe.purge_days,
-            confidence=CONFIDENCE,
-            seed=universe.training.seed,
-        )
-        most = bound(m, horizon) if m < horizon else 0.0
-        within, beyond = (WITHIN, ABOVE) if m < horizon else (ZERO, NOT_ZERO)
-        good = mean.low <= most and (m < horizon or mean.high >= 0.0)
-        rows.append(_row("driftless", SHIPPED, "", m, "sigma", mean, most, within if good else beyond))
+def _driftless_rows(panel: Panel, first: np.datetime64, universe: Universe, model: LEM) -> list[dict[str, object]]:
+    rows = []
+    for found in random_walk(panel.ts_T, panel.date_T >= first, model, universe):
+        low, high = found.gain - found.tolerance, found.gain + found.tolerance
+        mean = Interval(found.gain, low, high, found.arrivals * found.scenarios, found.assets)
+        within, beyond = (ZERO, NOT_ZERO) if found.fixed else (WITHIN, ABOVE)
+        verdict = within if found.passed else beyond
+        rows.append(_row("driftless", SHIPPED, "", found.min_bars, "sigma", mean, found.bound, verdict))
     return rows
 
 
@@ -121,7 +98,7 @@ def _real_rows(panel: Panel, first: np.datetime64, universe: Universe, model: LE
     asset_A, bar_A = np.nonzero(panel.accepted(horizon) & (panel.date_T >= first))
     if not len(bar_A):
         return []
-    chosen = np.unique(np.linspace(0, len(bar_A) - 1, min(MOST, len(bar_A))).astype(int))
+    chosen = spread(len(bar_A), MOST)
     asset_A, bar_A = asset_A[chosen], bar_A[chosen]
     terms = terms_for(universe.backtest.min_bars, horizon, universe.backtest.risk_aversion)
     context_NTH = context_of(panel, model)

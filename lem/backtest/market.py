@@ -1,6 +1,6 @@
 """From a panel to the market of a set of arrivals, with a model's contexts.
 
-Shapes: A = arrivals, K = bars of the horizon, T = bars, H = context, M = limits, S = scenarios.
+Shapes: A = arrivals, K = bars of the horizon, T = bars, H = context.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from lem.backtest.simulator import Market
 from lem.data.features import season_slots
 from lem.data.panel import Panel, order_tape
-from lem.execution.terms import Terms, scenario_terms
 from lem.model.lem import LEM
 from lem.numerics import reproducible
 
@@ -48,18 +47,6 @@ def market_of(panel: Panel, asset_A: NDArray, bar_A: NDArray, horizon: int, mode
     )
 
 
-def terms_for(min_bars: tuple[int, ...], horizon: int, risk_aversion: float) -> Terms:
-    """Orders without rate limits in all eight scenarios, one for each m: shape (1, M, S) or broadcastable, float64."""
-    one = torch.ones(1, 1, 1, dtype=torch.float64)
-    m = torch.tensor(min_bars, dtype=torch.float64)[None, :, None]
-    kinds = scenario_terms()
-    kinds["sign_O"] = kinds["sign_O"].double()
-    return Terms(
-        **kinds,
-        m_O=m.expand(1, len(min_bars), len(kinds["sign_O"])),
-        n_O=one * horizon,
-        min_rate_O=one * 0.0,
-        max_rate_O=one,
-        risk_aversion_O=one * risk_aversion,
-        sigma_O=one,
-    )
+def spread(count: int, most: int) -> NDArray:
+    """At most `most` of `count` places, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lem.backtest.market import market_of, terms_for
+from lem.backtest.market import market_of
 from lem.backtest.oracle import oracle_gain
 from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.backtest.simulator import Executions, Market, simulate
@@ -23,6 +23,7 @@ from lem.data.panel import Panel
 from lem.execution.costs import BPS
 from lem.execution.costs_config import CostsConfig
 from lem.execution.orders import SCENARIOS
+from lem.execution.terms import terms_for
 from lem.model.lem import LEM
 from lem.strategies.base import Setting, Strategy
 from lem.strategies.bounds import bound

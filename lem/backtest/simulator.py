@@ -14,8 +14,9 @@ from torch import Tensor
 from lem.errors import OrderError
 from lem.execution.costs import capped, charged_price
 from lem.execution.costs_config import CostsConfig
-from lem.execution.fills import Ledger, achieved, advance, benchmark, gain, limits, may_finish, must_finish, open_ledger
-from lem.execution.orders import TOLERANCE, check_limits
+from lem.execution.fills import achieved, benchmark, gain, open_ledger
+from lem.execution.orders import check_limits
+from lem.execution.step import book, step
 from lem.execution.terms import Terms
 from lem.strategies.base import Strategy, View
 
@@ -69,15 +70,10 @@ def check_terms(terms: Terms, horizon: int) -> None:
             raise OrderError(f"max_bars {int(n)} on a market of {horizon} bars; allowed: at most {horizon}")
 
 
-def _where(active_O: Tensor, new: Ledger, old: Ledger) -> Ledger:
-    return Ledger(*(torch.where(active_O, getattr(new, f), getattr(old, f)) for f in Ledger.__dataclass_fields__))
-
-
 def simulate(strategy: Strategy, market: Market, terms: Terms, costs: CostsConfig | None = None) -> Executions:
     """Execute every order of `terms` (broadcastable to (A, M, S)) with one strategy.
 
-    Limits, end times and the budget hold whatever the strategy asks for: a slice is clipped to its limits, an order
-    finishes only where it may, and the last bar takes what is left.
+    Limits, end times and the budget hold whatever the strategy asks for (`lem.execution.step`).
 
     With costs, the participation cap bounds the rate per bar, and what was paid stands in a ledger of its own: a
     strategy sees clean fills and decides nothing differently because of what they cost.
@@ -101,21 +97,16 @@ def simulate(strategy: Strategy, market: Market, terms: Terms, costs: CostsConfi
         last_close_A11 = market.last_close_AK[:, k, None, None]
         context_AH = None if market.context_AKH is None else market.context_AKH[:, k]
         decision = strategy.decide(View(k, terms, ledger, last_close_A11, context_AH, market.slot_AK))
-        if not torch.isfinite(decision.slice_O[active_O]).all():
+        if not (torch.isfinite(decision.slice_O) | ~active_O).all():
             raise OrderError(f"strategy {strategy.name}: a slice of bar {k} is not finite")
-        low_O, high_O = limits(ledger, terms, k)
-        asked_O = torch.minimum(torch.maximum(decision.slice_O, low_O), high_O)
-        done_O = (decision.finish_O & may_finish(ledger, terms, k)) | must_finish(ledger, terms, k)
-        slice_O = torch.where(active_O, torch.where(done_O, ledger.remaining_O, asked_O), 0.0)
+        taken = step(ledger, terms, k, decision.slice_O, decision.finish_O)
+        slice_O = torch.where(active_O, taken.slice_O, 0.0)
         bar = slice_O, market.price_AK[:, k, None, None], market.volume_AK[:, k, None, None]
-        ledger = _where(active_O, advance(ledger, terms, *bar), ledger)
+        ledger = book(ledger, terms, *bar, active_O)
         if costs is not None:
-            paid = advance(charged, terms, *bar, fill_O=charged_price(costs, terms, *bar))
-            charged = _where(active_O, paid, charged)
-        # An order that has nothing left may end in this very bar: its benchmark stops with it.
-        done_O = done_O | ((ledger.remaining_O <= TOLERANCE) & (terms.m_O <= k + 1))
-        end_O = torch.where(active_O & done_O, k + 1, end_O)
-        active_O = active_O & ~done_O
+            charged = book(charged, terms, *bar, active_O, charged_price(costs, terms, *bar))
+        end_O += active_O
+        active_O = active_O & ~taken.ends_O
         slices.append(slice_O)
     slices_KO = torch.stack(slices)
     assert not active_O.any()

@@ -1,6 +1,6 @@
-"""What a batch of parent orders is, in tensors.
+"""What a batch of parent orders is, in tensors: the one place where terms are made.
 
-Shapes: O = orders, S = scenarios in the order of `lem.execution.orders.SCENARIOS`.
+Shapes: O = orders, A = arrivals, M = limits, S = scenarios in the order of `lem.execution.orders.SCENARIOS`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lem.execution.orders import SCENARIOS, Benchmark, Order, Target
+from lem.execution.orders import SCENARIOS, Benchmark, Order, Scenario, Target
+
+Limit = float | Sequence[float] | Tensor
+"""One number for all orders, or a tensor that is broadcastable to O."""
 
 
 @dataclass(frozen=True)
@@ -32,37 +35,64 @@ class Terms:
     sigma_O: Tensor
 
 
-def terms_of_orders(orders: Sequence[Order], dtype: torch.dtype = torch.float64) -> tuple[Terms, Tensor]:
+def make_terms(
+    scenarios: Sequence[Scenario],
+    m: Limit,
+    n: Limit,
+    min_rate: Limit = 0.0,
+    max_rate: Limit = 1.0,
+    risk_aversion: Limit = 1.0,
+    dtype: torch.dtype = torch.float64,
+) -> Terms:
+    """Terms of orders whose last dimension is `scenarios`, whatever their limits; sigma is 1 until a market gives it.
+
+    Args:
+        scenarios: of each order along the last dimension of O.
+        m: first number of bars after which an order may end.
+        n: bars by which it must have ended.
+        min_rate: smallest share of the order in a bar.
+        max_rate: largest share of the order in a bar.
+        risk_aversion: lambda of E[g] - lambda/2 E[g^2].
+        dtype: of every column that is not bool.
+    """
+
+    def column(values: Limit) -> Tensor:
+        return torch.as_tensor(values, dtype=dtype)
+
+    return Terms(
+        sign_O=column([scenario.side.sign for scenario in scenarios]),
+        vwap_O=torch.tensor([scenario.benchmark is Benchmark.VWAP for scenario in scenarios], dtype=torch.bool),
+        notional_O=torch.tensor([scenario.target is Target.NOTIONAL for scenario in scenarios], dtype=torch.bool),
+        m_O=column(m),
+        n_O=column(n),
+        min_rate_O=column(min_rate),
+        max_rate_O=column(max_rate),
+        risk_aversion_O=column(risk_aversion),
+        sigma_O=torch.ones(len(scenarios), dtype=dtype),
+    )
+
+
+def terms_of_orders(orders: Sequence[Order]) -> tuple[Terms, Tensor]:
     """Terms of any mix of parent orders in one batch, and the allocation head of each.
 
     Infeasible limits cannot reach this place: `Order` refuses them and says why.
 
     Returns:
-        Terms of shape (O,), sigma_O being 1 until a market or a live state gives it; head_O (O,), int64, the row of
-        each order's scenario in `lem.execution.orders.SCENARIOS`.
+        Terms of shape (O,), float64; head_O (O,), int64, the row of each order's scenario in
+        `lem.execution.orders.SCENARIOS`.
     """
-
-    def column(values: Sequence[float]) -> Tensor:
-        return torch.tensor(values, dtype=dtype)
-
-    terms = Terms(
-        sign_O=column([order.scenario.side.sign for order in orders]),
-        vwap_O=torch.tensor([order.scenario.benchmark is Benchmark.VWAP for order in orders], dtype=torch.bool),
-        notional_O=torch.tensor([order.scenario.target is Target.NOTIONAL for order in orders], dtype=torch.bool),
-        m_O=column([order.min_bars for order in orders]),
-        n_O=column([order.max_bars for order in orders]),
-        min_rate_O=column([order.min_rate for order in orders]),
-        max_rate_O=column([order.max_rate for order in orders]),
-        risk_aversion_O=column([order.risk_aversion for order in orders]),
-        sigma_O=torch.ones(len(orders), dtype=dtype),
+    terms = make_terms(
+        [order.scenario for order in orders],
+        m=[order.min_bars for order in orders],
+        n=[order.max_bars for order in orders],
+        min_rate=[order.min_rate for order in orders],
+        max_rate=[order.max_rate for order in orders],
+        risk_aversion=[order.risk_aversion for order in orders],
     )
     return terms, torch.tensor([SCENARIOS.index(order.scenario) for order in orders], dtype=torch.int64)
 
 
-def scenario_terms() -> dict[str, Tensor]:
-    """Sign, benchmark and target of the eight scenarios, each of shape (S,)."""
-    return {
-        "sign_O": torch.tensor([scenario.side.sign for scenario in SCENARIOS]),
-        "vwap_O": torch.tensor([scenario.benchmark is Benchmark.VWAP for scenario in SCENARIOS]),
-        "notional_O": torch.tensor([scenario.target is Target.NOTIONAL for scenario in SCENARIOS]),
-    }
+def terms_for(min_bars: Sequence[int], horizon: int, risk_aversion: float) -> Terms:
+    """Orders without rate limits in all eight scenarios, one for each m: broadcastable to (A, M, S), float64."""
+    m_M1 = torch.tensor(min_bars, dtype=torch.float64)[:, None]
+    return make_terms(SCENARIOS, m_M1, horizon, risk_aversion=risk_aversion)

@@ -10,9 +10,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from lem.backtest.market import market_of, terms_for
+from lem.backtest.market import market_of
 from lem.backtest.simulator import Market, simulate
 from lem.data.panel import Panel
+from lem.execution.terms import terms_for
 from lem.model.lem import LEM
 from lem.strategies.base import Strategy
 

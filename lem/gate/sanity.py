@@ -4,7 +4,7 @@ It read all of its window, its weights and decisions are finite, it looks at no 
 asks for schedules that keep the order's budget and limits, and it passes two controls:
 
 - **Random walk.** On a simulated driftless market with the pipeline's own features it gains no more than the
-  dynamic-programming bound, and nothing where m = N. More is a look-ahead, in the model or in what evaluates it.
+  dynamic-programming bound, and nothing where m = N (`lem.backtest.random_walk`).
 - **Shuffled targets.** On the gate's own orders, the same prices are paid once by the model's own decisions and once by
   its decisions on another order, drawn at random among the same asset's. Its own must earn more, and the others'
   nothing. A model that was trained on shuffled targets knows nothing of the prices that it decides on, and fails; so
@@ -22,42 +22,34 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from lem.backtest.bootstrap import day_blocks
-from lem.backtest.driftless import SIGMA, driftless_market
-from lem.backtest.market import market_of, terms_for
+from lem.backtest.bootstrap import clustered_mean, day_blocks
+from lem.backtest.market import market_of, spread
+from lem.backtest.random_walk import random_walk
 from lem.backtest.simulator import simulate
 from lem.data.panel import Panel
 from lem.execution.costs import BPS
-from lem.execution.orders import SCENARIOS, Benchmark
+from lem.execution.orders import SCENARIOS
+from lem.execution.terms import terms_for
 from lem.gate.causality import model_is_causal
 from lem.lineage.tables import name_missing
 from lem.model.lem import LEM
-from lem.strategies.bounds import bound
 from lem.strategies.learned import Learned
 from lem.strategies.optimal_stopping import OptimalStopping
 from lem.strategies.replayed import Replayed
-from lem.strategies.twap import Twap
 from lem.strategies.watched import Watched
 from lem.universe import Universe
 
 ASKED_ARRIVALS, CONTROL_ARRIVALS = 64, 2000
-"""Arrivals, spread over the window, whose schedules are looked at, and that a control executes."""
-WALKS = 40
-"""Independent assets of the driftless market."""
-ERRORS = 3.0
-"""Standard errors by which the random-walk control may be missed."""
+"""Arrivals, spread over the window, whose schedules are looked at, and that the shuffled-target control executes."""
 CREDIT_ERRORS = 5.0
 """Standard errors by which decisions on other orders may earn something: blocks of days are few, their tails wide."""
 LEARNT = 0.5
 """Share of what optimal stopping earns, below which a model has learnt nothing of the prices."""
 FEWEST_BLOCKS = 4
 """Blocks of days below which the shuffled-target control cannot tell anything."""
-_NOTHING_SIGMA = 0.005
-"""What counts as nothing on the driftless market, in sigma: a notional order is not quite worth what a quantity is."""
 _NOTHING_BPS = 0.01
 
 
@@ -133,7 +125,7 @@ def schedule_checks(panel: Panel, model: LEM, universe: Universe, asset_A: NDArr
     Orders with every m of the universe, without rate limits, with a cap of 1.5 / N, and between 0.5 / N and 2 / N.
     """
     horizon, min_bars = universe.horizon, universe.backtest.min_bars
-    chosen = _spread(len(asset_A), ASKED_ARRIVALS)
+    chosen = spread(len(asset_A), ASKED_ARRIVALS)
     market = market_of(panel, asset_A[chosen], bar_A[chosen], horizon, model)
     rates = [(0.0, 1.0), (0.0, min(1.5 / horizon, 1.0)), (0.5 / horizon, min(2.0 / horizon, 1.0))]
     low_M, high_M = (torch.tensor(ends, dtype=torch.float64).repeat(len(min_bars)) for ends in zip(*rates, strict=True))
@@ -164,48 +156,25 @@ def schedule_checks(panel: Panel, model: LEM, universe: Universe, asset_A: NDArr
 def random_walk_control(ts_T: NDArray, inside_T: NDArray, model: LEM, universe: Universe) -> Check:
     """On a driftless market the model gains no more than the bound, and nothing where m = N.
 
-    Gains are measured beside optimal stopping with the true volatility, whose expectation is the bound, and beside TWAP
-    where m = N: the same expectation with a fraction of the noise. Standard errors are over independent assets.
-
     Args:
         ts_T: bar opens of the gate's panel, whose clock the market has. inside_T: those of the window.
     """
-    horizon = universe.horizon
-    history = universe.features.history(universe.bars_per_day)
-    clock = pd.DatetimeIndex(ts_T).tz_localize("UTC")
-    before = pd.date_range(end=clock[0], periods=history + 1, freq=universe.bar_length, unit="us")[:-1]
-    seed = universe.training.seed
-    grid = pd.DatetimeIndex([*before, *clock])
-    panel = driftless_market(grid, universe.features, universe.bars_per_day, WALKS, seed)
-    asset_A, bar_A = np.nonzero(panel.accepted(horizon) & inside_T)
-    chosen = _spread(len(asset_A), CONTROL_ARRIVALS)
-    asset_A, bar_A = asset_A[chosen], bar_A[chosen]
-    min_bars = tuple(sorted({*universe.backtest.min_bars, horizon}))
-    terms = terms_for(min_bars, horizon, universe.backtest.risk_aversion)
-    market = market_of(panel, asset_A, bar_A, horizon, model)
-    exact = replace(market, sigma_A=torch.full_like(market.sigma_A, SIGMA), context_AKH=None)
-    twap_S = np.array([s.benchmark is Benchmark.TWAP for s in SCENARIOS])
-    own = simulate(Learned(model), market, terms)
-    beside = {m: Twap() if m == horizon else OptimalStopping() for m in min_bars}
-    gain_O = own.gain_O.numpy() / SIGMA
-    rule_O = {rule.name: simulate(rule, exact, terms).gain_O.numpy() / SIGMA for rule in beside.values()}
-    figures: dict[str, Any] = {"orders": len(asset_A) * len(SCENARIOS) * len(min_bars), "assets": WALKS}
+    name, gains = "random_walk_control", random_walk(ts_T, inside_T, model, universe)
+    if not gains:
+        return Check(name, False, "no order on a random walk fits into the window: nothing was tested", {"orders": 0})
+    orders = sum(len(SCENARIOS) * found.arrivals for found in gains)
+    figures: dict[str, Any] = {"orders": orders, "assets": gains[0].assets}
     above, said = [], []
-    for i, m in enumerate(min_bars):
-        # The bound is that of TWAP orders; where nothing can be timed every scenario's expectation is zero.
-        columns_S = twap_S | (m == horizon)
-        excess_A = (gain_O - rule_O[beside[m].name])[:, i, columns_S].mean(axis=1)
-        excess, error, _ = _clustered(excess_A, asset_A)
-        limit = bound(m, horizon) if m < horizon else 0.0
-        figures[f"gain_sigma_m{m}"], figures[f"bound_sigma_m{m}"] = limit + excess, limit
-        figures[f"standard_error_m{m}"] = error
-        said.append(f"{limit + excess:.2f} of {limit:.2f} at m = {m}" if m < horizon else f"{excess:+z.3f} at m = N")
-        over = abs(excess) if m == horizon else excess
-        if over > ERRORS * error + _NOTHING_SIGMA:
-            above.append(f"{limit + excess:+.3f} sigma at m = {m}, where {limit:.3f} can be gained (error {error:.3f})")
+    for found in gains:
+        m, gain, most = found.min_bars, found.gain, found.bound
+        figures[f"gain_sigma_m{m}"], figures[f"bound_sigma_m{m}"] = gain, most
+        figures[f"standard_error_m{m}"] = found.error
+        said.append(f"{found.excess:+z.3f} at m = N" if found.fixed else f"{gain:.2f} of {most:.2f} at m = {m}")
+        if not found.passed:
+            above.append(f"{gain:+.3f} sigma at m = {m}, where {most:.3f} can be gained (error {found.error:.3f})")
     if above:
-        return Check("random_walk_control", False, f"gains on a random walk: {'; '.join(above)}", figures)
-    return Check("random_walk_control", True, f"gains on a random walk, in sigma: {', '.join(said)}", figures)
+        return Check(name, False, f"gains on a random walk: {'; '.join(above)}", figures)
+    return Check(name, True, f"gains on a random walk, in sigma: {', '.join(said)}", figures)
 
 
 def shuffled_target_control(panel: Panel, model: LEM, universe: Universe, asset_A: NDArray, bar_A: NDArray) -> Check:
@@ -217,7 +186,7 @@ def shuffled_target_control(panel: Panel, model: LEM, universe: Universe, asset_
     """
     name, horizon = "shuffled_target_control", universe.horizon
     min_bars = tuple(m for m in universe.backtest.min_bars if m < horizon)
-    chosen = _spread(len(asset_A), CONTROL_ARRIVALS)
+    chosen = spread(len(asset_A), CONTROL_ARRIVALS)
     asset_A, bar_A = asset_A[chosen], bar_A[chosen]
     block_A = day_blocks(panel.date_T[bar_A], universe.purge_days)
     if not min_bars or len(np.unique(block_A)) < FEWEST_BLOCKS:
@@ -232,8 +201,8 @@ def shuffled_target_control(panel: Panel, model: LEM, universe: Universe, asset_
     other = simulate(Replayed(own.slices_KO[:, donor_A], own.end_bar_O[donor_A]), plain, terms)
     rule = simulate(OptimalStopping(), plain, terms)
     own_A, other_A, rule_A = (done.gain_O.mean(dim=(1, 2)).numpy()[apart_A] * BPS for done in (own, other, rule))
-    earned, error, blocks = _clustered(own_A - other_A, block_A[apart_A])
-    credit, credit_error, _ = _clustered(other_A, block_A[apart_A])
+    earned, error, blocks = clustered_mean(own_A - other_A, block_A[apart_A])
+    credit, credit_error, _ = clustered_mean(other_A, block_A[apart_A])
     figures = {
         "own_bps": float(own_A.mean()),
         "shuffled_bps": credit,
@@ -266,19 +235,3 @@ def _donors(asset_A: NDArray, rng: np.random.Generator) -> NDArray:
         rows = np.flatnonzero(asset_A == asset)
         donor_A[rows] = rng.permutation(rows)
     return donor_A
-
-
-def _spread(count: int, most: int) -> NDArray:
-    """At most `most` of `count` places, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
-
-
-def _clustered(values_A: NDArray, cluster_A: NDArray) -> tuple[float, float, int]:
-    """Mean, its standard error where values of a cluster depend on each other, and the number of clusters."""
-    _, number_A = np.unique(cluster_A, return_inverse=True)
-    clusters = int(number_A.max()) + 1
-    mean = float(values_A.mean())
-    apart_C = np.bincount(number_A, weights=values_A - mean)
-    if clusters < 2:
-        return mean, float("inf"), clusters
-    return mean, float(np.sqrt((apart_C**2).sum() * clusters / (clusters - 1)) / len(values_A)), clusters

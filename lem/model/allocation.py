@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from lem.execution.fills import Ledger, achieved, benchmark, limits, may_finish, must_finish
+from lem.execution.fills import Ledger, achieved, benchmark, limits
 from lem.execution.orders import SCENARIOS, Benchmark, Side, Target
+from lem.execution.step import allowed_end
 from lem.execution.terms import Terms
 from lem.universe.model_config import ModelConfig
 
@@ -107,9 +108,7 @@ def within_limits(
     low_O, high_O = limits(ledger, terms, k)
     even_O = _even_pace(ledger, terms, low_O, high_O, k)
     slice_O = low_O + (high_O - low_O) * torch.sigmoid(pace_O.to(low_O.dtype) + even_O)
-    probability_O = torch.sigmoid(finish_O.to(low_O.dtype))
-    probability_O = torch.where(may_finish(ledger, terms, k), probability_O, 0.0)
-    return slice_O, torch.where(must_finish(ledger, terms, k), 1.0, probability_O)
+    return slice_O, allowed_end(torch.sigmoid(finish_O.to(low_O.dtype)), ledger, terms, k)
 
 
 LEAK = 0.05

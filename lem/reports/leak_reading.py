@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lem.backtest.leaks import LEAK_SCHEMA, leak_panel
+from lem.backtest.random_walk import ARRIVALS, ERRORS, NOTHING_SIGMA, WALKS
 from lem.data.panel import Panel
 from lem.lake import Lake, inputs_version
 from lem.lineage.tables import read_range
@@ -17,7 +18,7 @@ from lem.model.contender import load_contender
 from lem.registry import ModelRecord
 from lem.universe import Universe
 from lem.universe.calendars import offset_partition
-from lem.universe.windows import dates_before, training_window, warmup_days
+from lem.universe.windows import dates_before, warmup_days
 
 
 def leaks_path(universe: str, model_id: str) -> str:
@@ -28,22 +29,22 @@ def leaks_path(universe: str, model_id: str) -> str:
 def leaks_of(lake: Lake, universe: Universe, record: ModelRecord) -> pd.DataFrame:
     """The leak panel of a model, on the window that the gate judged it on: it was not trained on those bars.
 
-    It is made once for each model; again only where a panel of that window or the settings of its orders changed. Where
-    the universe's window has become longer since, it still begins a purge behind the model's training; where nothing
-    is left of it, there are no rows of real bars.
+    It is made once for each model; again only where a panel of that window, the settings of its orders or those of the
+    random-walk control changed. The window begins a purge after the model's training, whatever the universe's window is
+    by now; where nothing is left of it, there are no rows.
 
     Raises:
         LakeError: a panel of the window is missing, or the model's weights are or were changed.
     """
     date = record.usable_on
-    untrained = offset_partition(universe, record.train_end, universe.purge_days)
-    first = min(max(training_window(universe, date).gate_start, untrained), date)
+    first = min(offset_partition(universe, record.train_end, universe.purge_days), date)
     warmup = offset_partition(universe, first, -warmup_days(universe))
     table, inputs = read_range(lake, universe, "panel", dates_before(universe, warmup, date))
     settings = {
         "horizon": universe.horizon,
         "backtest": universe.backtest.model_dump(mode="json", exclude={"report_days"}),
         "features": universe.features.model_dump(mode="json"),
+        "random_walk": [WALKS, ARRIVALS, ERRORS, NOTHING_SIGMA],
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     made_from = named(inputs) | {"model": record.id, "settings": digest}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 
 from lem.errors import OrderError
+from lem.execution.step import FINISH_AT
 from lem.model.lem import LEM
 from lem.strategies.base import Decision, View
 
 
 class Learned:
-    """Deterministic use of a LEM: it finishes when the probability to finish reaches one half."""
+    """Deterministic use of a LEM: it finishes when the probability to finish reaches `FINISH_AT`."""
 
     name = "lem"
 
@@ -26,4 +27,4 @@ class Learned:
             )
         read_SA1D = self.model.heads.read_context(view.context_AH).unsqueeze(2)
         slice_O, finish_O = self.model.heads.decide(read_SA1D, view.ledger, view.terms, view.last_close_A11, view.k)
-        return Decision(slice_O, finish_O >= 0.5)
+        return Decision(slice_O, finish_O >= FINISH_AT)

@@ -26,7 +26,7 @@ from lem.universe.windows import TrainingWindow, dates_before, training_window
 
 
 @dataclass(frozen=True)
-class Night:
+class TrainedModel:
     """A registered model, its training, and how long that took (seconds)."""
 
     record: ModelRecord
@@ -83,7 +83,7 @@ def read_window(lake: Lake, universe: Universe, date: dt.date) -> Reading:
     return Reading(window, Panel.from_table(table), inputs)
 
 
-def train_for(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> Night:
+def train_for(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> TrainedModel:
     """Train, store and register the model that may trade on `date`.
 
     Raises:
@@ -112,7 +112,7 @@ def train_for(lake: Lake, registry: Registry, universe: Universe, date: dt.date)
         "train",
         {"loss": last.loss, "gain_sigma": last.gain_sigma, "arrivals": float(trained.arrivals)},
     )
-    return Night(record, trained, time.monotonic() - started)
+    return TrainedModel(record, trained, time.monotonic() - started)
 
 
 def help_to_train(lake: Lake, universe: Universe, date: dt.date) -> None:

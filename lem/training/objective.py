@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lem.execution.fills import advance, gain, open_ledger
+from lem.execution.fills import gain, open_ledger
+from lem.execution.step import fork
 from lem.execution.terms import Terms
 from lem.model.lem import LEM
 
@@ -93,12 +94,11 @@ def expected_outcome(model: LEM, context_BTH: Tensor, first: int, tape: Tape, te
         price, volume = each(price_BA), each(volume_BA)
         read = read_SBAD if shared == 1 else read_SBAD.unsqueeze(3)
         slice_O, finish_O = model.heads.decide(read, ledger, terms, each(last_close_BA), k)
-        ended = advance(ledger, terms, ledger.remaining_O, price, volume)
+        ended, ledger = fork(ledger, terms, slice_O, price, volume)
         g = gain(ended, terms) / terms.sigma_O
         here = alive * finish_O
         mean, square, absolute = mean + here * g, square + here * g**2, absolute + here * g.abs()
         alive = alive * (1.0 - finish_O)
-        ledger = advance(ledger, terms, slice_O, price, volume)
     return Outcome(mean, square, absolute)
 
 

@@ -21,7 +21,7 @@ from lem.data.features import FEATURES, SIGNED
 from lem.data.panel import OrderTape, Panel, order_tape
 from lem.errors import TrainingError
 from lem.execution.orders import SCENARIOS
-from lem.execution.terms import Terms, scenario_terms
+from lem.execution.terms import Terms, make_terms
 from lem.model.lem import LEM
 from lem.numerics import reproducible
 from lem.strategies.volume_curve import fit_volume_curve
@@ -71,15 +71,7 @@ def random_terms(shape: tuple[int, ...], horizon: int, config: TrainingConfig, g
     min_rate = torch.where(bound, uniform() / n, 0.0)
     low, high = config.risk_aversion
     risk = low + (high - low) * uniform() if low == 0 else low * (high / low) ** uniform()
-    return Terms(
-        **scenario_terms(),
-        m_O=m,
-        n_O=n,
-        min_rate_O=min_rate,
-        max_rate_O=max_rate,
-        risk_aversion_O=risk,
-        sigma_O=torch.ones(1),
-    )
+    return make_terms(SCENARIOS, m, n, min_rate, max_rate, risk, dtype=torch.get_default_dtype())
 
 
 def _tensor(values: np.ndarray) -> Tensor:
@@ -178,7 +170,7 @@ class Batches:
         if flip_B is not None:
             features_BTF, tape = mirrored(features_BTF, tape, flip_B[rows])
         valid_BT = torch.from_numpy(panel.valid_NT[asset_B[:, None], bars_BT])
-        own = Terms(**{name: share(value, config.batch, rows) for name, value in vars(terms).items()})
+        own = replace(terms, **{name: share(value, config.batch, rows) for name, value in vars(terms).items()})
         return Batch(features_BTF, valid_BT, tape, own, counts)
 
 

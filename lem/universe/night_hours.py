@@ -55,7 +55,7 @@ class NightConfig(BaseModel):
 
 
 @dataclass(frozen=True)
-class Night:
+class NightHours:
     """A universe's night, resolved.
 
     Args:
@@ -106,7 +106,7 @@ def night_problem(calendar: str, config: NightConfig) -> str | None:
     )
 
 
-def night_of(calendar: str, config: NightConfig) -> Night:
+def night_of(calendar: str, config: NightConfig) -> NightHours:
     """The night of a calendar: each day (`24/7`), or the evening or morning after each weekday (`XNYS`)."""
     at, zone = _hour(calendar, config)
     days = "*"
@@ -115,7 +115,7 @@ def night_of(calendar: str, config: NightConfig) -> Night:
         later = _weekdays_later(at, ZoneInfo(zone), _SEASONS[0])
         days = ",".join(str((weekday + later) % 7) for weekday in range(1, 6))
     hours = _retry_hours(at, ZoneInfo(zone), config.retry_hours)
-    return Night(f"{at.minute} {at.hour} * * {days}", f"{at.minute} {hours} * * *", zone)
+    return NightHours(f"{at.minute} {at.hour} * * {days}", f"{at.minute} {hours} * * *", zone)
 
 
 def _hour(calendar: str, config: NightConfig) -> tuple[dt.time, str]:

@@ -24,7 +24,7 @@ from lem.universe.backtest_config import BacktestConfig, GateConfig
 from lem.universe.drift_config import DriftConfig
 from lem.universe.features_config import FeatureConfig
 from lem.universe.model_config import ModelConfig
-from lem.universe.night_hours import Night, NightConfig, night_of, night_problem
+from lem.universe.night_hours import NightConfig, NightHours, night_of, night_problem
 from lem.universe.source_config import KINDS, BarLength, CcxtConfig, SourceConfig
 from lem.universe.training_config import TrainingConfig
 
@@ -200,7 +200,7 @@ class Universe(_Section):
         return self
 
     @property
-    def night_begins(self) -> Night:
+    def night_begins(self) -> NightHours:
         """When the night begins, as cron schedules and their time zone."""
         return night_of(self.calendar, self.night)
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import lem.training.trainer
+from lem.backtest import random_walk
 from lem.data.panel import PANEL_SCHEMA, Panel, panel_table
 from lem.errors import TrainingError
 from lem.gate import sanity as gate_checks
@@ -46,7 +47,8 @@ TRAINING = {
 
 @pytest.fixture(autouse=True)
 def small_controls(monkeypatch):
-    monkeypatch.setattr(gate_checks, "WALKS", 12)
+    monkeypatch.setattr(random_walk, "WALKS", 12)
+    monkeypatch.setattr(random_walk, "ARRIVALS", 400)
     monkeypatch.setattr(gate_checks, "CONTROL_ARRIVALS", 400)
 
 

@@ -14,7 +14,7 @@ from lem.backtest.simulator import Market
 from lem.data.features import compute_features
 from lem.data.panel import Panel, panel_table
 from lem.execution.orders import SCENARIOS, Order
-from lem.execution.terms import Terms, scenario_terms
+from lem.execution.terms import Terms, make_terms
 from lem.model.lem import LEM
 from lem.strategies.base import Decision, View
 from lem.universe.features_config import FeatureConfig
@@ -128,17 +128,7 @@ def terms_of(m: Any, n: Any, low: Any = 0.0, high: Any = 1.0, risk: Any = 1.0) -
         tensor = torch.as_tensor(value, dtype=torch.float64)
         return tensor if tensor.dim() == 3 else tensor.reshape(-1, 1, 1)
 
-    kinds = scenario_terms()
-    kinds["sign_O"] = kinds["sign_O"].double()
-    return Terms(
-        **kinds,
-        m_O=column(m),
-        n_O=column(n),
-        min_rate_O=column(low),
-        max_rate_O=column(high),
-        risk_aversion_O=column(risk),
-        sigma_O=torch.ones(1, 1, 1, dtype=torch.float64),
-    )
+    return make_terms(SCENARIOS, column(m), column(n), column(low), column(high), column(risk))
 
 
 def random_limits(rng: np.random.Generator, orders: int, horizon: int) -> Terms:

@@ -35,7 +35,7 @@ def grids(_: ReportInputs, __: pd.DataFrame, own: Mapping[str, pd.DataFrame]) ->
         ("Bound, sigma", "bound", lambda value: number(value, 3)),
         ("Verdict", "verdict", str),
         ("Orders", "orders", count),
-        ("Blocks", "blocks", count),
+        ("Assets", "blocks", count),
     ]
     gains = [_sigma(row) for row in plain.to_dict("records")]
     real = leaks[leaks["market"] == "real"]
@@ -50,7 +50,7 @@ def grids(_: ReportInputs, __: pd.DataFrame, own: Mapping[str, pd.DataFrame]) ->
     rules = [len(SHIFTS)] if len(rows) > len(SHIFTS) else []
     return {
         "leaks_driftless": grid_of(
-            "Driftless market: gain of quantities against TWAP", plain.assign(gain=gains), columns
+            "Driftless market: gain of the gate’s simulated orders", plain.assign(gain=gains), columns
         ),
         "leaks_real": Grid(
             f"Real bars: mean gain by m before costs, {INTERVAL}",

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from lem.backtest.bootstrap import day_blocks
-from lem.backtest.market import market_of, terms_for
+from lem.backtest.market import market_of
 from lem.backtest.simulator import simulate
 from lem.execution.orders import SCENARIOS, Benchmark, Target
+from lem.execution.terms import terms_for
 from lem.strategies.bounds import bound
 from lem.strategies.learned import Learned
 from lem.training.trainer import train

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from lem.backtest import leaks
+from lem.backtest import random_walk
 from lem.backtest.leaks import EARLY, LATE, LEAK_SCHEMA, SHIPPED, leak_panel, leaks_found, shifted_market
 from lem.backtest.market import context_of, market_of
+from lem.gate.sanity import random_walk_control
 from tests.lem.builders import brownian_panel, lively_model, timing_model
 
 FIRST = np.datetime64(dt.date(2024, 1, 5))
@@ -25,8 +26,8 @@ def universe(make_universe):
 @pytest.fixture(scope="module", autouse=True)
 def small():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(leaks, "BARS", 720)
-        patch.setattr(leaks, "ASSETS", 4)
+        patch.setattr(random_walk, "WALKS", 12)
+        patch.setattr(random_walk, "ARRIVALS", 800)
         yield
 
 
@@ -66,10 +67,28 @@ def foreseeing(panel, asset_A, bar_A, horizon, model=None):
 
 
 def test_a_model_that_knows_later_prices_is_found_on_the_driftless_market(universe, panel, monkeypatch):
-    monkeypatch.setattr(leaks, "market_of", foreseeing)
+    monkeypatch.setattr(random_walk, "market_of", foreseeing)
     (found,) = leaks_found(leak_panel(panel, FIRST, universe, timing_model(-1.0)))
     assert found.startswith("On a driftless market the model gained 0.")
     assert "with m = 3" in found
+
+
+@pytest.mark.parametrize("market", [market_of, None], ids=["honest", "foreseeing"])
+def test_the_gate_and_the_leak_panel_say_the_same_of_a_random_walk(universe, panel, monkeypatch, market):
+    monkeypatch.setattr(random_walk, "market_of", market or foreseeing)
+    model = timing_model(-1.0)
+    check = random_walk_control(panel.ts_T, panel.date_T >= FIRST, model, universe)
+    shown = leak_panel(panel, FIRST, universe, model)
+    shown = shown[shown["market"] == "driftless"]
+    assert check.passed == (market is not None) == (not leaks_found(shown))
+    for row in shown.to_dict("records"):
+        m = row["min_bars"]
+        assert row["mean"] == check.figures[f"gain_sigma_m{m}"]
+        assert row["bound"] == check.figures[f"bound_sigma_m{m}"]
+        tolerated = random_walk.ERRORS * check.figures[f"standard_error_m{m}"] + random_walk.NOTHING_SIGMA
+        assert (row["high"] - row["low"]) / 2 == pytest.approx(tolerated, rel=1e-12)
+        assert row["blocks"] == check.figures["assets"] == 12
+        assert (row["low"] > row["bound"]) == (row["verdict"] == "above the bound")
 
 
 def test_the_last_bar_hidden_costs_and_differences_are_paired(table):
@@ -97,6 +116,13 @@ def test_what_is_seen_moves_by_whole_bars_and_the_fills_stay(panel):
     assert torch.equal(early.price_AK, plain.price_AK)
 
 
-def test_no_real_arrival_leaves_the_driftless_market(universe, panel):
-    table = leak_panel(panel, np.datetime64("2030-01-01"), universe, timing_model(-1.0))
+def test_a_gap_in_the_real_bars_leaves_the_driftless_market(universe, panel):
+    gap = replace(panel, valid_NT=np.zeros_like(panel.valid_NT))
+    table = leak_panel(gap, FIRST, universe, timing_model(-1.0))
     assert set(table["market"]) == {"driftless"}
+
+
+def test_no_date_to_arrive_on_leaves_nothing(universe, panel):
+    table = leak_panel(panel, np.datetime64("2030-01-01"), universe, timing_model(-1.0))
+    assert table.empty
+    assert list(table.columns) == LEAK_SCHEMA.names

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lem.backtest import random_walk
 from lem.gate import sanity as gate_checks
 from lem.gate.judge import judge
 from lem.model.contender import Contender
@@ -31,7 +32,8 @@ def universe(make_universe):
 
 @pytest.fixture(autouse=True)
 def small_controls(monkeypatch):
-    monkeypatch.setattr(gate_checks, "WALKS", 12)
+    monkeypatch.setattr(random_walk, "WALKS", 12)
+    monkeypatch.setattr(random_walk, "ARRIVALS", 400)
     monkeypatch.setattr(gate_checks, "CONTROL_ARRIVALS", 400)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from lem.backtest import random_walk
 from lem.backtest.market import market_of
 from lem.execution.costs import BPS
 from lem.gate import sanity as gate_checks
@@ -36,7 +37,8 @@ def universe(make_universe):
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Controls of fewer orders: what they are shown here is larger than what they need to find."""
-    monkeypatch.setattr(gate_checks, "WALKS", 16)
+    monkeypatch.setattr(random_walk, "WALKS", 16)
+    monkeypatch.setattr(random_walk, "ARRIVALS", 400)
     monkeypatch.setattr(gate_checks, "CONTROL_ARRIVALS", 400)
 
 
@@ -138,7 +140,7 @@ def test_a_look_ahead_gains_more_on_a_random_walk_than_can_be_gained(universe, m
         model.heads.out_SD2[:, 1, 0] = 3.0
     honest = random_walk_control(PANEL.ts_T, INSIDE, model, universe)
     assert honest.passed, honest.text
-    monkeypatch.setattr(gate_checks, "market_of", own_bar_known)
+    monkeypatch.setattr(random_walk, "market_of", own_bar_known)
     early = random_walk_control(PANEL.ts_T, INSIDE, model, universe)
     assert not early.passed
     assert early.figures["gain_sigma_m3"] > early.figures["bound_sigma_m3"]
@@ -154,10 +156,16 @@ def test_prices_that_drift_in_the_evaluation_are_found_where_nothing_can_be_time
 
     waiting = asking(lambda s, f, ledger, terms, k: (s * torch.where(terms.sign_O > 0, 0.2, 1.0), f))
     assert random_walk_control(PANEL.ts_T, INSIDE, waiting, universe).passed
-    monkeypatch.setattr(gate_checks, "market_of", cheaper)
+    monkeypatch.setattr(random_walk, "market_of", cheaper)
     found = random_walk_control(PANEL.ts_T, INSIDE, waiting, universe)
     assert not found.passed
     assert "at m = 6, where 0.000 can be gained" in found.text
+
+
+def test_a_window_that_no_order_fits_into_proves_nothing(universe):
+    found = random_walk_control(PANEL.ts_T, np.zeros_like(INSIDE), timing_model(-1.0), universe)
+    assert not found.passed
+    assert found.text == "no order on a random walk fits into the window: nothing was tested"
 
 
 @pytest.mark.parametrize(

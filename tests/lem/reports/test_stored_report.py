@@ -93,16 +93,29 @@ def test_the_leak_panel_has_no_bar_that_the_champion_was_trained_on(night, monke
     for days in (1, 2, 4):
         training = universe.training.model_copy(update={"holdout_days": days})
         leaks_of(lake, universe.model_copy(update={"training": training}), champion)
-    # Of the same bars it is not made again.
-    assert begun == [gate_start + dt.timedelta(days=1), gate_start]
+    assert not begun, "the window is that which the gate judged it on, whatever the universe's is by now"
+    backtest = universe.backtest.model_copy(update={"risk_aversion": 2.0})
+    leaks_of(lake, universe.model_copy(update={"backtest": backtest}), champion)
+    assert begun == [gate_start]
     assert champion.train_end < gate_start
 
 
-def test_a_model_that_no_bar_is_left_for_has_no_gains_on_real_bars(night):
+def test_the_leak_panel_shows_the_random_walk_that_the_gate_judged_by(night):
+    lake, registry, universe = night
+    champion = registry.champion_on(universe.name, DAY)
+    (decision,) = [d for d in registry.promotions(universe.name) if d.candidate_id == champion.id]
+    (check,) = [c for c in decision.figures["checks"] if c["name"] == "random_walk_control"]
+    shown = leaks_of(lake, universe, champion)
+    gains = shown[shown["market"] == "driftless"].set_index("min_bars")["mean"].to_dict()
+    assert gains == {m: check["figures"][f"gain_sigma_m{m}"] for m in gains}
+    assert len(gains) >= 2
+
+
+def test_a_model_that_no_bar_is_left_for_has_no_leak_panel(night):
     lake, registry, universe = night
     champion = registry.champion_on(universe.name, DAY)
     late = replace(champion, train_end=champion.usable_on)
-    assert set(leaks_of(lake, universe, late)["market"]) == {"driftless"}
+    assert leaks_of(lake, universe, late).empty
 
 
 def test_drift_is_read_or_says_why_it_is_not_known(night):

@@ -9,11 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lem.backtest.market import market_of, terms_for
+from lem.backtest.market import market_of
 from lem.backtest.simulator import simulate
 from lem.data.features import season_slots
 from lem.data.panel import Panel, panel_table
 from lem.errors import OrderError
+from lem.execution.terms import terms_for
 from lem.strategies.twap import Twap
 from lem.strategies.volume_curve import VolumeCurve, fit_volume_curve
 from tests.lem.builders import (
