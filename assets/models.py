@@ -2,6 +2,8 @@
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of its functions as objects.
 
+from dataclasses import replace
+
 import dagster as dg
 
 from assets.catalogue import figure
@@ -9,7 +11,6 @@ from assets.common import Stage
 from assets.partitions import date_keys, days
 from assets.recording import Wrote, record, recorded
 from lem.registry import PromotionRecord
-from lem.registry.records import CHECKS
 from resources.stores import LakeResource, RegistryResource
 
 TRAINING_POOL = "lem_training"
@@ -56,10 +57,8 @@ def checks_table(decision: PromotionRecord) -> dg.TableMetadataValue:
     """The sanity checks of a decision, with what each found."""
     return dg.MetadataValue.table(
         [
-            dg.TableRecord(
-                {"check": check["name"], "passed": "yes" if check["passed"] else "NO", "found": check["text"]}
-            )
-            for check in decision.figures.get(CHECKS, [])
+            dg.TableRecord({"check": check.name, "passed": "yes" if check.passed else "NO", "found": check.text})
+            for check in decision.figures.checks
         ],
         dg.TableSchema([dg.TableColumn(name, "string") for name in ("check", "passed", "found")]),
     )
@@ -97,7 +96,7 @@ def champion(stage: Stage) -> dg.AssetsDefinition:
                     "candidate": decision.candidate_id or "none",
                     "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in decision.reasons)),
                     "sanity_checks": checks_table(decision),
-                    "figures": dg.MetadataValue.json({k: v for k, v in decision.figures.items() if k != CHECKS}),
+                    "figures": dg.MetadataValue.json(replace(decision.figures, checks=()).to_json()),
                     "night": decision.night,
                 }
                 wrote[date.isoformat()] = Wrote(decision.champion_id or "none", figures)

@@ -21,8 +21,7 @@ def model_is_stale(versioned: Versioned, universe: Universe, record: ModelRecord
     Raises:
         LakeError: the lake cannot be read.
     """
-    manifest, features = record.manifest, universe.features.model_dump(mode="json")
-    if (manifest.get("horizon"), manifest.get("features")) != (universe.horizon, features):
+    if (record.horizon, record.feature_settings) != (universe.horizon, universe.features.model_dump(mode="json")):
         return True
     dates = {dt.date.fromisoformat(read.partition_key): read.data_version for read in record.inputs}
     now = versioned.read([("panel", date, None) for date in dates])
@@ -51,7 +50,7 @@ def decision_is_stale(
     if candidate is None:
         return False
     now = versioned.version([("panel", date, None) for date in gate_dates(universe, decision.date)], {})
-    return now is not None and decision.figures.get("panel_version") != now
+    return now is not None and decision.figures.panel_version != now
 
 
 def stale_decisions(lake: Lake, registry: Registry, universe: Universe) -> list[dt.date]:
