@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.common import Column, Row, command_line, each_seed, parser, publish
-from lem.gate.judge import Comparing, compare
+from lem.gate.judge import PairedComparison, compare
 from lem.universe.backtest_config import GateConfig
 
 NAME = "gate"
@@ -111,7 +111,7 @@ def reasons(texts: list[str]) -> Row:
     return {name: any(word in text for text in refused) for name, word in words.items()}
 
 
-def still_year(seed: int, case: str, edge: float, tail: float, nights: int, how: Comparing) -> list[Row]:
+def still_year(seed: int, case: str, edge: float, tail: float, nights: int, how: PairedComparison) -> list[Row]:
     """A year in which the champion never changes: each night's answer about a new candidate with this edge."""
     rng = np.random.default_rng([seed, round(1000 * edge) + 100_000, round(1000 * tail)])
     world, rows = market(rng, nights), []
@@ -121,7 +121,7 @@ def still_year(seed: int, case: str, edge: float, tail: float, nights: int, how:
     return rows
 
 
-def living_year(seed: int, rule: str, nights: int, how: Comparing) -> float:
+def living_year(seed: int, rule: str, nights: int, how: PairedComparison) -> float:
     """The champion's true edge over the first champion, mean over the last quarter of a year (bps).
 
     Args:
@@ -140,14 +140,15 @@ def living_year(seed: int, rule: str, nights: int, how: Comparing) -> float:
             taken = True
         else:
             verdict = compare(orders, how)
-            low = verdict.figures["candidate_minus_champion"]["low_bps"]
+            gate = verdict.figures.gate
+            low = gate.candidate_minus_champion.low_bps if gate and gate.candidate_minus_champion else None
             taken = verdict.decision == "promoted" and (rule == "gate" or (low is not None and low > 0))
         level = edge if taken else level
         levels.append(level)
     return float(np.mean(levels[-max(1, nights // 4) :]))
 
 
-def one_seed(seed: int, nights: int, how: Comparing) -> tuple[list[Row], Row]:
+def one_seed(seed: int, nights: int, how: PairedComparison) -> tuple[list[Row], Row]:
     """All nights of one year of every case, and for each rule the champion's edge after a living year."""
     rows = [row for edge in EDGES for row in still_year(seed, f"{edge:+.1f} bps", edge, 1.0, nights, how)]
     for tail in TAILS[1:]:
@@ -171,7 +172,7 @@ def main(argv: list[str] | None = None) -> None:
     made = parser(NAME, "wrong promotions and the delay of right ones over years of simulated nights", seeds=2)
     arguments = made.parse_args(argv)
     nights = 20 if arguments.quick else NIGHTS
-    how = Comparing(GateConfig(), block_days=1, resamples=200 if arguments.quick else 500, seed=0)
+    how = PairedComparison(GateConfig(), block_days=1, resamples=200 if arguments.quick else 500, seed=0)
     years = each_seed(one_seed, range(1 if arguments.quick else arguments.seeds), arguments.jobs, nights, how)
     rows: list[Row] = []
     for case in dict.fromkeys(row["case"] for row in years[0][0]):

@@ -2,13 +2,14 @@
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of its functions as objects.
 
+from dataclasses import replace
+
 import dagster as dg
 
 from assets.graph import UniverseGraph
 from assets.recording import Wrote, record, recorded
 from lem.lineage.keys import parse_keys
 from lem.registry import PromotionRecord
-from lem.registry.records import CHECKS
 from resources.stores import LakeResource, RegistryResource
 
 
@@ -16,10 +17,8 @@ def checks_table(decision: PromotionRecord) -> dg.TableMetadataValue:
     """The sanity checks of a decision, with what each found."""
     return dg.MetadataValue.table(
         [
-            dg.TableRecord(
-                {"check": check["name"], "passed": "yes" if check["passed"] else "NO", "found": check["text"]}
-            )
-            for check in decision.figures.get(CHECKS, [])
+            dg.TableRecord({"check": check.name, "passed": "yes" if check.passed else "NO", "found": check.text})
+            for check in decision.figures.checks
         ],
         dg.TableSchema([dg.TableColumn(name, "string") for name in ("check", "passed", "found")]),
     )
@@ -43,7 +42,7 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
                     "candidate": decision.candidate_id or "none",
                     "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in decision.reasons)),
                     "sanity_checks": checks_table(decision),
-                    "figures": dg.MetadataValue.json({k: v for k, v in decision.figures.items() if k != CHECKS}),
+                    "figures": dg.MetadataValue.json(replace(decision.figures, checks=()).to_json()),
                     "night": decision.night,
                 }
                 wrote[date.isoformat()] = Wrote(decision.champion_id or "none", figures)

@@ -125,10 +125,11 @@ class Market:
         if model_id not in self._models:
             record = self._registry.model(model_id)
             own = {"bar": self._universe.bar, "features": self._universe.features.model_dump(mode="json")}
+            trained = {"bar": record.bar, "features": record.feature_settings}
             for key, value in own.items():
-                if record.manifest.get(key, value) != value:
+                if trained[key] not in (None, value):
                     raise AdviceError(
-                        f"{self._universe.name}: model {model_id} was trained with {key} = {record.manifest[key]}, and "
+                        f"{self._universe.name}: model {model_id} was trained with {key} = {trained[key]}, and "
                         f"the universe file has {value}; no advice: train a new one, or put the file back"
                     )
             try:

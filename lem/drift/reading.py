@@ -16,7 +16,6 @@ from lem.drift.measures import MIN_BARS, GainDrift, InputDrift, gain_drift, inpu
 from lem.errors import LakeError
 from lem.lake import Lake
 from lem.registry import Registry
-from lem.registry.records import GATE, GATE_MEAN
 from lem.universe import Universe
 from lem.universe.calendars import offset_partition
 from lem.universe.windows import dates_before
@@ -103,10 +102,10 @@ def gain_drift_on(lake: Lake, registry: Registry, universe: Universe, date: dt.d
     orders = read_columns(lake, paths, ORDER_COLUMNS)
     if orders is None:
         return NotKnown(f"no orders from {first} to {date} were backtested")
-    gates = {model: registry.metrics(model).get(GATE, {}) for model in orders["model_id"].unique() if model}
+    gates = {model: registry.gate_gain(model) for model in orders["model_id"].unique() if model}
     drift = gain_drift(
         orders,
-        {model: means[GATE_MEAN] for model, means in gates.items() if GATE_MEAN in means},
+        {model: gain for model, gain in gates.items() if gain is not None},
         block_days=universe.purge_days,
         confidence=universe.gate.confidence,
         resamples=universe.backtest.bootstrap,

@@ -16,7 +16,8 @@ from lem.errors import RegistryError
 from lem.lake import Lake
 from lem.model.contender import load_contender
 from lem.registry import ModelRecord, PromotionRecord, Registry
-from lem.registry.records import BY_HAND, ROLLED_BACK_FROM, check_date, utc_now
+from lem.registry.decision_figures import DecisionFigures, Rollback
+from lem.registry.records import check_date, utc_now
 from lem.universe import Universe
 from lem.universe.calendars import partition_dates
 
@@ -40,7 +41,7 @@ def promote(
     _usable(lake, model)
 
     def choose(log: list[PromotionRecord]) -> PromotionRecord:
-        return _by_hand(universe, log, model.id, _date(universe, log, date), f"by hand: {reason.strip()}", {})
+        return _by_hand(universe, log, model.id, _date(universe, log, date), f"by hand: {reason.strip()}")
 
     return registry.decide(universe.name, choose, f"promote model {model.id} by hand")
 
@@ -69,7 +70,7 @@ def rollback(
                 f"{present or 'none'} at this very moment; look at the history and try again"
             )
         why = f"rolled back from {present or 'no model'}: {reason.strip()}"
-        return _by_hand(universe, log, earlier, _date(universe, log, date), why, {ROLLED_BACK_FROM: present})
+        return _by_hand(universe, log, earlier, _date(universe, log, date), why, Rollback(taken_back=present))
 
     return registry.decide(universe.name, choose, f"roll back the champion of {universe.name}")
 
@@ -88,7 +89,7 @@ def champions(log: Sequence[PromotionRecord]) -> list[str | None]:
     for decision, replaced in zip(ordered, [*judged_again, False], strict=False):
         if replaced:
             continue
-        if ROLLED_BACK_FROM in decision.figures:
+        if decision.figures.rollback:
             while line and line[-1] != decision.champion_id:
                 line.pop()
         if not line or line[-1] != decision.champion_id:
@@ -147,7 +148,7 @@ def _by_hand(
     model_id: str,
     date: dt.date,
     why: str,
-    figures: dict[str, str | None],
+    rolled_back: Rollback | None = None,
 ) -> PromotionRecord:
     line = champions(log)
     return PromotionRecord(
@@ -158,5 +159,5 @@ def _by_hand(
         previous_id=line[-1] if line else None,
         decision="promoted",
         reasons=[why],
-        figures={BY_HAND: True, **figures},
+        figures=DecisionFigures(by_hand=True, rollback=rolled_back),
     )

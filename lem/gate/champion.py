@@ -8,12 +8,11 @@ from dataclasses import replace
 from lem.data.panel import Panel
 from lem.gate.judge import Verdict, judge
 from lem.lake import Lake, inputs_version
-from lem.lineage.stages import DECISION, STAGE_VERSION, stage_named
+from lem.lineage.stages import DECISION, stage_named
 from lem.lineage.tables import missing_partitions, name_missing, read_range
 from lem.lineage.versions import named
 from lem.model.contender import load_contender
 from lem.registry import ModelRecord, PromotionRecord, Registry
-from lem.registry.records import DEGRADED, GATE, GATE_MEAN
 from lem.universe import Universe
 from lem.universe.windows import dates_before, gate_dates, is_training_date, training_window
 
@@ -32,13 +31,13 @@ def decide_champion(lake: Lake, registry: Registry, universe: Universe, date: dt
     if standing is not None and standing.by_hand:
         return standing
     candidate, before = registry.candidate(universe.name, date), registry.champion_before(universe.name, date)
-    made_from: dict[str, str] = {}
+    panel_version = None
     if candidate is None:
         verdict = _without_candidate(lake, universe, date, before)
     else:
         gate_start = training_window(universe, date).gate_start
         table, inputs = read_range(lake, universe, "panel", gate_dates(universe, date))
-        made_from = {"panel_version": inputs_version(named(inputs))}
+        panel_version = inputs_version(named(inputs))
         verdict = judge(
             Panel.from_table(table),
             universe,
@@ -46,7 +45,7 @@ def decide_champion(lake: Lake, registry: Registry, universe: Universe, date: dt
             replace(load_contender(lake, candidate), holes=holes(candidate, universe)),
             load_contender(lake, before) if before else None,
         )
-    degraded = {} if verdict.sound else {DEGRADED: _degraded(verdict, candidate, before)}
+    degraded = "" if verdict.sound else _degraded(verdict, candidate, before)
     previous = before.id if before else None
     decision = PromotionRecord(
         universe=universe.name,
@@ -56,12 +55,13 @@ def decide_champion(lake: Lake, registry: Registry, universe: Universe, date: dt
         previous_id=previous,
         decision=verdict.decision,
         reasons=verdict.reasons,
-        figures=verdict.figures | made_from | degraded | {STAGE_VERSION: stage_named(DECISION).version},
+        figures=replace(
+            verdict.figures, panel_version=panel_version, degraded=degraded, stage_version=stage_named(DECISION).version
+        ),
     )
     standing = registry.record_promotion(decision)
-    if candidate and "mean_bps" in verdict.figures:
-        means = {f"mean_bps_{name}": value for name, value in verdict.figures["mean_bps"].items()}
-        registry.set_metrics(candidate.id, GATE, means | {GATE_MEAN: verdict.figures["mean_bps"]["candidate"]})
+    if candidate and verdict.figures.gate:
+        registry.set_gate_gains(candidate.id, verdict.figures.gate.mean_bps)
     return standing
 
 
@@ -76,12 +76,12 @@ def _without_candidate(lake: Lake, universe: Universe, date: dt.date, before: Mo
     """No model was due, or one was and none came: why, as far as the lake can tell."""
     if not is_training_date(universe, date):
         text = f"no model is due on this date: one is trained every {universe.training.retrain_every} partitions"
-        return Verdict("kept" if before else "none", [text], {})
+        return Verdict("kept" if before else "none", [text])
     reason, window = "no model was trained for this date", training_window(universe, date)
     dates = dates_before(universe, window.start, window.train_end)
     if lost := missing_partitions(lake, universe, "panel", dates):
         reason += f": {len(lost)} of {len(dates)} partitions of its window are missing: {name_missing(lost)}"
-    return Verdict("kept" if before else "none", [reason], {}, sound=False)
+    return Verdict("kept" if before else "none", [reason], sound=False)
 
 
 def _degraded(verdict: Verdict, candidate: ModelRecord | None, before: ModelRecord | None) -> str:

@@ -8,8 +8,9 @@ orders, with a day-block bootstrap interval.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from lem.data.panel import Panel
 from lem.execution.orders import SCENARIOS
 from lem.gate.sanity import sanity_checks
 from lem.model.contender import Contender
-from lem.registry.records import CHECKS
+from lem.registry.decision_figures import BpsByStrategy, DecisionFigures, GateFigures, PairedGain
 from lem.universe import Universe
 from lem.universe.backtest_config import GateConfig
 
@@ -30,17 +31,19 @@ class Verdict:
     """The gate's decision: `promoted`, `kept` (yesterday's champion trades on) or `none` (no model may trade).
 
     Args:
+        reasons: why, in sentences.
+        figures: what the gate measured and checked; empty where it did not come to that.
         sound: False where there was no candidate to compare, or none that may trade at all: then the night is degraded.
     """
 
     decision: Literal["promoted", "kept", "none"]
     reasons: list[str]
-    figures: dict[str, Any]
+    figures: DecisionFigures = field(default_factory=DecisionFigures)
     sound: bool = True
 
 
 @dataclass(frozen=True)
-class Comparing:
+class PairedComparison:
     """How gains are compared: the gate's settings, the days of a block, the resamples and seed of the bootstrap."""
 
     gate: GateConfig
@@ -49,7 +52,7 @@ class Comparing:
     seed: int
 
     @classmethod
-    def of(cls, universe: Universe) -> Comparing:
+    def of(cls, universe: Universe) -> PairedComparison:
         return cls(universe.gate, universe.purge_days, universe.backtest.bootstrap, universe.training.seed)
 
     def difference(self, orders: pd.DataFrame, against: str) -> Interval:
@@ -82,13 +85,27 @@ def _say(interval: Interval) -> str:
     return f"{interval.mean:+.2f} bps ({inside}; {interval.orders} orders, {interval.blocks} blocks)"
 
 
-def _figures(interval: Interval) -> dict[str, float | None]:
-    return {
-        "mean_bps": interval.mean,
-        "low_bps": interval.low if interval.known else None,
-        "high_bps": interval.high if interval.known else None,
-        "blocks": interval.blocks,
-    }
+def _paired(interval: Interval) -> PairedGain:
+    return PairedGain(
+        mean_bps=interval.mean,
+        low_bps=interval.low if interval.known else None,
+        high_bps=interval.high if interval.known else None,
+        blocks=interval.blocks,
+    )
+
+
+def _by_strategy(orders: pd.DataFrame, measure: Callable[[pd.Series], float]) -> BpsByStrategy:
+    """A measure of each strategy's gains on the gate's orders."""
+    return BpsByStrategy(
+        candidate=measure(orders["candidate"]),
+        optimal_stopping=measure(orders["optimal_stopping"]),
+        twap=measure(orders["twap"]),
+        champion=measure(orders["champion"]) if "champion" in orders else None,
+    )
+
+
+def _mean(gains: pd.Series) -> float:
+    return float(gains.mean())
 
 
 def judge(
@@ -107,28 +124,29 @@ def judge(
     """
     stays: Literal["kept", "none"] = "kept" if champion else "none"
     if candidate is None:
-        return Verdict(stays, ["no model was trained for this date"], {}, sound=False)
+        return Verdict(stays, ["no model was trained for this date"], sound=False)
     for name, contender in (("candidate", candidate), ("champion", champion)):
         if contender is not None and contender.train_end > gate_start:
             trained = f"{name} {contender.model_id} was trained up to {contender.train_end}"
             text = f"{trained}, after the gate opens on {gate_start}"
-            return Verdict(stays, [text], {}, sound=False)
+            return Verdict(stays, [text], sound=False)
     if not (panel.accepted(universe.horizon) & (panel.date_T >= np.datetime64(gate_start))).any():
         text = f"no order without a gap arrives from {gate_start} on: nothing to judge"
-        return Verdict(stays, [text], {}, sound=False)
+        return Verdict(stays, [text], sound=False)
     checks = sanity_checks(panel, universe, gate_start, candidate.model, candidate.holes)
-    kept = {CHECKS: [check.record() for check in checks]}
+    found = DecisionFigures(checks=tuple(checks))
     if problems := [check.text for check in checks if not check.passed]:
-        return Verdict(stays, problems, kept, sound=False)
+        return Verdict(stays, problems, found, sound=False)
     names = {"candidate": candidate} | ({"champion": champion} if champion else {})
-    verdict = compare(_gate_orders(panel, universe, gate_start, names), Comparing.of(universe))
+    verdict = compare(_gate_orders(panel, universe, gate_start, names), PairedComparison.of(universe))
+    figures = replace(verdict.figures, checks=found.checks)
     if champion is not None and candidate.model_id == champion.model_id:
         same = ["the candidate is the champion: the same inputs gave the same model"]
-        return Verdict("kept", same, verdict.figures | kept)
-    return Verdict(verdict.decision, verdict.reasons, verdict.figures | kept)
+        return Verdict("kept", same, figures)
+    return replace(verdict, figures=figures)
 
 
-def compare(orders: pd.DataFrame, how: Comparing) -> Verdict:
+def compare(orders: pd.DataFrame, how: PairedComparison) -> Verdict:
     """Decide on the gains of a candidate that passed the sanity checks.
 
     Promoted is the first model, and one whose mean gain is not below the champion's within its interval, whose worst
@@ -138,22 +156,22 @@ def compare(orders: pd.DataFrame, how: Comparing) -> Verdict:
         orders: one row per order: `arrival` (UTC) and the gains in bps of `candidate`, `optimal_stopping`, `twap` and,
             where there is one, `champion`.
     """
-    names = [name for name in ("candidate", "champion", "optimal_stopping", "twap") if name in orders]
     rule = how.difference(orders, "optimal_stopping")
-    figures: dict[str, Any] = {
-        "orders": len(orders),
-        "days": int(orders["arrival"].dt.normalize().nunique()),
-        "scenarios": len(SCENARIOS),
-        "mean_bps": {name: float(orders[name].mean()) for name in names},
-        "cvar5_bps": {name: cvar(orders[name]) for name in names},
-        "candidate_minus_optimal_stopping": _figures(rule),
-    }
+    versus = how.difference(orders, "champion") if "champion" in orders else None
+    measured = GateFigures(
+        orders=len(orders),
+        days=int(orders["arrival"].dt.normalize().nunique()),
+        scenarios=len(SCENARIOS),
+        mean_bps=_by_strategy(orders, _mean),
+        cvar5_bps=_by_strategy(orders, cvar),
+        candidate_minus_optimal_stopping=_paired(rule),
+        candidate_minus_champion=_paired(versus) if versus else None,
+    )
+    figures = DecisionFigures(gate=measured)
     against_rule = f"against optimal stopping: {_say(rule)}"
-    if "champion" not in orders:
+    mine, theirs = measured.cvar5_bps.candidate, measured.cvar5_bps.champion
+    if versus is None or theirs is None:
         return Verdict("promoted", ["first model: sane, so it trades", against_rule], figures)
-    versus = how.difference(orders, "champion")
-    figures["candidate_minus_champion"] = _figures(versus)
-    mine, theirs = figures["cvar5_bps"]["candidate"], figures["cvar5_bps"]["champion"]
     allowed = theirs - how.gate.tail_tolerance * abs(theirs)
     against = []
     if (versus.high if versus.known else versus.mean) < 0:

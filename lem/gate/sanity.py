@@ -18,8 +18,7 @@ Shapes: A = arrivals, M = limits, S = scenarios, O = (A, M, S), K = bars of the 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -36,6 +35,7 @@ from lem.execution.terms import terms_for
 from lem.gate.causality import model_is_causal
 from lem.lineage.tables import name_missing
 from lem.model.lem import LEM
+from lem.registry.decision_figures import Check
 from lem.strategies.learned import Learned
 from lem.strategies.optimal_stopping import OptimalStopping
 from lem.strategies.replayed import Replayed
@@ -51,20 +51,6 @@ LEARNT = 0.5
 FEWEST_BLOCKS = 4
 """Blocks of days below which the shuffled-target control cannot tell anything."""
 _NOTHING_BPS = 0.01
-
-
-@dataclass(frozen=True)
-class Check:
-    """One sanity check: its name, whether it passed, and what was found as a sentence and as figures."""
-
-    name: str
-    passed: bool
-    text: str
-    figures: dict[str, Any] = field(default_factory=dict)
-
-    def record(self) -> dict[str, Any]:
-        """As it stands among the figures of a decision."""
-        return asdict(self)
 
 
 def sanity_checks(
@@ -94,7 +80,7 @@ def sanity_checks(
 def whole_window(holes: tuple[dt.date, ...]) -> Check:
     """The model read every partition of its training window."""
     if not holes:
-        return Check("whole_window", True, "every partition of the training window was read")
+        return Check("whole_window", True, "every partition of the training window was read", {})
     lost = name_missing([str(date) for date in holes])
     text = f"trained on a window with a hole: {len(holes)} of its partitions were not read: {lost}"
     return Check("whole_window", False, text, {"partitions_not_read": len(holes)})
@@ -163,7 +149,7 @@ def random_walk_control(ts_T: NDArray, inside_T: NDArray, model: LEM, universe: 
     if not gains:
         return Check(name, False, "no order on a random walk fits into the window: nothing was tested", {"orders": 0})
     orders = sum(len(SCENARIOS) * found.arrivals for found in gains)
-    figures: dict[str, Any] = {"orders": orders, "assets": gains[0].assets}
+    figures: dict[str, int | float] = {"orders": orders, "assets": gains[0].assets}
     above, said = [], []
     for found in gains:
         m, gain, most = found.min_bars, found.gain, found.bound
@@ -203,19 +189,20 @@ def shuffled_target_control(panel: Panel, model: LEM, universe: Universe, asset_
     own_A, other_A, rule_A = (done.gain_O.mean(dim=(1, 2)).numpy()[apart_A] * BPS for done in (own, other, rule))
     earned, error, blocks = clustered_mean(own_A - other_A, block_A[apart_A])
     credit, credit_error, _ = clustered_mean(other_A, block_A[apart_A])
+    own_bps, rule_bps = float(own_A.mean()), float(rule_A.mean())
     figures = {
-        "own_bps": float(own_A.mean()),
+        "own_bps": own_bps,
         "shuffled_bps": credit,
         "shuffled_error_bps": credit_error,
         "earned_bps": earned,
         "earned_error_bps": error,
-        "optimal_stopping_bps": float(rule_A.mean()),
+        "optimal_stopping_bps": rule_bps,
         "orders": len(own_A) * len(SCENARIOS) * len(min_bars),
         "blocks": blocks,
     }
-    needed = max(LEARNT * figures["optimal_stopping_bps"], 2.0 * error + _NOTHING_BPS)
+    needed = max(LEARNT * rule_bps, 2.0 * error + _NOTHING_BPS)
     found = (
-        f"{figures['own_bps']:+.2f} bps by its own decisions, {credit:+.2f} by those on other orders: {earned:+.2f} "
+        f"{own_bps:+.2f} bps by its own decisions, {credit:+.2f} by those on other orders: {earned:+.2f} "
         f"(standard error {error:.2f}, {blocks} blocks), needed: {needed:.2f}"
     )
     if credit > CREDIT_ERRORS * credit_error + _NOTHING_BPS:

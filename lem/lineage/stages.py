@@ -39,7 +39,7 @@ MODEL, DECISION, REPORT = "lem_model", "champion", "execution_report"
 FIRST_VERSION = "1"
 """Of a stage whose code has never changed what it makes. What says nothing of its version was made by this one."""
 STAGE_VERSION = "stage_version"
-"""Under which a model's manifest and a decision's figures say which version of their stage made them."""
+"""Under which a model's manifest says which version of its stage made it."""
 
 
 class Grain(Enum):

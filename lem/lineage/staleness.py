@@ -7,7 +7,7 @@ import json
 
 from lem.lake import Lake
 from lem.lineage.keys import Partition, PartitionKey
-from lem.lineage.stages import DECISION, FIRST_VERSION, MODEL, REPORT, STAGE_VERSION, stage_named
+from lem.lineage.stages import DECISION, FIRST_VERSION, MODEL, REPORT, stage_named
 from lem.lineage.stored_report import (
     BACKTESTS_VERSION,
     FILES,
@@ -30,10 +30,9 @@ def model_is_stale(versioned: Versioned, universe: Universe, record: ModelRecord
     Raises:
         LakeError: the lake cannot be read.
     """
-    manifest, features = record.manifest, universe.features.model_dump(mode="json")
-    if (manifest.get("horizon"), manifest.get("features")) != (universe.horizon, features):
+    if (record.horizon, record.feature_settings) != (universe.horizon, universe.features.model_dump(mode="json")):
         return True
-    if manifest.get(STAGE_VERSION, FIRST_VERSION) != stage_named(MODEL).version:
+    if record.stage_version != stage_named(MODEL).version:
         return True
     read = {Partition(r.table_name, PartitionKey.parse(r.partition_key)): r.data_version for r in record.inputs}
     return any(versions.data != read[partition] for partition, versions in versioned.read(read).items())
@@ -58,13 +57,13 @@ def decision_is_stale(
         return False
     if decision.candidate_id != (candidate.id if candidate else None) or decision.previous_id != before:
         return True
-    if decision.figures.get(STAGE_VERSION, FIRST_VERSION) != stage_named(DECISION).version:
+    if decision.figures.stage_version != stage_named(DECISION).version:
         return True
     if candidate is None:
         return False
     panels = [Partition("panel", PartitionKey.of(date)) for date in gate_dates(universe, decision.date)]
     now = versioned.version(panels, {})
-    return now is not None and decision.figures.get("panel_version") != now
+    return now is not None and decision.figures.panel_version != now
 
 
 def stale_decisions(lake: Lake, registry: Registry, universe: Universe) -> list[dt.date]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
+from lem.errors import RegistryError
 from lem.lake import Lake
 from lem.model.lem import LEM, load_lem
 from lem.registry import ModelRecord
@@ -33,7 +34,13 @@ def load_contender(lake: Lake, record: ModelRecord) -> Contender:
 
     Raises:
         LakeError: the weights are missing, were changed, or are not safetensors of that size.
+        RegistryError: the manifest does not say what size the model has.
     """
-    config = ModelConfig.model_validate(record.manifest["model"])
+    if record.model_settings is None:
+        raise RegistryError(
+            f"model {record.id}: its manifest has no [model], so that its size is not known; allowed: a manifest as "
+            "training writes it"
+        )
+    config = ModelConfig.model_validate(record.model_settings)
     model = load_lem(lake.read_bytes(record.weights_path), record.weights_sha256, config)
     return Contender(record.id, model, record.train_end)

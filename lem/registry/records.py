@@ -7,26 +7,13 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from lem.errors import RegistryError
+from lem.registry.decision_figures import DecisionFigures
 
 Decision = Literal["promoted", "kept", "none"]
-
-BY_HAND = "by_hand"
-ROLLED_BACK_FROM = "rolled_back_from"
-"""Figures of decisions that a person made, not the gate: `BY_HAND` is true; the id of the model that was taken back."""
-
-DEGRADED = "degraded"
-"""Figure of the gate's decision after a bad night, in which no new model came that may trade: what was wrong."""
-
-CHECKS = "checks"
-"""Figure of the gate's decision about a candidate: its sanity checks, each with name, passed, text and figures."""
-
-GATE = "gate"
-"""Window of a model's metrics that the gate measured as it judged the model as a candidate."""
-GATE_MEAN = "mean_bps_candidate"
-"""Name, among the metrics of `GATE`, of the model's mean gain."""
+T = TypeVar("T")
 
 
 def canonical_json(value: Any) -> str:
@@ -131,6 +118,50 @@ class ModelRecord:
         if twice := [partition for partition, count in counts.items() if count > 1]:
             raise RegistryError(f"inputs of {where} name a partition more than once: {twice[:5]}")
 
+    @property
+    def horizon(self) -> int | None:
+        """Bars of the orders that it was trained for; None where its manifest does not say it, here and below."""
+        return self._said("horizon", int)
+
+    @property
+    def bar(self) -> str | None:
+        """Length of the bars that it was trained on, as `1h`."""
+        return self._said("bar", str)
+
+    @property
+    def feature_settings(self) -> dict[str, Any] | None:
+        """The settings of its features, as JSON: `[features]` of the universe file."""
+        return self._said("features", dict)
+
+    @property
+    def model_settings(self) -> dict[str, Any] | None:
+        """Its size, as JSON: `[model]` of the universe file."""
+        return self._said("model", dict)
+
+    @property
+    def training_settings(self) -> dict[str, Any] | None:
+        """How it was trained, as JSON: `[training]` of the universe file."""
+        return self._said("training", dict)
+
+    @property
+    def libraries(self) -> dict[str, str]:
+        """Name and version of each library that it was trained with; empty where the manifest does not say it."""
+        return self._said("libraries", dict) or {}
+
+    @property
+    def stage_version(self) -> str:
+        """Version of the stage that trained it: the first where the manifest does not say it."""
+        return self._said("stage_version", str) or "1"
+
+    @property
+    def machine(self) -> str | None:
+        """Type of the machine that it was trained on, as `x86_64`."""
+        return self._said("machine", str)
+
+    def _said(self, key: str, kind: type[T]) -> T | None:
+        value = self.manifest.get(key)
+        return value if isinstance(value, kind) else None
+
 
 def differences(one: ModelRecord, other: ModelRecord) -> list[str]:
     """The names of the fields in which two records differ; when each was registered does not count."""
@@ -149,8 +180,9 @@ class PromotionRecord:
         champion_id: the model that trades on `date`; None when no model may trade.
         candidate_id: the model that was judged. previous_id: the champion before. None when there was none.
         decision: "promoted" (the candidate is champion), "kept" (there is one) or "none" (there is none).
-        reasons: why, in sentences. figures: the numbers the decision rests on; anything JSON can hold.
-        A decision made by hand has the figure `by_hand`. decided_at: UTC.
+        reasons: why, in sentences.
+        figures: what the decision rests on.
+        decided_at: when it was made, UTC.
 
     Raises:
         RegistryError: a field has the wrong type, or the decision contradicts `champion_id`.
@@ -163,7 +195,7 @@ class PromotionRecord:
     previous_id: str | None
     decision: Decision
     reasons: list[str] = field(default_factory=list)
-    figures: dict[str, Any] = field(default_factory=dict)
+    figures: DecisionFigures = field(default_factory=DecisionFigures)
     decided_at: dt.datetime = field(default_factory=utc_now)
 
     def __post_init__(self) -> None:
@@ -172,8 +204,8 @@ class PromotionRecord:
         _check_moment(self.decided_at, f"decided_at of {where}")
         if not isinstance(self.reasons, list) or not all(isinstance(reason, str) for reason in self.reasons):
             raise RegistryError(f"reasons of {where} must be a list of strings, not {self.reasons!r}")
-        if not isinstance(self.figures, dict):
-            raise RegistryError(f"figures of {where} must be a dict, not {type(self.figures).__name__}")
+        if not isinstance(self.figures, DecisionFigures):
+            raise RegistryError(f"figures of {where} must be DecisionFigures, not {type(self.figures).__name__}")
         if self.decision not in get_args(Decision):
             allowed = ", ".join(get_args(Decision))
             raise RegistryError(f"decision of {where} is {self.decision!r}: allowed are {allowed}")
@@ -192,12 +224,12 @@ class PromotionRecord:
     @property
     def by_hand(self) -> bool:
         """Whether a person made the decision, and not the gate."""
-        return self.figures.get(BY_HAND) is True
+        return self.figures.by_hand
 
     @property
     def degraded(self) -> str:
         """What was wrong with the night, in a sentence; empty where a model came that may trade, or none was due."""
-        return str(self.figures.get(DEGRADED, ""))
+        return self.figures.degraded
 
     @property
     def night(self) -> str:

@@ -16,10 +16,14 @@ from sqlalchemy.orm import Session, selectinload
 from lem.errors import RegistryError
 from lem.lake.fences import first_token, refuse
 from lem.registry.connection import Database
+from lem.registry.decision_figures import BpsByStrategy
 from lem.registry.records import ModelRecord, PromotionRecord, check_date, differences
 from lem.registry.tables import CandidateRow, FenceRow, MetricRow, ModelRow, PromotionLogRow, PromotionRow
 
 MIN_PREFIX = 6
+
+_GATE = "gate"
+"""Window of a model's metrics that the gate measured as it judged the model as a candidate."""
 
 
 class Registry:
@@ -139,6 +143,22 @@ class Registry:
             for metric in session.scalars(query.order_by(MetricRow.window, MetricRow.name)):
                 found.setdefault(metric.window, {})[metric.name] = metric.value
             return found
+
+    def set_gate_gains(self, model_id: str, gains: BpsByStrategy) -> None:
+        """Record the mean gains (bps) that the gate measured as it judged the model as a candidate.
+
+        Raises:
+            RegistryError: as for `set_metrics`.
+        """
+        self.set_metrics(model_id, _GATE, {f"mean_bps_{name}": gain for name, gain in gains.to_json().items()})
+
+    def gate_gain(self, model_id: str) -> float | None:
+        """The model's own mean gain (bps) as the gate measured it; None where the gate has not. The id as for `model`.
+
+        Raises:
+            RegistryError: as for `model`.
+        """
+        return self.metrics(model_id).get(_GATE, {}).get("mean_bps_candidate")
 
     def record_promotion(self, record: PromotionRecord) -> PromotionRecord:
         """Record which model trades on a date, in place of what stood for that date before; the log keeps both.

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import BigInteger, DateTime, TypeDecorator
 
+from lem.registry.decision_figures import DecisionFigures
 from lem.registry.records import InputVersion, ModelRecord, PromotionRecord, canonical_json
 
 
@@ -128,7 +129,7 @@ class FenceRow(Base):
 
 
 class DecisionColumns:
-    """The columns of a decision for a date. `reasons` is a JSON list, `figures` a JSON dict."""
+    """The columns of a decision for a date. `reasons` is a JSON list, `figures` that of `DecisionFigures`."""
 
     id: Mapped[int] = mapped_column(primary_key=True)
     universe: Mapped[str]
@@ -145,12 +146,15 @@ class DecisionColumns:
     def of(cls, record: PromotionRecord) -> Self:
         """The row of a record."""
         columns = {f.name: getattr(record, f.name) for f in fields(record)}
-        return cls(**columns | {n: canonical_json(columns[n]) for n in ("reasons", "figures")})
+        stored = {"reasons": record.reasons, "figures": record.figures.to_json()}
+        return cls(**columns | {name: canonical_json(value) for name, value in stored.items()})
 
     def record(self) -> PromotionRecord:
         """The record of this row."""
         columns = {f.name: getattr(self, f.name) for f in fields(PromotionRecord)}
-        return PromotionRecord(**columns | {n: json.loads(columns[n]) for n in ("reasons", "figures")})
+        columns["reasons"] = json.loads(self.reasons)
+        columns["figures"] = DecisionFigures.from_json(json.loads(self.figures))
+        return PromotionRecord(**columns)
 
 
 class PromotionRow(DecisionColumns, Base):

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lem.backtest.bootstrap import Interval
-from lem.registry.records import BY_HAND, DEGRADED
+from lem.registry.decision_figures import DecisionFigures
 from lem.reports.tables import MODEL, RIVALS, executed, select
 
 
@@ -98,8 +98,8 @@ def headline(
     last_day = str(done["date"].max()) if len(done) else ""
     problems = [] if gate else [f"No decision of the promotion gate is recorded for {date}."]
     problems += [*_problems(orders, done, last_day, due), *found]
-    figures = gate.get("figures") or {}
-    if degraded := str(figures.get(DEGRADED, "")):
+    figures = DecisionFigures.from_json(gate.get("figures") or {})
+    if degraded := figures.degraded:
         problems.insert(0, f"{degraded[:1].upper()}{degraded[1:]}.")
     if not len(done):
         status = "no orders"
@@ -115,7 +115,7 @@ def headline(
         last_day=last_day,
         champion_id=str(gate.get("champion_id") or ""),
         decision=str(gate.get("decision") or ""),
-        by_hand=figures.get(BY_HAND) is True,
+        by_hand=figures.by_hand,
         reasons=tuple(map(str, gate.get("reasons") or ())),
         orders=done["order"].nunique(),
         blocks=done["block"].nunique(),

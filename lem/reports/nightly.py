@@ -163,7 +163,7 @@ def replayed_tape(lake: Lake, universe: Universe, orders: pd.DataFrame) -> pd.Da
 
 
 def _promotion(record: PromotionRecord) -> dict[str, Any]:
-    return {k: v for k, v in asdict(record).items() if k != "decided_at"}
+    return {k: v for k, v in asdict(record).items() if k != "decided_at"} | {"figures": record.figures.to_json()}
 
 
 def make_report(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> StoredReport:

@@ -11,7 +11,6 @@ import datetime as dt
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 
 import pandas as pd
 
@@ -62,11 +61,12 @@ def rebuild(lake: Lake, record: ModelRecord) -> Rebuilt:
 
 
 def _settings(record: ModelRecord) -> tuple[int, ModelConfig, TrainingConfig]:
+    horizon, model, training = record.horizon, record.model_settings, record.training_settings
     try:
-        manifest = record.manifest
-        model, training = (manifest[name] for name in ("model", "training"))
-        return int(manifest["horizon"]), ModelConfig.model_validate(model), TrainingConfig.model_validate(training)
-    except (KeyError, TypeError, ValueError) as error:
+        if horizon is None or model is None or training is None:
+            raise ValueError("one of horizon, model and training is not there")
+        return horizon, ModelConfig.model_validate(model), TrainingConfig.model_validate(training)
+    except ValueError as error:
         raise TrainingError(
             f"model {record.id}: its manifest cannot be read by this version: {error!r}; allowed: a manifest with "
             f"horizon, model and training as code {record.code_version} wrote them"
@@ -105,7 +105,6 @@ def _in_version(lake: Lake, universe: str, read: InputVersion) -> tuple[pd.DataF
 
 def differences(record: ModelRecord) -> list[str]:
     """What made the model and is another here and now: code, libraries, machine. Empty where all are the same."""
-    manifest: dict[str, Any] = record.manifest
     now = {"code": code_version(), "machine": platform.machine()} | {name: version(name) for name in LIBRARIES}
-    then = {"code": record.code_version, "machine": manifest.get("machine")} | manifest.get("libraries", {})
+    then = {"code": record.code_version, "machine": record.machine} | record.libraries
     return [f"{name} was {then.get(name)}, is {now[name]}" for name in now if now[name] != then.get(name)]

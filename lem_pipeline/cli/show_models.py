@@ -11,8 +11,7 @@ from rich.table import Table
 
 from lem.lineage.tables import name_missing
 from lem.registry import ModelRecord, PromotionRecord, Registry
-from lem.registry.comparison import compare
-from lem.registry.records import GATE, GATE_MEAN
+from lem.registry.manifest_difference import manifest_difference
 
 if TYPE_CHECKING:
     from lem.training.rebuild import Rebuilt
@@ -34,7 +33,7 @@ def show_models(console: Console, registry: Registry, universe: str | None) -> N
     judged = {d.candidate_id: d for name in universes for d in registry.decisions(name)}
     for record in records:
         decision = judged.get(record.id)
-        gain = registry.metrics(record.id).get(GATE, {}).get(GATE_MEAN)
+        gain = registry.gate_gain(record.id)
         table.add_row(
             record.universe,
             record.id,
@@ -71,7 +70,7 @@ def show_model(console: Console, registry: Registry, model_id: str) -> None:
 def show_difference(console: Console, registry: Registry, one_id: str, other_id: str) -> None:
     """Print what differs between two models: keys of the manifests, partitions read, and metrics side by side."""
     one, other = registry.model(one_id), registry.model(other_id)
-    found = compare(one, other)
+    found = manifest_difference(one, other)
     if found.same:
         console.print("The manifests are the same.")
     if found.keys:

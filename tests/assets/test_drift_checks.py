@@ -15,7 +15,7 @@ from lem.data.features import FEATURES
 from lem.data.panel import PANEL_SCHEMA
 from lem.drift.reading import NotKnown, gain_drift_on, input_drift_on, read_columns
 from lem.errors import LakeError
-from lem.registry.records import GATE, GATE_MEAN
+from lem.registry.decision_figures import BpsByStrategy
 from lem_pipeline.running.launch import failed_checks
 from tests.assets.test_graph import DAY, Place
 
@@ -62,7 +62,8 @@ def write_week(place, expected_by):
             lake.write_table(lake.path("tiny", "backtest", DAY - dt.timedelta(days=back), symbol), day, BACKTEST_SCHEMA)
             gains.append(day.loc[(day["status"] == "done") & (day["model_id"] != ""), "gain_bps"])
     for model in place.registry.models("tiny"):
-        place.registry.set_metrics(model.id, GATE, {GATE_MEAN: float(pd.concat(gains).mean()) + expected_by})
+        measured = BpsByStrategy(candidate=float(pd.concat(gains).mean()) + expected_by, optimal_stopping=0.0)
+        place.registry.set_gate_gains(model.id, measured)
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def test_a_bad_candidate_is_refused_with_its_reason_and_the_night_is_degraded(
     assert (decision.decision, decision.candidate_id) == ("kept", refused.id)
     assert place.registry.champion_on("small", DATE) == champion
     assert any(text.startswith(reason) for text in decision.reasons)
-    assert check in {found["name"] for found in decision.figures["checks"] if not found["passed"]}
+    assert check in {found.name for found in decision.figures.checks if not found.passed}
     assert decision.degraded.startswith(f"candidate {refused.id} was refused: ")
     assert decision.degraded.endswith(f"champion {champion.id}, trained up to {champion.train_end}, trades on")
 
@@ -197,7 +197,7 @@ def test_a_model_of_true_targets_passes_where_that_of_shuffled_ones_fails_even_a
     register(place, trained(place))
     decision = decide_champion(place.lake, place.registry, place.universe, DATE)
     assert not decision.degraded
-    assert all(check["passed"] for check in decision.figures["checks"])
+    assert all(check.passed for check in decision.figures.checks)
     with monkeypatch.context() as patch:
         refused = of_shuffled_targets(place, patch)
     monkeypatch.setattr(type(place.registry), "champion_before", lambda *_: None)

@@ -16,10 +16,10 @@ from benchmarks.gate import (
     still_year,
     waits,
 )
-from lem.gate.judge import Comparing
+from lem.gate.judge import PairedComparison
 from lem.universe.backtest_config import GateConfig
 
-HOW = Comparing(GateConfig(), block_days=1, resamples=100, seed=0)
+HOW = PairedComparison(GateConfig(), block_days=1, resamples=100, seed=0)
 
 
 @pytest.mark.parametrize("tail", [1.0, 1.5])

@@ -52,7 +52,7 @@ def test_two_machines_train_one_model_and_the_first_alone_writes_it(folder):
     said = [rank.communicate(timeout=540)[0] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], said
     registry = Registry(f"sqlite:///{folder}/home/registry.sqlite", read_only=True)
-    by_workers = {m.manifest["training"]["workers"]: m for m in registry.models("tiny") if str(m.usable_on) == DATE}
+    by_workers = {m.training_settings["workers"]: m for m in registry.models("tiny") if str(m.usable_on) == DATE}
     assert set(by_workers) == {1, 2}
     assert by_workers[1].inputs == by_workers[2].inputs
     assert registry.candidate("tiny", by_workers[2].usable_on) == by_workers[2]

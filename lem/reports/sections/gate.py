@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from lem.registry.records import BY_HAND, CHECKS, DEGRADED, canonical_json
+from lem.registry.decision_figures import DecisionFigures
+from lem.registry.records import canonical_json
 from lem.reports.grids import LISTED_ROWS, Columns, Grid, grid_of
 from lem.reports.inputs import ReportInputs
 from lem.reports.section import Material, Section
@@ -24,22 +25,25 @@ def gate_table(promotions: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The gate's decisions, latest first: `GATE`. Figures that a decision does not have are NaN."""
     rows = []
     for row in sorted(promotions, key=lambda row: str(row["date"]), reverse=True):
-        figures = row.get("figures") or {}
-        means, gap = figures.get("mean_bps") or {}, figures.get("candidate_minus_champion") or {}
+        figures = DecisionFigures.from_json(row.get("figures") or {})
+        gate = figures.gate
+        means, gap = (gate.mean_bps, gate.candidate_minus_champion) if gate else (None, None)
         rows.append(
             {
                 "date": str(row["date"])[:10],
                 "decision": row["decision"],
-                "by_hand": figures.get(BY_HAND) is True,
-                "degraded": DEGRADED in figures,
+                "by_hand": figures.by_hand,
+                "degraded": bool(figures.degraded),
                 "champion_id": row.get("champion_id") or "",
                 "candidate_id": row.get("candidate_id") or "",
-                "orders": figures.get("orders"),
-                "days": figures.get("days"),
-                **{f"{name}_bps": means.get(name) for name in ("candidate", "champion", "optimal_stopping")},
-                "minus_champion_bps": gap.get("mean_bps"),
-                "minus_champion_low_bps": gap.get("low_bps"),
-                "minus_champion_high_bps": gap.get("high_bps"),
+                "orders": gate.orders if gate else None,
+                "days": gate.days if gate else None,
+                "candidate_bps": means.candidate if means else None,
+                "champion_bps": means.champion if means else None,
+                "optimal_stopping_bps": means.optimal_stopping if means else None,
+                "minus_champion_bps": gap.mean_bps if gap else None,
+                "minus_champion_low_bps": gap.low_bps if gap else None,
+                "minus_champion_high_bps": gap.high_bps if gap else None,
                 "reasons": "\n".join(map(str, row.get("reasons") or ())),
             }
         )
@@ -90,10 +94,9 @@ def sanity_table(promotions: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The sanity checks of every candidate that the gate looked at, latest first: `SANITY`; figures: JSON."""
     rows = [
         {"date": str(row["date"])[:10], "candidate_id": row["candidate_id"]}
-        | check
-        | {"figures": canonical_json(check["figures"])}
+        | {"name": check.name, "passed": check.passed, "text": check.text, "figures": canonical_json(check.figures)}
         for row in sorted(promotions, key=lambda row: str(row["date"]), reverse=True)
-        for check in (row.get("figures") or {}).get(CHECKS, ())
+        for check in DecisionFigures.from_json(row.get("figures") or {}).checks
     ]
     return pd.DataFrame(rows, columns=SANITY)
 

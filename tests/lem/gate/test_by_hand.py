@@ -86,7 +86,7 @@ def test_a_model_promoted_by_hand_trades_from_the_last_decisions_date_on_and_its
     assert made == registry.promotion("small", day(12)) == registry.decisions("small")[-1]
     assert (made.date, made.champion_id, made.candidate_id, made.previous_id) == (day(12), old.id, old.id, new.id)
     assert (made.decision, made.reasons) == ("promoted", ["by hand: the fills looked wrong"])
-    assert made.figures == {"by_hand": True}
+    assert made.figures.to_json() == {"by_hand": True}
     assert registry.champion_on("small", day(12)) == old
     assert registry.champion_on("small", day(11)) == three[1]
 
@@ -103,7 +103,7 @@ def test_a_rollback_lets_the_champion_before_trade_again_and_another_one_the_cha
         third.id,
     )
     assert (made.decision, made.reasons) == ("promoted", [f"rolled back from {third.id}: too eager"])
-    assert made.by_hand
+    assert made.figures.to_json() == {"by_hand": True, "rolled_back_from": third.id}
     assert rollback(lake, registry, universe, "this one too").champion_id == first.id
     with pytest.raises(RegistryError, match=rf"no earlier champion to roll back to: the first one, {first.id}, trades"):
         rollback(lake, registry, universe, "and this one")
@@ -254,7 +254,7 @@ def test_the_gate_leaves_a_decision_by_hand_alone_and_judges_the_next_candidate_
     after = decide_champion(lake, registry, universe, day(19))
     assert after.previous_id == chosen.id
     assert not after.by_hand
-    assert "candidate_minus_champion" in after.figures
+    assert after.figures.gate.candidate_minus_champion
 
 
 def test_a_decision_by_hand_makes_backtests_and_report_again_and_no_model_or_decision(night):

@@ -11,7 +11,6 @@ from lem.gate import sanity as gate_checks
 from lem.gate.judge import judge
 from lem.model.contender import Contender
 from lem.model.lem import LEM
-from lem.registry.records import CHECKS
 from tests.lem.builders import START, TINY, brownian_panel, lively_model, timing_model
 
 DAYS = 11
@@ -61,10 +60,10 @@ def test_the_first_sane_model_is_promoted_however_good_it_is(universe):
         verdict = judge(PANEL, universe, GATE_START, contender(model), None)
         assert verdict.decision == "promoted"
         assert verdict.sound
-        assert all(check["passed"] for check in verdict.figures[CHECKS])
+        assert all(check.passed for check in verdict.figures.checks)
         assert verdict.reasons[0] == "first model: sane, so it trades"
-        assert set(verdict.figures["mean_bps"]) == {"candidate", "optimal_stopping", "twap"}
-        assert verdict.figures["days"] == DAYS - 4
+        assert set(verdict.figures.gate.mean_bps.to_json()) == {"candidate", "optimal_stopping", "twap"}
+        assert verdict.figures.gate.days == DAYS - 4
 
 
 def test_without_a_candidate_the_champion_stays(universe):
@@ -105,12 +104,12 @@ def test_a_model_trained_on_the_gates_window_is_refused(universe, which):
 
 def test_a_worse_candidate_is_refused_and_the_champion_stays(universe):
     verdict = judge(PANEL, universe, GATE_START, contender(late(), "new"), contender(GOOD, "old"))
-    means = verdict.figures["mean_bps"]
-    assert means["twap"] + 1 < means["candidate"] < means["champion"]
+    means = verdict.figures.gate.mean_bps
+    assert means.twap + 1 < means.candidate < means.champion
     assert verdict.sound, "it may trade, it is only not good enough"
     assert verdict.decision == "kept"
     assert "refused: its mean gain is lower than the champion's" in verdict.reasons
-    assert verdict.figures["candidate_minus_champion"]["high_bps"] < 0
+    assert verdict.figures.gate.candidate_minus_champion.high_bps < 0
 
 
 def hurrying(pace: float) -> LEM:
@@ -133,14 +132,14 @@ def test_a_candidate_that_beats_champion_and_rule_is_promoted(universe, trending
     verdict = judge(trending, universe, GATE_START, *pair)
     assert verdict.decision == "promoted"
     assert verdict.reasons[0] == "not worse than the champion, tail kept, optimal stopping beaten"
-    assert verdict.figures["candidate_minus_champion"]["low_bps"] > 0
-    assert verdict.figures["candidate_minus_optimal_stopping"]["low_bps"] > 0
+    assert verdict.figures.gate.candidate_minus_champion.low_bps > 0
+    assert verdict.figures.gate.candidate_minus_optimal_stopping.low_bps > 0
 
 
 def test_a_candidate_that_gains_more_with_a_worse_tail_is_refused(universe, trending):
     pair = contender(hurrying(+1.0), "new"), contender(GOOD, "old")
     verdict = judge(trending, universe, GATE_START, *pair)
-    assert verdict.figures["candidate_minus_champion"]["low_bps"] > 0
+    assert verdict.figures.gate.candidate_minus_champion.low_bps > 0
     assert verdict.decision == "kept"
     assert [r.partition(" average")[0] for r in verdict.reasons if r.startswith("refused")] == [
         "refused: its worst 5 %"
@@ -184,13 +183,13 @@ def test_a_window_without_orders_promotes_nobody(universe):
 
 
 def test_only_orders_of_the_window_count(universe):
-    figures = judge(PANEL, universe, GATE_START, contender(GOOD), None).figures
+    gate = judge(PANEL, universe, GATE_START, contender(GOOD), None).figures.gate
     inside = (PANEL.date_T >= GATE_START) & PANEL.accepted(universe.horizon)
-    assert figures["orders"] == inside.sum() * 3 * 8
+    assert gate.orders == inside.sum() * 3 * 8
 
 
 def test_the_verdict_does_not_depend_on_bars_before_the_warm_up(universe):
     pair = contender(late(), "new"), contender(GOOD, "old")
     whole, cut = (judge(panel, universe, GATE_START, *pair) for panel in (PANEL, PANEL.cut(60, PANEL.bars)))
     assert whole.decision == cut.decision
-    assert whole.figures["mean_bps"]["twap"] == cut.figures["mean_bps"]["twap"]
+    assert whole.figures.gate.mean_bps.twap == cut.figures.gate.mean_bps.twap

@@ -71,7 +71,7 @@ def test_a_sane_model_passes_every_check_by_name_with_a_sentence_and_figures(uni
         "shuffled_target_control",
     ]
     assert all(check.passed for check in checks), [check.text for check in checks if not check.passed]
-    assert all(set(check.record()) == {"name", "passed", "text", "figures"} for check in checks)
+    assert all(set(check.to_json()) == {"name", "passed", "text", "figures"} for check in checks)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -14,6 +14,7 @@ from lem.lineage.staleness import decision_is_stale, model_is_stale, report_is_s
 from lem.lineage.stored_report import BACKTESTS_VERSION, FILES, backtests_version, report_path, trailing_dates
 from lem.lineage.versions import Versioned
 from lem.registry import ModelRecord, PromotionRecord
+from lem.registry.decision_figures import DecisionFigures
 from lem.registry.records import InputVersion
 from lem.universe.windows import gate_dates
 
@@ -54,7 +55,7 @@ def manifest_of(universe):
 def decision(candidate, **figures):
     name = candidate.id if candidate else None
     kind = "promoted" if name else "none"
-    return PromotionRecord("tiny", DATE, name, name, None, kind, [], figures)
+    return PromotionRecord("tiny", DATE, name, name, None, kind, [], DecisionFigures(**figures))
 
 
 def test_a_model_is_stale_once_a_panel_that_it_read_has_another_content(lake, universe, put):

@@ -22,7 +22,7 @@ for number in range(times):
         print("ready", flush=True)
         sys.stdin.readline()
     date = dt.date(2024, 1, 20 + number % 5)
-    registry.record_promotion(PromotionRecord("crypto", date, model, model, None, "promoted", [], {"number": number}))
+    registry.record_promotion(PromotionRecord("crypto", date, model, model, None, "promoted", [f"{number}"]))
 """
 
 DECIDER = """
@@ -71,7 +71,7 @@ def promote_at_once(url: str, models: tuple[ModelRecord, ModelRecord]) -> None:
     assert len(log) == 400
     own = {model.id: [d for d in log if d.champion_id == model.id] for model in models}
     for decisions in own.values():
-        assert [d.figures["number"] for d in decisions] == list(range(200))
+        assert [d.reasons for d in decisions] == [[f"{number}"] for number in range(200)]
     assert _turns(log) > 2, "the processes did not write at the same time: this has shown nothing"
     assert [d.date for d in stand] == DATES
     assert stand == [[d for d in log if d.date == date][-1] for date in DATES]

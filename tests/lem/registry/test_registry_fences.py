@@ -17,7 +17,7 @@ DATES = {"a": dt.date(2024, 1, 10), "b": dt.date(2024, 1, 11)}
 
 
 def decision(path: str, number: int, **changes) -> PromotionRecord:
-    fields = {"decision": "none", "figures": {"number": number}} | changes
+    fields = {"decision": "none", "reasons": [f"{number}"]} | changes
     return PromotionRecord("crypto", DATES[path], None, None, None, **fields)
 
 
@@ -31,7 +31,7 @@ def test_whatever_the_order_the_latest_step_decides(order):
             registry.fenced,
             lambda step, path, number: step.record_promotion(decision(path, number)) and None,
             lambda: {
-                path: p.figures["number"]
+                path: int(p.reasons[0])
                 for p in registry.promotions("crypto")
                 for path, date in DATES.items()
                 if date == p.date
@@ -65,4 +65,4 @@ def test_what_is_written_by_hand_counts_as_the_latest(registry, make_model):
     with pytest.raises(FencedError):
         orphan.record_promotion(decision("a", 2))
     registry.fenced().record_promotion(decision("a", 3))
-    assert [p.figures["number"] for p in registry.promotions("crypto")] == [3]
+    assert [p.reasons for p in registry.promotions("crypto")] == [["3"]]

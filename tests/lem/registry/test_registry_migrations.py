@@ -16,6 +16,7 @@ from sqlalchemy import CheckConstraint, inspect
 from lem.errors import RegistryError
 from lem.registry import PromotionRecord, Registry
 from lem.registry.connection import Database
+from lem.registry.decision_figures import DecisionFigures
 from lem.registry.migrate import VERSION_TABLE, alembic_config
 from lem.registry.tables import Base
 
@@ -74,10 +75,9 @@ def test_a_registry_of_newer_code_is_refused_and_left_alone(registry, url, tmp_p
 def test_the_decisions_that_stood_before_there_was_a_log_are_its_first_rows(registry, url, make_model):
     registry.add_model(model := make_model(10))
     days = [dt.date(2024, 1, number) for number in (12, 11)]
+    figures = DecisionFigures(panel_version="v1")
     for date in days:
-        registry.record_promotion(
-            PromotionRecord("crypto", date, model.id, None, None, "kept", ["as it was"], {"x": 1})
-        )
+        registry.record_promotion(PromotionRecord("crypto", date, model.id, None, None, "kept", ["as it was"], figures))
     made = registry.decisions("crypto")
     with Database(url).transaction("downgrade", write=True) as connection:
         command.downgrade(alembic_config(connection), "0001")

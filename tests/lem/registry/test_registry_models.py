@@ -7,6 +7,7 @@ import pytest
 
 from lem.errors import RegistryError
 from lem.registry import InputVersion, Registry
+from lem.registry.decision_figures import BpsByStrategy
 
 DAY = dt.date(2024, 1, 10)
 
@@ -105,6 +106,18 @@ def test_metrics_are_kept_by_window_and_replaced_by_name(registry, make_model):
     registry.set_metrics(record.id, "train", {"loss": 0.25})
     expected = {"gate": {"gain_bps": 1 / 3}, "train": {"loss": 0.25, "steps": 3.0}}
     assert registry.metrics(record.id[:8]) == expected
+
+
+def test_what_the_gate_measured_of_a_candidate_is_a_metric_of_it_and_none_of_a_model_that_it_never_judged(
+    registry, make_model
+):
+    record = make_model()
+    registry.add_model(record)
+    assert registry.gate_gain(record.id) is None
+    registry.set_gate_gains(record.id, BpsByStrategy(candidate=9.5, optimal_stopping=8.0, twap=0.0))
+    assert registry.gate_gain(record.id[:8]) == 9.5
+    means = {"mean_bps_candidate": 9.5, "mean_bps_optimal_stopping": 8.0, "mean_bps_twap": 0.0}
+    assert registry.metrics(record.id) == {"gate": means}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "1"])

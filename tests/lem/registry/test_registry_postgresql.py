@@ -15,6 +15,7 @@ from sqlalchemy import inspect, make_url
 from lem.errors import RegistryError
 from lem.registry import PromotionRecord, Registry
 from lem.registry.connection import Database
+from lem.registry.decision_figures import DecisionFigures
 from lem.registry.migrate import VERSION_TABLE, alembic_config
 from lem.registry.tables import Base
 from tests.lem.registry.promoters import decide_at_once, promote_at_once
@@ -35,7 +36,8 @@ def test_models_metrics_and_promotions_come_back_as_they_went_in(registry, url, 
     registry.set_metrics(old.id, "train", {"loss": 1 / 3})
     registry.set_metrics(old.id, "train", {"loss": 0.1 + 0.2})
     day = new.usable_on
-    record = PromotionRecord("crypto", day, new.id, new.id, old.id, "promoted", ["better"], {"gain_bps": 0.1})
+    figures = DecisionFigures(panel_version="v1")
+    record = PromotionRecord("crypto", day, new.id, new.id, old.id, "promoted", ["better"], figures)
     later = PromotionRecord("crypto", day + dt.timedelta(days=2), None, None, new.id, "none")
     for decision in (later, record, record):
         registry.record_promotion(decision)

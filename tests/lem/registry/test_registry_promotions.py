@@ -7,6 +7,7 @@ import pytest
 
 from lem.errors import RegistryError
 from lem.registry import PromotionRecord
+from lem.registry.decision_figures import DecisionFigures
 
 
 def day(number: int) -> dt.date:
@@ -15,7 +16,7 @@ def day(number: int) -> dt.date:
 
 def promoted(model, date, previous=None) -> PromotionRecord:
     ids = model.id, model.id, previous and previous.id
-    return PromotionRecord(model.universe, date, *ids, "promoted", ["better"], {"gain_bps": 0.4})
+    return PromotionRecord(model.universe, date, *ids, "promoted", ["better"], DecisionFigures(panel_version="v1"))
 
 
 def test_a_promotion_comes_back_as_it_went_in(registry, make_model):
@@ -66,7 +67,7 @@ def test_the_log_keeps_every_decision_in_the_order_in_which_they_were_made(regis
 
 
 def by_hand(model, date) -> PromotionRecord:
-    return replace(promoted(model, date), reasons=["by hand: because"], figures={"by_hand": True})
+    return replace(promoted(model, date), reasons=["by hand: because"], figures=DecisionFigures(by_hand=True))
 
 
 def test_what_the_gate_says_of_a_date_decided_by_hand_is_not_recorded_and_another_decision_by_hand_is(

@@ -68,6 +68,22 @@ def test_a_model_that_cannot_be_is_refused(make_model, changes, message):
         make_model(**changes)
 
 
+def test_a_model_says_what_its_manifest_says_of_how_it_was_made(make_model):
+    made = {"horizon": 12, "bar": "1h", "features": {"volume": 24}, "model": {"hidden": 8}, "training": {"steps": 3}}
+    model = make_model(manifest=made | {"libraries": {"torch": "2.9"}, "machine": "x86_64"})
+    assert (model.horizon, model.bar, model.machine) == (12, "1h", "x86_64")
+    assert model.feature_settings == {"volume": 24}
+    assert (model.model_settings, model.training_settings) == ({"hidden": 8}, {"steps": 3})
+    assert model.libraries == {"torch": "2.9"}
+
+
+@pytest.mark.parametrize("manifest", [{}, {"horizon": "12", "bar": 1, "features": [], "model": "big", "libraries": 0}])
+def test_what_a_manifest_does_not_say_or_says_in_another_way_is_not_known(make_model, manifest):
+    model = make_model(manifest=manifest)
+    assert (model.horizon, model.bar, model.feature_settings, model.model_settings) == (None, None, None, None)
+    assert (model.training_settings, model.machine, model.libraries) == (None, None, {})
+
+
 @pytest.mark.parametrize(
     ("champion", "candidate", "decision", "message"),
     [
@@ -88,7 +104,7 @@ def test_a_decision_that_contradicts_its_champion_is_refused(champion, candidate
     [
         ({"reasons": "because"}, "list of strings"),
         ({"reasons": [1]}, "list of strings"),
-        ({"figures": [1.0]}, "must be a dict"),
+        ({"figures": {"by_hand": True}}, "must be DecisionFigures, not dict"),
         ({"date": dt.datetime(2024, 1, 10)}, "must be a datetime.date"),
         ({"decided_at": dt.datetime(2024, 1, 10)}, "time zone"),
     ],

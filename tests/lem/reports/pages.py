@@ -92,9 +92,12 @@ def make_promotions(last: dt.date) -> list[dict[str, Any]]:
             **{
                 "figures": {
                     "mean_bps": means,
+                    "cvar5_bps": means,
                     "candidate_minus_champion": gap,
+                    "candidate_minus_optimal_stopping": gap,
                     "orders": 480,
                     "days": 7,
+                    "scenarios": 8,
                     "checks": sane,
                 }
             },

@@ -142,7 +142,7 @@ def test_no_rank_outlives_the_process_that_started_it(tmp_path):
 def test_the_manifest_says_how_many_ranks_trained_the_model(lake, registry, universe):
     shared = universe.model_copy(update={"training": universe.training.model_copy(update={"workers": 2})})
     one, two = (train_for(lake, registry, each, DATE) for each in (universe, shared))
-    assert (one.record.manifest["training"]["workers"], two.record.manifest["training"]["workers"]) == (1, 2)
+    assert (one.record.training_settings["workers"], two.record.training_settings["workers"]) == (1, 2)
     assert two.record.weights_sha256 == weights_hash(two.trained.model.weights())
     again = train_for(lake, registry, shared, DATE)
     assert again.record.id == two.record.id, "the same ranks give the same bits"

@@ -1,4 +1,4 @@
-"""What two models were made from, compared: keys of their manifests, and partitions that they read."""
+"""In what two models' manifests differ: keys, and partitions that they read."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from lem.registry.records import ModelRecord, canonical_json
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ManifestDifference:
     """What differs between one model and another.
 
     Args:
         keys: dotted path of each key that differs, and its value as JSON in one and in the other ("" where there is no
-            such key). only_in_one, only_in_other: partitions that only one read. other_version: partitions that both
-            read, with another content. Partitions are written as `table date`, in order.
+            such key).
+        only_in_one: partitions that only the one read, each as `table date`, in order.
+        only_in_other: partitions that only the other read, likewise.
+        other_version: partitions that both read, with another content, likewise.
     """
 
     keys: dict[str, tuple[str, str]]
@@ -30,11 +32,11 @@ class Comparison:
         return not (self.keys or self.only_in_one or self.only_in_other or self.other_version)
 
 
-def compare(one: ModelRecord, other: ModelRecord) -> Comparison:
+def manifest_difference(one: ModelRecord, other: ModelRecord) -> ManifestDifference:
     """The keys of the manifests and the partitions read in which two models differ."""
     mine, theirs = _leaves(one.manifest), _leaves(other.manifest)
     read, read_by_other = _versions(one), _versions(other)
-    return Comparison(
+    return ManifestDifference(
         keys={
             key: (mine.get(key, ""), theirs.get(key, ""))
             for key in [*mine, *(key for key in theirs if key not in mine)]
