@@ -7,7 +7,7 @@ import sys
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from dotenv import load_dotenv
@@ -17,7 +17,14 @@ from rich.markup import escape
 from lem.errors import LemError, UniverseError
 from lem_pipeline.cli.advise import advise, serve
 from lem_pipeline.cli.models import models
-from lem_pipeline.cli.options import Day, UniverseName, console, day, partition_day, stores, universe_named
+from lem_pipeline.cli.options import Day, UniverseName
+from lem_pipeline.planning.dates import day, partition_day
+from resources.opening import open_lake, open_registry, universe_named
+from resources.terminal import console
+
+if TYPE_CHECKING:
+    from lem.universe import Universe
+    from lem_pipeline.running.execute import Runner
 
 app = typer.Typer(
     help="Large Execution Models: bars to features to a champion model to a report you can believe.",
@@ -37,6 +44,14 @@ def _today() -> dt.date:
     return dt.datetime.now(dt.UTC).date()
 
 
+def _runner(universe: Universe, on_workers: bool = False) -> Runner:
+    from lem_pipeline.build import build
+    from lem_pipeline.running.execute import Runner
+
+    workers = "lem_pipeline.definitions" if on_workers else ""
+    return Runner(universe, build([universe]), open_lake(), open_registry(), workers=workers)
+
+
 @app.command()
 def run(universe: UniverseName, date: Day = None, force: Force = False, on_workers: OnWorkers = False) -> None:
     """Make a date's report and everything it needs: bars, features, models, decisions, backtests."""
@@ -49,10 +64,11 @@ def run(universe: UniverseName, date: Day = None, force: Force = False, on_worke
     chosen = universe_named(universe)
     wanted = partition_day(chosen, date) if date else latest_report_date(chosen, _today())
     dates = dates_for(chosen, wanted, _today())
-    lake, registry = stores()
-    readjust(chosen, lake, _today(), on_workers=on_workers)
+    runner = _runner(chosen, on_workers)
+    lake, registry = runner.lake, runner.registry
+    readjust(runner, _today())
     if not force:
-        revisit(chosen, lake, dates.bars, _today(), on_workers=on_workers)
+        revisit(runner, dates.bars, _today())
     steps = report_steps(lake, registry, chosen, dates, force)
     console.print(
         f"Universe [bold]{chosen.name}[/bold] ({escape(chosen.description)}): report of {wanted}, "
@@ -62,7 +78,7 @@ def run(universe: UniverseName, date: Day = None, force: Force = False, on_worke
         "Everything is there already." if not steps else foretold(chosen, steps, measured_rates(instance(), chosen))
     )
     if steps:
-        run_steps(chosen, steps, on_workers=on_workers)
+        run_steps(runner, steps)
     show_report(console, lake, chosen, wanted)
     show_nights(console, registry, chosen, [wanted, *(day(s.first) for s in steps if s.tables == ("lem_model",))])
 
@@ -74,7 +90,7 @@ def night(universe: UniverseName) -> None:
 
     chosen = universe_named(universe)
     console.print(f"Night of [bold]{chosen.name}[/bold], {_today()}")
-    if not make_night(chosen, *stores(), _today()):
+    if not make_night(_runner(chosen), _today()):
         console.print("Everything is there already.")
 
 
@@ -102,16 +118,16 @@ def backfill(
     after = end + dt.timedelta(days=1)
     features = dates_before(chosen, start, after)
     bars = dates_before(chosen, offset_partition(chosen, features[0], -feature_history_days(chosen)), after)
-    lake = stores()[0]
-    readjust(chosen, lake, _today(), on_workers=on_workers)
+    runner = _runner(chosen, on_workers)
+    readjust(runner, _today())
     if not force:
-        revisit(chosen, lake, bars, _today(), on_workers=on_workers)
-    steps = data_steps(lake, chosen, bars, features, force)
+        revisit(runner, bars, _today())
+    steps = data_steps(runner.lake, chosen, bars, features, force)
     console.print(
         f"{foretold(chosen, steps, measured_rates(instance(), chosen))}; bars from {bars[0]}, features and panels from "
         f"{features[0]}, both to {features[-1]}"
     )
-    run_steps(chosen, steps, on_workers=on_workers)
+    run_steps(runner, steps)
 
 
 @app.command()
@@ -119,7 +135,7 @@ def status(universe: UniverseName) -> None:
     """What is in the lake, what is missing there, stale or quarantined and how to repair it, and the champion."""
     from lem_pipeline.cli.status import show_status
 
-    show_status(console, *stores(), universe_named(universe), _today())
+    show_status(console, open_lake(), open_registry(), universe_named(universe), _today())
 
 
 @app.command()
@@ -132,7 +148,7 @@ def report(
     from lem_pipeline.cli.show import save_report, show_report
 
     chosen = universe_named(universe)
-    lake, _ = stores()
+    lake = open_lake()
     wanted = show_report(console, lake, chosen, partition_day(chosen, date) if date else None)
     if save:
         save_report(console, lake, chosen, wanted, save)
@@ -154,7 +170,7 @@ def reap(
     from lem_pipeline.running.home import instance
     from resources.settings import Settings
 
-    seconds, lake, dagster = age(older_than) if older_than else None, stores()[0], instance()
+    seconds, lake, dagster = age(older_than) if older_than else None, open_lake(), instance()
     folder = Settings().universes
     universes = load_universes(folder).values() if any(folder.glob("*.toml")) else ()
     lost = partial(unrecorded, dagster, lake, universes)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from lem.registry import Registry
 from lem.universe import Universe
-from lem_pipeline.cli.options import day
 from lem_pipeline.planning.steps import Step
 from lem_pipeline.running.launch import FailedCheck
 
@@ -18,6 +19,6 @@ def without_model(registry: Registry, universe: Universe, step: Step, why: str) 
     It goes on where the step should have trained a model, and the last decision before that date left a champion. To be
     asked once the decisions of the dates before are made.
     """
-    if step.tables != TRAINING or registry.champion_before(universe.name, day(step.first)) is None:
+    if step.tables != TRAINING or registry.champion_before(universe.name, dt.date.fromisoformat(step.first)) is None:
         return None
     return FailedCheck(f"no model for {step.first}: {why}", warning=False)
