@@ -173,7 +173,9 @@ def launch_on_workers(
         Id of the run; None where the definitions lack an asset, or the assets do not share their partitions.
     """
     repository = ReconstructableRepository.for_module(module, "defs")
-    job = repository.get_definition().get_implicit_job_def_for_assets(list(keys))
+    definitions = repository.get_definition()
+    known = definitions.asset_graph.get_all_asset_keys()
+    job = definitions.get_implicit_job_def_for_assets(list(keys)) if keys <= set(known) else None
     if job is None:
         return None
     partitions = job.get_tags_for_partition_key(first, keys) if first == last else range_tags(first, last)
