@@ -9,25 +9,15 @@ of date, and what is downstream of one that was made again with the same content
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.data_version import (
-    CODE_VERSION_TAG,
-    DATA_VERSION_IS_USER_PROVIDED_TAG,
-    DEFAULT_DATA_VERSION,
-    NULL_EVENT_POINTER,
-    get_input_data_version_tag,
-    get_input_event_pointer_tag,
-)
-from dagster._core.definitions.data_version import DATA_VERSION_TAG as DATA_VERSION
-from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata, generate_event_batch_id
-from dagster._core.storage.tags import EXTERNALLY_MANAGED_ASSETS_TAG as DEFER_EVENTS
 
 from lem.errors import FencedError
+from resources.dagster_internals import DEFER_EVENTS, event_log_of, tags_of_event, tags_of_step_inputs
 
 
 @dataclass(frozen=True)
@@ -77,40 +67,17 @@ def record(context: dg.AssetExecutionContext, wrote: Mapping[str, Wrote]) -> Ite
 def record_partitions(context: dg.AssetExecutionContext, wrote: Mapping[str, Wrote]) -> None:
     """Log an event for each partition: all that a step leaves which does not end well."""
     own, upstream = context.asset_key, context.assets_def.asset_deps[context.asset_key]
-    made_from = _code_version(context) | _inputs(context, upstream - {own})
-    step, batch, last = context.get_step_execution_context(), generate_event_batch_id(), len(wrote) - 1
+    code_version = context.assets_def.code_versions_by_key[own] or context.run.run_id
+    made_from = tags_of_step_inputs(context, upstream - {own})
+    log, last = event_log_of(context), len(wrote) - 1
     for number, (key, partition) in enumerate(sorted(wrote.items())):
         # What an asset reads of itself was logged a moment ago: it has another event in each turn.
-        made_from |= _inputs(context, upstream & {own})
+        made_from |= tags_of_step_inputs(context, upstream & {own})
         event = dg.AssetMaterialization(
             asset_key=own,
             partition=key,
             metadata=partition.metadata,
-            tags=made_from | {DATA_VERSION: partition.data_version, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"},
+            tags=made_from | tags_of_event(partition.data_version, code_version),
         )
-        # Dagster's own `log_event` writes one by one; in batches, where DAGSTER_EVENT_BATCH_SIZE asks for them and the
-        # storage can, an event costs a fraction. What reads itself needs each event before the next.
-        ends = number == last or own in upstream
-        # This logs it as well: reporting it once more would leave each partition with two events.
-        DagsterEvent.asset_materialization(step, event, DagsterEventBatchMetadata(batch, ends))
-
-
-def _code_version(context: dg.AssetExecutionContext) -> dict[str, str]:
-    return {CODE_VERSION_TAG: context.assets_def.code_versions_by_key[context.asset_key] or context.run.run_id}
-
-
-def _inputs(context: dg.AssetExecutionContext, upstream: Iterable[dg.AssetKey]) -> dict[str, str]:
-    """What Dagster tags an event with for each asset upstream: its last event when the step began, and its version.
-
-    The event is what counts where the asset has partitions: one that got another data version in a later event makes
-    what was made from it out of date. The version is that of all partitions which the run reads, together.
-    """
-    step, tags = context.get_step_execution_context(), {}
-    for key in upstream:
-        if key == context.asset_key:
-            step.wipe_input_asset_version_info(key)
-        found = step.maybe_fetch_and_get_input_asset_version_info(key)
-        version = (found and found.data_version) or DEFAULT_DATA_VERSION
-        tags[get_input_data_version_tag(key)] = version.value
-        tags[get_input_event_pointer_tag(key)] = str(found.storage_id) if found else NULL_EVENT_POINTER
-    return tags
+        # What reads itself needs each event before the next.
+        log(event, number == last or own in upstream)

@@ -14,14 +14,17 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import dagster as dg
-from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
-from dagster._serdes import ConfigurableClassData
-from dagster_celery.config import DEFAULT_CONFIG
-from dagster_celery.launcher import CeleryRunLauncher
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from lem.errors import LemError
+from resources.dagster_internals import (
+    CeleryRunLauncher,
+    CheckRunHealthResult,
+    ConfigurableClassData,
+    WorkerStatus,
+    celery_defaults,
+)
 
 QUEUE = "dagster"
 WORKER_TAG = "lem/worker"
@@ -44,7 +47,7 @@ class QueueError(LemError):
 def celery_settings() -> dict[str, Any]:
     """Settings of the Celery app, for the launcher and the workers: a worker takes one run at a time, and no result is
     stored, since Dagster's history is the result."""
-    defaults: dict[str, Any] = DEFAULT_CONFIG
+    defaults = celery_defaults()
     return {
         **defaults,
         "task_acks_late": True,  # taken early, the next run would wait for a worker that is busy or dies

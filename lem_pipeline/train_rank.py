@@ -17,7 +17,8 @@ from lem.errors import LemError, TrainingError
 from lem.lineage.stages import MODEL
 from lem.training.nightly import help_to_train
 from lem.training.ranks import started_by_torchrun
-from lem_pipeline.cli.options import day, stores, universe_named
+from lem_pipeline.planning.days import day
+from resources.opening import open_lake, universe_named
 
 
 def main(name: str, date: str) -> None:
@@ -30,7 +31,7 @@ def main(name: str, date: str) -> None:
         raise TrainingError(f"{__name__}: not started by torchrun; allowed: torchrun ... -m lem_pipeline.train_rank")
     universe, when = universe_named(name), day(date)
     if os.environ["RANK"] != "0":
-        help_to_train(stores()[0], universe, when)
+        help_to_train(open_lake(), universe, when)
         return
     from lem_pipeline.build import build
     from lem_pipeline.planning.steps import step_on

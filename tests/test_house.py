@@ -1,4 +1,4 @@
-"""The shape of the house: which way imports run, and that the library knows no Dagster."""
+"""The shape of the house: which way imports run, and who knows what of Dagster."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def test_the_peers_driver_knows_nothing_of_this_repository_and_nobody_else_knows
     assert not [path for path in MODULES if path != driver and theirs & set(imported(path))]
 
 
-def parts_of(path: Path) -> dict[str, int]:
-    """Packages and loose modules of `lem` that a module imports anywhere in it, and in which line."""
+def parts_of(path: Path, package: str = "lem") -> dict[str, int]:
+    """Packages and loose modules of a package that a module imports anywhere in it, and in which line."""
     found = {}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
@@ -85,7 +85,7 @@ def parts_of(path: Path) -> dict[str, int]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        found |= {name.split(".")[1]: node.lineno for name in names if name.startswith("lem.")}
+        found |= {name.split(".")[1]: node.lineno for name in names if name.startswith(f"{package}.")}
     return found
 
 
@@ -111,13 +111,74 @@ def test_few_modules_are_loose():
     assert len([name for name in LAYERS if (ROOT / "lem" / f"{name}.py").exists()]) <= 12
 
 
-ROOMS = {"cli", "planning", "running", "repair", "service"}
-ADDRESSES = {"__init__", "build", "definitions", "automation", "run_queue", "worker", "train_rank"}
+ROOMS = (
+    "planning",
+    "run_queue",
+    "running",
+    "automation",
+    "build",
+    "definitions",
+    "worker",
+    "train_rank",
+    "repair",
+    "service",
+    "cli",
+)
+"""Rooms of the pipeline, and the modules beside them whose addresses deployments know: from the ground up."""
+PIPELINE = [path for path in MODULES if path.relative_to(ROOT).parts[0] == "lem_pipeline"]
 
 
 def test_the_pipeline_has_its_rooms_and_no_modules_beside_them_but_what_deployments_name():
     there = {path.stem for path in (ROOT / "lem_pipeline").iterdir() if not path.name.startswith("__pycache__")}
-    assert there - {"__init__"} <= ROOMS | ADDRESSES | {"defs"}
+    assert there - {"__init__", "defs"} == set(ROOMS)
+
+
+@pytest.mark.parametrize("path", PIPELINE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_pipeline_imports_downwards_only_along_its_list_of_rooms(path):
+    room = path.relative_to(ROOT / "lem_pipeline").with_suffix("").parts[0]
+    if room == "__init__":
+        assert not parts_of(path, "lem_pipeline")
+        return
+    floor = ROOMS.index(room)
+    wrong = {
+        f"{name} (line {line})"
+        for name, line in parts_of(path, "lem_pipeline").items()
+        if name not in ROOMS[: floor + 1]
+    }
+    assert not wrong, f"{room} imports from above: {wrong}; the order is in ROOMS"
+
+
+INTERNALS = Path("resources") / "dagster_internals.py"
+
+
+def private_of_dagster(path: Path) -> dict[str, int]:
+    """What a module imports, or reaches through the name `dg`, that Dagster does not call public, and in which line.
+
+    Public are the names of the packages themselves, as in `from dagster_celery import celery_executor`.
+    """
+    found = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [f"{alias.name}." for alias in node.names if "." in alias.name]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name for name in names if name.count(".") > 1 or "._" in name]
+        elif (
+            isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("dg", "dagster")
+        ):
+            names = [f"dagster.{node.attr}"] if node.attr.startswith("_") and node.attr != "__version__" else []
+        found |= {name: node.lineno for name in names if name.startswith("dagster")}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_dagster_does_not_call_public_is_used_in_one_file(path):
+    found = {f"{name} (line {line})" for name, line in private_of_dagster(path).items()}
+    if path.relative_to(ROOT) == INTERNALS:
+        assert found, "it is there for them"
+    else:
+        assert not found, f"give it a function and a contract in {INTERNALS}"
 
 
 def test_no_module_lies_in_the_root_of_the_repository():

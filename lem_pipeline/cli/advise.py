@@ -8,7 +8,8 @@ import typer
 from rich.markup import escape
 
 from lem.errors import AdviceError, LemError
-from lem_pipeline.cli.options import UniverseName, console
+from lem_pipeline.cli.options import UniverseName
+from resources.terminal import console
 
 advise = typer.Typer(
     name="advise",
@@ -98,8 +99,8 @@ def list_orders(
     """List the orders, the newest first."""
     from lem.advice.order import OPEN
     from lem.advice.store import AdviceStore
-    from lem_pipeline.cli.options import universe_named
     from lem_pipeline.cli.show_advice import show_orders
+    from resources.opening import universe_named
     from resources.settings import Settings
 
     chosen = universe_named(universe)

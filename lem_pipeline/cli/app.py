@@ -7,7 +7,7 @@ import sys
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from dotenv import load_dotenv
@@ -17,7 +17,14 @@ from rich.markup import escape
 from lem.errors import LemError, UniverseError
 from lem_pipeline.cli.advise import advise, serve
 from lem_pipeline.cli.models import models
-from lem_pipeline.cli.options import Day, UniverseName, console, day, partition_day, stores, universe_named
+from lem_pipeline.cli.options import Day, UniverseName
+from lem_pipeline.planning.days import day, partition_day
+from resources.opening import open_lake, open_registry, universe_named
+from resources.terminal import console
+
+if TYPE_CHECKING:
+    from lem.universe import Universe
+    from lem_pipeline.running.execute import Runner
 
 app = typer.Typer(
     help="Large Execution Models: bars to features to a champion model to a report you can believe.",
@@ -37,6 +44,14 @@ def _today() -> dt.date:
     return dt.datetime.now(dt.UTC).date()
 
 
+def _runner(universe: Universe, on_workers: bool = False) -> Runner:
+    from lem_pipeline.build import build
+    from lem_pipeline.running.execute import Runner
+
+    workers = "lem_pipeline.definitions" if on_workers else ""
+    return Runner(universe, build([universe]), open_lake(), open_registry(), workers=workers)
+
+
 @app.command()
 def run(universe: UniverseName, date: Day = None, force: Force = False, on_workers: OnWorkers = False) -> None:
     """Make a date's report and everything it needs: bars, features, models, decisions, backtests."""
@@ -51,10 +66,11 @@ def run(universe: UniverseName, date: Day = None, force: Force = False, on_worke
     chosen = universe_named(universe)
     wanted = partition_day(chosen, date) if date else latest_report_date(chosen, _today())
     dates = dates_for(chosen, wanted, _today())
-    lake, registry = stores()
-    readjust(chosen, lake, _today(), on_workers=on_workers)
+    runner = _runner(chosen, on_workers)
+    lake, registry = runner.lake, runner.registry
+    readjust(runner, _today())
     if not force:
-        revisit(chosen, lake, dates.fetched, _today(), on_workers=on_workers)
+        revisit(runner, dates.fetched, _today())
     steps = report_steps(lake, registry, chosen, dates, force)
     console.print(
         f"Universe [bold]{chosen.name}[/bold] ({escape(chosen.description)}): report of {wanted}, "
@@ -64,7 +80,7 @@ def run(universe: UniverseName, date: Day = None, force: Force = False, on_worke
         "Everything is there already." if not steps else foretold(chosen, steps, measured_rates(instance(), chosen))
     )
     if steps:
-        run_steps(chosen, steps, on_workers=on_workers)
+        run_steps(runner, steps)
     show_report(console, lake, chosen, wanted)
     show_nights(console, registry, chosen, [wanted, *(s.first.date for s in steps if s.tables == (MODEL,))])
 
@@ -76,7 +92,7 @@ def night(universe: UniverseName) -> None:
 
     chosen = universe_named(universe)
     console.print(f"Night of [bold]{chosen.name}[/bold], {_today()}")
-    if not make_night(chosen, *stores(), _today()):
+    if not make_night(_runner(chosen), _today()):
         console.print("Everything is there already.")
 
 
@@ -103,16 +119,16 @@ def backfill(
     check_partitions(chosen, start, end)
     dates = partition_dates(chosen, start, end)
     bars = data_dates(chosen, dates[0], dates[-1])["raw_bars"]
-    lake, registry = stores()
-    readjust(chosen, lake, _today(), on_workers=on_workers)
+    runner = _runner(chosen, on_workers)
+    readjust(runner, _today())
     if not force:
-        revisit(chosen, lake, bars, _today(), on_workers=on_workers)
-    steps = backfill_steps(lake, registry, chosen, dates[0], dates[-1], force)
+        revisit(runner, bars, _today())
+    steps = backfill_steps(runner.lake, runner.registry, chosen, dates[0], dates[-1], force)
     console.print(
         f"{foretold(chosen, steps, measured_rates(instance(), chosen))}; bars from {bars[0]}, features and panels from "
         f"{dates[0]}, both to {dates[-1]}"
     )
-    run_steps(chosen, steps, on_workers=on_workers)
+    run_steps(runner, steps)
 
 
 @app.command()
@@ -120,7 +136,7 @@ def status(universe: UniverseName) -> None:
     """What is in the lake, what is missing there, stale or quarantined and how to repair it, and the champion."""
     from lem_pipeline.cli.status import show_status
 
-    show_status(console, *stores(), universe_named(universe), _today())
+    show_status(console, open_lake(), open_registry(), universe_named(universe), _today())
 
 
 @app.command()
@@ -133,7 +149,7 @@ def report(
     from lem_pipeline.cli.show import save_report, show_report
 
     chosen = universe_named(universe)
-    lake, _ = stores()
+    lake = open_lake()
     wanted = show_report(console, lake, chosen, partition_day(chosen, date) if date else None)
     if save:
         save_report(console, lake, chosen, wanted, save)
@@ -155,7 +171,7 @@ def reap(
     from lem_pipeline.running.home import instance
     from resources.settings import Settings
 
-    seconds, lake, dagster = age(older_than) if older_than else None, stores()[0], instance()
+    seconds, lake, dagster = age(older_than) if older_than else None, open_lake(), instance()
     folder = Settings().universes
     universes = load_universes(folder).values() if any(folder.glob("*.toml")) else ()
     lost = partial(unrecorded, dagster, lake, universes)

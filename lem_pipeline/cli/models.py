@@ -7,7 +7,10 @@ from typing import Annotated
 import typer
 
 from lem.registry import PromotionRecord
-from lem_pipeline.cli.options import UniverseName, console, day, stores, universe_named
+from lem_pipeline.cli.options import UniverseName
+from lem_pipeline.planning.days import day
+from resources.opening import open_lake, open_registry, universe_named
+from resources.terminal import console
 
 models = typer.Typer(
     name="models",
@@ -32,7 +35,7 @@ def list_models(
     """List the registered models with the last decision about each, and the champion."""
     from lem_pipeline.cli.show_models import show_models
 
-    show_models(console, stores()[1], universe_named(universe).name if universe else None)
+    show_models(console, open_registry(), universe_named(universe).name if universe else None)
 
 
 @models.command()
@@ -40,7 +43,7 @@ def show(model: ModelId) -> None:
     """Show a model's manifest, metrics and the decisions about it."""
     from lem_pipeline.cli.show_models import show_model
 
-    show_model(console, stores()[1], model)
+    show_model(console, open_registry(), model)
 
 
 @models.command()
@@ -48,7 +51,7 @@ def diff(one: ModelId, other: ModelId) -> None:
     """Show what differs between two models: what they were made from, and their metrics."""
     from lem_pipeline.cli.show_models import show_difference
 
-    show_difference(console, stores()[1], one, other)
+    show_difference(console, open_registry(), one, other)
 
 
 @models.command()
@@ -56,7 +59,7 @@ def promote(model: ModelId, reason: Reason, date: DecisionDay = None) -> None:
     """Make a model the champion by hand; the gate judges later models against it."""
     from lem.gate.by_hand import promote as make_champion
 
-    lake, registry = stores()
+    lake, registry = open_lake(), open_registry()
     universe = universe_named(registry.model(model).universe)
     _say(make_champion(lake, registry, universe, model, reason, day(date) if date else None))
 
@@ -66,7 +69,7 @@ def rollback(universe: UniverseName, reason: Reason, date: DecisionDay = None) -
     """Let the champion before the present one trade again; once more, and it is the one before that."""
     from lem.gate.by_hand import rollback as roll_back
 
-    _say(roll_back(*stores(), universe_named(universe), reason, day(date) if date else None))
+    _say(roll_back(open_lake(), open_registry(), universe_named(universe), reason, day(date) if date else None))
 
 
 @models.command()
@@ -76,7 +79,7 @@ def rebuild(model: ModelId) -> None:
     from lem.training.rebuild import rebuild as train_again
     from lem_pipeline.cli.show_models import show_rebuilt
 
-    lake, registry = stores()
+    lake, registry = open_lake(), open_registry()
     record = registry.model(model)
     with showing(console):
         again = train_again(lake, record)
@@ -89,7 +92,7 @@ def history(universe: UniverseName) -> None:
     """Show every decision of a universe that was ever made, by the gate and by hand, and why."""
     from lem_pipeline.cli.show_models import show_history
 
-    show_history(console, stores()[1], universe_named(universe).name)
+    show_history(console, open_registry(), universe_named(universe).name)
 
 
 def _say(decision: PromotionRecord) -> None:

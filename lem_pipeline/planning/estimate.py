@@ -10,8 +10,7 @@ import dagster as dg
 
 from lem.lineage.stages import stage_named
 from lem.universe import Universe
-from lem_pipeline.planning.steps import Step, partitions_of
-from lem_pipeline.running.launch import PARTITIONS_TAG, TABLES_TAG
+from lem_pipeline.planning.steps import PARTITIONS_TAG, TABLES_TAG, Step, partitions_of
 
 RUN_SECONDS = 1.5
 """What a run costs before its first partition, where nothing has been measured."""

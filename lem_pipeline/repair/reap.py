@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
 
 from lem.errors import LemError
 from lem.lake.files import leftovers
 from lem_pipeline.running.launch import RUN_PROCESS
+from resources.dagster_internals import end_backfill, executors, free_slots, last_heard, open_backfills, runs_with_slots
 from resources.processes import is_running, pid_of
 from resources.stores import PROCESS_TAG
 
@@ -30,8 +30,6 @@ _IN_PROGRESS = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-_OPEN = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
-_EXECUTES = re.compile(r"Executing steps in process \(pid: (\d+)\)")
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 LEFTOVER_S = 3600
 
@@ -105,14 +103,13 @@ def _run(
 ) -> Finding | None:
     what = f"run {run.run_id} ({run.status.value}, {_named(run)})"
     process = run.tags.get(RUN_PROCESS) or run.tags.get(PROCESS_TAG, "")
-    if RUN_PROCESS in run.tags or pid_of(process) in _executors(instance, run.run_id):
+    if RUN_PROCESS in run.tags or pid_of(process) in executors(instance, run.run_id):
         running = is_running(process)
         if running:
             return None
         if running is False:
             return Finding(what, f"its process is gone ({process})", partial(_end, instance, run.run_id))
-    last = instance.event_log_storage.get_logs_for_run(run.run_id, limit=1, ascending=False)
-    silent = time.time() - (last[0].timestamp if last else created)
+    silent = time.time() - (last_heard(instance, run.run_id) or created)
     why = f"nothing was heard of it for {dt.timedelta(seconds=int(silent))}"
     if older_than_s is not None and silent > older_than_s:
         return Finding(what, why, partial(_end, instance, run.run_id))
@@ -125,35 +122,26 @@ def _named(run: dg.DagsterRun) -> str:
     return " ".join([", ".join(keys) or run.job_name, partition]).strip()
 
 
-def _executors(instance: dg.DagsterInstance, run_id: str) -> set[int]:
-    """Numbers of the processes that executed all steps of a run themselves."""
-    logs = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
-    return {int(match[1]) for entry in logs if (match := _EXECUTES.search(entry.message))}
-
-
 def _end(instance: dg.DagsterInstance, run_id: str) -> None:
     run = instance.get_run_by_id(run_id)
     if run and not run.is_finished:
         instance.report_run_failed(run, "Its process is gone: cleared by lem reap.")
-    instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+    free_slots(instance, run_id)
 
 
 def _slots(instance: dg.DagsterInstance, dead: set[str]) -> Iterator[Finding]:
     """Slots held, or waited for, by runs that have ended or are in no list of runs; those of dead runs go with them."""
-    storage = instance.event_log_storage
-    if not storage.supports_global_concurrency_limits:
-        return
-    for run_id in sorted(storage.get_concurrency_run_ids() - dead):
+    for run_id in sorted(runs_with_slots(instance) - dead):
         run = instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             why = f"that run has ended ({run.status.value})" if run else "there is no such run"
-            yield Finding(f"pool slots of run {run_id}", why, partial(storage.free_concurrency_slots_for_run, run_id))
+            yield Finding(f"pool slots of run {run_id}", why, partial(free_slots, instance, run_id))
 
 
 def _backfills(instance: dg.DagsterInstance, dead: set[str], older_than_s: float) -> Iterator[Finding]:
     """Backfills that are not done, have no run that is alive, and have had none for long enough."""
     before = time.time() - older_than_s
-    for backfill in instance.get_backfills(filters=BulkActionsFilter(statuses=_OPEN)):
+    for backfill in open_backfills(instance):
         records = instance.get_run_records(dg.RunsFilter.for_backfill(backfill.backfill_id))
         alive = [r for r in records if not r.dagster_run.is_finished and r.dagster_run.run_id not in dead]
         heard = max([backfill.backfill_timestamp, *(r.update_timestamp.timestamp() for r in records)])
@@ -162,11 +150,5 @@ def _backfills(instance: dg.DagsterInstance, dead: set[str], older_than_s: float
             yield Finding(
                 f"backfill {backfill.backfill_id} ({backfill.status.value})",
                 f"it has no run that is alive, and nothing happened for {silent}",
-                partial(_close, instance, backfill),
+                partial(end_backfill, instance, backfill),
             )
-
-
-def _close(instance: dg.DagsterInstance, backfill: PartitionBackfill) -> None:
-    canceled = backfill.status == BulkActionStatus.CANCELING
-    ended = backfill.with_status(BulkActionStatus.CANCELED if canceled else BulkActionStatus.FAILED)
-    instance.update_backfill(ended.with_end_timestamp(time.time()))

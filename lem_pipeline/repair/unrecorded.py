@@ -11,16 +11,6 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import partial
 
 import dagster as dg
-from dagster._core.definitions.data_version import (
-    CODE_VERSION_TAG,
-    DATA_VERSION_IS_USER_PROVIDED_TAG,
-    DATA_VERSION_TAG,
-    DEFAULT_DATA_VERSION,
-    NULL_EVENT_POINTER,
-    extract_data_version_from_entry,
-    get_input_data_version_tag,
-    get_input_event_pointer_tag,
-)
 
 from lem.errors import LakeError
 from lem.lake import Lake
@@ -31,6 +21,7 @@ from lem.lineage.versions import assets_of
 from lem.universe import Universe
 from lem_pipeline.build import build
 from lem_pipeline.repair.reap import Finding, alive
+from resources.dagster_internals import tags_of_event, tags_of_last_inputs
 
 
 def unrecorded(
@@ -76,16 +67,11 @@ def _record(instance: dg.DagsterInstance, lake: Lake, node: dg.AssetNode, there:
     Raises:
         LakeError: some have no data version that can be read; the others are recorded.
     """
-    made_from = {CODE_VERSION_TAG: node.code_version or "", DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
-    for upstream in node.parent_keys - {node.key}:
-        last = instance.get_latest_data_version_record(upstream)
-        version = extract_data_version_from_entry(last.event_log_entry) if last else None
-        made_from[get_input_data_version_tag(upstream)] = (version or DEFAULT_DATA_VERSION).value
-        made_from[get_input_event_pointer_tag(upstream)] = f"{last.storage_id}" if last else NULL_EVENT_POINTER
+    made_from = tags_of_last_inputs(instance, node.parent_keys - {node.key})
     versions = lake.versions_of(there.values())
     for name, path in sorted(there.items()):
         if path in versions:
-            tags = made_from | {DATA_VERSION_TAG: versions[path].data}
+            tags = made_from | tags_of_event(versions[path].data, node.code_version or "")
             event = dg.AssetMaterialization(node.key, partition=name, tags=tags, metadata={"recorded_by": "lem reap"})
             instance.report_runless_asset_event(event)
     if unread := sorted(name for name, path in there.items() if path not in versions):

@@ -7,22 +7,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
-from dagster._utils.error import SerializableErrorInfo
 
-from assets.recording import DEFER_EVENTS
 from lem.errors import LemError
 from lem.universe import Universe
-from lem_pipeline.planning.steps import Step, partitions_of
+from lem_pipeline.planning.steps import PARTITIONS_TAG, TABLES_TAG, Step, partitions_of
+from resources.dagster_internals import errors_of, interrupted, range_tags
 from resources.processes import this_process
 
-TABLES_TAG, PARTITIONS_TAG = "lem/tables", "lem/partitions"
-"""Run tags: what a run makes (JSON list) and how many partitions of it, for estimates of later runs."""
 RUN_PROCESS = "lem/run_process"
 """Tag of a run that this process executes from its first moment to its last: who it is, for `lem reap`."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -77,11 +72,7 @@ def run_step(defs: dg.Definitions, instance: dg.DagsterInstance, universe: Unive
         PARTITIONS_TAG: str(partitions_of(universe, step)),
     }
     if step.first != step.last:
-        tags |= {
-            ASSET_PARTITION_RANGE_START_TAG: str(step.first),
-            ASSET_PARTITION_RANGE_END_TAG: str(step.last),
-            DEFER_EVENTS: "true",
-        }
+        tags |= range_tags(str(step.first), str(step.last))
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     result = job.get_subset(asset_selection=set(keys)).execute_in_process(
         run_config=QUIET,
@@ -97,24 +88,9 @@ def run_step(defs: dg.Definitions, instance: dg.DagsterInstance, universe: Unive
     return failed_checks(result)
 
 
-def _errors(events: Iterable[dg.DagsterEvent]) -> Iterator[SerializableErrorInfo]:
-    """The errors of failed steps, each followed by its causes."""
-    for event in events:
-        error = event.event_specific_data.error if event.is_step_failure else None  # type: ignore[union-attr]
-        while error is not None:
-            yield error
-            error = error.cause
-
-
-def interrupted(events: Iterable[dg.DagsterEvent]) -> bool:
-    """Whether a run ended because its process was asked to stop. Dagster makes a failed step of that; whoever plans the
-    night must not go on as if only that step had failed."""
-    return any(error.cls_name == DagsterExecutionInterruptedError.__name__ for error in _errors(events))
-
-
 def reason(events: Iterable[dg.DagsterEvent], run_id: str, otherwise: str = "see its log in the UI (lem ui)") -> str:
     """The message of the error that stopped a run: the library's own where it is one of ours."""
-    texts = [error.message.strip() for error in _errors(events)]
+    texts = [error.message.strip() for error in errors_of(events)]
     ours = [text for text in texts if text.startswith("lem.errors.") or text.startswith("lem.")]
     if ours:
         return ours[0].split(": ", 1)[1]

@@ -12,10 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.definitions.reconstruct import ReconstructableRepository
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from assets.recording import DEFER_EVENTS
 from lem.lineage.keys import PartitionKey
 from lem.lineage.stages import DECISION as DECIDING
 from lem.registry import Registry
@@ -23,7 +20,8 @@ from lem.universe import Universe
 from lem_pipeline.planning.steps import Step, symbols_of
 from lem_pipeline.run_queue import QueueLauncher
 from lem_pipeline.running.degraded import TRAINING, without_model
-from lem_pipeline.running.launch import FailedCheck, RunError, interrupted, not_passed, reason
+from lem_pipeline.running.launch import FailedCheck, RunError, not_passed, reason
+from resources.dagster_internals import interrupted, launch_on_workers
 
 DECISION = (DECIDING,)
 """Tables of a step that decides which model trades."""
@@ -73,6 +71,7 @@ RunGroup = Callable[[Sequence[Step]], tuple[list[FailedCheck], list[Failed]]]
 
 def run_on_workers(
     instance: dg.DagsterInstance,
+    definitions: str,
     universe: Universe,
     steps: Sequence[Step],
     registry: Registry,
@@ -81,6 +80,10 @@ def run_on_workers(
     """Execute the steps on whatever workers there are; returns the checks that did not pass.
 
     Args:
+        instance: keeps the runs; its launcher puts them into the queue.
+        definitions: module of the definitions that the workers load.
+        universe: whose steps they are.
+        steps: in the order of the plan.
         registry: of the workers; tells whether a night goes on without a model that could not be trained.
         on_end: called with each step that has succeeded and the number of those that have not ended yet.
 
@@ -95,7 +98,8 @@ def run_on_workers(
             "lem_pipeline.run_queue.QueueLauncher in dagster.yaml, as in deploy/many-machines"
         )
     groups = stages(universe, steps)
-    return run_groups(groups, universe, registry, _queued(instance, launcher, universe, sum(map(len, groups)), on_end))
+    queued = _queued(instance, launcher, definitions, universe, sum(map(len, groups)), on_end)
+    return run_groups(groups, universe, registry, queued)
 
 
 def run_groups(
@@ -136,6 +140,7 @@ def _text(failed: Iterable[Failed]) -> str:
 def _queued(
     instance: dg.DagsterInstance,
     launcher: QueueLauncher,
+    definitions: str,
     universe: Universe,
     left: int,
     on_end: Callable[[Step, int], None],
@@ -145,11 +150,10 @@ def _queued(
     Args:
         left: how many runs all groups have together.
     """
-    repository = ReconstructableRepository.for_module("lem_pipeline.definitions", "defs")
 
     def run_group(group: Sequence[Step]) -> tuple[list[FailedCheck], list[Failed]]:
         nonlocal left
-        waiting = {_launch(instance, repository, universe, step): step for step in group}
+        waiting = {_launch(instance, definitions, universe, step): step for step in group}
         problems, failed, idle_since = list[FailedCheck](), list[Failed](), dict[str, float]()
         while waiting:
             for run_id in [run_id for run_id in waiting if _ended(instance, launcher, run_id, idle_since)]:
@@ -166,29 +170,14 @@ def _queued(
     return run_group
 
 
-def _launch(instance: dg.DagsterInstance, repository: ReconstructableRepository, universe: Universe, step: Step) -> str:
-    keys = {dg.AssetKey([universe.name, table]) for table in step.tables}
-    job = repository.get_definition().get_implicit_job_def_for_assets(list(keys))
-    if job is None:
+def _launch(instance: dg.DagsterInstance, definitions: str, universe: Universe, step: Step) -> str:
+    keys, tags = {dg.AssetKey([universe.name, table]) for table in step.tables}, {"lem/universe": universe.name}
+    run_id = launch_on_workers(instance, definitions, keys, str(step.first), str(step.last), tags)
+    if run_id is None:
         raise RunError(
             f"{universe.name}: {', '.join(step.tables)} are not in the definitions, or do not share their partitions"
         )
-    tags = {"lem/universe": universe.name}
-    if step.first == step.last:
-        tags |= job.get_tags_for_partition_key(str(step.first), keys)
-    else:
-        tags |= {
-            ASSET_PARTITION_RANGE_START_TAG: str(step.first),
-            ASSET_PARTITION_RANGE_END_TAG: str(step.last),
-            DEFER_EVENTS: "true",
-        }
-    run = instance.create_run_for_job(
-        job.get_subset(asset_selection=keys),
-        tags=tags,
-        asset_selection=keys,
-        job_code_origin=repository.get_reconstructable_job(job.name).get_python_origin(),
-    )
-    return instance.launch_run(run.run_id, None).run_id  # type: ignore[arg-type]  # the queue needs no workspace
+    return run_id
 
 
 def _ended(instance: dg.DagsterInstance, launcher: QueueLauncher, run_id: str, idle_since: dict[str, float]) -> bool:

@@ -1,4 +1,4 @@
-"""The advisor of the settings: its stores, the universe's source, and the clock that was asked for."""
+"""The advisor of the settings: its lake and registry, the universe's source, and the clock that was asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lem.advice.clock import ReplayClock
 from lem.advice.store import AdviceStore
 from lem.errors import OrderError
 from lem.sources.limits import CLOCK, Clock
-from lem_pipeline.cli.options import stores, universe_named
+from resources.opening import open_lake, open_registry, universe_named
 from resources.settings import Settings
 
 
@@ -26,10 +26,10 @@ def open_advisor(universe: str, at: str | None = None, speed: float = 1.0) -> Ad
     from resources.stores import SourceResource
 
     chosen = universe_named(universe)
-    lake, registry = stores()
+    lake, registry = open_lake(), open_registry()
     clock: Clock = ReplayClock(utc(at, "--at"), speed) if at else CLOCK
-    store = AdviceStore(Settings().registry)
-    return Advisor(chosen, lake, registry, store, SourceResource().open(chosen), clock)
+    orders = AdviceStore(Settings().registry)
+    return Advisor(chosen, lake, registry, orders, SourceResource().open(chosen), clock)
 
 
 def utc(text: str, what: str) -> dt.datetime:

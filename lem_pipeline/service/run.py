@@ -10,9 +10,9 @@ import uvicorn
 
 from lem.advice.advisor import Advisor
 from lem.errors import LemError
-from lem_pipeline.cli.options import console
 from lem_pipeline.service.app import make_app
 from lem_pipeline.service.guards import is_loopback
+from resources.terminal import console
 
 SHORTEST_TOKEN = 24
 MOST_CONNECTIONS = 128

@@ -7,7 +7,7 @@ import datetime as dt
 import dagster as dg
 import pytest
 
-from assets.recording import DEFER_EVENTS
+from resources.dagster_internals import DEFER_EVENTS
 from tests.assets.test_graph import Place
 from tests.assets.test_revisions import metadata
 

@@ -15,12 +15,12 @@ import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from assets.factory import graph_of
-from assets.recording import DATA_VERSION, DEFER_EVENTS
 from lem.data.bars import TABLE_SCHEMA
 from lem.lake import Lake
 from lem.lineage.stages import STAGES, tables
 from lem.registry import Registry
 from lem.universe import Universe
+from resources.dagster_internals import DATA_VERSION, DEFER_EVENTS
 from resources.stores import LakeResource, RegistryResource, SourceResource
 
 DAY = dt.date(2024, 1, 18)

@@ -15,8 +15,9 @@ from dagster._core.test_utils import instance_for_test
 
 from assets import recording
 from assets.partitions import days
-from assets.recording import DEFER_EVENTS, Wrote, record, recorded
+from assets.recording import Wrote, record, recorded
 from lem.errors import FencedError, LakeError
+from resources.dagster_internals import DEFER_EVENTS
 
 KEYS = [f"2024-01-{day:02d}" for day in range(1, 8)]
 DAILY = dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-01-08")

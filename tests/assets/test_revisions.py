@@ -7,10 +7,10 @@ import datetime as dt
 import dagster as dg
 import pytest
 
-from assets.recording import DEFER_EVENTS
 from lem.lake import Lake
 from lem.lineage.revisions import superseded_path
 from lem.sources.simulated import Simulated
+from resources.dagster_internals import DEFER_EVENTS
 from tests.assets.test_graph import Place, failure
 
 COLUMNS = ["ts", "open", "high", "low", "close", "volume", "quote_volume"]

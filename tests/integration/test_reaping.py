@@ -66,7 +66,7 @@ def test_after_a_kill_the_slot_is_lost_and_reap_gives_it_back(tmp_path, lem_comm
 WRITER = """
 import os, sys
 from lem.lake import Lake
-from lem_pipeline import cli
+from lem_pipeline.cli.app import app
 
 whole, written = Lake.write_table, []
 
@@ -77,7 +77,7 @@ def write_table(lake, path, *more):
     return whole(lake, path, *more)
 
 Lake.write_table = write_table
-cli.app(["backfill", "-u", "tiny", "--from", "2024-01-10", "--to", "2024-01-12"])
+app(["backfill", "-u", "tiny", "--from", "2024-01-10", "--to", "2024-01-12"])
 """
 
 

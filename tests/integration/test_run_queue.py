@@ -145,7 +145,9 @@ def test_a_run_that_its_worker_took_along_is_given_up(instance, make_universe, m
     monkeypatch.setattr("lem_pipeline.running.spread.LOST", 1.0)
     monkeypatch.setattr("lem_pipeline.running.spread._launch", lambda *_: launch_and_lose(instance))
     with pytest.raises(RunError, match=r"panel  2024-01-10: .* no longer executes the run"):
-        run_on_workers(instance, make_universe(), [run_of(("panel",), "2024-01-10", "2024-01-10")], None, print)
+        run_on_workers(
+            instance, "nowhere", make_universe(), [run_of(("panel",), "2024-01-10", "2024-01-10")], None, print
+        )
 
 
 def launch_and_lose(instance: dg.DagsterInstance) -> str:

@@ -140,7 +140,7 @@ def test_only_a_model_is_gone_without_and_only_where_one_trades_before(step, tol
 def here(monkeypatch):
     """The workers are this process, and no model can be trained on them."""
 
-    def queued(instance, launcher, universe, left, on_end):
+    def queued(instance, launcher, definitions, universe, left, on_end):
         defs = build([universe])
 
         def run_group(group):

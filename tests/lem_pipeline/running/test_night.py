@@ -12,8 +12,11 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 
 from lem.lake import Lake
 from lem.registry import Registry
-from lem_pipeline.running import night
-from lem_pipeline.running.night import make_night, night_dates, night_of
+from lem_pipeline.build import build
+from lem_pipeline.running import night_job
+from lem_pipeline.running.execute import Runner
+from lem_pipeline.running.night import make_night, night_dates
+from resources.stores import LakeResource, RegistryResource
 from tests.lem_pipeline.test_automation import XNYS
 
 TODAY = dt.date(2024, 1, 20)
@@ -22,7 +25,7 @@ TODAY = dt.date(2024, 1, 20)
 @pytest.fixture
 def schedule(make_universe):
     """`schedule(**keys)`: the schedule of a universe with these keys."""
-    return lambda **keys: night_of(make_universe(**keys)).get_schedule_def("small_night_schedule")
+    return lambda **keys: build([make_universe(**keys)]).get_schedule_def("small_night_schedule")
 
 
 def ticks(schedule, start, days):
@@ -86,8 +89,8 @@ def place(tiny_home, tmp_path, monkeypatch, make_universe, tiny_keys):
 
 def test_the_job_makes_the_night_in_one_run_a_stage_and_nothing_the_second_time(place, monkeypatch):
     universe, _, registry = place
-    monkeypatch.setattr(night, "_today", lambda: TODAY)
-    job = night_of(universe).get_job_def("tiny_night")
+    monkeypatch.setattr(night_job, "_today", lambda: TODAY)
+    job = build([universe]).get_job_def("tiny_night")
     with dg.DagsterInstance.ephemeral() as instance:
         first = job.execute_in_process(instance=instance)
         assert first.success
@@ -101,12 +104,32 @@ def test_the_job_makes_the_night_in_one_run_a_stage_and_nothing_the_second_time(
     assert registry.candidate("tiny", TODAY) is not None
 
 
+def test_the_job_works_with_the_resources_that_it_is_given_and_not_with_those_of_the_settings(
+    place, tmp_path, monkeypatch
+):
+    universe, lake, registry = place
+    shutil.rmtree(tmp_path / "lake/tiny/execution_report")
+    monkeypatch.setenv("LEM_HOME", f"{tmp_path}/elsewhere")
+    monkeypatch.setattr(night_job, "_today", lambda: TODAY)
+    given = {
+        "lake": LakeResource(root=lake.root),
+        "registry": RegistryResource(url=f"sqlite:///{tmp_path}/registry.sqlite"),
+    }
+    job = build([universe]).get_job_def("tiny_night")
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert job.execute_in_process(instance=instance, resources=given).output_for_node("tiny_make_night") == 5
+    assert registry.promotion("tiny", TODAY) is not None
+    assert lake.exists("tiny/execution_report/date=2024-01-18/report.html")
+    assert not (tmp_path / "elsewhere").exists(), "nothing was opened that the settings name"
+
+
 def test_a_universe_that_is_too_young_for_a_report_gets_its_data(make_universe, tiny_keys, tmp_path, monkeypatch):
     monkeypatch.setenv("LEM_HOME", str(tmp_path))
     universe = make_universe(**tiny_keys(end=None, assets={"AAA-USD": {}}))
     lake, registry = Lake(f"{tmp_path}/lake"), Registry(f"sqlite:///{tmp_path}/registry.sqlite")
     with dg.DagsterInstance.ephemeral() as instance:
-        assert make_night(universe, lake, registry, dt.date(2024, 1, 4), instance) == 3
+        runner = Runner(universe, build([universe]), lake, registry, dagster=instance)
+        assert make_night(runner, dt.date(2024, 1, 4)) == 3
     assert lake.names("tiny/panel") == [f"date=2024-01-0{day}.parquet" for day in (1, 2, 3)]
     assert registry.promotions("tiny") == []
 

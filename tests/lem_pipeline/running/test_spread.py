@@ -83,4 +83,4 @@ def test_models_are_trained_at_the_same_time_and_decisions_follow_each_other(mak
 
 def test_an_instance_without_workers_is_refused_by_name(make_universe):
     with dg.instance_for_test() as instance, pytest.raises(RunError, match=r"starts runs with .*Launcher, on this"):
-        run_on_workers(instance, make_universe(), [dated("panel", DAY)], None, lambda step, left: None)
+        run_on_workers(instance, "nowhere", make_universe(), [dated("panel", DAY)], None, lambda step, left: None)

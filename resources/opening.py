@@ -1,0 +1,35 @@
+"""What the settings of this machine name, opened: the lake, the registry, a universe. Without Dagster, for commands."""
+
+from __future__ import annotations
+
+from lem.lake import Lake
+from lem.registry import Registry
+from lem.universe import Universe, load_universe
+from resources.settings import Settings
+
+
+def open_lake() -> Lake:
+    """The lake of the settings.
+
+    Raises:
+        LakeError: it cannot be opened.
+    """
+    return Lake(Settings().lake)
+
+
+def open_registry() -> Registry:
+    """The registry of the settings.
+
+    Raises:
+        RegistryError: it cannot be opened.
+    """
+    return Registry(Settings().registry)
+
+
+def universe_named(name: str) -> Universe:
+    """The universe of a file in the folder of universes.
+
+    Raises:
+        UniverseError: there is no such file, or it is wrong.
+    """
+    return load_universe(Settings().universes / f"{name}.toml")
