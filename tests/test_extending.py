@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -133,7 +134,12 @@ class Checkout:
 
 
 @pytest.fixture
-def checkout(tiny_home: Home, tmp_path: Path) -> Callable[[], Checkout]:
+def checkout(
+    tiny_home: Home,
+    tiny_keys: Callable[..., dict[str, Any]],
+    write_universe: Callable[..., Path],
+    tmp_path: Path,
+) -> Callable[[], Checkout]:
     """`checkout()` copies what git knows of this checkout, and the tiny home."""
 
     def make() -> Checkout:
@@ -145,10 +151,8 @@ def checkout(tiny_home: Home, tmp_path: Path) -> Callable[[], Checkout]:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(ROOT / name, folder / name)
         shutil.copytree(tiny_home.folder / "home", folder / "home")
-        universe = (tiny_home.folder / "universes" / "tiny.toml").read_text(encoding="utf-8")
         # So that the latest report is the one that is there.
-        universe = universe.replace('end = "2024-01-31"', 'end = "2024-01-19"')
-        (folder / "universes" / "tiny.toml").write_text(universe, encoding="utf-8")
+        write_universe(folder / "universes", tiny_keys(end="2024-01-19"))
         env = {name: value for name, value in os.environ.items() if not name.startswith(("LEM_", "DAGSTER_"))}
         env |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
         env |= {"LEM_HOME": "home", "DAGSTER_DISABLE_TELEMETRY": "yes", "GIT_CEILING_DIRECTORIES": str(tmp_path)}
