@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lem.backtest.bootstrap import Interval
-from lem.registry.decision_figures import DecisionFigures
+from lem.registry import PromotionRecord
 from lem.reports.tables import MODEL, RIVALS, executed, select
 
 
@@ -73,7 +73,7 @@ def verdict(interval: Interval) -> str:
 def headline(
     orders: pd.DataFrame,
     table: pd.DataFrame,
-    promotions: Sequence[Mapping[str, Any]],
+    promotions: Sequence[PromotionRecord],
     date: str,
     due: str,
     found: Sequence[str] = (),
@@ -81,8 +81,8 @@ def headline(
 ) -> Headline:
     """Answer the first screen: did it work, is the model better, by how much, how sure, what is left after costs.
 
-    orders: from `prepare_orders`. table: from `full_table` of the same orders. promotions: dicts with date,
-    decision, champion_id, reasons and figures. date: the report's, ISO. due: the last arrival day, ISO, that should
+    orders: from `prepare_orders`. table: from `full_table` of the same orders. promotions: the
+    decisions up to the date. date: the report's, ISO. due: the last arrival day, ISO, that should
     have executed orders. found: further problems, in sentences. warnings: what has drifted.
     """
     done = executed(orders)
@@ -94,12 +94,12 @@ def headline(
             comparisons.append(Comparison(rival, gap, verdict(gap), net, verdict(net)))
     own = table[table["strategy"] == MODEL]
     off, on = (select(own, "all", costs).to_dict("records") for costs in ("off", "on"))
-    gate = next((dict(row) for row in promotions if str(row["date"])[:10] == date), {})
+    gate = next((decision for decision in promotions if decision.date.isoformat() == date), None)
     last_day = str(done["date"].max()) if len(done) else ""
     problems = [] if gate else [f"No decision of the promotion gate is recorded for {date}."]
     problems += [*_problems(orders, done, last_day, due), *found]
-    figures = DecisionFigures.from_json(gate.get("figures") or {})
-    if degraded := figures.degraded:
+    degraded = gate.degraded if gate else ""
+    if degraded:
         problems.insert(0, f"{degraded[:1].upper()}{degraded[1:]}.")
     if not len(done):
         status = "no orders"
@@ -113,10 +113,10 @@ def headline(
         problems=tuple(problems),
         warnings=tuple(warnings),
         last_day=last_day,
-        champion_id=str(gate.get("champion_id") or ""),
-        decision=str(gate.get("decision") or ""),
-        by_hand=figures.by_hand,
-        reasons=tuple(map(str, gate.get("reasons") or ())),
+        champion_id=(gate.champion_id or "") if gate else "",
+        decision=gate.decision if gate else "",
+        by_hand=gate.by_hand if gate else False,
+        reasons=tuple(gate.reasons) if gate else (),
         orders=done["order"].nunique(),
         blocks=done["block"].nunique(),
         gain=row_interval(off[0]) if off else None,

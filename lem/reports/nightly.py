@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -26,7 +26,7 @@ from lem.lineage.stored_report import (
     trailing_dates,
 )
 from lem.lineage.tables import missing_partitions, name_missing, read_range
-from lem.registry import PromotionRecord, Registry
+from lem.registry import Registry
 from lem.registry.records import InputVersion
 from lem.reports.inputs import TAPE, ReportInputs
 from lem.reports.leak_reading import leaks_of
@@ -119,7 +119,7 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
         bar=universe.bar,
         orders=orders,
         costs=universe.costs,
-        promotions=[_promotion(p) for p in promotions],
+        promotions=promotions,
         champion=champion,
         training_curve=lake.read_table(curve_path(universe.name, champion.id)) if champion else None,
         data_quality=data_quality(lake, universe, covered),
@@ -160,10 +160,6 @@ def replayed_tape(lake: Lake, universe: Universe, orders: pd.DataFrame) -> pd.Da
         table, _ = read_range(lake, universe, "features", days, order["asset"])
         parts.append(table.assign(asset=order["asset"])[TAPE])
     return pd.concat(parts).drop_duplicates(["asset", "ts"]) if parts else pd.DataFrame(columns=TAPE)
-
-
-def _promotion(record: PromotionRecord) -> dict[str, Any]:
-    return {k: v for k, v in asdict(record).items() if k != "decided_at"} | {"figures": record.figures.to_json()}
 
 
 def make_report(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> StoredReport:
