@@ -17,13 +17,16 @@ RETRY_SECONDS = 15.0
 def follow(advisor: Advisor, order_id: str | None = None, bars: int | None = None) -> Iterator[Advised | AdviceError]:
     """Advice of every bar that comes, of all open orders or of one, until none is open.
 
-    Where there is no advice, the reason comes once, and it is asked for again until the bar is over.
+    Where there is no advice, the reason is yielded once, and advice is asked for again until the bar is over.
 
     Args:
-        bars: stop after so many.
+        advisor: of the universe.
+        order_id: of the one order; None for all.
+        bars: stop after so many; None for no limit.
 
     Raises:
-        UnknownOrderError, OrderStateError: there is no such order, or it has ended already.
+        UnknownOrderError: there is no such order.
+        OrderStateError: the order has ended already.
     """
     grace = dt.timedelta(seconds=grace_seconds(advisor.universe))
     seen: set[dt.datetime] = set()

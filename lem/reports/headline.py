@@ -1,5 +1,7 @@
-"""The answers of the report's first screen: did it work, is the model better, by how much, how sure are we, and what is
-left after costs."""
+"""The answers of the report's first screen.
+
+Did it work, is the model better, by how much, how sure are we, and what is left after costs?
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,15 @@ from lem.reports.tables import MODEL, RIVALS, executed, select
 
 @dataclass(frozen=True)
 class Comparison:
-    """The model against a rule on the same orders: the paired differences in bps before costs and after (`net_`), and
-    what each allows to say."""
+    """The model against a rule on the same orders.
+
+    Args:
+        against: the rule.
+        interval: of the paired difference before costs, bps.
+        verdict: what `interval` allows to say.
+        net_interval: of the paired difference after costs, bps.
+        net_verdict: what `net_interval` allows to say.
+    """
 
     against: str
     interval: Interval
@@ -30,13 +39,22 @@ class Comparison:
 class Headline:
     """What the first screen says.
 
-    status: complete, degraded (no new model came that may trade, where one was due), incomplete, no model, or no
-    orders. problems: what was not as it should be, in sentences. warnings: what has drifted, in sentences. decision,
-    reasons, champion_id: of the promotion gate for `date`, or made by_hand ("" and () where there is none). last_day:
-    latest arrival day with an executed order ("" without one). orders, blocks: executed parent orders, and independent
-    blocks of days. gain, net_gain: the model's, over all its orders, before and after costs (bps; None without a
-    model). capacity: size of an order at which the model's mean gain is gone, in bar volumes (None without a model).
-    comparisons: one for each of `RIVALS` that traded the model's orders.
+    Args:
+        date: the report's, ISO.
+        status: complete, degraded (a model was due, and none came that may trade), incomplete, no model, or no orders.
+        problems: what was not as it should be, in sentences.
+        warnings: what has drifted, in sentences.
+        last_day: latest arrival day with an executed order, ISO; "" without one.
+        champion_id: the champion by the decision for `date`; "" without one.
+        decision: the decision of the promotion gate for `date`, or one made by hand; "" without one.
+        by_hand: whether the decision was made by hand.
+        reasons: of the decision, () without one.
+        orders: number of executed parent orders.
+        blocks: number of independent blocks of days.
+        gain: the model's over all its orders before costs, bps; None without a model.
+        net_gain: the model's over all its orders after costs, bps; None without a model.
+        capacity: size of an order at which the model's mean gain is gone, in bar volumes; None without a model.
+        comparisons: one for each of `RIVALS` that traded the model's orders.
     """
 
     date: str
@@ -79,11 +97,16 @@ def headline(
     found: Sequence[str] = (),
     warnings: Sequence[str] = (),
 ) -> Headline:
-    """Answer the first screen: did it work, is the model better, by how much, how sure, what is left after costs.
+    """The answers of the first screen.
 
-    orders: from `prepare_orders`. table: from `full_table` of the same orders. promotions: the
-    decisions up to the date. date: the report's, ISO. due: the last arrival day, ISO, that should
-    have executed orders. found: further problems, in sentences. warnings: what has drifted.
+    Args:
+        orders: from `prepare_orders`.
+        table: from `full_table` of the same orders.
+        promotions: the decisions up to the date.
+        date: the report's, ISO.
+        due: the last arrival day that should have executed orders, ISO.
+        found: further problems, in sentences.
+        warnings: what has drifted, in sentences.
     """
     done = executed(orders)
     comparisons = []

@@ -34,8 +34,9 @@ def revisit_steps(lake: Lake, universe: Universe, dates: list[dt.date], today: d
 def readjust_steps(lake: Lake, universe: Universe, data_root: str, today: dt.date) -> list[Step]:
     """The runs that fetch again all that is in the lake of assets whose history the source has adjusted again.
 
-    A dividend or a split changes every day before it, however long ago the last run was: the oldest stored day tells,
-    and the revisited ones. The oldest is fetched last, so that a run that was stopped on the way is found again.
+    A dividend or a split changes every day before it. So the oldest stored day and the revisited ones tell of it,
+    however long ago the last run was. The oldest is fetched last: if a run is stopped on the way, the next one still
+    finds the change.
     """
     if not isinstance(universe.source, FilesConfig | YahooConfig) or not universe.source.revisit_days:
         return []

@@ -52,16 +52,19 @@ def gate_table(promotions: Sequence[PromotionRecord]) -> pd.DataFrame:
 
 
 def judged(gate: pd.DataFrame) -> pd.DataFrame:
-    """The decisions about a candidate, or by hand, or of a night on which a model was due and none came; where there
-    are none, the latest of those that say why not."""
+    """The decisions about a candidate, by hand, or of a night on which a model was due and none came.
+
+    Where there are none of these, the latest decision: it says why.
+    """
     told = gate[(gate["candidate_id"] != "") | gate["by_hand"].astype(bool) | gate["degraded"].astype(bool)]
     return told if len(told) else gate.head(1)
 
 
 def gate_grid(gate: pd.DataFrame) -> Grid:
-    """The latest of the `judged` decisions, with the figures they rest on; the reasons are a list of their own below.
+    """The latest of the `judged` decisions, with the figures they rest on; the page lists the reasons below.
 
-    The dates on which no model was due have no figures: where one is trained every 20 days they would be 19 rows in 20.
+    Dates on which no model was due have no figures and are left out: where a model is trained every 20 days, they
+    would be 19 rows in 20.
     """
     columns: Columns = [
         ("Date", "date", str),
@@ -90,7 +93,7 @@ def _gap(row: Mapping[Any, Any]) -> str:
 
 
 def sanity_table(promotions: Sequence[PromotionRecord]) -> pd.DataFrame:
-    """The sanity checks of every candidate that the gate looked at, latest first: `SANITY`; figures: JSON."""
+    """The sanity checks of every candidate that the gate looked at, latest first: `SANITY`, with `figures` as JSON."""
     rows = [
         {"date": decision.date.isoformat(), "candidate_id": decision.candidate_id}
         | {"name": check.name, "passed": check.passed, "text": check.text, "figures": canonical_json(check.figures)}
