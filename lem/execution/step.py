@@ -37,7 +37,7 @@ class Step:
 
 
 def allowed_end(wish_O: Tensor, ledger: Ledger, terms: Terms, k: int | Tensor) -> Tensor:
-    """The wish to end in bar k within what the order may do: it ends nowhere before it may, and always where it must.
+    """The wish to end in bar k, kept to what the order may do: 0 before it may end, 1 where it must.
 
     Args:
         wish_O: bool, or a probability.

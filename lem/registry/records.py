@@ -136,7 +136,7 @@ class ModelRecord:
 
     @property
     def horizon(self) -> int | None:
-        """N of the orders that it was trained for; None where its manifest does not say it, as in what follows."""
+        """N of the orders that it was trained for; None where its manifest does not say it, here and below."""
         return self._said("horizon", int)
 
     @property
