@@ -7,6 +7,7 @@ empty table. Two cannot be turned off: it keeps the first of two rows of one dat
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -135,3 +136,8 @@ def _client(universe: str) -> ModuleType:
         ) from error
     yfinance.config.debug.hide_exceptions = False
     return yfinance
+
+
+def opened(universe: Universe, data_root: str, credentials: Mapping[str, str]) -> Yahoo:
+    """The source of a universe, as `lem.sources.open_source` asks for it."""
+    return Yahoo(universe)

@@ -13,7 +13,7 @@ import re
 import tomllib
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -25,7 +25,7 @@ from lem.universe.drift_config import DriftConfig
 from lem.universe.features_config import FeatureConfig
 from lem.universe.model_config import ModelConfig
 from lem.universe.night_hours import Night, NightConfig, night_of, night_problem
-from lem.universe.source_config import KINDS, BarLength, CcxtConfig, SourceConfig
+from lem.universe.source_config import KINDS, BarLength, SourceConfig
 from lem.universe.training_config import TrainingConfig
 
 SYMBOL = re.compile(r"^[A-Z0-9][A-Z0-9.]*(-[A-Z0-9]+)?$")
@@ -138,8 +138,8 @@ class Universe(_Section):
         ]
         if self.end is not None and self.end < self.start:
             problems.append(f"end: {self.end} lies before start {self.start}")
-        if self.bar == "1d" and self.calendar == "24/7" and self.source.kind == "simulated":
-            problems.append("bar: the simulated source has no daily bars; allowed: an intraday bar length")
+        if self.bar == "1d" and self.calendar == "24/7" and not self.source.capabilities.utc_days:
+            problems.append(f"bar: the {self.source.kind} source has no daily bars; allowed: an intraday bar length")
         exact = self.bar_length % self.source_bar_length == pd.Timedelta(0)
         if not exact or (self.calendar != "24/7" and self.source_bar != self.bar):
             problems.append(
@@ -199,7 +199,7 @@ class Universe(_Section):
     @property
     def source_bar(self) -> BarLength:
         """Length of the bars that the source gives, which is the universe's or divides it."""
-        return getattr(self.source, "bar", None) or self.bar
+        return self.source.capabilities.bar or self.bar
 
     @property
     def source_bar_length(self) -> pd.Timedelta:
@@ -261,8 +261,11 @@ def _shown(loc: tuple[Any, ...]) -> str:
     return ".".join(str(part) for i, part in enumerate(loc) if i != 1 or loc[0] != "source")
 
 
-_INNER = {"assets": Asset, "outages": Outage, "renames": Rename, "fallback": CcxtConfig}
-"""Keys whose values are sections of their own, or lists or tables of them."""
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """The section that a key's value is, or is a list or a table of; None where it is none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _section_of(part))), None)
 
 
 def _allowed_keys(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
@@ -275,7 +278,7 @@ def _allowed_keys(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
         field = getattr(section, "model_fields", {}).get(part)
         if field is None:
             continue  # an index or a symbol: the section stays the one of the enclosing table
-        section = _INNER.get(part, field.annotation)
+        section = _section_of(field.annotation)
     return sorted(getattr(section, "model_fields", {}))
 
 

@@ -17,7 +17,6 @@ from lem.registry import Registry
 from lem.sources import open_source
 from lem.universe import Universe
 from lem.universe.calendars import offset_partition, partition_dates
-from lem.universe.source_config import FilesConfig, YahooConfig
 from lem.universe.windows import (
     dates_before,
     execution_dates,
@@ -167,7 +166,7 @@ class _Remade:
 
 def revisited(universe: Universe, dates: Iterable[dt.date], today: dt.date) -> list[dt.date]:
     """Those of `dates` that the source may still revise: the last `source.revisit_days` days before `today`."""
-    first = today - dt.timedelta(days=getattr(universe.source, "revisit_days", 0))
+    first = today - dt.timedelta(days=universe.source.capabilities.revisit_days)
     return [date for date in dates if first <= date < today]
 
 
@@ -184,7 +183,7 @@ def readjust_steps(lake: Lake, universe: Universe, data_root: str, today: dt.dat
     A dividend or a split changes every day before it, however long ago the last run was: the oldest stored day tells,
     and the revisited ones. The oldest is fetched last, so that a run that was stopped on the way is found again.
     """
-    if not isinstance(universe.source, FilesConfig | YahooConfig) or not universe.source.revisit_days:
+    if not universe.source.capabilities.adjusts_history:
         return []
     dates = partition_dates(universe, universe.start, last_data_date(universe, today))
     source, steps = open_source(universe, data_root), list[Step]()
