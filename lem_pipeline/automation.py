@@ -160,7 +160,7 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
     # Bars that were refused came too early or wrong: ask the source once more.
     refused = When.asset_matches(key("bars"), When.execution_failed()).with_label("its bars were refused")
     raw = due(1, bad | refused)
-    if days := getattr(universe.source, "revisit_days", 0):
+    if days := universe.source.capabilities.revisit_days:
         raw |= Called("the source may have revised it", _last(days) & nightfall).since_last_handled()
     raw |= (rewritten & ~When.missing()).with_label("made by earlier code")
 

@@ -9,7 +9,6 @@ from lem.registry import Registry
 from lem.sources import open_source
 from lem.sources.base import Source
 from lem.universe import Universe
-from lem.universe.source_config import ArchiveConfig, CcxtConfig
 from resources.processes import this_process
 from resources.settings import Credentials, Settings
 
@@ -56,13 +55,7 @@ class SourceResource(dg.ConfigurableResource):
     data: str = ""
 
     def open(self, universe: Universe) -> Source:
-        """The universe's source, with the keys of its venue if the environment has any."""
-        venue = venue_of(universe)
+        """The universe's source, with the keys of its venue where the environment has some."""
+        venue = universe.source.capabilities.venue
         credentials = Credentials.of(venue).given() if venue else {}
         return open_source(universe, self.data or Settings().data, credentials)
-
-
-def venue_of(universe: Universe) -> str | None:
-    """The venue that the universe's source asks, at once or as a fallback; None if it asks none."""
-    source = universe.source.fallback if isinstance(universe.source, ArchiveConfig) else universe.source
-    return source.venue if isinstance(source, CcxtConfig) else None

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from lem.advice.advisor import Advised, Advisor
 from lem.advice.order import OPEN
 from lem.errors import AdviceError
-from lem.universe import Universe
 
 RETRY_SECONDS = 15.0
 """Between two tries within a bar, while bars are missing: venues publish a bar some seconds after its end."""
@@ -28,7 +27,7 @@ def follow(advisor: Advisor, order_id: str | None = None, bars: int | None = Non
         UnknownOrderError: there is no such order.
         OrderStateError: the order has ended already.
     """
-    grace = dt.timedelta(seconds=grace_seconds(advisor.universe))
+    grace = dt.timedelta(seconds=advisor.universe.source.capabilities.grace_seconds)
     seen: set[dt.datetime] = set()
     told = ""
     while True:
@@ -49,12 +48,6 @@ def follow(advisor: Advisor, order_id: str | None = None, bars: int | None = Non
         at = advisor.now()
         rest = (at.bar_end + grace - at.now).total_seconds()
         advisor.clock.sleep(rest if complete else min(rest, RETRY_SECONDS))
-
-
-def grace_seconds(universe: Universe) -> float:
-    """How long after its end a bar counts as closed at the universe's source."""
-    source = getattr(universe.source, "fallback", None) or universe.source
-    return float(getattr(source, "grace_seconds", 0.0))
 
 
 def _open(advisor: Advisor, order_id: str | None) -> bool:

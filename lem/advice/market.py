@@ -59,7 +59,7 @@ class Arrival:
     mean_volume: float
 
 
-class Market:
+class LiveMarket:
     """Panels and contexts of a universe's assets, carried on from bar to bar.
 
     Args:
