@@ -1,0 +1,1 @@
+"""The Dagster assets and checks of a universe: one asset a stage."""

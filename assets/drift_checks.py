@@ -1,7 +1,7 @@
 """Asset checks of drift: inputs, gains and the champion's age. They warn, they stop nothing.
 
-A check that cannot tell anything yet (the first nights, no champion) passes and says so. In a run over a range the
-inputs and gains of its last date are judged, and the age on every date.
+A check that cannot tell anything yet (the first nights, no champion) passes and says so. In a run over a range, inputs
+and gains are judged on its last date, and the age on every date.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of its functions as objects.
@@ -30,7 +30,7 @@ def warn_unless(passed: bool, text: str, key: str, threshold: float, **figures: 
 
 
 def _features(drift: InputDrift, drifted: list[str]) -> dg.MetadataValue:
-    """PSI of each feature, the largest first; the calendar's last."""
+    """PSI of each feature, the largest first; features of the calendar come last."""
     names = sorted(drift.psi, key=lambda name: (name in CLOCK, -drift.psi[name]))
     verdicts = dict.fromkeys(CLOCK, "calendar, not judged") | dict.fromkeys(drifted, "drifted")
     return dg.MetadataValue.table(

@@ -78,16 +78,16 @@ class UniverseGraph:
     def reader(
         self, lake: Lake, table: str, wanted: dict[str, set[Date]], keep: int = 4096
     ) -> Callable[[str, Date], tuple[pd.DataFrame, InputVersion]]:
-        """A function (asset, date) -> partition and its version, for a step that needs it many times.
+        """A function (asset, date) -> partition and its version, for a step that reads partitions many times.
 
         Args:
-            lake: that is read.
-            table: its stage.
+            lake: where they are.
+            table: their stage.
             wanted: dates by asset.
-            keep: so many of the last objects are kept in memory.
+            keep: how many partitions, the last used ones, stay in memory.
 
         Raises:
-            LakeError: at once, with the list of all `wanted` partitions that are not in the lake.
+            LakeError: partitions of `wanted` are not in the lake. It names all of them, before any is read.
         """
         refuse_missing(lake, self.universe, table, wanted)
 

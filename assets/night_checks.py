@@ -1,4 +1,4 @@
-"""The asset check of the night: did a model come that may trade? It warns: yesterday's champion trades on."""
+"""The asset check of the night: did a model come that may trade? It only warns, as yesterday's champion trades on."""
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of its functions as objects.
 

@@ -67,7 +67,7 @@ def partitions_of(universe: Universe) -> Partitions:
 
 
 def days(start: int, end: int) -> dg.TimeWindowPartitionMapping:
-    """Upstream partitions from `start` to `end` relative to the date; none before the universe's start is required."""
+    """Upstream partitions from `start` to `end` relative to the date; none is required before the universe's start."""
     return dg.TimeWindowPartitionMapping(start_offset=start, end_offset=end, allow_nonexistent_upstream_partitions=True)
 
 
@@ -82,10 +82,10 @@ def same_asset(start: int, end: int) -> dg.MultiPartitionMapping:
 
 
 def mapping_of(universe: Universe, stage: Stage, read: Reads) -> dg.PartitionMapping | None:
-    """Which partitions of what it reads a partition of the stage needs; None where Dagster's own mapping says so.
+    """Which upstream partitions a partition of the stage needs; None where Dagster's default mapping is right.
 
     Raises:
-        LineageError: a window of dates over another grain, which no stage reads yet.
+        LineageError: the stage reads other dates than its own of a stage of another grain.
     """
     (first, last), other = read.must(universe), stage_named(read.stage)
     if stage.grain is other.grain:
@@ -101,7 +101,7 @@ def mapping_of(universe: Universe, stage: Stage, read: Reads) -> dg.PartitionMap
 
 
 def batches(keys: Iterable[PartitionKey], size: int = 31) -> list[tuple[str, list[dt.date]]]:
-    """Keys in groups of one asset and at most `size` dates: what a stage validates in one pass, then writes."""
+    """Keys in groups of one asset and at most `size` dates: a stage validates a group in one pass, then writes it."""
     out = []
     for asset, group in groupby(keys, key=lambda key: key.symbol):
         dates = [key.date for key in group]

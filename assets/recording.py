@@ -1,9 +1,9 @@
 """Recording what a run wrote: one data version and one set of figures for each partition, also in a run over a range.
 
-Dagster gives all partitions of a range run the one data version of the step's result. Every partition therefore gets an
-event of its own behind it, with its own content hash; `DEFER_EVENTS`, a run tag, leaves the common ones out. Each event
-says what it was made from as those of Dagster do, so that in the UI what is downstream of a changed partition is out
-of date, and what is downstream of one that was made again with the same content is not.
+In a run over a range Dagster gives every partition the same data version, that of the step's result. So each partition
+gets an event of its own after Dagster's, with the hash of its own content. The run tag `DEFER_EVENTS` leaves Dagster's
+events out. Each event names the versions that its partition was made from, as Dagster's do. The UI therefore shows what
+is downstream as out of date where a partition's content changed, and not where it was made again with the same content.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from resources.dagster_internals import DEFER_EVENTS, event_log_of, tags_of_even
 
 @dataclass(frozen=True)
 class Wrote:
-    """What was written for one partition: data version (content hash) and metadata for the UI."""
+    """What was written for one partition.
+
+    Args:
+        data_version: hash of its content.
+        metadata: what the UI shows of it.
+    """
 
     data_version: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -32,8 +37,10 @@ class Wrote:
 def recorded(context: dg.AssetExecutionContext) -> Iterator[dict[str, Wrote]]:
     """What a body has written so far, by partition key: recorded also where the body is stopped or fails.
 
-    The next try leaves alone what is there, so nobody else would record it. A step that came too late (`FencedError`)
-    records nothing: the one that began later has, or will.
+    The next try leaves alone what is there, so nothing else would record it.
+
+    Raises:
+        FencedError: the step came too late. Nothing is recorded then: the step that began later does it.
     """
     wrote: dict[str, Wrote] = {}
     try:
@@ -52,7 +59,8 @@ def record(context: dg.AssetExecutionContext, wrote: Mapping[str, Wrote]) -> Ite
     """Yield the step's result, then log an event for each partition where the run has several.
 
     Args:
-        wrote: by partition key.
+        context: of the step.
+        wrote: what it has written, by partition key.
     """
     deferred = context.run.tags.get(DEFER_EVENTS) == "true"
     if len(wrote) == 1 and not deferred:
@@ -65,7 +73,7 @@ def record(context: dg.AssetExecutionContext, wrote: Mapping[str, Wrote]) -> Ite
 
 
 def record_partitions(context: dg.AssetExecutionContext, wrote: Mapping[str, Wrote]) -> None:
-    """Log an event for each partition: all that a step leaves which does not end well."""
+    """Log an event for each partition; a step that fails leaves no other events."""
     own, upstream = context.asset_key, context.assets_def.asset_deps[context.asset_key]
     code_version = context.assets_def.code_versions_by_key[own] or context.run.run_id
     made_from = tags_of_step_inputs(context, upstream - {own})

@@ -5,8 +5,8 @@ never joins the run of the one above it: what is good goes on while what failed 
 
 - What is new: a missing partition of the last `night.catch_up_days`, once an input of it has been made.
 - What was missed or has failed: tried again each night, and those of the last night every `night.retry_hours`.
-- What was rewritten with another content, however old: the tables made from it are made again. So is what a stage has
-  made whose code version was raised. Models and decisions are not: what traded, traded. `lem run` makes those again
+- What was rewritten with another content, however old: the tables made from it are made again. So are the partitions of
+  a stage whose code version was raised. Models and decisions are not: what traded, traded. `lem run` makes again those
   that a report needs.
 """
 
@@ -44,7 +44,7 @@ def decides_first(universe: Universe, date: dt.date, now: dt.datetime) -> bool:
 
 
 def orders_ended(universe: Universe, date: dt.date, now: dt.datetime) -> bool:
-    """Whether all orders that arrived on the date have ended: Dagster asks for no partition that does not exist yet."""
+    """Whether all orders of the date have ended: Dagster waits for no partition that does not exist yet."""
     yesterday = now.date() - dt.timedelta(days=1)
     return offset_partition(universe, date, forward_days(universe)) <= min(universe.end or yesterday, yesterday)
 
@@ -53,6 +53,7 @@ class OnDates(When):
     """True for the partitions whose date keeps a rule of the universe.
 
     Args:
+        universe: whose rule it is.
         rule: of (universe, date, time of the tick).
     """
 
@@ -78,8 +79,12 @@ class OnDates(When):
 class Called(When):
     """A condition under a name of its own.
 
-    Dagster remembers what a `since` has seen under the names of its operands, not of theirs: two of them over `AND`s
-    share one memory.
+    Dagster remembers what a `since` has seen under the names of its own operands, not of those further down. So two
+    `since` whose operands are `AND`s would share one memory.
+
+    Args:
+        text: the name.
+        operand: the condition.
     """
 
     def __init__(self, text: str, operand: dg.AutomationCondition) -> None:
@@ -116,8 +121,8 @@ def _last(days: int) -> dg.AutomationCondition:
 def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
     """The condition of each stage, by table.
 
-    What leaves few partitions stands first: Dagster evaluates the rest for these alone, and spends seconds on a list of
-    all partitions where it must make one.
+    In each, the part that leaves few partitions stands first, as Dagster evaluates the rest for these alone. A list of
+    all partitions takes Dagster seconds.
     """
     night, behind = universe.night_begins, _calendar_days(universe, max(delay(universe, stage) for stage in STAGES))
     nightfall = When.cron_tick_passed(night.cron, night.time_zone)
@@ -155,7 +160,7 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
     # Bars that were refused came too early or wrong: ask the source once more.
     refused = When.asset_matches(key("bars"), When.execution_failed()).with_label("its bars were refused")
     raw = due(1, bad | refused)
-    if days := getattr(universe.source, "revisit_days", 0):
+    if days := universe.source.capabilities.revisit_days:
         raw |= Called("the source may have revised it", _last(days) & nightfall).since_last_handled()
     raw |= (rewritten & ~When.missing()).with_label("made by earlier code")
 

@@ -45,8 +45,10 @@ class QueueError(LemError):
 
 
 def celery_settings() -> dict[str, Any]:
-    """Settings of the Celery app, for the launcher and the workers: a worker takes one run at a time, and no result is
-    stored, since Dagster's history is the result."""
+    """Settings of the Celery app, for the launcher and the workers.
+
+    A worker takes one run at a time. No result is stored, since Dagster's history is the result.
+    """
     defaults = celery_defaults()
     return {
         **defaults,
@@ -151,14 +153,17 @@ class QueueLauncher(CeleryRunLauncher):
 
     @classmethod
     def config_type(cls) -> Any:
+        """What `config` in dagster.yaml may hold."""
         return {"postgres_url": dg.Field(dg.StringSource, description="PostgreSQL database of the queue.")}
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> QueueLauncher:
+        """The launcher that dagster.yaml describes."""
         return cls(inst_data=inst_data, **config_value)
 
     @property
     def supports_resume_run(self) -> bool:
+        """Never: Dagster hands no run to a second worker."""
         return False
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
@@ -171,6 +176,7 @@ class QueueLauncher(CeleryRunLauncher):
         )
 
     def get_run_worker_debug_info(self, run: dg.DagsterRun, include_container_logs: bool | None = True) -> str | None:
+        """Which worker has the run, in words."""
         worker = run.tags.get(WORKER_TAG)
         return f"Executed by {worker}; see its log there." if worker else "No worker has taken the run yet."
 

@@ -1,6 +1,6 @@
-"""One model trained by several machines: each runs this under `torchrun`, with the number of ranks of the universe.
+r"""One model trained by several machines: each runs this under `torchrun`, with the number of ranks of the universe.
 
-    torchrun --nnodes 2 --nproc-per-node 1 --node-rank 0 --master-addr HOST --master-port 29500 \\
+    torchrun --nnodes 2 --nproc-per-node 1 --node-rank 0 --master-addr HOST --master-port 29500 \
         -m lem_pipeline.train_rank NAME DATE
 
 Every rank reads the window from the lake. Rank 0 does it within a Dagster run, and alone writes the model.
@@ -25,7 +25,8 @@ def main(name: str, date: str) -> None:
     """Train the model of a universe that may trade on a date, as the rank that the environment says.
 
     Raises:
-        LemError: `torchrun` has not started this, or the training failed.
+        TrainingError: `torchrun` has not started this.
+        LemError: the training failed.
     """
     if not started_by_torchrun():
         raise TrainingError(f"{__name__}: not started by torchrun; allowed: torchrun ... -m lem_pipeline.train_rank")

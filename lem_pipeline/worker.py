@@ -27,6 +27,7 @@ class HeldRun(celery.Task):
     """Executes a run while holding its lock; a run that has ended meanwhile, by a cancellation say, is left alone."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The task as Celery calls it."""
         run_id = run_id_of(kwargs)
         with RunLocks(URL).hold(run_id), dg.DagsterInstance.get() as instance:
             run = instance.get_run_by_id(run_id)

@@ -55,15 +55,15 @@ else:
 # What the history says of a partition.
 
 DATA_VERSION = DATA_VERSION_TAG
-"""Tag of a materialisation: the version of its content. Public code can set it (`dg.DataVersion`) for a step's result
-only, which has one for all partitions of a run."""
+"""Tag of a materialisation: the version of its content. Public code (`dg.DataVersion`) can set it only for a step's
+result, which has one version for all partitions of a run."""
 
 
 def tags_of_event(data_version: str, code_version: str) -> dict[str, str]:
     """The tags that Dagster gives a materialisation whose data version its step has set.
 
-    Dagster's staleness reads them. It writes them for a step's result; an event that is logged beside it, one for each
-    partition, has none of them. A public `dg.AssetMaterialization(data_version=..., code_version=...)` would replace
+    Dagster's staleness reads them. It writes them for a step's result only, not for the events of single partitions
+    that are logged beside it. A public `dg.AssetMaterialization(data_version=..., code_version=...)` would replace
     this.
     """
     return {
@@ -74,13 +74,16 @@ def tags_of_event(data_version: str, code_version: str) -> dict[str, str]:
 
 
 def tags_of_step_inputs(context: dg.AssetExecutionContext, upstream: Iterable[dg.AssetKey]) -> dict[str, str]:
-    """What Dagster tags an event with for each asset upstream: its last event when the step began, and its version.
+    """Dagster's tags of an event for each asset upstream: its last event when the step began, and its version.
 
-    The event is what counts where the asset has partitions: one that got another data version in a later event makes
-    what was made from it out of date. The version is that of all partitions which the run reads, together. Dagster
-    looks both up once a step and keeps them; of the step's own asset they are looked up again at each call, since what
-    it reads of itself was logged a moment ago. A public way to log a partition's event with its provenance would
-    replace this.
+    For an asset with partitions Dagster goes by the event: a partition that gets another data version in a later event
+    makes what was made from it out of date. The version is one of all partitions that the run reads. Dagster looks both
+    up once a step and keeps them. For the step's own asset they are looked up again at each call, since what it reads
+    of itself was logged a moment ago. A public way to log a partition's event with its provenance would replace this.
+
+    Args:
+        context: of the step.
+        upstream: assets that the step reads.
     """
     step, tags = context.get_step_execution_context(), dict[str, str]()
     for key in upstream:
@@ -94,8 +97,12 @@ def tags_of_step_inputs(context: dg.AssetExecutionContext, upstream: Iterable[dg
 def tags_of_last_inputs(instance: dg.DagsterInstance, upstream: Iterable[dg.AssetKey]) -> dict[str, str]:
     """The tags of `tags_of_step_inputs` where there is no step: each asset's last event in the history, its version.
 
-    It serves events that are reported for a run which did not live to do so. What would replace the other replaces
-    this.
+    It is for events that are reported in place of a run that died before it could. The same public API would replace
+    both.
+
+    Args:
+        instance: with the history.
+        upstream: assets that were read.
     """
     tags = dict[str, str]()
     for key in upstream:
@@ -113,11 +120,11 @@ def _input_tags(key: dg.AssetKey, version: dg.DataVersion | None, storage_id: in
 
 
 def event_log_of(context: dg.AssetExecutionContext) -> Callable[[dg.AssetMaterialization, bool], None]:
-    """A function (event, ends) that logs materialisations of a step in a batch, which is written where one ends it.
+    """A function (event, ends) that logs materialisations of a step in a batch; an event with `ends` writes the batch.
 
-    Where DAGSTER_EVENT_BATCH_SIZE asks for batches and the storage can (PostgreSQL), an event costs a fraction;
-    anywhere else each is written at once. The public `context.log_event` writes one by one; a public one for many would
-    replace this.
+    If DAGSTER_EVENT_BATCH_SIZE asks for batches and the storage can write them (PostgreSQL), an event costs a fraction;
+    otherwise each is written at once. The public `context.log_event` writes one by one; a public call for many events
+    would replace this.
     """
     step, batch = context.get_step_execution_context(), generate_event_batch_id()
 
@@ -131,8 +138,8 @@ def event_log_of(context: dg.AssetExecutionContext) -> Callable[[dg.AssetMateria
 # Runs: what they make, who executes them, how they ended.
 
 DEFER_EVENTS = EXTERNALLY_MANAGED_ASSETS_TAG
-"""Run tag: Dagster logs no materialisations of a run's assets, whose code does so itself. Without it every partition of
-a range has an event with the version of them all before its own. No public API does this."""
+"""Run tag: Dagster logs no materialisations of a run's assets, since their code does so itself. Without it every
+partition of a range first gets an event with the version of the whole range. No public API does this."""
 
 
 def range_tags(first: str, last: str) -> dict[str, str]:
@@ -158,12 +165,12 @@ def launch_on_workers(
 ) -> str | None:
     """Give a run of these assets to the instance's run launcher, whose workers load the definitions by their address.
 
-    `dagster asset materialize` and the UI do this through a workspace and a code server, of which a plan of hundreds of
-    runs has no need. A public `submit_run` without a code server would replace this.
+    `dagster asset materialize` and the UI do this through a workspace and a code server, which a plan of hundreds of
+    runs does not need. A public `submit_run` without a code server would replace this.
 
     Args:
-        instance: keeps the run; its launcher starts runs by themselves, without a workspace.
-        module: of the definitions, under the name `defs`.
+        instance: keeps the run; its launcher needs no workspace.
+        module: has the definitions under the name `defs`.
         keys: assets of one run.
         first: partition key.
         last: partition key; the same for a single partition.
@@ -191,8 +198,8 @@ def launch_on_workers(
 def errors_of(events: Iterable[dg.DagsterEvent]) -> Iterator[SerializableErrorInfo]:
     """The errors of failed steps, each followed by its causes; `message` begins with the class, its module before it.
 
-    The public `DagsterEvent.step_failure_data` has the same error without a public type. It serves to say on the
-    terminal what the library's own error said.
+    The terminal shows what the library's own error said. The public `DagsterEvent.step_failure_data` has the same error
+    without a public type.
     """
     for event in events:
         error = event.step_failure_data.error if event.is_step_failure else None
@@ -204,8 +211,8 @@ def errors_of(events: Iterable[dg.DagsterEvent]) -> Iterator[SerializableErrorIn
 def interrupted(events: Iterable[dg.DagsterEvent]) -> bool:
     """Whether a run ended because its process was asked to stop.
 
-    Dagster makes a failed step of that, with its own error among the causes; whoever plans the night must not go on as
-    if only that step had failed. A public status of a run that was interrupted would replace this.
+    Dagster reports that as a failed step, with its own error among the causes; the plan of a night must then end, and
+    not go on as after any failed step. A public status of interrupted runs would replace this.
     """
     return any(error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors_of(events))
 
@@ -214,16 +221,16 @@ _EXECUTES = re.compile(r"Executing steps in process \(pid: (\d+)\)")
 
 
 def executors(instance: dg.DagsterInstance, run_id: str) -> set[int]:
-    """Numbers of the processes that executed all steps of a run themselves, as the in-process executor logs them.
+    """Numbers of the processes in which the in-process executor executed a run, from the text that it logs.
 
-    They tell that a run died with its process. An event with the number as data would replace the text.
+    They tell whether a run died with its process. An event with the number as data would replace the text.
     """
     logs = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
     return {int(match[1]) for entry in logs if (match := _EXECUTES.search(entry.message))}
 
 
 def last_heard(instance: dg.DagsterInstance, run_id: str) -> float | None:
-    """When a run logged its last event (seconds since 1970); None where it has none.
+    """When a run logged its last event (seconds since 1970); None if it logged none.
 
     Public code reads all events of a run (`instance.all_logs`) to get the last.
     """
@@ -231,14 +238,14 @@ def last_heard(instance: dg.DagsterInstance, run_id: str) -> float | None:
     return last[0].timestamp if last else None
 
 
-# What killed processes leave.
+# What killed processes leave behind.
 
 
 def runs_with_slots(instance: dg.DagsterInstance) -> set[str]:
     """Ids of the runs that hold a slot of a pool, or wait for one.
 
-    Dagster keeps a slot until its run says that it has ended: that of a killed run holds up all others. The public
-    `dagster instance concurrency` knows pools and not runs.
+    Dagster keeps a slot until its run reports its end, so the slot of a killed run holds up all other runs. The public
+    `dagster instance concurrency` knows pools, but no runs.
     """
     storage = instance.event_log_storage
     return set(storage.get_concurrency_run_ids()) if storage.supports_global_concurrency_limits else set()
@@ -250,8 +257,8 @@ def free_slots(instance: dg.DagsterInstance, run_id: str) -> None:
 
 
 def open_backfills(instance: dg.DagsterInstance) -> list[PartitionBackfill]:
-    """The backfills that the daemon still works on. The public API lists runs of a backfill and no backfills."""
-    # Imported here and below: it takes longer than all else of this file, and only `lem reap` needs it.
+    """The backfills on which the daemon still works. The public API lists runs of a backfill, but no backfills."""
+    # Imported here and below: that takes longer than the rest of this file, and only `lem reap` needs it.
     from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
     statuses = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
@@ -259,9 +266,9 @@ def open_backfills(instance: dg.DagsterInstance) -> list[PartitionBackfill]:
 
 
 def end_backfill(instance: dg.DagsterInstance, backfill: PartitionBackfill) -> None:
-    """End a backfill of which nothing is alive: as cancelled where that was asked for, else as failed.
+    """End a backfill that has no running process: as cancelled if that was asked for, else as failed.
 
-    The UI's button cancels its runs first, which a daemon must do; there is no public call that only ends it.
+    The UI's button first has a daemon cancel the backfill's runs; no public call only ends it.
     """
     from dagster._core.execution.backfill import BulkActionStatus
 
@@ -270,21 +277,21 @@ def end_backfill(instance: dg.DagsterInstance, backfill: PartitionBackfill) -> N
     instance.update_backfill(ended.with_end_timestamp(time.time()))
 
 
-# Workers: dagster-celery makes public an executor of steps, and neither its launcher of runs nor its tasks.
+# Workers: what is public of dagster-celery is its executor of steps, not its launcher of runs and its tasks.
 
 
 def celery_defaults() -> dict[str, Any]:
-    """dagster-celery's settings of a Celery app, before ours."""
+    """The settings that dagster-celery gives a Celery app; ours are added to them."""
     from dagster_celery.config import DEFAULT_CONFIG
 
     return dict(DEFAULT_CONFIG)
 
 
 def worker_app(broker: str, settings: Mapping[str, Any]) -> Any:
-    """A Celery app that knows the queues which dagster-celery's launcher writes to.
+    """A Celery app that knows the queues to which dagster-celery's launcher writes.
 
     Args:
-        broker: Celery's URL of it.
+        broker: URL, in Celery's form.
         settings: those of the launcher (`celery_defaults` and our own).
     """
     from dagster_celery.make_app import make_app
@@ -293,11 +300,11 @@ def worker_app(broker: str, settings: Mapping[str, Any]) -> Any:
 
 
 def run_task(app: Any, **options: Any) -> Any:
-    """Register in the app, and return, the task that executes a run which dagster-celery's launcher has queued.
+    """Register in an app the task that executes a run from the launcher's queue, and return it.
 
     Args:
         app: of `worker_app`.
-        options: of Celery's task; `base` is its class.
+        **options: of Celery's task; `base` is its class.
     """
     from dagster_celery.tasks import create_execute_job_task
 
@@ -305,7 +312,7 @@ def run_task(app: Any, **options: Any) -> Any:
 
 
 def run_id_of(arguments: Mapping[str, Any]) -> str:
-    """Which run a queued task is to execute.
+    """Id of the run that a queued task is to execute.
 
     Args:
         arguments: keyword arguments of the call, as the launcher has packed them.

@@ -1,4 +1,4 @@
-"""What the settings of this machine name, opened: the lake, the registry, a universe. Without Dagster, for commands."""
+"""Opens the lake, the registry and the universes that this machine's settings name. For commands, without Dagster."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def universe_named(name: str) -> Universe:
     """The universe of a file in the folder of universes.
 
     Raises:
-        UniverseError: there is no such file, or it is wrong.
+        UniverseError: there is no such file, or something in it is wrong.
     """
     return load_universe(Settings().universes / f"{name}.toml")

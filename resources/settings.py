@@ -20,11 +20,11 @@ class Settings(BaseSettings):
     """Where the pipeline keeps its things.
 
     Args:
-        home: folder of lake, registry and history, where nothing else is set.
+        home: folder of lake, registry and history, unless these are set.
         lake: root URL of the lake (a path or s3://bucket/prefix).
         registry: SQLAlchemy URL of the model registry.
         dagster_storage: PostgreSQL URL of Dagster's history; if empty, SQLite files below `home`.
-        data: folder or URL that `{data}` stands for in universe files.
+        data: folder or URL that replaces `{data}` in universe files.
         universes: folder of the universe files.
         token: what callers of `lem serve` must show.
     """

@@ -9,7 +9,6 @@ from lem.registry import Registry
 from lem.sources import open_source
 from lem.sources.base import Source
 from lem.universe import Universe
-from lem.universe.source_config import ArchiveConfig, CcxtConfig
 from resources.processes import this_process
 from resources.settings import Credentials, Settings
 
@@ -51,18 +50,12 @@ class RegistryResource(dg.ConfigurableResource):
 
 
 class SourceResource(dg.ConfigurableResource):
-    """Market data: `{data}` in a universe file stands for `data`, or for the LEM_DATA setting."""
+    """Market data: `data`, or the LEM_DATA setting, replaces `{data}` in universe files."""
 
     data: str = ""
 
     def open(self, universe: Universe) -> Source:
         """The universe's source, with the keys of its venue where the environment has some."""
-        venue = venue_of(universe)
+        venue = universe.source.capabilities.venue
         credentials = Credentials.of(venue).given() if venue else {}
         return open_source(universe, self.data or Settings().data, credentials)
-
-
-def venue_of(universe: Universe) -> str | None:
-    """The venue that the universe's source asks, or falls back to; None where it asks none."""
-    source = universe.source.fallback if isinstance(universe.source, ArchiveConfig) else universe.source
-    return source.venue if isinstance(source, CcxtConfig) else None

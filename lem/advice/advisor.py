@@ -15,16 +15,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import pandas as pd
-import torch
 
 from lem.advice.clock import Moment, moment
-from lem.advice.deciding import LEDGER, Outcome, decide_bar
+from lem.advice.deciding import BarOutcome, decide_bar
 from lem.advice.feed import Feed
-from lem.advice.market import Market
+from lem.advice.market import LiveMarket
 from lem.advice.order import OrderState, ParentOrder, check_order
-from lem.advice.store import AdviceStore, Booked, Decided, Values, state_of_row, terms_of_row
+from lem.advice.records import Decided, OpenOrder, OrderRecord, SliceRecord, ledger_of
+from lem.advice.store import AdviceStore
 from lem.errors import AdviceError, OrderStateError, UnknownOrderError
-from lem.execution.fills import Ledger, achieved, benchmark, gain
+from lem.execution.fills import achieved, benchmark, gain
 from lem.execution.terms import terms_of_orders
 from lem.lake import Lake
 from lem.registry import Registry
@@ -39,12 +39,28 @@ class Advice:
     """The slice of one bar.
 
     Args:
-        bar, bar_end: the bar to trade in (UTC). as_of: close of the last bar that the decision knows.
-        number: of the bar in the order, from 1. amount: to trade in it, in the order's unit (base quantity, or notional
-            in quote currency). share: the same as a share of the order. remaining: amount left before the bar.
-        finish: the order ends with this bar. reason: a key of `lem.advice.deciding.REASONS`. probability: pi.
-        benchmark_price, achieved, gain_bps: of the bars before this one; None before the first.
-        filled: amount that the desk confirmed, None if it did not. repeated: was advised before.
+        order_id: of the order.
+        asset: canonical name.
+        side: buy or sell.
+        bar: open of the bar to trade in, UTC.
+        bar_end: its close, UTC.
+        as_of: close of the last bar that the decision knows, UTC.
+        advised_at: when it was decided, UTC.
+        number: of the bar in the order, from 1.
+        amount: to trade in the bar, in the order's unit.
+        share: the same as a share of the order.
+        unit: of amounts: base currency, or quote currency of a notional.
+        remaining: amount left before the bar.
+        finish: the order ends with this bar.
+        reason: a key of `lem.advice.deciding.REASONS`.
+        probability: pi, of finishing in this bar.
+        last_close: the last known close, in quote currency.
+        benchmark_price: over the bars before this one, in quote currency; None before the first.
+        achieved: average price so far, in quote currency; None before the first bar.
+        gain_bps: so far; None before the first bar.
+        model_id: that decided.
+        filled: amount that the desk confirmed, None if it did not.
+        repeated: it was advised before.
     """
 
     order_id: str
@@ -73,8 +89,15 @@ class Advice:
 
 @dataclass(frozen=True)
 class Advised:
-    """Answer for a bar: the slices; orders that ended with the bars before it; why others have none, by id; and the
-    start of those that have not begun, by id."""
+    """Answer for a bar.
+
+    Args:
+        at: the bar.
+        slices: of the orders that trade in it.
+        ended: orders that ended with the bars before it.
+        refused: why others have no slice, by id.
+        waiting: start of those that have not begun, by id.
+    """
 
     at: Moment
     slices: list[Advice]
@@ -84,11 +107,17 @@ class Advised:
 
 
 class Advisor:
-    """Advises the live orders of a universe. Methods may be called from several threads, and by several processes on
-    one database.
+    """Advises the live orders of a universe.
+
+    Methods may be called from several threads, and by several processes on one database.
 
     Args:
-        source: of the bars that are not in the lake yet. clock: says which bar is next.
+        universe: whose orders they are.
+        lake: its bars up to the last night.
+        registry: its models and decisions.
+        store: of the orders.
+        source: of the bars that are not in the lake yet.
+        clock: says which bar is next.
     """
 
     def __init__(
@@ -101,7 +130,7 @@ class Advisor:
         clock: Clock = CLOCK,
     ) -> None:
         self.universe, self.store, self.clock = universe, store, clock
-        self.market = Market(universe, lake, registry, Feed(universe, lake, source))
+        self.market = LiveMarket(universe, lake, registry, Feed(universe, lake, source))
         self._one_at_a_time = threading.Lock()
 
     def now(self) -> Moment:
@@ -128,8 +157,9 @@ class Advisor:
         """Take an order on; it is stored when this returns. Returns it and whether it is new.
 
         Raises:
-            OrderError: it could never be advised on. OrderStateError: the id belongs to another order. AdviceError: the
-                universe has no bars at this time.
+            OrderError: it could never be advised on.
+            OrderStateError: the id belongs to another order.
+            AdviceError: the universe has no bars at this time.
         """
         if not self.store.has(order.id):
             check_order(order, self.universe, self.now())
@@ -181,7 +211,8 @@ class Advisor:
 
         Raises:
             AdviceError: the universe has no bars at this time; of one order: there is no advice, and why.
-            UnknownOrderError, OrderStateError: there is no such order, or it has ended.
+            UnknownOrderError: there is no such order.
+            OrderStateError: it has ended.
         """
         if order_id is not None:
             state = self.order(order_id)
@@ -190,39 +221,42 @@ class Advisor:
         with self._one_at_a_time:
             at = self.now()
             booked = self.store.booked(self.universe.name, order_id)
-            fresh = [b for b in booked if b.last is None or b.last["bar"] != at.bar]
-            problems = self._refresh(fresh, at) if fresh else {}
-            outcome = Outcome(repeated=[b.row["id"] for b in booked])
+            repeated = {b.order.id: b.last for b in booked if b.last is not None and b.last.bar == at.bar}
+            outcome = BarOutcome(repeated=repeated)
+            fresh = [b for b in booked if b.order.id not in repeated]
             if fresh:
+                problems = self._refresh(fresh, at)
                 outcome, booked = self._decide(at, problems, order_id)
         advised = self._advised(at, booked, outcome)
         if order_id is not None and order_id in advised.refused:
             raise AdviceError(advised.refused[order_id])
         return advised
 
-    def _refresh(self, booked: Sequence[Booked], at: Moment) -> dict[str, str]:
+    def _refresh(self, booked: Sequence[OpenOrder], at: Moment) -> dict[str, str]:
         wanted: dict[str, dt.date] = {}
-        for order in booked:
-            if order.row["start"] <= at.bar:
-                arrived = (order.row["first_bar"] or at.bar).date()
-                wanted[order.row["asset"]] = min(arrived, wanted.get(order.row["asset"], arrived))
+        contexts: set[tuple[str, dt.date, str]] = set()
+        for order in (b.order for b in booked):
+            date = (order.arrival.first_bar if order.arrival else at.bar).date()
+            if order.start <= at.bar:
+                wanted[order.asset] = min(date, wanted.get(order.asset, date))
+            if order.arrival:
+                contexts.add((order.arrival.model_id, date, order.asset))
         problems = self.market.refresh(wanted, at)
-        rows = [order.row for order in booked if order.row["first_bar"] and order.row["asset"] in wanted]
         # Contexts take the longest of what is left to do: made here, they do not hold up other writers.
-        for model_id, date, asset in {(row["model_id"], row["first_bar"].date(), row["asset"]) for row in rows}:
-            if asset not in problems:
+        for model_id, date, asset in contexts:
+            if asset in wanted and asset not in problems:
                 # One that cannot be made is no matter of other orders: the decision refuses its own, and says why.
                 with suppress(AdviceError):
                     self.market.context(model_id, date, asset)
         self.market.forget(min(wanted.values(), default=at.bar.date()))
         return problems
 
-    def _decide(self, at: Moment, problems: dict[str, str], order_id: str | None) -> tuple[Outcome, list[Booked]]:
-        found: list[tuple[Outcome, list[Booked]]] = []
+    def _decide(self, at: Moment, problems: dict[str, str], order_id: str | None) -> tuple[BarOutcome, list[OpenOrder]]:
+        found: list[tuple[BarOutcome, list[OpenOrder]]] = []
 
-        def choose(booked: list[Booked]) -> Decided:
+        def choose(booked: list[OpenOrder]) -> Decided:
             # An order that came after the market was read has no bars here yet: it is asked for again.
-            unread = {b.row["asset"] for b in booked if b.row["start"] <= at.bar} - self.market.known(at)
+            unread = {b.order.asset for b in booked if b.order.start <= at.bar} - self.market.known(at)
             absent = {asset: f"{asset}: its bars are not read yet; no advice: ask again" for asset in unread}
             outcome = decide_bar(booked, self.market, at, absent | problems, self.universe.horizon)
             found.append((outcome, booked))
@@ -231,60 +265,55 @@ class Advisor:
         self.store.decide(self.universe.name, choose, order_id)
         return found[0]
 
-    def _advised(self, at: Moment, booked: list[Booked], outcome: Outcome) -> Advised:
-        orders = {b.row["id"]: b for b in booked}
-        changed = outcome.decided.orders
-        rows: list[tuple[Values, Values]] = [
-            ({**orders[row["order_id"]].row, **changed.get(row["order_id"], {})}, row)
-            for row in outcome.decided.slices
-            if row["bar"] == at.bar
-        ]
-        rows += [(orders[key].row, orders[key].last or {}) for key in outcome.repeated]
-        ended = [key for key, values in changed.items() if values["status"] in ("finished", "expired")]
+    def _advised(self, at: Moment, booked: list[OpenOrder], outcome: BarOutcome) -> Advised:
+        orders, decided = {b.order.id: b.order for b in booked}, outcome.decided
+        begun = {key: orders[key].begun(arrival) for key, arrival in decided.begun.items()}
+        given = [(begun.get(s.order_id, orders[s.order_id]), s) for s in decided.slices if s.bar == at.bar]
+        given += [(orders[key], last) for key, last in outcome.repeated.items()]
         return Advised(
             at,
-            _advice(rows, set(outcome.repeated), self.universe),
-            [state_of_row({**orders[key].row, **changed[key]}) for key in ended],
+            _advice(given, set(outcome.repeated), self.universe),
+            [orders[key].ended(result).state() for key, result in decided.ended.items()],
             outcome.refused,
             outcome.waiting,
         )
 
 
-def _advice(rows: Sequence[tuple[Values, Values]], repeated: set[str], universe: Universe) -> list[Advice]:
-    if not rows:
+def _advice(given: Sequence[tuple[OrderRecord, SliceRecord]], repeated: set[str], universe: Universe) -> list[Advice]:
+    if not given:
         return []
-    terms, _ = terms_of_orders([terms_of_row(row) for row, _ in rows])
-    ledger = Ledger(*torch.tensor([[last[name] for _, last in rows] for name in LEDGER], dtype=torch.float64))
+    terms, _ = terms_of_orders([order.terms for order, _ in given])
+    ledger = ledger_of([last.ledger for _, last in given])
     figures = [x_O.tolist() for x_O in (benchmark(ledger), achieved(ledger), gain(ledger, terms))]
-    bars = sorted({last["bar"] for _, last in rows})
+    bars = sorted({last.bar for _, last in given})
     ends = dict(zip(bars, bar_close(universe, pd.DatetimeIndex(bars)).to_pydatetime(), strict=True))
     out = []
-    for (row, last), against, price, gained in zip(rows, *figures, strict=True):
-        size, begun, traded = row["size"], last["weight"] > 0, last["units"] > 0
+    for (order, last), against, price, gained in zip(given, *figures, strict=True):
+        arrived, begun, traded = order.arrived(), last.ledger.weight > 0, last.ledger.units > 0
         out.append(
             Advice(
-                order_id=row["id"],
-                asset=row["asset"],
-                side=row["side"],
-                bar=last["bar"],
-                bar_end=ends[last["bar"]],
-                as_of=last["as_of"],
-                advised_at=last["advised_at"],
-                number=last["bars_done"] + 1,
-                amount=last["share"] * size,
-                share=last["share"],
-                unit=row["target"],
-                remaining=last["remaining"] * size,
-                finish=last["finish"],
-                reason=last["reason"],
-                probability=last["probability"],
-                last_close=last["last_close"],
-                benchmark_price=against * row["arrival_price"] if begun else None,
-                achieved=price * row["arrival_price"] if traded else None,
+                order_id=order.id,
+                asset=order.asset,
+                side=order.side,
+                bar=last.bar,
+                bar_end=ends[last.bar],
+                as_of=last.as_of,
+                advised_at=last.advised_at,
+                number=last.ledger.bars_done + 1,
+                amount=last.share * order.size,
+                share=last.share,
+                unit=order.target,
+                remaining=last.ledger.remaining * order.size,
+                finish=last.finish,
+                reason=last.reason,
+                probability=last.probability,
+                last_close=last.last_close,
+                benchmark_price=against * arrived.arrival_price if begun else None,
+                achieved=price * arrived.arrival_price if traded else None,
                 gain_bps=1e4 * gained if begun and traded else None,
-                model_id=row["model_id"],
-                filled=None if last["filled"] is None else last["filled"] * size,
-                repeated=row["id"] in repeated,
+                model_id=arrived.model_id,
+                filled=None if last.filled is None else last.filled * order.size,
+                repeated=order.id in repeated,
             )
         )
     return out

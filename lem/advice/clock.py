@@ -22,8 +22,12 @@ _REACH = dt.timedelta(days=12)
 class Moment:
     """Where time stands on a market (all UTC).
 
-    now: the clock's. bar, bar_end: open and close of the bar that is advised on, the first that has not closed yet.
-    last, as_of: open and close of the bar before it, the last that decisions may know.
+    Args:
+        now: the clock's time.
+        bar: open of the bar that is advised on, the first that has not closed yet.
+        bar_end: its close.
+        last: open of the bar before it, the last that decisions may know.
+        as_of: close of that bar.
     """
 
     now: dt.datetime
@@ -74,20 +78,24 @@ def _opens(universe: Universe, first: dt.date, last: dt.date) -> pd.DatetimeInde
 
 
 class ReplayClock(Clock):
-    """A clock that was set to a moment of the past: waiting takes no time there, it moves on.
+    """A clock that was set to a moment of the past: to wait takes no time, the clock is moved on instead.
 
     Args:
-        start: what it shows at first (UTC). speed: its seconds in one of ours.
+        start: what it shows at first (UTC).
+        speed: its seconds in one of ours.
     """
 
     def __init__(self, start: dt.datetime, speed: float = 1.0) -> None:
         self._start, self._speed, self._since, self._slept = start, speed, time.monotonic(), 0.0
 
     def now(self) -> dt.datetime:
+        """What the clock shows (UTC)."""
         return self._start + dt.timedelta(seconds=self.monotonic())
 
     def monotonic(self) -> float:
+        """The clock's seconds since its start."""
         return (time.monotonic() - self._since) * self._speed + self._slept
 
     def sleep(self, seconds: float) -> None:
+        """Move the clock on by so many seconds, at once."""
         self._slept += seconds

@@ -16,15 +16,21 @@ import torch
 
 from lem.advice.clock import Moment
 from lem.advice.live_orders import LiveOrders
-from lem.advice.market import Arrival, Market
-from lem.advice.store import Booked, Decided, Values, terms_of_row
+from lem.advice.market import Arrival, LiveMarket
+from lem.advice.order import OrderResult
+from lem.advice.records import (
+    ArrivalRecord,
+    Decided,
+    LedgerRecord,
+    OpenOrder,
+    SliceRecord,
+    ledger_of,
+    ledger_records,
+)
 from lem.errors import AdviceError, OrderError
-from lem.execution.fills import Ledger
-from lem.execution.orders import TOLERANCE
 from lem.execution.step import FINISH_AT
 from lem.model.contender import Contender
 
-LEDGER = ("remaining", "units", "cash", "weight", "weighted")
 REASONS = {
     "pace": "the order goes on",
     "model": "the model finishes here: its probability to finish is one half or more",
@@ -37,57 +43,66 @@ REASONS = {
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What was decided.
+class BarOutcome:
+    """What came of a bar.
 
-    decided: what is to be written. repeated: ids of orders that have this bar's slice already. refused: why there is
-    none, by id. waiting: the start of orders whose time has not come, by id.
+    Args:
+        decided: what is to be written.
+        repeated: this bar's slices of orders that had one already, by id.
+        refused: why there is none, by id.
+        waiting: the start of orders whose time has not come, by id.
     """
 
     decided: Decided = field(default_factory=Decided)
-    repeated: list[str] = field(default_factory=list)
+    repeated: dict[str, SliceRecord] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     waiting: dict[str, dt.datetime] = field(default_factory=dict)
 
 
-def decide_bar(booked: list[Booked], market: Market, at: Moment, problems: Mapping[str, str], horizon: int) -> Outcome:
+def decide_bar(
+    booked: list[OpenOrder], market: LiveMarket, at: Moment, problems: Mapping[str, str], horizon: int
+) -> BarOutcome:
     """Decide the bar `at.bar` for every open order that has no slice for it.
 
     Args:
-        problems: why there is no advice on an asset. horizon: longest order of the universe.
+        booked: the open orders.
+        market: what decisions see.
+        at: the bar that is next, and the present.
+        problems: why there is no advice on an asset.
+        horizon: longest order of the universe, in bars.
     """
-    out, groups = Outcome(), dict[tuple[str, dt.datetime | None], list[Booked]]()
+    out, groups = BarOutcome(), dict[tuple[str, dt.datetime | None], list[OpenOrder]]()
     arrivals: dict[str, Arrival] = {}
     champion = cache(partial(market.champion, at.bar.date()))  # asks the registry: once a bar, not once an order
-    for order in booked:
-        row, last = order.row, order.last
-        if last is not None and last["bar"] == at.bar:
-            out.repeated.append(row["id"])
-        elif last is not None and last["bar"] > at.bar:
-            out.refused[row["id"]] = (
-                f"order {row['id']} has a slice for the bar of {last['bar']:%Y-%m-%d %H:%M} UTC, which is later than "
+    for found in booked:
+        order, last = found.order, found.last
+        if last is not None and last.bar == at.bar:
+            out.repeated[order.id] = last
+        elif last is not None and last.bar > at.bar:
+            out.refused[order.id] = (
+                f"order {order.id} has a slice for the bar of {last.bar:%Y-%m-%d %H:%M} UTC, which is later than "
                 f"{at.bar:%Y-%m-%d %H:%M}: a clock went back; no advice until it has caught up"
             )
-        elif row["start"] > at.bar:
-            out.waiting[row["id"]] = row["start"]
-        elif row["asset"] in problems:
-            out.refused[row["id"]] = problems[row["asset"]]
-        elif row["max_bars"] > horizon:
-            out.refused[row["id"]] = (
-                f"order {row['id']} has max_bars {row['max_bars']}; allowed: at most {horizon}, the horizon in the "
+        elif order.start > at.bar:
+            out.waiting[order.id] = order.start
+        elif order.asset in problems:
+            out.refused[order.id] = problems[order.asset]
+        elif order.max_bars > horizon:
+            out.refused[order.id] = (
+                f"order {order.id} has max_bars {order.max_bars}; allowed: at most {horizon}, the horizon in the "
                 "universe file by now; no advice on it: put the horizon back, or cancel the order"
             )
         else:
             try:
                 if last is None:
-                    arrivals[row["asset"]] = market.arrival(row["asset"])
+                    arrivals[order.asset] = market.arrival(order.asset)
                     model = champion()
                 else:
-                    model = market.model(row["model_id"])
+                    model = market.model(order.arrived().model_id)
             except AdviceError as error:
-                out.refused[row["id"]] = str(error)
+                out.refused[order.id] = str(error)
                 continue
-            groups.setdefault((model.model_id, last["bar"] if last else None), []).append(order)
+            groups.setdefault((model.model_id, last.bar if last else None), []).append(found)
     for (model_id, since), orders in groups.items():
         model = market.model(model_id)
         group = partial(_Group, market=market, at=at, model=model, since=since, arrivals=arrivals, horizon=horizon)
@@ -95,21 +110,21 @@ def decide_bar(booked: list[Booked], market: Market, at: Moment, problems: Mappi
     return out
 
 
-def _decide(orders: list[Booked], group: Callable[[list[Booked]], _Group], out: Outcome) -> None:
+def _decide(orders: list[OpenOrder], group: Callable[[list[OpenOrder]], _Group], out: BarOutcome) -> None:
     """Decide orders together; where that fails, in halves, so that in the end only the orders at fault are refused."""
     decided = Decided()
     try:
         group(orders).decide(decided)
     except (AdviceError, OrderError) as error:
         if len(orders) == 1:
-            out.refused[orders[0].row["id"]] = f"order {orders[0].row['id']}: {error}; no advice on it"
+            key = orders[0].order.id
+            out.refused[key] = f"order {key}: {error}; no advice on it"
             return
         half = len(orders) // 2
         _decide(orders[:half], group, out)
         _decide(orders[half:], group, out)
         return
-    out.decided.slices.extend(decided.slices)
-    out.decided.orders.update(decided.orders)
+    out.decided.extend(decided)
 
 
 class _Group:
@@ -117,35 +132,37 @@ class _Group:
 
     def __init__(
         self,
-        orders: list[Booked],
-        market: Market,
+        orders: list[OpenOrder],
+        market: LiveMarket,
         at: Moment,
         model: Contender,
         since: dt.datetime | None,
         arrivals: Mapping[str, Arrival],
         horizon: int,
     ) -> None:
-        self.orders, self.market, self.at, self.model, self.since = orders, market, at, model, since
+        self.market, self.at, self.model, self.since = market, at, model, since
+        self.orders = [found.order for found in orders]
+        self.last = [found.last for found in orders if found.last is not None]
         self.pairs: dict[tuple[str, dt.date], int] = {}
-        arrived = [(order.row["first_bar"] or at.bar).date() for order in orders]
+        self.arrived = [
+            order.arrival or _arrival(model.model_id, at.bar, arrivals[order.asset]) for order in self.orders
+        ]
         places = [
-            self.pairs.setdefault((order.row["asset"], date), len(self.pairs))
-            for order, date in zip(orders, arrived, strict=True)
+            self.pairs.setdefault((order.asset, arrived.first_bar.date()), len(self.pairs))
+            for order, arrived in zip(self.orders, self.arrived, strict=True)
         ]
         self.live = LiveOrders(model.model, len(self.pairs), horizon)
-        self.starts = [_start(order, arrivals) for order in orders]
         ledger, bars_done_O = None, torch.zeros(len(orders), dtype=torch.float64)
         if since is not None:
-            states = [order.last for order in orders if order.last is not None]
-            columns = [[state[name] for state in states] for name in LEDGER]
-            ledger = Ledger(*torch.tensor(columns, dtype=torch.float64))
-            bars_done_O = torch.tensor([state["bars_done"] for state in states], dtype=torch.float64)
+            before = [last.ledger for last in self.last]
+            ledger = ledger_of(before)
+            bars_done_O = torch.tensor([record.bars_done for record in before], dtype=torch.float64)
         self.live.open(
-            [terms_of_row(order.row) for order in orders],
+            [order.terms for order in self.orders],
             places,
-            sigma_O=[start["sigma"] for start in self.starts],
-            arrival_price_O=[start["arrival_price"] for start in self.starts],
-            mean_volume_O=[start["mean_volume"] for start in self.starts],
+            sigma_O=[arrived.sigma for arrived in self.arrived],
+            arrival_price_O=[arrived.arrival_price for arrived in self.arrived],
+            mean_volume_O=[arrived.mean_volume for arrived in self.arrived],
             ledger=ledger,
             bars_done_O=bars_done_O,
         )
@@ -161,36 +178,30 @@ class _Group:
         slices = self.live.decide(torch.stack(contexts), close_P)
         places, before = self._state()
         asked = [x_O.tolist() for x_O in (slices.slice_O, slices.finish_O, slices.probability_O)]
-        for place, state, share, finish, probability in zip(places, before, *asked, strict=True):
-            row = self.orders[place].row
-            must = row["max_bars"] <= state["bars_done"] + 1
-            reason = _reason(finish, must, probability)
+        for place, ledger, share, finish, probability in zip(places, before, *asked, strict=True):
+            order = self.orders[place]
+            must = order.max_bars <= ledger.bars_done + 1
             decided.slices.append(
-                {
-                    **state,
-                    "order_id": row["id"],
-                    "bar": self.at.bar,
-                    "as_of": self.at.as_of,
-                    "advised_at": self.at.now,
-                    "share": share,
-                    "finish": finish,
-                    "reason": reason,
-                    "probability": probability,
-                    "last_close": self.market.last_close(row["asset"]),
-                    "filled": None,
-                }
+                SliceRecord(
+                    order_id=order.id,
+                    bar=self.at.bar,
+                    as_of=self.at.as_of,
+                    advised_at=self.at.now,
+                    share=share,
+                    finish=finish,
+                    reason=_reason(finish, must, probability),
+                    probability=probability,
+                    last_close=self.market.last_close(order.asset),
+                    filled=None,
+                    ledger=ledger,
+                )
             )
             if self.since is None:
-                begun = {"status": "live", "model_id": self.model.model_id, "first_bar": self.at.bar}
-                decided.orders[row["id"]] = {**begun, **self.starts[place]}
+                decided.begun[order.id] = self.arrived[place]
 
     def _settle(self, since: dt.datetime, decided: Decided) -> None:
         bars = [self.market.bars_since(symbol, since) for symbol, _ in self.pairs]
-        filled: float | list[float] = [
-            order.last["share"] if order.last["filled"] is None else order.last["filled"]
-            for order in self.orders
-            if order.last is not None
-        ]
+        filled: float | list[float] = [last.traded for last in self.last]
         for opened in sorted(set().union(*bars)):
             if opened > since:
                 self._miss(opened, decided)
@@ -198,57 +209,45 @@ class _Group:
             finished = self.live.settle(
                 [own[opened].vwap for own in bars], [own[opened].volume for own in bars], filled
             )
-            results = (
-                finished.id_O,
+            # In the order of the fields of `OrderResult`.
+            columns = (
                 finished.end_bar_O,
                 finished.filled_O,
                 finished.achieved_O,
                 finished.benchmark_O,
                 finished.gain_bps_O,
             )
-            for place, used, share, price, against, gained in zip(*(x_O.tolist() for x_O in results), strict=True):
-                decided.orders[self.orders[place].row["id"]] = {
-                    "status": "finished" if share >= 1.0 - 2 * TOLERANCE else "expired",
-                    "bars_used": used,
-                    "filled_share": share,
-                    "achieved": price,
-                    "benchmark_price": against,
-                    "gain_bps": gained,
-                }
+            for place, *result in zip(finished.id_O.tolist(), *(x_O.tolist() for x_O in columns), strict=True):
+                decided.ended[self.orders[place].id] = OrderResult(*result)
 
     def _miss(self, opened: dt.datetime, decided: Decided) -> None:
         """Note that nothing was advised for a bar that has passed."""
-        for place, state in zip(*self._state(), strict=True):
-            row = self.orders[place].row
+        for place, ledger in zip(*self._state(), strict=True):
+            order = self.orders[place]
             decided.slices.append(
-                {
-                    **state,
-                    "order_id": row["id"],
-                    "bar": opened,
-                    "as_of": opened,
-                    "advised_at": self.at.now,
-                    "share": 0.0,
-                    "finish": False,
-                    "reason": "missed",
-                    "probability": 0.0,
-                    "last_close": self.market.last_close(row["asset"]),
-                    "filled": None,
-                }
+                SliceRecord(
+                    order_id=order.id,
+                    bar=opened,
+                    as_of=opened,
+                    advised_at=self.at.now,
+                    share=0.0,
+                    finish=False,
+                    reason="missed",
+                    probability=0.0,
+                    last_close=self.market.last_close(order.asset),
+                    filled=None,
+                    ledger=ledger,
+                )
             )
 
-    def _state(self) -> tuple[list[int], list[Values]]:
-        """Places of the live orders in the group, and their ledgers as columns of a slice."""
+    def _state(self) -> tuple[list[int], list[LedgerRecord]]:
+        """Places of the live orders in the group, and their ledgers."""
         id_O, ledger, bars_done_O = self.live.running()
-        columns = [getattr(ledger, f"{name}_O").tolist() for name in LEDGER]
-        rows = zip(bars_done_O.to(torch.int64).tolist(), *columns, strict=True)
-        return id_O.tolist(), [dict(zip(("bars_done", *LEDGER), row, strict=True)) for row in rows]
+        return id_O.tolist(), ledger_records(ledger, bars_done_O)
 
 
-def _start(order: Booked, arrivals: Mapping[str, Arrival]) -> Values:
-    if order.last is not None:
-        return {name: order.row[name] for name in ("sigma", "arrival_price", "mean_volume")}
-    arrival = arrivals[order.row["asset"]]
-    return {"sigma": arrival.sigma, "arrival_price": arrival.price, "mean_volume": arrival.mean_volume}
+def _arrival(model_id: str, first_bar: dt.datetime, arrival: Arrival) -> ArrivalRecord:
+    return ArrivalRecord(model_id, first_bar, arrival.sigma, arrival.price, arrival.mean_volume)
 
 
 def _reason(finish: bool, last_bar: bool, probability: float) -> str:

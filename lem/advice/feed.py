@@ -1,5 +1,7 @@
-"""Features of the last days up to the bar that has just closed: days that are over from the lake, the others from the
-source, by the same rules and with the same bits as the night will make them.
+"""Features of the last days up to the bar that has just closed.
+
+Days that are over come from the lake, the others from the source. They are made by the same rules as the night will
+make them, and are the same to the bit.
 """
 
 from __future__ import annotations
@@ -23,7 +25,12 @@ from lem.universe.windows import history_dates
 class Feed:
     """Validated bars and features of a universe up to a moment. Days that are over are read once and kept.
 
-    Nothing is written: the lake stays what the pipeline made of it.
+    Nothing is written: the lake stays as the pipeline made it.
+
+    Args:
+        universe: whose bars they are.
+        lake: has the days that are over.
+        source: has the others.
     """
 
     def __init__(self, universe: Universe, lake: Lake, source: Source) -> None:
@@ -36,8 +43,8 @@ class Feed:
         """The feature table of `symbol` from the partition `first` to the bar that closed last.
 
         Raises:
-            AdviceError: bars are missing, quarantined or not validated, or the source does not answer; the message
-                names asset, day and what is wrong.
+            AdviceError: bars are missing, quarantined or not validated, or the source does not answer. It names the
+                asset, the day and what is wrong.
         """
         dates = [d for d in partition_dates(self._universe, first, at.last.date()) if d >= self._universe.start]
         self._forget(symbol, dates)
@@ -88,7 +95,7 @@ class Feed:
         return table
 
     def _refuse_quarantined(self, symbol: str, dates: list[dt.date]) -> None:
-        """The lake may have tables of such a day from before, when its bars were other ones."""
+        """Refuse quarantined days: the lake may still have tables of them that were made of other bars."""
         bad = [date for date in quarantined_dates(self._lake, self._universe.name, symbol) if date in dates]
         if bad:
             # Once repaired, these days and what was computed from them are other ones than were read.
@@ -125,8 +132,10 @@ class Feed:
         return table[table["close_ts"] <= at.as_of].reset_index(drop=True)
 
     def _late(self, raw: pd.DataFrame, symbol: str, date: dt.date, at: Moment) -> pd.DatetimeIndex:
-        """Opens of the source's bars that have closed behind the last one that it has, up to the one that closed last;
-        none where the day's last bars lie longer ago: nobody knows that they will come."""
+        """Opens of the bars that have closed and that the source will have soon: those after the last one it has.
+
+        Empty unless they reach up to the bar that has just closed: nobody knows that older bars will still come.
+        """
         grid = self._universe.model_copy(update={"bar": self._universe.source_bar})
         opens = expected_bars(grid, symbol, date)
         opens = opens[~outage_mask(grid, symbol, opens)]
@@ -135,7 +144,7 @@ class Feed:
         return behind if len(behind) and bar_close(grid, behind)[-1] == pd.Timestamp(at.as_of) else behind[:0]
 
     def _forget(self, symbol: str, dates: list[dt.date]) -> None:
-        """Days before those that features of the first date read."""
+        """Let go of the days before those that features of the first date read."""
         oldest = min(history_dates(self._universe, dates[0]) or dates) if dates else dt.date.min
         for kept in (self._features, self._bars, self._raw):
             for key in [key for key in kept if key[0] == symbol and key[1] < oldest]:
@@ -143,7 +152,7 @@ class Feed:
 
 
 def _is_over(universe: Universe, date: dt.date, at: Moment) -> bool:
-    """Whether all bars of a partition have closed; a session of one daily bar has where it is asked for."""
+    """Whether all bars of a partition have closed. A session's single daily bar always has: nobody asks before."""
     return universe.calendar != "24/7" or partition_window(date)[1] <= at.as_of
 
 

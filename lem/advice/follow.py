@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from lem.advice.advisor import Advised, Advisor
 from lem.advice.order import OPEN
 from lem.errors import AdviceError
-from lem.universe import Universe
 
 RETRY_SECONDS = 15.0
 """Between two tries within a bar, while bars are missing: venues publish a bar some seconds after its end."""
@@ -17,15 +16,18 @@ RETRY_SECONDS = 15.0
 def follow(advisor: Advisor, order_id: str | None = None, bars: int | None = None) -> Iterator[Advised | AdviceError]:
     """Advice of every bar that comes, of all open orders or of one, until none is open.
 
-    Where there is no advice, the reason comes once, and it is asked for again until the bar is over.
+    Where there is no advice, the reason is yielded once, and advice is asked for again until the bar is over.
 
     Args:
-        bars: stop after so many.
+        advisor: of the universe.
+        order_id: of the one order; None for all.
+        bars: stop after so many; None for no limit.
 
     Raises:
-        UnknownOrderError, OrderStateError: there is no such order, or it has ended already.
+        UnknownOrderError: there is no such order.
+        OrderStateError: the order has ended already.
     """
-    grace = dt.timedelta(seconds=grace_seconds(advisor.universe))
+    grace = dt.timedelta(seconds=advisor.universe.source.capabilities.grace_seconds)
     seen: set[dt.datetime] = set()
     told = ""
     while True:
@@ -46,12 +48,6 @@ def follow(advisor: Advisor, order_id: str | None = None, bars: int | None = Non
         at = advisor.now()
         rest = (at.bar_end + grace - at.now).total_seconds()
         advisor.clock.sleep(rest if complete else min(rest, RETRY_SECONDS))
-
-
-def grace_seconds(universe: Universe) -> float:
-    """How long after its end a bar counts as closed at the universe's source."""
-    source = getattr(universe.source, "fallback", None) or universe.source
-    return float(getattr(source, "grace_seconds", 0.0))
 
 
 def _open(advisor: Advisor, order_id: str | None) -> bool:

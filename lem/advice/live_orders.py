@@ -57,7 +57,9 @@ class LiveOrders:
     """The live parent orders of N markets under one model.
 
     Args:
-        model: put into evaluation mode. markets: N. horizon: longest max_bars that is accepted, that of the training.
+        model: put into evaluation mode.
+        markets: N.
+        horizon: longest max_bars that is accepted, that of the training.
     """
 
     def __init__(self, model: LEM, markets: int, horizon: int) -> None:
@@ -93,14 +95,18 @@ class LiveOrders:
         Orders that have traded already are taken on with `ledger` and `bars_done_O`, and go on where `running` stood.
 
         Args:
-            market_O: row of each order's market. sigma_O: per-bar volatility known at arrival (column `sigma` of the
-                features). arrival_price_O: last close, in currency. mean_volume_O: trailing mean volume of a bar at
-                arrival, in the unit of `settle`'s volumes (`Panel.mean_volume_NT`).
+            orders: in shares of themselves.
+            market_O: row of each order's market.
+            sigma_O: per-bar volatility known at arrival (column `sigma` of the features).
+            arrival_price_O: last close, in currency.
+            mean_volume_O: trailing mean volume of a bar at arrival, in the unit of `settle`'s volumes
+                (`Panel.mean_volume_NT`).
+            ledger: what the orders have traded; None for new orders.
+            bars_done_O: bars that they have had.
 
         Raises:
             OrderError: an order is longer than the horizon, a market or a number is impossible, or a bar has been
-                decided and not settled. Nothing is opened then. (`Order` itself refuses limits that contradict each
-                other.)
+                decided and not settled. Nothing is opened then.
         """
         if self._decided is not None:
             raise OrderError("live: orders opened within a bar; allowed: before decide, or after settle")
@@ -144,8 +150,8 @@ class LiveOrders:
         """What each order trades in the bar that now opens; asked again before `settle`, it answers the same.
 
         Args:
-            context_NH: context of the bar that has just closed (`MarketStream.advance`). last_close_N: its close in
-                currency, for a bar without trades the last one known.
+            context_NH: context of the bar that has just closed (`MarketStream.advance`).
+            last_close_N: its close in currency; for a bar without trades the last one known.
 
         Raises:
             OrderError: a market with live orders has no usable context or close, or the model's answer is not finite.
@@ -175,15 +181,16 @@ class LiveOrders:
         A market with volume 0 did not trade: the bar fills none of its orders and counts for none of them.
 
         Args:
-            vwap_N: volume-weighted price in currency. volume_N: volume, in the unit of `open`'s mean volume.
-            filled_O: share of each order that was filled, where that is known: it is booked in place of the slice that
+            vwap_N: volume-weighted price in currency.
+            volume_N: volume, in the unit of `open`'s mean volume.
+            filled_O: share of each order that was filled, where that is known. It is booked in place of the slice that
                 was decided, and nothing need have been decided. An order then ends when nothing is left of it after m
                 bars, and with bar N whatever is left. What was filled in a bar with volume 0 is booked at `vwap_N`, and
                 the bar counts for nothing else.
 
         Raises:
-            OrderError: neither a decision nor fills, a fill that is negative or more than what remained, or a market
-                with live orders has no usable price or volume. Nothing is booked then.
+            OrderError: there is neither a decision nor fills, a fill is negative or more than what remained, or a
+                market with live orders has no usable price or volume. Nothing is booked then.
         """
         if self._decided is None and filled_O is None:
             raise OrderError("live: settle without decide; allowed: decide, then settle, once each bar")
@@ -258,7 +265,7 @@ class LiveOrders:
         return values_N.expand(self.markets)
 
     def _refuse(self, bad_N: Tensor, what: str) -> None:
-        """Refuse what is wrong in a market with live orders; in the others nobody looks at it."""
+        """Refuse what is wrong in a market with live orders; what is wrong in the others does not matter."""
         bad_O = bad_N[self._at.market_O]
         if bad_O.any():
             order, market = (int(x_O[bad_O][0]) for x_O in (self._at.id_O, self._at.market_O))

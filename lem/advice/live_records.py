@@ -23,8 +23,11 @@ Values = float | Sequence[float] | NDArray | Tensor
 class Slices:
     """What to trade in the bar that opens, in the order in which the live orders were opened.
 
-    id_O: int64. slice_O: float64, share of the parent order. finish_O: bool, the order ends with this bar.
-    probability_O: float64, pi: 0 where the order may not end yet, 1 where it must.
+    Args:
+        id_O: ids, int64.
+        slice_O: shares of the parent orders, float64.
+        finish_O: whether the order ends with this bar, bool.
+        probability_O: pi, float64; 0 where the order may not end yet, 1 where it must.
     """
 
     id_O: Tensor
@@ -35,10 +38,15 @@ class Slices:
 
 @dataclass(frozen=True)
 class Finished:
-    """Orders that ended with a bar: id_O and end_bar_O (bars used, 1 to N) int64, the others float64.
+    """Orders that ended with a bar.
 
-    gain_bps_O: against the order's own benchmark, positive is good. achieved_O, benchmark_O: average prices, in
-    currency. filled_O: share of the order that traded: 1, unless fills say that its time was over before.
+    Args:
+        id_O: ids, int64.
+        end_bar_O: bars used, 1 to N, int64.
+        gain_bps_O: gain against the order's own benchmark, float64; positive is good.
+        achieved_O: average price of what traded, in currency, float64.
+        benchmark_O: price of the benchmark, in currency, float64.
+        filled_O: share of the order that traded, float64: 1, unless fills say that its time was over before.
     """
 
     id_O: Tensor
@@ -51,7 +59,16 @@ class Finished:
 
 @dataclass(frozen=True)
 class Places:
-    """Where each order stands: k_O bars done (float64), its market, its scenario's head, and what scales its tape."""
+    """Where each order stands.
+
+    Args:
+        id_O: ids, int64.
+        head_O: row of the head of its scenario, int64.
+        market_O: row of its market, int64.
+        k_O: bars done, float64.
+        arrival_price_O: what scales its prices, in currency, float64.
+        mean_volume_O: what scales its volumes, float64.
+    """
 
     id_O: Tensor
     head_O: Tensor
@@ -72,15 +89,20 @@ def each(function: Callable[..., Tensor], *records: _Record) -> _Record:
 
 
 def behind(old: Tensor, new: Tensor) -> Tensor:
-    """Rows of orders that were opened later follow those that are live."""
+    """Rows of the live orders, and behind them those of orders that were opened later."""
     return torch.cat([old, new])
 
 
 def positive(values: Values, what: str, count: int) -> Tensor:
     """One number for each of `count` orders (float64).
 
+    Args:
+        values: one for all, or one for each.
+        what: the name that an error gives them.
+        count: of the orders.
+
     Raises:
-        OrderError: there are neither one nor `count`, or one is not finite and above 0; `what` names it.
+        OrderError: there are neither one nor `count` numbers, or one of them is not finite and above 0.
     """
     values_O = torch.as_tensor(values, dtype=torch.float64)
     if values_O.shape not in ((), (count,)):

@@ -33,7 +33,12 @@ from lem.universe.windows import warmup_days
 
 @dataclass(frozen=True)
 class Bar:
-    """What settles a bar: volume-weighted price in currency (the last close where nothing traded), and volume."""
+    """What settles a bar.
+
+    Args:
+        vwap: volume-weighted price in currency; the last close where nothing traded.
+        volume: 0 where nothing traded.
+    """
 
     vwap: float
     volume: float
@@ -41,18 +46,27 @@ class Bar:
 
 @dataclass(frozen=True)
 class Arrival:
-    """What an order measures itself by: per-bar volatility, last close and trailing mean volume when it arrives."""
+    """What an order measures itself by when it arrives.
+
+    Args:
+        sigma: per-bar volatility.
+        price: last close, in currency.
+        mean_volume: trailing mean volume of a bar.
+    """
 
     sigma: float
     price: float
     mean_volume: float
 
 
-class Market:
+class LiveMarket:
     """Panels and contexts of a universe's assets, carried on from bar to bar.
 
     Args:
-        lake, registry: where features, weights and champions are. feed: gives the features.
+        universe: whose assets they are.
+        lake: has the weights.
+        registry: has models and champions.
+        feed: gives the features.
     """
 
     def __init__(self, universe: Universe, lake: Lake, registry: Registry, feed: Feed) -> None:
@@ -66,10 +80,11 @@ class Market:
 
         Args:
             wanted: for each asset the earliest date on which an order of it arrived.
+            at: says which bar that is.
 
         Returns:
             Why there is no advice on an asset, for those that could not be brought up to date.
-        """
+        """  # noqa: DOC501 (what is raised here is caught here)
         problems = {}
         for symbol, first in wanted.items():
             try:
@@ -98,7 +113,7 @@ class Market:
         """The model that orders which arrive on `date` trade by.
 
         Raises:
-            AdviceError: there is none, it has learnt from nothing recent, or it cannot be loaded.
+            AdviceError: there is none, its training ended too long ago, or it cannot be loaded.
         """
         name = self._universe.name
         record = self._registry.champion_on(name, date)
@@ -204,7 +219,7 @@ class Market:
 
 
 def _goes_on(old: Panel, new: Panel) -> bool:
-    """Whether the features of the bars that both have are the same."""
+    """Whether the bars that both panels have have the same features."""
     _, old_T, new_T = np.intersect1d(old.ts_T, new.ts_T, return_indices=True)
     pairs = ((old.features_NTF, new.features_NTF), (old.valid_NT, new.valid_NT))
     return all(np.array_equal(was[:, old_T], now[:, new_T], equal_nan=True) for was, now in pairs)

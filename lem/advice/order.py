@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from lem.advice.clock import Moment, last_open
 from lem.errors import OrderError, UniverseError
-from lem.execution.orders import Benchmark, Order, Scenario, Side, Target
+from lem.execution.orders import TOLERANCE, Benchmark, Order, Scenario, Side, Target
 from lem.universe import Universe
 from lem.universe.calendars import is_listed
 
@@ -31,7 +31,10 @@ class ParentOrder:
     """An order to be advised on.
 
     Args:
-        id: letters, digits, dot, underscore and dash, 64 at most. universe, asset: canonical names.
+        id: letters, digits, dot, underscore and dash, 64 at most.
+        universe: its name.
+        asset: canonical name.
+        order: scenario, bars and limits.
         size: base quantity, or notional in quote currency, as `order.scenario.target` says.
         start: the first bar that opens at or after it is the order's first (UTC).
 
@@ -59,19 +62,44 @@ class ParentOrder:
 
 
 @dataclass(frozen=True)
+class OrderResult:
+    """How an order ended.
+
+    Args:
+        bars_used: from its first bar to its last.
+        filled_share: share of it that traded.
+        achieved: average price of what traded, in currency.
+        benchmark_price: price of the benchmark over the order's bars, in currency.
+        gain_bps: against the benchmark; positive is good.
+    """
+
+    bars_used: int
+    filled_share: float
+    achieved: float
+    benchmark_price: float
+    gain_bps: float
+
+    @property
+    def status(self) -> Status:
+        """`finished` if all of the order traded, else `expired`."""
+        return "finished" if self.filled_share >= 1.0 - 2 * TOLERANCE else "expired"
+
+
+@dataclass(frozen=True)
 class OrderState:
-    """A stored order. The last fields say how it ended, and are None until it has: bars used, share filled, average
-    price, price of the benchmark, gain in bps (positive is good)."""
+    """A stored order.
+
+    Args:
+        created_at: when it was taken on (UTC).
+        model_id: the model that decides it; None until its first slice.
+        result: None until it has ended.
+    """
 
     order: ParentOrder
     status: Status
     created_at: dt.datetime
     model_id: str | None = None
-    bars_used: int | None = None
-    filled: float | None = None
-    achieved: float | None = None
-    benchmark_price: float | None = None
-    gain_bps: float | None = None
+    result: OrderResult | None = None
 
 
 def new_id() -> str:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, select, update
 
-from lem.advice.order import OPEN, OrderState, ParentOrder, Status, scenario
+from lem.advice.order import OPEN, OrderResult, OrderState, ParentOrder, Status
+from lem.advice.records import ArrivalRecord, Decided, LedgerRecord, OpenOrder, OrderRecord, SliceRecord
 from lem.errors import OrderError, OrderStateError, UnknownOrderError
-from lem.execution.orders import TOLERANCE, Order
+from lem.execution.orders import TOLERANCE
 from lem.registry.advice_tables import AdvisedOrderRow, AdvisedSliceRow
 from lem.registry.connection import Database
 from lem.registry.migrate import bring_up_to_date
@@ -24,24 +25,19 @@ from lem.registry.migrate import bring_up_to_date
 _ORDERS: Any = AdvisedOrderRow.__table__
 _SLICES: Any = AdvisedSliceRow.__table__
 
-Values = dict[str, Any]
-"""Columns of a row by name."""
+
+def _names(record: type[Any], *records_within: str) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(record) if field.name not in records_within)
 
 
-@dataclass(frozen=True)
-class Booked:
-    """An open order as a decision finds it: columns of its row, and of its last slice where it has one."""
-
-    row: Values
-    last: Values | None
-
-
-@dataclass(frozen=True)
-class Decided:
-    """What a decision writes: new slices (rows of `advised_slices`), and columns of orders by their id."""
-
-    slices: list[Values] = field(default_factory=list)
-    orders: dict[str, Values] = field(default_factory=dict)
+_ARRIVAL, _RESULT, _LEDGER = _names(ArrivalRecord), _names(OrderResult), _names(LedgerRecord)
+_ORDER, _SLICE = _names(OrderRecord, "arrival", "result"), _names(SliceRecord, "ledger")
+ORDER_COLUMNS = tuple(_ORDERS.c[name] for name in (*_ORDER, *_ARRIVAL, *_RESULT))
+"""As `_order_of` reads them."""
+SLICE_COLUMNS = tuple(_SLICES.c[name] for name in (*_SLICE, *_LEDGER))
+"""As `_slice_of` reads them."""
+# Where the fields of an arrival and of a result begin in a row.
+_AT_ARRIVAL, _AT_RESULT = len(_ORDER), len(_ORDER) + len(_ARRIVAL)
 
 
 class AdviceStore:
@@ -70,15 +66,16 @@ class AdviceStore:
         with self._database.transaction(f"store order {order.id}", write=True) as connection:
             there = self._find(connection, order.id)
             if there is not None:
-                state = state_of_row(there)
+                state = there.state()
                 if state.order != order:
                     raise OrderStateError(
                         f"id {order.id}: there is another order of this id ({_terms(state.order)}); allowed: an id "
                         "that is free, or the same order again"
                     )
                 return state, False
-            connection.execute(insert(_ORDERS), [_order_values(order, now)])
-            return OrderState(order, "waiting", now), True
+            record = OrderRecord.of(order, now)
+            connection.execute(insert(_ORDERS), [{name: getattr(record, name) for name in _ORDER}])
+            return OrderState(order, record.status, now), True
 
     def order(self, order_id: str) -> OrderState:
         """One order.
@@ -87,7 +84,7 @@ class AdviceStore:
             UnknownOrderError: there is none of this id.
         """
         with self._database.transaction(f"read order {order_id!a}") as connection:
-            return state_of_row(self._known(connection, order_id))
+            return self._known(connection, order_id).state()
 
     def has(self, order_id: str) -> bool:
         """Whether there is an order of this id, in whatever universe."""
@@ -98,113 +95,103 @@ class AdviceStore:
         self, universe: str, statuses: Sequence[Status] | None = None, limit: int | None = None
     ) -> list[OrderState]:
         """Orders of a universe, the newest first."""
-        query = select(_ORDERS).where(_ORDERS.c.universe == universe)
+        query = select(*ORDER_COLUMNS).where(_ORDERS.c.universe == universe)
         if statuses is not None:
             query = query.where(_ORDERS.c.status.in_(statuses))
         query = query.order_by(_ORDERS.c.created_at.desc(), _ORDERS.c.id).limit(limit)
         with self._database.transaction("list the orders") as connection:
-            return [state_of_row(row) for row in connection.execute(query).mappings()]
+            return [_order_of(row).state() for row in connection.execute(query)]
 
-    def slices(self, order_id: str) -> list[tuple[Values, Values]]:
+    def slices(self, order_id: str) -> list[tuple[OrderRecord, SliceRecord]]:
         """Every slice of an order beside the order, in the order of its bars.
 
         Raises:
             UnknownOrderError: there is no such order.
         """
         with self._database.transaction(f"read the slices of {order_id!a}") as connection:
-            order = dict(self._known(connection, order_id))
-            query = select(_SLICES).where(_SLICES.c.order_id == order_id).order_by(_SLICES.c.bar)
-            return [(order, dict(row)) for row in connection.execute(query).mappings()]
+            order = self._known(connection, order_id)
+            query = select(*SLICE_COLUMNS).where(_SLICES.c.order_id == order_id).order_by(_SLICES.c.bar)
+            return [(order, _slice_of(row)) for row in connection.execute(query)]
 
     def cancel(self, order_id: str) -> OrderState:
         """Cancel an open order; a cancelled one stays so.
 
         Raises:
-            UnknownOrderError: there is no such order. OrderStateError: it has ended.
+            UnknownOrderError: there is no such order.
+            OrderStateError: it has ended.
         """
         with self._database.transaction(f"cancel order {order_id!a}", write=True) as connection:
-            row = self._known(connection, order_id)
-            if row["status"] not in (*OPEN, "cancelled"):
-                raise OrderStateError(f"order {order_id} is {row['status']}; allowed: to cancel one that is open")
+            order = self._known(connection, order_id)
+            if order.status not in (*OPEN, "cancelled"):
+                raise OrderStateError(f"order {order_id} is {order.status}; allowed: to cancel one that is open")
             connection.execute(update(_ORDERS).where(_ORDERS.c.id == order_id), {"status": "cancelled"})
-            return state_of_row({**row, "status": "cancelled"})
+            return replace(order, status="cancelled").state()
 
-    def fill(self, order_id: str, bar: dt.datetime, amount: float) -> tuple[Values, Values]:
+    def fill(self, order_id: str, bar: dt.datetime, amount: float) -> tuple[OrderRecord, SliceRecord]:
         """Confirm what was filled in the bar of the last slice, in the order's own unit; the last word counts.
 
-        Returns the order and the slice.
+        Returns:
+            The order and the slice.
 
         Raises:
-            UnknownOrderError: there is no such order. OrderStateError: it is not live, or another slice followed the
-                bar's. OrderError: the amount is negative or more than what remained.
+            UnknownOrderError: there is no such order.
+            OrderStateError: it is not live, or another slice followed the bar's.
+            OrderError: the amount is negative or more than what remained.
         """
         with self._database.transaction(f"confirm a fill of {order_id!a}", write=True) as connection:
-            row = self._known(connection, order_id)
-            last = connection.execute(_with_last(_ORDERS.c.id == order_id)).mappings().one()
-            if row["status"] != "live" or last["bar"] is None:
-                raise OrderStateError(f"order {order_id} is {row['status']}; allowed: fills of one that is live")
-            if last["bar"] != bar:
+            order = self._known(connection, order_id)
+            last = _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one()).last
+            if order.status != "live" or last is None:
+                raise OrderStateError(f"order {order_id} is {order.status}; allowed: fills of one that is live")
+            if last.bar != bar:
                 raise OrderStateError(
                     f"bar {bar:%Y-%m-%dT%H:%M:%SZ} of order {order_id} is not its last one; allowed: "
-                    f"{last['bar']:%Y-%m-%dT%H:%M:%SZ}, until the slice after it is advised"
+                    f"{last.bar:%Y-%m-%dT%H:%M:%SZ}, until the slice after it is advised"
                 )
-            share, left = amount / row["size"], last["remaining"]
+            share, left = amount / order.size, last.ledger.remaining
             if not 0 <= share <= left + TOLERANCE:
-                raise OrderError(f"amount {amount:g}; allowed: 0 to {left * row['size']:g}, what remained of the order")
+                raise OrderError(f"amount {amount:g}; allowed: 0 to {left * order.size:g}, what remained of the order")
             share = min(share, left)
             chosen = and_(_SLICES.c.order_id == order_id, _SLICES.c.bar == bar)
             connection.execute(update(_SLICES).where(chosen), {"filled": share})
-            return dict(row), {name: last[name] for name in _SLICE_COLUMNS} | {"filled": share}
+            return order, replace(last, filled=share)
 
-    def booked(self, universe: str, order_id: str | None = None) -> list[Booked]:
+    def booked(self, universe: str, order_id: str | None = None) -> list[OpenOrder]:
         """The open orders of a universe with their last slices; or one order, if it is open."""
         with self._database.transaction("read the open orders") as connection:
             return self._booked(connection, universe, order_id)
 
-    def decide(self, universe: str, choose: Callable[[list[Booked]], Decided], order_id: str | None = None) -> None:
+    def decide(self, universe: str, choose: Callable[[list[OpenOrder]], Decided], order_id: str | None = None) -> None:
         """Write what `choose` makes of the open orders; until it is written nobody else decides.
 
-        Raises:
-            What `choose` raises, and nothing is written then.
+        Where `choose` raises, nothing is written.
         """
         with self._database.transaction("store the slices of a bar", write=True) as connection:
             decided = choose(self._booked(connection, universe, order_id))
             if decided.slices:
-                connection.execute(insert(_SLICES), decided.slices)
+                connection.execute(insert(_SLICES), [_slice_row(record) for record in decided.slices])
             # Orders that change in the same way are one statement.
-            by_columns: dict[tuple[str, ...], list[Values]] = {}
-            for key, values in decided.orders.items():
-                by_columns.setdefault(tuple(sorted(values)), []).append({**values, "_id": key})
-            for rows in by_columns.values():
-                connection.execute(update(_ORDERS).where(_ORDERS.c.id == bindparam("_id")), rows)
+            begun = [{"_id": key, "status": "live", **vars(arrival)} for key, arrival in decided.begun.items()]
+            ended = [{"_id": key, "status": end.status, **vars(end)} for key, end in decided.ended.items()]
+            for rows in (begun, ended):
+                if rows:
+                    connection.execute(update(_ORDERS).where(_ORDERS.c.id == bindparam("_id")), rows)
 
-    def _booked(self, connection: Connection, universe: str, order_id: str | None) -> list[Booked]:
+    def _booked(self, connection: Connection, universe: str, order_id: str | None) -> list[OpenOrder]:
         wanted = and_(_ORDERS.c.universe == universe, _ORDERS.c.status.in_(OPEN))
         if order_id is not None:
             wanted = and_(wanted, _ORDERS.c.id == order_id)
-        rows = connection.execute(_with_last(wanted).order_by(_ORDERS.c.id)).all()
-        # By place: thousands of rows are read every bar, and looking up each column by its name takes twice as long.
-        n, bar = len(_ORDER_COLUMNS), _SLICE_COLUMNS.index("bar")
-        return [
-            Booked(
-                dict(zip(_ORDER_COLUMNS, row[:n], strict=True)),
-                None if row[n + bar] is None else dict(zip(_SLICE_COLUMNS, row[n:], strict=True)),
-            )
-            for row in rows
-        ]
+        return [_open_order_of(row) for row in connection.execute(_with_last(wanted).order_by(_ORDERS.c.id)).all()]
 
-    def _find(self, connection: Connection, order_id: str) -> RowMapping | None:
-        return connection.execute(select(_ORDERS).where(_ORDERS.c.id == order_id)).mappings().one_or_none()
+    def _find(self, connection: Connection, order_id: str) -> OrderRecord | None:
+        row = connection.execute(select(*ORDER_COLUMNS).where(_ORDERS.c.id == order_id)).one_or_none()
+        return None if row is None else _order_of(row)
 
-    def _known(self, connection: Connection, order_id: str) -> RowMapping:
-        row = self._find(connection, order_id)
-        if row is None:
+    def _known(self, connection: Connection, order_id: str) -> OrderRecord:
+        order = self._find(connection, order_id)
+        if order is None:
             raise UnknownOrderError(f"there is no order {order_id[:80]!a}; allowed: an id that lem advise list shows")
-        return row
-
-
-_ORDER_COLUMNS = [column.name for column in _ORDERS.columns]
-_SLICE_COLUMNS = [column.name for column in _SLICES.columns if column.name != "order_id"]
+        return order
 
 
 def _with_last(condition: ColumnElement[bool]) -> Any:
@@ -212,42 +199,32 @@ def _with_last(condition: ColumnElement[bool]) -> Any:
     other = _SLICES.alias()
     last = select(func.max(other.c.bar)).where(other.c.order_id == _ORDERS.c.id).correlate(_ORDERS).scalar_subquery()
     joined = _ORDERS.outerjoin(_SLICES, and_(_SLICES.c.order_id == _ORDERS.c.id, _SLICES.c.bar == last))
-    columns = [column for column in _SLICES.columns if column.name != "order_id"]
-    return select(_ORDERS, *columns).select_from(joined).where(condition)
+    return select(*ORDER_COLUMNS, *SLICE_COLUMNS).select_from(joined).where(condition)
 
 
-def _order_values(order: ParentOrder, now: dt.datetime) -> Values:
-    terms = order.order
-    return {
-        "id": order.id,
-        "universe": order.universe,
-        "asset": order.asset,
-        "side": str(terms.scenario.side),
-        "benchmark": str(terms.scenario.benchmark),
-        "target": str(terms.scenario.target),
-        "size": order.size,
-        "min_bars": terms.min_bars,
-        "max_bars": terms.max_bars,
-        "min_rate": terms.min_rate,
-        "max_rate": terms.max_rate,
-        "risk_aversion": terms.risk_aversion,
-        "start": order.start,
-        "created_at": now,
-        "status": "waiting",
-    }
+# By place: thousands of rows are read every bar, and looking up each column by its name takes twice as long.
+def _order_of(row: Sequence[Any]) -> OrderRecord:
+    arrival, result = row[_AT_ARRIVAL:_AT_RESULT], row[_AT_RESULT : len(ORDER_COLUMNS)]
+    within = (
+        None if arrival[0] is None else ArrivalRecord(*arrival),
+        None if result[0] is None else OrderResult(*result),
+    )
+    return OrderRecord(*(*row[:_AT_ARRIVAL], *within))
 
 
-def terms_of_row(row: Any) -> Order:
-    """The order in shares, from its columns."""
-    limits = {name: row[name] for name in ("min_bars", "max_bars", "min_rate", "max_rate", "risk_aversion")}
-    return Order(scenario(row["side"], row["benchmark"], row["target"]), **limits)
+def _slice_of(row: Sequence[Any]) -> SliceRecord:
+    return SliceRecord(*(*row[: len(_SLICE)], LedgerRecord(*row[len(_SLICE) :])))
 
 
-def state_of_row(row: Any) -> OrderState:
-    """The order that the columns of a row say."""
-    order = ParentOrder(row["id"], row["universe"], row["asset"], terms_of_row(row), row["size"], row["start"])
-    results = ("model_id", "bars_used", "filled_share", "achieved", "benchmark_price", "gain_bps")
-    return OrderState(order, row["status"], row["created_at"], *(row[name] for name in results))
+def _open_order_of(row: Sequence[Any]) -> OpenOrder:
+    last = row[len(ORDER_COLUMNS) :]
+    return OpenOrder(_order_of(row), None if last[0] is None else _slice_of(last))
+
+
+def _slice_row(record: SliceRecord) -> dict[str, Any]:
+    row = {**vars(record), **vars(record.ledger)}
+    del row["ledger"]
+    return row
 
 
 def _terms(order: ParentOrder) -> str:

@@ -1,1 +1,1 @@
-"""Orders executed on past bars, by any strategy, and what is concluded from their gains."""
+"""Orders executed on past bars by any strategy, and what follows from their gains."""

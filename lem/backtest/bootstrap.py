@@ -81,8 +81,8 @@ def grouped_means(
 ) -> list[Interval]:
     """Mean and percentile interval of many series at once, one for each group number 0 .. max(groups).
 
-    Series that have orders in the same blocks share one matrix of resampled block counts; a series' interval does not
-    depend on which other series are asked for.
+    Series that have orders in the same blocks share one matrix of resampled block counts. The interval of a series does
+    not depend on the other series in the call.
 
     Args:
         values: of the orders, (O,).
@@ -175,7 +175,12 @@ def paired_difference(
 
 
 def clustered_mean(values_A: NDArray, cluster_A: NDArray) -> tuple[float, float, int]:
-    """Mean, its standard error where values of a cluster depend on each other, and the number of clusters."""
+    """Mean, its standard error if the values of a cluster depend on each other, and the number of clusters.
+
+    Args:
+        values_A: one value an arrival.
+        cluster_A: number of each value's cluster.
+    """
     _, number_A = np.unique(cluster_A, return_inverse=True)
     clusters = int(number_A.max()) + 1
     mean = float(values_A.mean())

@@ -1,8 +1,10 @@
 """A driftless market on which nobody can know anything: the control of whatever claims to earn.
 
-Two draws a bar give exactly the joint law of its increment e and mean y that the bounds assume (over a unit bar var y =
-1/3, cov(e, y) = 1/2; `lem.strategies.bounds`), where the simulated source pays for many steps inside the bar and only
-comes close. The features are those of the pipeline: a look-ahead in them shows here. Shapes: T = bars.
+Two draws a bar give exactly the joint law of its increment e and mean y that the bounds assume (over a unit bar
+var y = 1/3, cov(e, y) = 1/2; `lem.strategies.bounds`). The simulated source needs many steps inside the bar and only
+comes close. The features are those of the pipeline: a look-ahead in them shows here.
+
+Shapes: T = bars.
 """
 
 from __future__ import annotations
@@ -15,20 +17,24 @@ from lem.data.panel import Panel, panel_table
 from lem.universe.features_config import FeatureConfig
 
 SIGMA = 0.002
-"""Per-bar volatility: small, so that a notional order is worth what a quantity is."""
+"""Per-bar volatility: small, so that a notional order is worth as much as one of a quantity."""
 _START = "2024-01-01"
 
 
 def driftless_market(
     ts: pd.DatetimeIndex, config: FeatureConfig, bars_per_day: int, assets: int, seed: int, sigma: float = SIGMA
 ) -> Panel:
-    """Independent driftless Brownian prices with constant volatility, volume drawn without a pattern.
+    """Independent driftless Brownian prices with constant volatility, and volume drawn without a pattern.
 
     The price itself, not its logarithm, is the martingale.
 
     Args:
         ts: bar opens (UTC); the first `config.history(bars_per_day)` only serve the features.
-        assets: their number (SIM0, SIM1, ...). sigma: log units per bar.
+        config: of the features.
+        bars_per_day: bars of a full day.
+        assets: their number; they are called SIM0, SIM1, ...
+        seed: of the draws.
+        sigma: volatility, log units per bar.
     """
     rng = np.random.default_rng(seed)
     history, bars = config.history(bars_per_day), len(ts)
@@ -69,7 +75,16 @@ def driftless_panel(
     bars_per_day: int = 24,
     features: FeatureConfig | None = None,
 ) -> Panel:
-    """Such a market over `days` of 24 hours, or weekdays where `bars_per_day` is 1; every bar has its features."""
+    """A driftless market in which every bar has its features.
+
+    Args:
+        assets: their number.
+        days: days of 24 hours, or weekdays where `bars_per_day` is 1.
+        seed: of the draws.
+        sigma: volatility, log units per bar.
+        bars_per_day: bars of a full day.
+        features: their settings; the defaults if left out.
+    """
     config = features or FeatureConfig()
     step = pd.offsets.BDay() if bars_per_day == 1 else pd.Timedelta("1D") / bars_per_day
     bars = config.history(bars_per_day) + bars_per_day * days

@@ -1,9 +1,10 @@
 """The leak panel: what shows that a model's gains are no look-ahead, made once for each champion.
 
 On a simulated driftless market nothing can be known: what the model gains there is the random-walk control of the gate
-(`lem.backtest.random_walk`), on the clock of the same bars. On real bars the model then trades with all that it sees,
-contexts and last prices, one bar early and one bar late: early is what a peek into the bar that is being traded would
-be worth, late what the last bar is. The model is the same in all three, trained on what it may see.
+(`lem.backtest.random_walk`), on the clock of the same bars. On real bars the model then trades as it does, and with all
+that it sees (contexts and last prices) one bar early and one bar late. Early shows what a peek into the bar that is
+being traded would be worth, late what the last bar is worth. The model is the same in all three, trained on what it
+may see.
 
 Shapes: A = arrivals, K = bars of the horizon, T = bars, M = limits, H = context, as in `lem.backtest.market`.
 """
@@ -49,7 +50,7 @@ SHIPPED, EARLY, LATE = "as it trades", "one bar early", "one bar late"
 SHIFTS = {SHIPPED: 0, EARLY: 1, LATE: -1}
 WITHIN, ABOVE, ZERO, NOT_ZERO = "within the bound", "above the bound", "zero", "not zero"
 MOST = 1000
-"""Real arrivals traded, evenly spread over those that there are."""
+"""Most real arrivals that are traded, spread evenly over all of them."""
 
 
 def leak_panel(panel: Panel, first: np.datetime64, universe: Universe, model: LEM) -> pd.DataFrame:
@@ -62,18 +63,18 @@ def leak_panel(panel: Panel, first: np.datetime64, universe: Universe, model: LE
         model: what decides.
 
     Returns:
-        Rows of `LEAK_SCHEMA`. market `driftless`: the random-walk control (`lem.backtest.random_walk`), one row for
-        each m and for N; gains in sigma, as far around as the control tolerates, the bound, and its verdict; blocks are
-        independent assets. market `real`: for each of SHIFTS and each m, the mean gain of all scenarios in bps; with
-        `against`, the paired difference to the model as it trades; low, high: NaN with too few blocks of days. Without
-        an arrival on the panel there are no rows.
+        Rows of `LEAK_SCHEMA`; none if no order fits into the panel. On the market `driftless` one row for each m and
+        one for N: the random-walk control (`lem.backtest.random_walk`), in sigma, with the bound and the verdict;
+        `low` and `high` are as far from the mean as the control tolerates, blocks are independent assets. On the market
+        `real` rows for each of SHIFTS and each m: the mean gain of all scenarios in bps, and with `against` the paired
+        difference to the model as it trades; `low` and `high` are NaN with too few blocks of days.
     """
     rows = [*_driftless_rows(panel, first, universe, model), *_real_rows(panel, first, universe, model)]
     return pd.DataFrame(rows, columns=LEAK_SCHEMA.names)
 
 
 def leaks_found(leaks: pd.DataFrame) -> list[str]:
-    """What a leak panel finds wrong, in sentences; empty for a model that sees nothing of the future."""
+    """What a leak panel finds wrong, in sentences; empty if nothing speaks of a look-ahead."""
     bad = leaks[leaks["verdict"].isin([ABOVE, NOT_ZERO])]
     return [
         f"On a driftless market the model gained {row['mean']:.3f} sigma with m = {row['min_bars']} "
@@ -128,11 +129,15 @@ def _real_rows(panel: Panel, first: np.datetime64, universe: Universe, model: LE
 def shifted_market(
     market: Market, panel: Panel, context_NTH: torch.Tensor, asset_A: NDArray, bar_A: NDArray, bars: int
 ) -> Market:
-    """The market with contexts and last prices of `bars` later bars: 1 shows the bar that is being traded, with its
-    price (VWAP), -1 hides the last one. Fills, benchmarks and limits stay.
+    """The market with contexts and last prices shifted by some bars. Fills, benchmarks and limits stay.
 
     Args:
-        market: of the arrivals, without contexts. context_NTH: of every bar, from `context_of`.
+        market: of the arrivals, without contexts.
+        panel: of the arrivals.
+        context_NTH: of every bar, from `lem.backtest.market.context_of`.
+        asset_A: asset row of each arrival.
+        bar_A: bar 0 of each arrival.
+        bars: 1 shows the bar that is being traded, with its VWAP as last price; -1 hides the last bar.
     """
     horizon = market.price_AK.shape[1]
     at_AK = (bar_A[:, None] + np.arange(horizon) - 1 + bars).clip(0, panel.bars - 1)

@@ -18,20 +18,37 @@ from lem.numerics import reproducible
 
 @torch.no_grad()
 def context_of(panel: Panel, model: LEM) -> torch.Tensor:
-    """Context of every bar of the panel, (N, T, H), each asset's sequence starting from a zero state at its first
-    bar."""
+    """Context of every bar of the panel, (N, T, H).
+
+    The sequence of each asset starts from a zero state at the panel's first bar.
+    """
     with reproducible():
         return model.eval().encode(torch.from_numpy(panel.features_NTF), torch.from_numpy(panel.valid_NT))
 
 
 def contexts_at(context_NTH: torch.Tensor, asset_A: NDArray, bar_A: NDArray, horizon: int) -> torch.Tensor:
-    """What orders with bar 0 at `bar_A` may see, (A, K, H): for slice k the context of bar k-1, the last to close."""
+    """What orders may see, (A, K, H): for slice k the context of bar k-1, the last that has closed.
+
+    Args:
+        context_NTH: of every bar of the panel.
+        asset_A: asset row of each order.
+        bar_A: bar 0 of each order.
+        horizon: K.
+    """
     before_AK = bar_A[:, None] + np.arange(horizon) - 1
     return context_NTH[asset_A[:, None], before_AK.clip(0, context_NTH.shape[1] - 1)]
 
 
 def market_of(panel: Panel, asset_A: NDArray, bar_A: NDArray, horizon: int, model: LEM | None = None) -> Market:
-    """The market of orders whose bar 0 is `bar_A` of asset row `asset_A`. Slice k will see the context of bar k-1."""
+    """The market of some orders. Slice k will see the context of bar k-1.
+
+    Args:
+        panel: with the bars of the orders and the warm-up before them.
+        asset_A: asset row of each order.
+        bar_A: bar 0 of each order.
+        horizon: K.
+        model: that makes the contexts; None for rules only.
+    """
     tape = order_tape(panel, asset_A, bar_A, horizon)
     at_AK = bar_A[:, None] + np.arange(horizon)
     slot_T = season_slots(panel.ts_T, panel.bars_per_day)
@@ -48,5 +65,5 @@ def market_of(panel: Panel, asset_A: NDArray, bar_A: NDArray, horizon: int, mode
 
 
 def spread(count: int, most: int) -> NDArray:
-    """At most `most` of `count` places, evenly spread."""
+    """Numbers of at most `most` out of `count` places, evenly spread."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))

@@ -1,4 +1,4 @@
-"""The perfect-foresight oracle: the most that any strategy could have gained on an order, knowing every price.
+"""The perfect-foresight oracle: the most that a strategy could have gained on an order if it knew every price.
 
 Let bar j be the last in which the order trades. The order then ends in bar j; if j comes before the first allowed end
 m, it ends at m with nothing left to trade. So each j has one end tau = max(m, j + 1) and one benchmark, and only the
@@ -25,6 +25,10 @@ from lem.execution.terms import Terms
 
 def oracle_gain(market: Market, terms: Terms) -> Tensor:
     """Largest gross gain of each order over all its ends and feasible schedules, (A, M, S), as a fraction of B.
+
+    Args:
+        market: of the arrivals.
+        terms: of the orders, broadcastable to (A, M, S).
 
     Raises:
         OrderError: infeasible limits.

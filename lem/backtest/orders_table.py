@@ -1,10 +1,10 @@
 """The backtest table: every bar of a day an arrival, in all scenarios and for every m, executed by every strategy.
 
-Orders over a gap are in the table too, as excluded, so that every order is accounted for. Gains stand there before
-costs and without the participation cap (`gain_bps`), before costs under the cap (`capped_gain_bps`) and after costs
-under it (`net_gain_bps`). The benchmark of `gain_bps` ends with the order, so it moves with whoever ends early. Three
-gains of the same fills do not: against the arrival price (`gain_arrival_bps`), and against VWAP and TWAP of all N bars
-(`gain_full_vwap_bps`, `gain_full_twap_bps`).
+Orders over a gap are in the table too, as excluded, so that every order is accounted for. Gains are given before costs
+and without the participation cap (`gain_bps`), before costs under the cap (`capped_gain_bps`) and after costs under the
+cap (`net_gain_bps`). The benchmark of `gain_bps` ends with the order, so it depends on when a strategy ends. Three more
+gains measure the same fills against prices that do not: the arrival price (`gain_arrival_bps`), and VWAP and TWAP of
+all N bars (`gain_full_vwap_bps`, `gain_full_twap_bps`).
 """
 
 from __future__ import annotations
@@ -46,13 +46,19 @@ def execute(
     """Execute the arrivals with the rules and with each model, before and after costs.
 
     Args:
-        asset_A, bar_A: places of the arrivals in the panel.
-        models: {strategy name: (model id, model)}; usually one, `lem`. The volume curve is that of `champion` if there
-            is one, of the first model otherwise; it is flat without a model.
+        panel: with the bars of the orders and the warm-up before them.
+        asset_A: asset row of each arrival.
+        bar_A: bar 0 of each arrival.
+        horizon: N of all orders.
+        config: the values of m, and the risk aversion.
+        costs: charged where costs are on.
+        models: {strategy name: (model id, model)}; usually one, `lem`. The volume curve is that of `champion`, or of
+            the first model where there is no `champion`; without a model it is flat.
 
     Returns:
-        One row per order and strategy (`BACKTEST_SCHEMA`). `slices`: shares of the order traded in bars 0 to N - 1
-        before costs, of executed orders of models; null for rules, whose schedule follows from where they end.
+        One row per order and strategy (`BACKTEST_SCHEMA`). `slices` has the shares of an order that a model traded in
+        bars 0 to N - 1, before costs; it is null for excluded orders and for rules, whose schedule follows from where
+        they end.
 
     Raises:
         OrderError: the orders are too large for `costs.participation_cap`.

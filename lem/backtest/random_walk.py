@@ -1,10 +1,11 @@
 """The random-walk control: on a driftless market a model gains no more than the bound, and nothing where m = N.
 
-More is a look-ahead, in the model or in what evaluates it. There is one such control: the promotion gate
+A larger gain is a look-ahead, in the model or in what evaluates it. There is one such control: the promotion gate
 (`lem.gate.sanity`) judges by it, and the leak panel (`lem.backtest.leaks`) shows the same orders with the same verdict.
 
-Gains are measured beside optimal stopping with the true volatility, whose expectation is the bound, and beside TWAP
-where m = N: the same expectation with a fraction of the noise. Standard errors are over independent assets.
+The excess over the bound is measured as the model's gain minus that of a rule on the same orders: optimal stopping with
+the true volatility, whose expectation is the bound, or TWAP where m = N, whose expectation is zero. It has the same
+expectation with a fraction of the noise. Standard errors are over independent assets.
 
 Shapes: A = arrivals, M = limits, S = scenarios, O = (A, M, S), T = bars.
 """
@@ -36,9 +37,9 @@ WALKS = 40
 ARRIVALS = 2000
 """Arrivals that are executed, spread over the window."""
 ERRORS = 3.0
-"""Standard errors by which the control may be missed."""
+"""Standard errors by which a gain may miss what is allowed."""
 NOTHING_SIGMA = 0.005
-"""What counts as nothing, in sigma: a notional order is not quite worth what a quantity is."""
+"""What counts as nothing, in sigma: a notional order is worth not quite as much as one of a quantity."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,13 @@ class WalkGain:
 
     Args:
         min_bars: m.
-        fixed: m = N, nothing can be timed.
+        fixed: whether m = N, so that nothing can be timed.
         bound: the most that can be gained; 0 where nothing can be timed.
         excess: mean gain beyond the bound.
         error: standard error of the excess.
-        assets: independent assets of the market.
-        arrivals: arrivals that were executed.
-        scenarios: scenarios whose orders the mean is of.
+        assets: number of independent assets of the market.
+        arrivals: number of arrivals that were executed.
+        scenarios: number of scenarios that enter the mean.
     """
 
     min_bars: int
@@ -67,16 +68,17 @@ class WalkGain:
 
     @property
     def gain(self) -> float:
+        """The mean gain."""
         return self.bound + self.excess
 
     @property
     def tolerance(self) -> float:
-        """How far the gain may miss what is allowed."""
+        """By how much the gain may miss what is allowed."""
         return ERRORS * self.error + NOTHING_SIGMA
 
     @property
     def passed(self) -> bool:
-        """The gain is not above the bound; where nothing can be timed, it is nothing."""
+        """Whether the gain is within the bound, or nothing where nothing can be timed; either up to the tolerance."""
         return (abs(self.excess) if self.fixed else self.excess) <= self.tolerance
 
 
@@ -84,7 +86,7 @@ def random_walk(ts_T: NDArray, inside_T: NDArray, model: LEM, universe: Universe
     """The gains for every m of the universe's backtest and for N; none where no order fits into the window.
 
     Args:
-        ts_T: bar opens of a panel of the universe, whose clock the market has.
+        ts_T: bar opens of a panel of the universe; the market has the same clock.
         inside_T: bool, the bars of the window; those before it are warm-up.
         model: what decides.
         universe: its horizon, features and seed make the market, its limits the orders.

@@ -1,4 +1,4 @@
-"""The backtest table without what makes it: its columns, how many rows a partition has."""
+"""The backtest table, apart from the code that makes it: its columns, and how many rows a partition has."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ BACKTEST_SCHEMA = arrow.schema(
 
 
 def expected_rows(arrivals: int, universe: Universe, with_model: bool) -> int:
-    """Rows of a backtest partition when every order is accounted for."""
+    """Rows of a backtest partition in which every order is accounted for."""
     return arrivals * len(universe.backtest.min_bars) * len(SCENARIOS) * (len(rule_names()) + with_model)

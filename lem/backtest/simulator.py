@@ -25,9 +25,15 @@ from lem.strategies.base import Strategy, View
 class Market:
     """The bars of A arrivals, float64, prices relative to the arrival price.
 
-    price_AK, volume_AK: VWAP and volume of bar k. last_close_AK, context_AKH: of bar k-1 (context None for rules only).
-    sigma_A: per-bar volatility at arrival. accepted_A: bool, no gap. slot_AK: int64, place of bar k on the clock
-    (`lem.data.features.season_slots`), None on a market without a calendar.
+    Args:
+        price_AK: VWAP of bar k.
+        volume_AK: volume of bar k, relative to the mean at arrival.
+        last_close_AK: close of bar k-1.
+        sigma_A: per-bar volatility at arrival, log units.
+        accepted_A: bool; no gap in the order's bars.
+        context_AKH: context of bar k-1; None for rules only.
+        slot_AK: int64, place of bar k on the clock (`lem.data.features.season_slots`); None on a market without a
+            calendar.
     """
 
     price_AK: Tensor
@@ -41,12 +47,17 @@ class Market:
 
 @dataclass(frozen=True)
 class Executions:
-    """What became of each order, shape (A, M, S): prices relative to the arrival price, gain as a fraction of the
-    benchmark.
+    """What became of each order, shape (A, M, S).
 
-    gain_O: before costs. net_gain_O: of the same slices after costs, the very bits of gain_O without costs.
-    achieved_O: average price before costs. end_bar_O: bars used, 1 to N. slices_KO: share traded in each bar, summing
-    to 1.
+    Prices are relative to the arrival price, gains are fractions of the benchmark.
+
+    Args:
+        gain_O: before costs.
+        net_gain_O: of the same slices after costs; the bits of `gain_O` where there are no costs.
+        achieved_O: average price before costs.
+        benchmark_O: VWAP or TWAP up to the order's end.
+        end_bar_O: bars used, 1 to N.
+        slices_KO: share traded in each bar; they sum to 1.
     """
 
     gain_O: Tensor
@@ -58,7 +69,11 @@ class Executions:
 
 
 def check_terms(terms: Terms, horizon: int) -> None:
-    """Refuse orders that cannot be executed on this market.
+    """Refuse orders that cannot be executed on a market.
+
+    Args:
+        terms: of the orders.
+        horizon: bars of the market.
 
     Raises:
         OrderError: names the first infeasible order's limits and what is allowed.
@@ -71,12 +86,18 @@ def check_terms(terms: Terms, horizon: int) -> None:
 
 
 def simulate(strategy: Strategy, market: Market, terms: Terms, costs: CostsConfig | None = None) -> Executions:
-    """Execute every order of `terms` (broadcastable to (A, M, S)) with one strategy.
+    """Execute orders with one strategy.
 
     Limits, end times and the budget hold whatever the strategy asks for (`lem.execution.step`).
 
-    With costs, the participation cap bounds the rate per bar, and what was paid stands in a ledger of its own: a
-    strategy sees clean fills and decides nothing differently because of what they cost.
+    With costs, the participation cap bounds the rate per bar, and a second ledger books what was paid. The strategy
+    sees the fills before costs, so what they cost changes none of its decisions.
+
+    Args:
+        strategy: what decides.
+        market: of the arrivals.
+        terms: of the orders, broadcastable to (A, M, S).
+        costs: none if left out.
 
     Raises:
         OrderError: infeasible limits, an order too large for its participation cap, or the strategy asked for something

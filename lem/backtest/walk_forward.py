@@ -16,7 +16,7 @@ from lem.universe import Universe
 
 
 def day_arrivals(panel: Panel, symbol: str, date: dt.date) -> tuple[NDArray, NDArray]:
-    """(asset row, bar) of every bar that `symbol` has on `date`: each is an arrival. None on a holiday."""
+    """The arrivals of an asset on a date, (asset row, bar): every bar that it has; none on a holiday."""
     if symbol not in panel.assets:
         return np.empty(0, dtype=int), np.empty(0, dtype=int)
     row = panel.assets.index(symbol)
@@ -31,9 +31,13 @@ def backtest_day(
 
     Args:
         features: feature table of `symbol` from the warm-up before `date` to the end of the last order.
+        universe: its horizon, limits and costs.
+        symbol: the asset.
+        date: on which the orders arrive, UTC.
+        champion: of that date.
 
     Returns:
-        One row per order and strategy (`lem.backtest.schema.BACKTEST_SCHEMA`), excluded orders among them.
+        One row per order and strategy (`lem.backtest.schema.BACKTEST_SCHEMA`), including excluded orders.
     """
     if features.empty:  # the asset is not listed on any of these dates
         return BACKTEST_SCHEMA.empty_table().to_pandas()

@@ -129,7 +129,8 @@ def validate_days(raw: Mapping[dt.date, pd.DataFrame], universe: Universe, symbo
     source = universe.model_copy(update={"bar": universe.source_bar})
     listed = [raw[day] if is_listed(universe, symbol, day) else raw[day].iloc[:0] for day in days]
     rows = pd.concat(listed, ignore_index=True)
-    half_unit = 0.5 * 10.0**-universe.source.quote_decimals if universe.source.kind == "files" else 0.0
+    decimals = universe.source.capabilities.quote_decimals
+    half_unit = 0.0 if decimals is None else 0.5 * 10.0**-decimals
     where = f"{universe.name}/{symbol}"
     failed = failures(row_rules(half_unit), rows)
     for check in failed["check"][failed["row"].isna()]:

@@ -1,1 +1,1 @@
-"""Every table and column in words, held against the schemas."""
+"""Every table and column in words, checked against the schemas."""

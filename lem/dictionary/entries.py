@@ -46,13 +46,13 @@ class Column:
     """A column of a table.
 
     Args:
-        name: the column.
+        name: of the column.
         type: of its values.
         meaning: in words.
         unit: empty for text and pure numbers.
         allowed: rules and values, in words.
         null: when it has no value; `never` if it always has one.
-        unique: whether no value occurs twice.
+        unique: whether each value occurs only once.
     """
 
     name: str
@@ -74,11 +74,11 @@ class TableEntry:
     """A table.
 
     Args:
-        name: the table.
+        name: of the table.
         meaning: what a row is.
         place: where the table lies.
         partition: what one object or partition of it holds.
-        columns: in their order.
+        columns: in the table's order.
         rules: on whole rows, in words.
     """
 

@@ -1,6 +1,6 @@
-"""What the tables and columns mean that no stage of the lake writes: registry, training curve, report, live orders.
+"""The meanings of tables and columns that no stage of the lake writes: registry, training curve, report, live orders.
 
-The words of the stages' own tables stand with the stages (`lem.lineage.meanings`).
+Those of the stages' own tables are in `lem.lineage.meanings`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the columns of live orders, of their slices and of fences mean, in words (see `lem.dictionary.meanings`)."""
+"""The meanings of the columns of live orders, of their slices and of fences (see `lem.dictionary.meanings`)."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def input_drift(training: pd.DataFrame, recent: pd.DataFrame) -> InputDrift:
 
     Args:
         training: panel or feature table (columns `ts`, `valid` and FEATURES) of the champion's training window.
-        recent: the same of the last days.
+        recent: the same columns of the last days.
 
     Returns:
         No index for any feature if one of the tables has fewer than `MIN_BARS` valid bars.

@@ -31,12 +31,16 @@ BPS = 1e4
 def capped(terms: Terms, costs: CostsConfig) -> Terms:
     """The orders under the participation cap: max_rate is at most participation_cap / order_size.
 
-    The cap is on the expected volume, the trailing mean at arrival, which is known before a bar trades; the volume that
-    comes moves only the impact.
+    The cap is on the expected volume, the trailing mean at arrival: it is known before the bar trades. The volume that
+    then trades changes only the impact.
+
+    Args:
+        terms: of the orders.
+        costs: `participation_cap` and `order_size`.
 
     Raises:
-        OrderError: an order cannot trade in its time, or its smallest slice is above the cap; says how large an order
-            may be.
+        OrderError: an order cannot trade in its time, or its smallest slice is above the cap; the message says how
+            large an order may be.
     """
     if problem := costs.size_problem(int(terms.n_O.min())):
         raise OrderError(problem)
@@ -54,7 +58,11 @@ def charged_price(costs: CostsConfig, terms: Terms, slice_O: Tensor, price_O: Te
     """Price of our fill after costs, relative to the arrival price.
 
     Args:
-        slice_O: share of the order. price_O, volume_O: of the bar, the volume in trailing means at arrival.
+        costs: what is charged, and the size of the order.
+        terms: of the orders.
+        slice_O: share of the order that trades in the bar.
+        price_O: the bar's volume-weighted price, relative to the arrival price.
+        volume_O: the bar's volume, in trailing mean bar volumes at arrival.
     """
     fixed = (costs.fee_bps + costs.half_spread_bps) / BPS
     participation_O = slice_O * costs.order_size / volume_O

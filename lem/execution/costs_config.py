@@ -15,10 +15,11 @@ class CostsConfig(BaseModel):
     The defaults are those of a careful account on a liquid market, and an order of a fifth of a bar's volume.
 
     Args:
-        fee_bps, half_spread_bps: paid on every fill, in bps of its price.
+        fee_bps: paid on every fill, in bps of its price.
+        half_spread_bps: likewise.
         impact: Y of the square-root law, of order one in the literature; 0.5 is near to what the estimates of Almgren
             et al. (2005) give for hourly bars at a participation of 2 %.
-        order_size: the parent order in trailing mean bar volumes (0.2: a fifth of what trades in a bar).
+        order_size: the parent order, in trailing mean bar volumes.
         participation_cap: most that may be traded in one bar, as a share of the trailing mean bar volume. A cap of at
             least `order_size` caps nothing.
     """

@@ -25,9 +25,15 @@ from lem.execution.terms import Terms
 class Ledger:
     """What has been traded and what the market did, after k bars.
 
-    remaining_O: share of the order still to trade. units_O, cash_O: what was traded and what for: sum x and sum x P of
-    a quantity, sum y / P and sum y of a notional. weight_O, weighted_O: sums of the benchmark's weights and of weights
-    times price.
+    With slices x of a quantity or y of a notional, prices P, and the benchmark's weights w (volume for VWAP, 1 for
+    TWAP), summed over the bars.
+
+    Args:
+        remaining_O: share of the order still to trade.
+        units_O: what was traded: sum x of a quantity, sum y / P of a notional.
+        cash_O: what was paid or received for it: sum x P of a quantity, sum y of a notional.
+        weight_O: sum w.
+        weighted_O: sum w P.
     """
 
     remaining_O: Tensor
@@ -46,8 +52,13 @@ def open_ledger(terms: Terms, shape: torch.Size) -> Ledger:
 def limits(ledger: Ledger, terms: Terms, k: int | Tensor) -> tuple[Tensor, Tensor]:
     """Smallest and largest share that may be traded in bar k (0-based) if the order goes on.
 
-    k is one bar for all orders, or each order's own: so it is here and in `may_finish` and `must_finish`.
-    x_k lies in [max(min_rate, R_k - max_rate * bars_left_after), min(R_k, max_rate)]; what remains is always tradable.
+    x_k lies in [max(min_rate, R_k - max_rate * bars_left_after), min(R_k, max_rate)], so what remains can always be
+    traded in the bars that remain.
+
+    Args:
+        ledger: of the bars before k.
+        terms: of the orders.
+        k: one bar for all orders, or each order's own; likewise in `may_finish` and `must_finish`.
     """
     left_O = (terms.n_O - (k + 1)).clamp(min=0.0)
     high_O = torch.minimum(ledger.remaining_O, terms.max_rate_O)
@@ -61,8 +72,10 @@ def may_finish(ledger: Ledger, terms: Terms, k: int | Tensor) -> Tensor:
 
 
 def must_finish(ledger: Ledger, terms: Terms, k: int | Tensor) -> Tensor:
-    """Bool: bar k is the order's last: its time is over, or it may end and what remains is no more than the smallest
-    slice."""
+    """Bool: bar k is the order's last.
+
+    Either its time is over, or it may end and what remains is no more than the smallest slice.
+    """
     last_slice_O = terms.min_rate_O.clamp(min=TOLERANCE)
     return (terms.n_O <= k + 1) | ((terms.m_O <= k + 1) & (ledger.remaining_O <= last_slice_O))
 
@@ -72,8 +85,13 @@ def advance(
 ) -> Ledger:
     """The ledger after a bar in which `slice_O` of the order traded.
 
-    price_O: the bar's volume-weighted price, which enters the benchmark. fill_O: the price of our own trade, `price_O`
-    where there are no costs.
+    Args:
+        ledger: before the bar.
+        terms: of the orders.
+        slice_O: share that trades.
+        price_O: the bar's volume-weighted price, which enters the benchmark.
+        volume_O: the bar's volume, relative to the mean at arrival.
+        fill_O: price of our own trade; `price_O` where there are no costs.
     """
     fill_O = price_O if fill_O is None else fill_O
     one_O = torch.ones_like(fill_O)
@@ -101,6 +119,6 @@ def achieved(ledger: Ledger) -> Tensor:
 
 
 def gain(ledger: Ledger, terms: Terms) -> Tensor:
-    """side * (B - A) / B, as a fraction: times 1e4 it is bps, divided by sigma it is in sigma. Positive is good."""
+    """The gain side * (B - A) / B, a fraction: times 1e4 it is in bps, over sigma in sigma. Positive is good."""
     benchmark_O = benchmark(ledger)
     return terms.sign_O * (benchmark_O - achieved(ledger)) / benchmark_O

@@ -18,13 +18,14 @@ TOLERANCE = 1e-9
 
 
 class Side(enum.StrEnum):
-    """Buy or sell. `sign` makes a positive gain good for both."""
+    """Buy or sell."""
 
     BUY = "buy"
     SELL = "sell"
 
     @property
     def sign(self) -> float:
+        """+1 of a buy, -1 of a sell: with it a positive gain is good for both."""
         return 1.0 if self is Side.BUY else -1.0
 
 
@@ -64,9 +65,10 @@ class Order:
 
     Args:
         scenario: side, benchmark and target.
-        min_bars: m, the first number of bars after which the order may end (1 to max_bars).
-        max_bars: N, the bars by which it must have ended.
-        min_rate, max_rate: smallest and largest share of the order in one bar, in [0, 1].
+        min_bars: m, the number of bars after which the order may end (1 to max_bars).
+        max_bars: N, the number of bars after which it must have ended.
+        min_rate: smallest share of the order in one bar, in [0, 1].
+        max_rate: largest share of the order in one bar, in [0, 1].
         risk_aversion: lambda of E[g] - lambda/2 E[g^2], g in sigma.
 
     Raises:
@@ -86,6 +88,13 @@ class Order:
 
 def check_limits(m: float, n: float, min_rate: float, max_rate: float, risk_aversion: float) -> None:
     """Refuse an order that no schedule can satisfy.
+
+    Args:
+        m: as `Order.min_bars`.
+        n: as `Order.max_bars`.
+        min_rate: as in `Order`.
+        max_rate: as in `Order`.
+        risk_aversion: as in `Order`.
 
     Raises:
         OrderError: names the limit, its value and what is allowed.

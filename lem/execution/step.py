@@ -19,8 +19,8 @@ from lem.execution.orders import TOLERANCE
 from lem.execution.terms import Terms
 
 FINISH_AT = 0.5
-"""Probability to finish from which an order ends. Training averages over both ends of a bar; whoever trades must choose
-one, and from one half on to end is at least as likely as to go on."""
+"""An order ends where its probability to finish is at least this. Training averages over ending and going on; whoever
+trades must choose, and from one half on ending is at least as likely as going on."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Step:
 
 
 def allowed_end(wish_O: Tensor, ledger: Ledger, terms: Terms, k: int | Tensor) -> Tensor:
-    """What an order gets of its wish to end in bar k: nothing before it may end, and its end for sure where it must.
+    """The wish to end in bar k, kept to what the order may do: 0 before it may end, 1 where it must.
 
     Args:
-        wish_O: bool, or the probability of it.
+        wish_O: bool, or a probability.
         ledger: of the bars before k.
         terms: of the orders.
         k: the bar (0-based) of all orders, or of each.
@@ -52,15 +52,15 @@ def allowed_end(wish_O: Tensor, ledger: Ledger, terms: Terms, k: int | Tensor) -
 
 
 def over(remaining_O: Tensor, terms: Terms, bars: int | Tensor) -> Tensor:
-    """Bool: after so many bars the order is over, since nothing is left and it may end, or since its time is up."""
+    """Bool: after so many bars the order is over: it may end and nothing is left, or its time is up."""
     return ((terms.m_O <= bars) & (remaining_O <= TOLERANCE)) | (terms.n_O <= bars)
 
 
 def step(ledger: Ledger, terms: Terms, k: int | Tensor, asked_O: Tensor, finish_O: Tensor) -> Step:
     """Decide bar k: a slice is cut to its limits, an order that ends trades all that remains.
 
-    Limits, end times and the budget hold whatever is asked for. An order that has nothing left may end in this very
-    bar, without a wish: its benchmark stops with it.
+    Limits, end times and the budget hold whatever is asked for. An order that may end and has nothing left after the
+    bar ends with it, also without a wish; its benchmark stops there too.
 
     Args:
         ledger: of the bars before k.
@@ -86,15 +86,15 @@ def book(
     counts_O: Tensor,
     fill_O: Tensor | None = None,
 ) -> Ledger:
-    """The ledger after a bar, which may not be a bar of every order.
+    """The ledger after a bar that need not count for every order: an order may be over, or nobody may have traded.
 
     Args:
         ledger: before the bar.
         terms: of the orders.
-        slice_O: share that traded, booked also where the bar does not count; 0 of an order that is over.
+        slice_O: share that traded, booked also where `counts_O` is False; 0 of an order that is over.
         price_O: the bar's volume-weighted price.
         volume_O: the bar's volume, relative to the mean at arrival.
-        counts_O: bool, the bar is one of the order's bars: it enters the benchmark.
+        counts_O: bool, the bar is one of the order's bars and enters its benchmark.
         fill_O: price of our own trade; `price_O` where there are no costs.
     """
     after = advance(ledger, terms, slice_O, price_O, volume_O, fill_O)
@@ -109,7 +109,7 @@ def book(
 
 
 def fork(ledger: Ledger, terms: Terms, slice_O: Tensor, price_O: Tensor, volume_O: Tensor) -> tuple[Ledger, Ledger]:
-    """The ledgers after a bar in which the order ended with all that remained, and in which it went on with a slice.
+    """Two ledgers after a bar: the order ended with all that remained; it traded a slice and goes on.
 
     Args:
         ledger: before the bar.

@@ -21,7 +21,16 @@ Limit = float | Sequence[float] | Tensor
 class Terms:
     """What the orders are, one value an order (or broadcastable).
 
-    sign_O: +1 buy, -1 sell. vwap_O, notional_O: bool. m_O, n_O: bars (float). sigma_O: per-bar volatility at arrival.
+    Args:
+        sign_O: +1 buy, -1 sell.
+        vwap_O: bool; the benchmark is VWAP, else TWAP.
+        notional_O: bool; a notional is fixed, else a quantity.
+        m_O: fewest bars, a float.
+        n_O: most bars, a float.
+        min_rate_O: smallest share of the order in a bar.
+        max_rate_O: largest share of the order in a bar.
+        risk_aversion_O: lambda of E[g] - lambda/2 E[g^2], g in sigma.
+        sigma_O: per-bar volatility at arrival, log units.
     """
 
     sign_O: Tensor
@@ -48,8 +57,8 @@ def make_terms(
 
     Args:
         scenarios: of each order along the last dimension of O.
-        m: first number of bars after which an order may end.
-        n: bars by which it must have ended.
+        m: number of bars after which an order may end.
+        n: number of bars after which it must have ended.
         min_rate: smallest share of the order in a bar.
         max_rate: largest share of the order in a bar.
         risk_aversion: lambda of E[g] - lambda/2 E[g^2].
@@ -75,10 +84,10 @@ def make_terms(
 def terms_of_orders(orders: Sequence[Order]) -> tuple[Terms, Tensor]:
     """Terms of any mix of parent orders in one batch, and the allocation head of each.
 
-    Infeasible limits cannot reach this place: `Order` refuses them and says why.
+    The limits are feasible: `Order` refuses any others and says why.
 
     Returns:
-        Terms of shape (O,), float64; head_O (O,), int64, the row of each order's scenario in
+        Terms of shape (O,), float64, and head_O (O,), int64: the row of each order's scenario in
         `lem.execution.orders.SCENARIOS`.
     """
     terms = make_terms(
@@ -93,6 +102,12 @@ def terms_of_orders(orders: Sequence[Order]) -> tuple[Terms, Tensor]:
 
 
 def terms_for(min_bars: Sequence[int], horizon: int, risk_aversion: float) -> Terms:
-    """Orders without rate limits in all eight scenarios, one for each m: broadcastable to (A, M, S), float64."""
+    """Orders without rate limits, one for each m in each of the eight scenarios: broadcastable to (A, M, S), float64.
+
+    Args:
+        min_bars: the values of m, M of them.
+        horizon: N of every order.
+        risk_aversion: of every order.
+    """
     m_M1 = torch.tensor(min_bars, dtype=torch.float64)[:, None]
     return make_terms(SCENARIOS, m_M1, horizon, risk_aversion=risk_aversion)

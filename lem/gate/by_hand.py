@@ -1,6 +1,6 @@
 """Decisions by hand: promote any model, or roll back to the champion before, each with its reason.
 
-They are decisions like the gate's, and the gate leaves them alone: it judges the next night's candidate against the
+They are decisions like the gate's, and the gate does not replace them: it judges the next night's candidate against the
 model that was promoted by hand.
 """
 
@@ -28,8 +28,12 @@ def promote(
     """Make a model the champion of `date`, and of the dates after it until the gate or somebody decides otherwise.
 
     Args:
-        model_id: or its first characters. reason: why, in words. date: of the universe's last decision if left out, and
-            at most tomorrow (UTC).
+        lake: that holds the weights.
+        registry: where the decision is recorded.
+        universe: of the model.
+        model_id: the id, or its first characters.
+        reason: why, in words.
+        date: at most tomorrow (UTC); if left out, the date of the universe's last decision.
 
     Raises:
         RegistryError: there is no such model in this universe, it may not trade yet on that date or not at all, the
@@ -52,11 +56,16 @@ def rollback(
     """Let the champion before the present one trade again; rolling back once more goes to the one before that.
 
     Args:
-        reason: why, in words. date: as in `promote`.
+        lake: that holds the weights.
+        registry: where the decision is recorded.
+        universe: whose champion is replaced.
+        reason: why, in words.
+        date: as in `promote`.
 
     Raises:
         RegistryError: there was no other champion before, the present one was replaced at the same moment, or as in
-            `promote`. LakeError: as there.
+            `promote`.
+        LakeError: as in `promote`.
     """
     _check_reason(reason)
     seen = _target(universe, registry.decisions(universe.name))
@@ -76,10 +85,13 @@ def rollback(
 
 
 def champions(log: Sequence[PromotionRecord]) -> list[str | None]:
-    """The champions that led to the present one, which is the last: each traded until the next replaced it.
+    """The champions up to the present one, which is the last: each traded until the next replaced it.
 
-    A model that was rolled back from is not among them, nor is one that the gate chose before it judged the same date
-    again. None stands for dates on which no model traded.
+    Left out are models that were rolled back from, and those that the gate chose before it judged the same date again.
+    None stands for dates on which no model traded.
+
+    Args:
+        log: the decisions of a universe, in the order in which they were made.
     """
     line: list[str | None] = []
     ordered = sorted(log, key=lambda decision: decision.date)
@@ -103,7 +115,7 @@ def _check_reason(reason: str) -> None:
 
 
 def _target(universe: Universe, log: Sequence[PromotionRecord]) -> tuple[str | None, str]:
-    """The present champion, and the one that a rollback goes to."""
+    """The present champion, and the one to which a rollback goes."""
     line = champions(log)
     earlier = [model_id for model_id in line[:-1] if model_id is not None and model_id != line[-1]]
     if not earlier:
@@ -131,7 +143,7 @@ def _date(universe: Universe, log: Sequence[PromotionRecord], date: dt.date | No
         return last
     check_date(date, "the decision's date")
     tomorrow = utc_now().date() + dt.timedelta(days=1)
-    # Nothing may be decided before the last decision: a slip of the pen into the far future would be final.
+    # No date before the last decision's is allowed, so a slip of the pen into the far future would be final.
     latest = max(min(tomorrow, universe.end or tomorrow), last or universe.start)
     if not (last or universe.start) <= date <= latest or not partition_dates(universe, date, date):
         days = "dates" if universe.calendar == "24/7" else "weekdays"

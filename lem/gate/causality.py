@@ -19,7 +19,13 @@ from lem.strategies.base import Strategy
 
 
 def perturbed_panel(panel: Panel, first: int, seed: int = 0) -> Panel:
-    """The panel with features and tape from bar `first` on changed."""
+    """The panel with other features and another tape from one bar on.
+
+    Args:
+        panel: stays as it is.
+        first: the first bar that is changed.
+        seed: of the changes.
+    """
     rng = np.random.default_rng(seed)
 
     def shake(values: np.ndarray) -> np.ndarray:
@@ -44,7 +50,14 @@ def perturbed_panel(panel: Panel, first: int, seed: int = 0) -> Panel:
 
 
 def first_slice_changed(strategy: Strategy, market: Market, other: Market, min_bars: tuple[int, ...]) -> int | None:
-    """First bar in which the strategy trades otherwise on `other`; None when all slices have the same bits."""
+    """First bar in which the strategy trades otherwise on another market; None when all slices have the same bits.
+
+    Args:
+        strategy: what decides.
+        market: of some arrivals.
+        other: of the same arrivals.
+        min_bars: the values of m.
+    """
     terms = terms_for(min_bars, market.price_AK.shape[1], 1.0)
     one, two = (simulate(strategy, each, terms).slices_KO for each in (market, other))
     differing = [k for k in range(len(one)) if not torch.equal(one[k], two[k])]
@@ -58,7 +71,11 @@ def model_is_causal(panel: Panel, model: LEM, horizon: int, strategy: Strategy, 
     because slice k is decided before bar k opens.
 
     Args:
-        panel: at least one accepted arrival. arrivals: places tried, spread over the panel.
+        panel: with at least one accepted arrival.
+        model: that makes the contexts.
+        horizon: N.
+        strategy: what decides with them.
+        arrivals: number of arrivals that are tried, spread over the panel.
     """
     asset_X, bar_X = np.nonzero(panel.accepted(horizon))
     chosen = np.unique(np.linspace(0, len(asset_X) - 1, min(arrivals, len(asset_X))).astype(int))

@@ -20,8 +20,14 @@ from lem.universe.windows import dates_before, gate_dates, is_training_date, tra
 def decide_champion(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> PromotionRecord:
     """Decide which model trades on `date` and record it; deciding a date again replaces its record.
 
-    The champion before is the one of the last decision with an earlier date, whatever was decided after `date`. A
+    The champion before is that of the last decision with an earlier date, whatever was decided for later dates. A
     decision that was made by hand for `date` stands, and is returned.
+
+    Args:
+        lake: with the panels and the weights.
+        registry: of the models and decisions.
+        universe: for which the decision is.
+        date: UTC.
 
     Raises:
         LakeError: the gate's window is incomplete, or a model's weights cannot be read or were changed.
@@ -66,7 +72,7 @@ def decide_champion(lake: Lake, registry: Registry, universe: Universe, date: dt
 
 
 def holes(record: ModelRecord, universe: Universe) -> tuple[dt.date, ...]:
-    """Partition dates of a model's training window that are not among the inputs that its manifest names."""
+    """Partition dates of a model's training window that its manifest does not name as inputs."""
     read = {one.partition_key for one in record.inputs if one.table_name == "panel"}
     dates = dates_before(universe, record.train_start, record.train_end)
     return tuple(date for date in dates if str(date) not in read)

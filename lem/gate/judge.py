@@ -1,8 +1,8 @@
 """The promotion gate: may the candidate trade, or does yesterday's champion stay?
 
-Judged on a window that neither model was trained on: both trainings end a purge of one horizon before it begins. First
-the candidate must pass the sanity checks (`lem.gate.sanity`); then every figure is a paired comparison on the same
-orders, with a day-block bootstrap interval.
+Both are judged on a window on which neither was trained: their trainings end a purge of one horizon before it begins.
+First the candidate must pass the sanity checks (`lem.gate.sanity`). Then every figure is a paired comparison on the
+same orders, with a day-block bootstrap interval.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from lem.universe.backtest_config import GateConfig
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's decision: `promoted`, `kept` (yesterday's champion trades on) or `none` (no model may trade).
+    """The gate's decision.
 
     Args:
+        decision: `promoted`, `kept` (yesterday's champion trades on) or `none` (no model may trade).
         reasons: why, in sentences.
-        figures: what the gate measured and checked; empty where it did not come to that.
-        sound: False where there was no candidate to compare, or none that may trade at all: then the night is degraded.
+        figures: what the gate measured and checked; empty if it did not get that far.
+        sound: False if the night is degraded: there was no candidate that could be compared, or it may not trade.
     """
 
     decision: Literal["promoted", "kept", "none"]
@@ -44,7 +45,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """How gains are compared: the gate's settings, the days of a block, the resamples and seed of the bootstrap."""
+    """How gains are compared.
+
+    Args:
+        gate: the gate's settings.
+        block_days: days in a block of the bootstrap.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
 
     gate: GateConfig
     block_days: int
@@ -53,10 +61,16 @@ class PairedComparison:
 
     @classmethod
     def of(cls, universe: Universe) -> PairedComparison:
+        """The comparison by a universe's settings."""
         return cls(universe.gate, universe.purge_days, universe.backtest.bootstrap, universe.training.seed)
 
     def difference(self, orders: pd.DataFrame, against: str) -> Interval:
-        """The candidate's gain minus that of `against`, paired by order (bps)."""
+        """The candidate's gain minus another strategy's, paired by order, in bps.
+
+        Args:
+            orders: as for `compare`.
+            against: the other strategy's column.
+        """
         return paired_difference(
             orders["candidate"],
             orders[against],
@@ -118,9 +132,11 @@ def judge(
     """Decide which model trades.
 
     Args:
-        panel: dates up to the end of the gate's window (exclusive: the date the decision is for), with warm-up
-        before it.
-        gate_start: first date of the window. candidate: None when no model was trained for this date.
+        panel: the gate's window with the warm-up before it; it ends before the date for which the decision is.
+        universe: its orders, costs and settings of the gate.
+        gate_start: first date of the window.
+        candidate: None when no model was trained for this date.
+        champion: the model that traded before; None when there was none.
     """
     stays: Literal["kept", "none"] = "kept" if champion else "none"
     if candidate is None:
@@ -149,12 +165,14 @@ def judge(
 def compare(orders: pd.DataFrame, how: PairedComparison) -> Verdict:
     """Decide on the gains of a candidate that passed the sanity checks.
 
-    Promoted is the first model, and one whose mean gain is not below the champion's within its interval, whose worst
-    5 % are not worse than tolerated, and that beats optimal stopping in the mean.
+    The first model is promoted. A later one is refused if its worst 5 % are worse than tolerated, if it does not beat
+    optimal stopping in the mean, or if its gain minus the champion's has an interval wholly below zero (with too few
+    days for an interval: a mean below zero).
 
     Args:
         orders: one row per order: `arrival` (UTC) and the gains in bps of `candidate`, `optimal_stopping`, `twap` and,
             where there is one, `champion`.
+        how: the comparison.
     """
     rule = how.difference(orders, "optimal_stopping")
     versus = how.difference(orders, "champion") if "champion" in orders else None

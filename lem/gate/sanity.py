@@ -1,16 +1,15 @@
-"""The sanity checks of the promotion gate: what a model must keep to trade at all, however much it gains.
+"""The sanity checks of the promotion gate: what a model must fulfil to trade at all, however much it gains.
 
 It read all of its window, its weights and decisions are finite, it looks at no later bar (`lem.gate.causality`), it
 asks for schedules that keep the order's budget and limits, and it passes two controls:
 
 - **Random walk.** On a simulated driftless market with the pipeline's own features it gains no more than the
   dynamic-programming bound, and nothing where m = N (`lem.backtest.random_walk`).
-- **Shuffled targets.** On the gate's own orders, the same prices are paid once by the model's own decisions and once by
-  its decisions on another order, drawn at random among the same asset's. Its own must earn more, and the others'
-  nothing. A model that was trained on shuffled targets knows nothing of the prices that it decides on, and fails; so
-  does an evaluation that pays for decisions which know nothing. This is a permutation test (Ojala and Garriga,
-  "Permutation tests for studying classifier performance", JMLR 11, 2010) of decisions, not of labels: no model is
-  trained for it.
+- **Shuffled targets.** Each order of the gate is executed twice: by the model's decisions on it, and by its decisions
+  on another order, drawn at random from the same asset's. The first must earn more, and the second nothing. A model
+  that was trained on shuffled targets knows nothing of the prices on which it decides, and fails; so does an evaluation
+  that credits decisions which know nothing. This is a permutation test (Ojala and Garriga, "Permutation tests for
+  studying classifier performance", JMLR 11, 2010) of decisions, not of labels: no model is trained for it.
 
 Shapes: A = arrivals, M = limits, S = scenarios, O = (A, M, S), K = bars of the horizon, T = bars.
 """
@@ -43,24 +42,27 @@ from lem.strategies.watched import Watched
 from lem.universe import Universe
 
 ASKED_ARRIVALS, CONTROL_ARRIVALS = 64, 2000
-"""Arrivals, spread over the window, whose schedules are looked at, and that the shuffled-target control executes."""
+"""Arrivals whose schedules are looked at, and arrivals that the shuffled-target control executes; both spread over the
+window."""
 CREDIT_ERRORS = 5.0
-"""Standard errors by which decisions on other orders may earn something: blocks of days are few, their tails wide."""
+"""Most that decisions on other orders may earn, in standard errors: blocks of days are few, their tails wide."""
 LEARNT = 0.5
-"""Share of what optimal stopping earns, below which a model has learnt nothing of the prices."""
+"""A model that earns less than this share of what optimal stopping earns has learnt nothing of the prices."""
 FEWEST_BLOCKS = 4
-"""Blocks of days below which the shuffled-target control cannot tell anything."""
+"""Fewest blocks of days from which the shuffled-target control can tell anything."""
 _NOTHING_BPS = 0.01
 
 
 def sanity_checks(
     panel: Panel, universe: Universe, gate_start: dt.date, model: LEM, holes: tuple[dt.date, ...] = ()
 ) -> list[Check]:
-    """All checks of a model. Where its weights are not finite, those that would execute it are left out.
+    """All checks of a model. If its weights are not finite, the checks that execute it are left out.
 
     Args:
-        panel: the gate's window from `gate_start` on, with the model's warm-up before it; at least one accepted
-        arrival.
+        panel: the gate's window with the model's warm-up before it, and at least one accepted arrival.
+        universe: its orders and features.
+        gate_start: first date of the window.
+        model: what is checked.
         holes: dates of its training window that the model did not read.
     """
     first = [whole_window(holes), finite_weights(model)]
@@ -78,7 +80,7 @@ def sanity_checks(
 
 
 def whole_window(holes: tuple[dt.date, ...]) -> Check:
-    """The model read every partition of its training window."""
+    """Whether the model read every partition of its training window."""
     if not holes:
         return Check("whole_window", True, "every partition of the training window was read", {})
     lost = name_missing([str(date) for date in holes])
@@ -87,7 +89,7 @@ def whole_window(holes: tuple[dt.date, ...]) -> Check:
 
 
 def finite_weights(model: LEM) -> Check:
-    """Every weight is a finite number."""
+    """Whether every weight is a finite number."""
     weights = model.state_dict()
     bad = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
     count = sum(tensor.numel() for tensor in weights.values())
@@ -97,7 +99,7 @@ def finite_weights(model: LEM) -> Check:
 
 
 def causal(panel: Panel, model: LEM, horizon: int) -> Check:
-    """No decision changes when only later bars change."""
+    """Whether all decisions stay the same when only later bars change."""
     leaks = model_is_causal(panel, model, horizon, Learned(model))
     if leaks:
         text = f"look-ahead: {len(leaks)} decisions change with bars that come later: {'; '.join(leaks[:3])}"
@@ -106,9 +108,17 @@ def causal(panel: Panel, model: LEM, horizon: int) -> Check:
 
 
 def schedule_checks(panel: Panel, model: LEM, universe: Universe, asset_A: NDArray, bar_A: NDArray) -> list[Check]:
-    """What the model asks for, before the simulator cuts it to what is allowed: finite, summing to one, within limits.
+    """Whether the slices that the model asks for are finite, sum to one and keep the order's limits.
 
-    Orders with every m of the universe, without rate limits, with a cap of 1.5 / N, and between 0.5 / N and 2 / N.
+    They are looked at before the simulator cuts them to what is allowed. The orders have every m of the universe, each
+    without rate limits, with a cap of 1.5 / N, and with rates between 0.5 / N and 2 / N.
+
+    Args:
+        panel: of the gate.
+        model: what is checked.
+        universe: its horizon and values of m.
+        asset_A: asset row of each arrival.
+        bar_A: bar 0 of each arrival.
     """
     horizon, min_bars = universe.horizon, universe.backtest.min_bars
     chosen = spread(len(asset_A), ASKED_ARRIVALS)
@@ -140,10 +150,13 @@ def schedule_checks(panel: Panel, model: LEM, universe: Universe, asset_A: NDArr
 
 
 def random_walk_control(ts_T: NDArray, inside_T: NDArray, model: LEM, universe: Universe) -> Check:
-    """On a driftless market the model gains no more than the bound, and nothing where m = N.
+    """Whether the model gains no more than the bound on a driftless market, and nothing where m = N.
 
     Args:
-        ts_T: bar opens of the gate's panel, whose clock the market has. inside_T: those of the window.
+        ts_T: bar opens of the gate's panel; the market has the same clock.
+        inside_T: bool, the bars of the window.
+        model: what is checked.
+        universe: see `lem.backtest.random_walk.random_walk`.
     """
     name, gains = "random_walk_control", random_walk(ts_T, inside_T, model, universe)
     if not gains:
@@ -164,11 +177,18 @@ def random_walk_control(ts_T: NDArray, inside_T: NDArray, model: LEM, universe: 
 
 
 def shuffled_target_control(panel: Panel, model: LEM, universe: Universe, asset_A: NDArray, bar_A: NDArray) -> Check:
-    """Decisions earn on the prices that they were made on, and nothing on those of another order.
+    """Whether decisions earn on the prices on which they were made, and nothing on those of another order.
 
     What they earn must be beyond chance and at least half of what optimal stopping earns, a rule that learns nothing:
-    models that were trained on shuffled targets earn about a tenth of it. Over orders with something to time (m < N),
-    in bps; standard errors over the gate's blocks of days.
+    models that were trained on shuffled targets earn about a tenth of that. In bps, over orders with something to time
+    (m < N); standard errors are over the gate's blocks of days.
+
+    Args:
+        panel: of the gate.
+        model: what is checked.
+        universe: its horizon, values of m and seed.
+        asset_A: asset row of each arrival.
+        bar_A: bar 0 of each arrival.
     """
     name, horizon = "shuffled_target_control", universe.horizon
     min_bars = tuple(m for m in universe.backtest.min_bars if m < horizon)
@@ -216,7 +236,7 @@ def shuffled_target_control(panel: Panel, model: LEM, universe: Universe, asset_
 
 
 def _donors(asset_A: NDArray, rng: np.random.Generator) -> NDArray:
-    """For each arrival another of the same asset, at random, each once."""
+    """For each arrival one of the same asset, at random; each is drawn once."""
     donor_A = np.arange(len(asset_A))
     for asset in np.unique(asset_A):
         rows = np.flatnonzero(asset_A == asset)

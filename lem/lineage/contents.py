@@ -1,8 +1,8 @@
-"""The sections of the page, in its order: the report's code is another version where one is added or left out.
+"""The sections of the page, in its order: adding or leaving out one makes another version of the report's code.
 
-A new one is a file in `lem/reports/sections/` with a `SECTION` (`lem.reports.section`), a template of the same name in
-`lem/reports/templates/sections/`, and its name here. The page, its table of contents, the stored tables and the docs'
-list of them follow.
+A new section is a file in `lem/reports/sections/` with a `SECTION` (`lem.reports.section`), a template of the same name
+in `lem/reports/templates/sections/`, and its name here. The page, its table of contents, the stored tables and the
+docs' list of them follow.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The key of a partition: made, read and ordered here and nowhere else."""
+"""The key of a partition: only this module makes, reads and orders it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class PartitionKey:
 
     @classmethod
     def parse(cls, text: str) -> PartitionKey:
-        """The key that `str` has made, and that Dagster and the registry store.
+        """The key of a text that `str` made, as Dagster and the registry store it.
 
         Raises:
-            LineageError: it is neither `2024-01-10` nor `BTC-USDT|2024-01-10`.
+            LineageError: the text is neither `2024-01-10` nor `BTC-USDT|2024-01-10`.
         """
         asset, _, date = text.rpartition("|")
         try:
@@ -45,7 +45,7 @@ class PartitionKey:
         """The asset, in a table that has partitions by asset.
 
         Raises:
-            LineageError: it has none.
+            LineageError: the key has no asset.
         """
         if self.asset is None:
             raise LineageError(f"partition key {self}: no asset; allowed: BTC-USDT|2024-01-10")
@@ -56,14 +56,19 @@ class PartitionKey:
 
 
 class Partition(NamedTuple):
-    """A partition of a table."""
+    """A partition of a table.
+
+    Args:
+        table: name of its stage.
+        key: of the partition.
+    """
 
     table: str
     key: PartitionKey
 
 
 def parse_keys(texts: Iterable[str]) -> list[PartitionKey]:
-    """Keys from their texts, sorted: Dagster hands them over in set order, another in each process."""
+    """Keys from their texts, sorted: Dagster gives them in set order, which differs between processes."""
     return sorted(map(PartitionKey.parse, texts))
 
 

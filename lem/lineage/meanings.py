@@ -1,7 +1,7 @@
 """What the columns of the stages' tables mean, in words: `lem.lineage.stages` hands them to the catalogue and the docs.
 
-Names, types and rules are not here: `lem.dictionary` takes those from the schemas, and a column without words, or words
-without a column, is an error there.
+`lem.dictionary` takes names, types and rules from the schemas, and refuses a column without words and words without a
+column.
 """
 
 from __future__ import annotations

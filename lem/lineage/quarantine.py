@@ -20,7 +20,12 @@ from lem.universe import Universe
 def judge_days(
     raw: Mapping[dt.date, pd.DataFrame], universe: Universe, symbol: str
 ) -> tuple[dict[dt.date, BarsResult], dict[dt.date, str]]:
-    """The validated bars of the days that keep the rules, and the errors of the others.
+    """The validated bars of the days that keep the rules, and the errors of the other days.
+
+    Args:
+        raw: raw bars by date, UTC.
+        universe: with the rules.
+        symbol: the asset.
 
     Raises:
         UniverseError: unknown symbol, or a date that the exchange's calendar does not know.
@@ -43,7 +48,14 @@ def quarantine_path(universe: str, date: dt.date, asset: str) -> str:
 
 
 def set_quarantine(lake: Lake, universe: str, asset: str, good: Iterable[dt.date], bad: Mapping[dt.date, str]) -> None:
-    """Write the errors of bad days, and take those of good days away.
+    """Write the errors of bad days, and remove those of good days.
+
+    Args:
+        lake: for a step that writes.
+        universe: its name.
+        asset: whose days they are.
+        good: days that keep the rules.
+        bad: by day that does not, its error.
 
     Raises:
         LakeError: the lake cannot be read or written.
@@ -76,7 +88,7 @@ def quarantined_dates(lake: Lake, universe: str, asset: str) -> list[dt.date]:
 
 
 def refuse_quarantined(errors: Mapping[str, str]) -> None:
-    """Do nothing where there are no errors.
+    """Refuse to go on if there are errors.
 
     Args:
         errors: by partition key.

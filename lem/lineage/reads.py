@@ -1,4 +1,4 @@
-"""What a stage reads of another one: which partitions, relative to its own date."""
+"""What a stage reads of another stage: which partitions, relative to its own date."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ def _same_date(universe: Universe) -> int:
 
 @dataclass(frozen=True)
 class Reads:
-    """The partitions of a stage from `first` to `last`, counted in partitions from the reader's date, it itself 0.
+    """Some partitions of a stage, counted in partitions from the reader's date, which is 0.
 
-    An asset's partition reads the same asset's; a partition of all assets reads those of every asset.
+    A partition of one asset reads those of the same asset; a partition of all assets reads those of every asset.
 
     Args:
-        stage: that is read; the reader itself, where it reads its own earlier partitions.
-        first: of a universe, negative for dates before.
-        last: of a universe, positive for dates after.
-        own_date_only: only the partition of the reader's own date must be there; what it makes says which others lack.
+        stage: the stage that is read; it may be the reader itself, for its own earlier partitions.
+        first: the first partition, for a universe; negative before the reader's date.
+        last: the last partition, for a universe; positive after the reader's date.
+        own_date_only: whether only the partition of the reader's own date must be there. What the reader makes then
+            says which others are missing.
     """
 
     stage: str

@@ -1,4 +1,4 @@
-"""What a source has revised: the rows that were there before are kept.
+"""What is replaced in the lake, since a source has revised it, is kept.
 
 <universe>/superseded/raw_bars/asset=BTC-USDT/date=2024-01-10/sha256=<data version>.parquet
 <universe>/superseded/panel/date=2024-01-10/sha256=<data version>.parquet
@@ -24,7 +24,15 @@ ADJUSTMENT_TOLERANCE = 1e-6
 
 
 def superseded_path(universe: str, date: dt.date, asset: str | None, version: str, table: str = "raw_bars") -> str:
-    """Where a partition that has another content now is kept in the version that it had."""
+    """Where a partition is kept in a version that it no longer has.
+
+    Args:
+        universe: its name.
+        date: of the partition, UTC.
+        asset: of the partition; None in a table of all assets.
+        version: the data version that it had.
+        table: name of its stage.
+    """
     folder = f"{universe}/superseded/{table}" + (f"/asset={asset}" if asset else "")
     return f"{folder}/date={date}/sha256={version}.parquet"
 
@@ -40,7 +48,8 @@ def store_raw(
         date: of the partition, UTC.
         asset: of the partition.
         table: what the source answered.
-        inputs: what it was made with (`made_with`): nothing for the first version of the code that fetches.
+        inputs: what it was made with (`lem.lineage.versions.made_with`); nothing for the first version of the code that
+            fetches.
 
     Returns:
         What lies there now, and the data version that it replaced (None where it replaced nothing).
@@ -59,13 +68,21 @@ def store_raw(
 
 
 def rescaled(lake: Lake, universe: Universe, source: Source, symbol: str, date: dt.date) -> bool | None:
-    """Whether the source has a stored day's closes on another scale now; None where one of the two has no rows of it.
+    """Whether the source now has the closes of a stored day on another scale; None if the two share no bar.
 
-    A dividend changes the adjustment of all earlier days, a split their prices. What is stored and cannot be read, or
+    A dividend changes the adjustment of all earlier days, a split their prices. A stored day that cannot be read, or
     does not say how it was adjusted, counts as on another scale.
 
+    Args:
+        lake: with the raw bars.
+        universe: of the asset.
+        source: is asked for the day again.
+        symbol: the asset.
+        date: the day, UTC.
+
     Raises:
-        LakeError: the day is not in the lake, or the lake cannot be read. SourceError: the source cannot be read.
+        LakeError: the day is not in the lake, or the lake cannot be read.
+        SourceError: the source cannot be read.
     """
     path = lake.path(universe.name, "raw_bars", date, symbol)
     data = lake.read_bytes(path)
@@ -85,10 +102,17 @@ def rescaled(lake: Lake, universe: Universe, source: Source, symbol: str, date: 
 def store_panel(
     lake: Lake, universe: str, date: dt.date, table: pd.DataFrame, inputs: Mapping[str, str] | None = None
 ) -> tuple[Written, str | None]:
-    """Write a date's panel; one of another content is copied away first, so that models trained on it can be rebuilt.
+    """Write a date's panel. A panel of another content is copied away first, so that its models can be rebuilt.
+
+    Args:
+        lake: for a step that writes.
+        universe: its name.
+        date: UTC.
+        table: the panel.
+        inputs: data versions of what it was made from, by name.
 
     Returns:
-        What lies there now, and the data version that it replaced (None where the content is the same, or new).
+        What lies there now, and the data version that it replaced (None where it replaced nothing).
 
     Raises:
         LakeError: the lake cannot be read or written; what was there stays.
@@ -102,7 +126,7 @@ def store_panel(
 
 
 def _there(lake: Lake, path: str) -> tuple[str | None, bytes]:
-    """Data version and bytes of what lies at a path. Damaged bytes are no version of anything: only replaced."""
+    """Data version and bytes of what lies at a path. Damaged bytes have no version and are just replaced."""
     if not lake.exists(path):
         return None, b""
     data = lake.read_bytes(path)

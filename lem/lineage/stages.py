@@ -1,10 +1,11 @@
-"""The stages of the pipeline, once: everything that lists them, or says what one is made from, derives it from here.
+"""The only list of the pipeline's stages, and of what each is made from.
 
 The asset graph, staleness, plans, the spread over workers, automation, status, estimates, the data dictionary and the
-picture in docs/architecture.md do. What a stage *does* stands in `assets/stages/<name>.py`.
+picture in docs/architecture.md derive from it. What a stage *does* stands in `assets/stages/<name>.py`.
 
 Raise a stage's `code_version` when the same input gives another output: what was made before is then out of date, in
-`lem status`, `lem run`, the automation and the UI alike. What comes out with the same bytes leaves all below alone.
+`lem status`, `lem run`, the automation and the UI alike. Where the new output has the same bytes, nothing that is made
+from it becomes out of date.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ from lem.universe.windows import feature_history_days, forward_days, gate_days, 
 MODEL, DECISION, REPORT = "lem_model", "champion", "execution_report"
 """The stages that are no tables of the lake: trained, judged, and the page."""
 FIRST_VERSION = "1"
-"""Of a stage whose code has never changed what it makes. What says nothing of its version was made by this one."""
+"""Version of a stage whose code has never changed what it makes. What names no version was made by this one."""
 STAGE_VERSION = "stage_version"
-"""Under which a model's manifest says which version of its stage made it."""
+"""Key of a model's manifest: the version of the stage that made it."""
 
 
 class Grain(Enum):
@@ -65,19 +66,19 @@ class Stage:
         name: of the stage, its asset and its table.
         description: one sentence.
         grain: what one partition holds.
-        reads: what it is made from, in the order in which a reader would name it.
+        reads: what it is made from, in the order in which people would name it.
         kinds: what it is made with, as badges of the UI.
-        seconds: assumed for one partition where nothing has been measured: one ordinary core, a source on this machine.
+        seconds: estimate for one partition where nothing was measured: one ordinary core, a source on this machine.
         meaning: what a row of its table is.
-        schema: of its table in the lake; None where it writes no such table.
-        rules: that its rows are validated with before they are written.
+        schema: of its table in the lake; None if it writes no such table.
+        rules: by which its rows are validated before they are written.
         words: what each column means.
-        table: the dictionary's name of what it writes, where that is not the stage's own.
-        settings: the sections and keys of the universe file that its content depends on.
-        parts: named pieces of code that it consists of; one more or one less is another version.
+        table: the dictionary's name of what it writes; if left out, the stage's own.
+        settings: the sections and keys of the universe file on which its content depends.
+        parts: names of the pieces of code of which it consists; one more or one less makes another version.
         code_version: raised when the same input gives another output.
         ranges: whether one run makes any number of partitions; otherwise it makes one.
-        ahead: whether there is a partition for the day after the data, as of what trades today.
+        ahead: whether there is a partition for the day after the data, as for what trades today.
     """
 
     name: str
@@ -104,16 +105,16 @@ class Stage:
 
     @property
     def version(self) -> str:
-        """The code version, with a digest of the parts where it has some."""
+        """The code version, with a digest of the parts if it has any."""
         parts = self.parts()
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
         return f"{self.code_version}-{digest}" if parts else self.code_version
 
     def read_of(self, name: str) -> Reads:
-        """What it reads of a stage.
+        """What it reads of another stage.
 
         Raises:
-            LineageError: nothing.
+            LineageError: it reads nothing of it.
         """
         for read in self.reads:
             if read.stage == name:
@@ -262,12 +263,12 @@ def tables() -> list[Stage]:
 
 
 def data_tables() -> list[Stage]:
-    """The tables that no model and no decision goes into: what a backfill makes."""
+    """The tables that depend on no model and no decision: what a backfill makes."""
     return [stage for stage in tables() if not _reads_decisions(stage)]
 
 
 def judged_tables() -> list[Stage]:
-    """The tables that a decision goes into: what follows from who traded."""
+    """The tables that depend on a decision, and so on which model traded."""
     return [stage for stage in tables() if _reads_decisions(stage)]
 
 
@@ -277,7 +278,7 @@ def _reads_decisions(stage: Stage) -> bool:
 
 
 def below(name: str) -> list[Stage]:
-    """The stages that are made from a stage, or from one that is, in the order of the table."""
+    """The stages that are made from a stage, directly or through others, in the order of `STAGES`."""
     found = [name]
     for stage in STAGES:
         if stage.name not in found and any(read.stage in found for read in stage.reads):
@@ -286,6 +287,6 @@ def below(name: str) -> list[Stage]:
 
 
 def delay(universe: Universe, stage: Stage) -> int:
-    """Partitions after its date that a stage waits for: the last one that it reads, or that what it reads waits for."""
+    """Number of partitions after its date for which a stage waits, for itself or for the stages that it reads."""
     others = [(read, stage_named(read.stage)) for read in stage.reads if read.stage != stage.name]
     return max([0, *(read.last(universe) + delay(universe, other) for read, other in others)])

@@ -24,8 +24,15 @@ from lem.universe.windows import gate_dates
 
 
 def model_is_stale(versioned: Versioned, universe: Universe, record: ModelRecord) -> bool:
-    """Whether the model is for other features or another horizon than the universe has now, was trained by an earlier
-    version of the stage, or a panel that it was trained on has another content; one that is missing says nothing.
+    """Whether a model is out of date.
+
+    It is if the universe has other features or another horizon now, if another version of the stage trained it, or if a
+    panel on which it was trained has another content. A missing panel tells nothing.
+
+    Args:
+        versioned: the lake's versions.
+        universe: of the model.
+        record: of the model.
 
     Raises:
         LakeError: the lake cannot be read.
@@ -45,10 +52,17 @@ def decision_is_stale(
     candidate: ModelRecord | None,
     before: str | None,
 ) -> bool:
-    """Whether another candidate is registered now, another champion traded before (`before`: its id), an earlier
-    version of the stage decided, or a panel that the gate read has another content.
+    """Whether a decision is out of date.
 
-    A decision made by hand never is.
+    It is if another candidate is registered now, if another champion traded before, if another version of the stage
+    decided, or if a panel that the gate read has another content. A decision made by hand never is.
+
+    Args:
+        versioned: the lake's versions.
+        universe: for which the decision is.
+        decision: that is looked at.
+        candidate: the one that is registered now.
+        before: id of the champion by the decision before.
 
     Raises:
         LakeError: the lake cannot be read.
@@ -67,7 +81,12 @@ def decision_is_stale(
 
 
 def stale_decisions(lake: Lake, registry: Registry, universe: Universe) -> list[dt.date]:
-    """Dates whose decision is out of date, or is about a model that is.
+    """Dates whose decision is out of date, or is about a model that is out of date.
+
+    Args:
+        lake: with the panels.
+        registry: with the decisions.
+        universe: whose decisions are looked at.
 
     Raises:
         LakeError: the lake cannot be read.
@@ -83,7 +102,13 @@ def stale_decisions(lake: Lake, registry: Registry, universe: Universe) -> list[
 
 
 def report_is_stale(lake: Lake, versioned: Versioned, universe: Universe, date: dt.date) -> bool:
-    """Whether there is no report of `date`, or it was made from other backtests than there are, or by other code.
+    """Whether the report of a date is missing, or was made from other backtests than are there now, or by other code.
+
+    Args:
+        lake: with the report.
+        versioned: the lake's versions.
+        universe: of the report.
+        date: of the report.
 
     Raises:
         LakeError: the lake cannot be read.

@@ -1,4 +1,4 @@
-"""What is in the lake of every table, what is missing there, out of date or quarantined."""
+"""Which partitions of every table are in the lake, missing, out of date or quarantined."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class TableState:
     """The partitions of a table.
 
     Args:
-        table: its stage.
-        present: how many there are.
-        first: the first date that has some.
-        last: the last date that has some.
-        missing: keys of those between `first` and `last` that are not there.
-        stale: keys of those that were made from something else than what is there now, or by other code.
-        quarantined: keys whose raw bars break a rule; of the table `bars` only, and neither missing nor stale.
+        table: name of its stage.
+        present: number of partitions in the lake.
+        first: the first date with a partition in the lake.
+        last: the last date with a partition in the lake.
+        missing: keys between `first` and `last` that are not in the lake.
+        stale: keys of partitions that were made from something else than what is there now, or by other code.
+        quarantined: keys whose raw bars break a rule, only of the table `bars`; they are neither `missing` nor `stale`.
     """
 
     table: str
@@ -40,7 +40,13 @@ class TableState:
 
 
 def states(lake: Lake, registry: Registry, universe: Universe, dates: Sequence[dt.date]) -> list[TableState]:
-    """The state of each table over these dates, in the order of the stages.
+    """The state of each table, in the order of the stages.
+
+    Args:
+        lake: that is looked at.
+        registry: says which model traded.
+        universe: whose tables they are.
+        dates: partition dates that are looked at, ascending.
 
     Raises:
         LakeError: the lake cannot be read.
@@ -76,7 +82,14 @@ def _state(
 def traders(
     registry: Registry, universe: Universe, stage: Stage, dates: Sequence[dt.date]
 ) -> dict[dt.date, dict[str, str]]:
-    """What a table that a decision goes into was made from beside the lake: by date, who trades; else nothing."""
+    """By date, which model trades, as the input of a stage that reads decisions; nothing for any other stage.
+
+    Args:
+        registry: with the decisions.
+        universe: whose stage it is.
+        stage: that is looked at.
+        dates: that are looked at.
+    """
     if all(read.stage != DECISION for read in stage.reads):
         return {}
     return {date: traded_by(registry.champion_on(universe.name, date)) for date in dates}

@@ -13,10 +13,10 @@ from lem.universe.calendars import offset_partition, partition_dates
 FILES = ("report.csv", "report.json", "report.html")
 """Files that every report has; its other tables lie below `tables/`, their hashes in report.json."""
 BACKTESTS_VERSION = "backtest data version (hash of all)"
-"""Name, among a report's versions, of that of the backtests it was made from."""
+"""Key in a report's versions: the version of the backtests from which it was made."""
 
 REPORT_VERSION = "version of the report's code"
-"""Name, among a report's versions, of that of its stage; a report without it was made by the first."""
+"""Key in a report's versions: the version of its stage; a report without it was made by the first."""
 
 
 def report_path(universe: str, date: dt.date, file: str) -> str:

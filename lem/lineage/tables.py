@@ -27,7 +27,15 @@ def missing_partitions(
     dates: Iterable[dt.date],
     assets: Sequence[str | None] = (None,),
 ) -> list[PartitionKey]:
-    """Keys of the partitions that are not in the lake, sorted."""
+    """Keys of the partitions that are not in the lake, sorted.
+
+    Args:
+        lake: that is to hold them.
+        universe: whose table it is.
+        table: name of its stage.
+        dates: wanted, for each asset.
+        assets: wanted; None in a table of all assets.
+    """
     keys = {
         lake.path(universe.name, table, date, asset): PartitionKey(asset, date) for asset in assets for date in dates
     }
@@ -35,7 +43,7 @@ def missing_partitions(
 
 
 def dates_in(lake: Lake, folder: str, suffix: str = "") -> list[dt.date]:
-    """Dates of what a folder of the lake holds under names date=YYYY-MM-DD, ascending; other names do not count.
+    """Dates of the names date=YYYY-MM-DD in a folder of the lake, ascending; other names do not count.
 
     Args:
         lake: that holds the folder.
@@ -62,13 +70,13 @@ def name_missing(missing: Sequence[object]) -> str:
 
 
 def refuse_missing(lake: Lake, universe: Universe, table: str, wanted: Mapping[_Asset, Collection[dt.date]]) -> None:
-    """Do nothing where all these partitions are in the lake. It lists each folder once: ask for all dates together.
+    """Refuse to go on if partitions are missing. Each folder is listed once a call: ask for all dates together.
 
     Args:
         lake: that is to hold them.
         universe: whose table it is.
         table: name of its stage.
-        wanted: dates by asset; by None for a table that has no assets.
+        wanted: dates by asset; by None in a table of all assets.
 
     Raises:
         LakeError: some are missing; the message lists them and the command that makes them.
@@ -88,7 +96,14 @@ def refuse_missing(lake: Lake, universe: Universe, table: str, wanted: Mapping[_
 def read_range(
     lake: Lake, universe: Universe, table: str, dates: Sequence[dt.date], asset: str | None = None
 ) -> tuple[pd.DataFrame, list[InputVersion]]:
-    """The partitions of `dates` below each other, in date order, and the data version of each.
+    """The partitions of some dates as one table, in date order, and the data version of each.
+
+    Args:
+        lake: that holds them.
+        universe: whose table it is.
+        table: name of its stage.
+        dates: wanted.
+        asset: wanted; None in a table of all assets.
 
     Raises:
         LakeError: partitions are missing; the message lists them and the command that makes them.

@@ -1,7 +1,7 @@
-"""What the partitions in the lake were made from, and whether that is what is there now.
+"""What the partitions in the lake were made from, and whether the same is there now.
 
-A partition is out of date when the versions of what it was made from, recorded in it, are not those of today: other
-partitions, the settings and the code of its stage, the model that traded. This is told from the lake alone.
+A partition records the versions of what it was made from: other partitions, the settings and the code of its stage, the
+model that traded. It is out of date when they differ from those of today. The lake alone tells this.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ def named(inputs: Iterable[InputVersion]) -> dict[str, str]:
 
 
 def traded_by(champion: ModelRecord | None) -> dict[str, str]:
-    """The input of a backtest that is not in the lake: the model that traded."""
+    """The one input of a backtest that is not in the lake: the model that traded."""
     return {"champion": champion.id if champion else "none"}
 
 
 def made_with(universe: Universe, stage: Stage) -> dict[str, str]:
     """The input that every partition of a stage has: its settings, its columns, and the version of its code.
 
-    The first version is left out: what was made before stages had versions was made by it.
+    The first version of the code is left out: it made everything from before stages had versions.
     """
     settings = stage.settings(universe)
     if stage.schema is not None and stage.reads:
@@ -55,7 +55,7 @@ def inputs_of(universe: Universe, stage: Stage, key: PartitionKey) -> list[Parti
 
 
 def assets_of(universe: Universe, stage: Stage) -> list[str | None]:
-    """The assets that have partitions of a stage: all of the universe, or None alone where it has none by asset."""
+    """The assets that have partitions of a stage: all of the universe, or only None if a partition is of all assets."""
     return list(universe.symbols) if stage.per_asset else [None]
 
 
@@ -63,7 +63,7 @@ class Versioned:
     """Data versions of the partitions in the lake, each footer read once.
 
     Args:
-        lake: read when a table's versions are first asked for, and not again.
+        lake: read when the version of a partition is first asked for, and not again.
         universe: whose tables they are.
     """
 
@@ -76,7 +76,7 @@ class Versioned:
         return self._lake.path(self._universe.name, partition.table, partition.key.date, partition.key.asset)
 
     def read(self, partitions: Iterable[Partition]) -> dict[Partition, Versions]:
-        """The versions of those of the partitions that are there.
+        """The versions of some partitions; those that are not in the lake are left out.
 
         Raises:
             LakeError: the lake cannot be read.
@@ -87,7 +87,12 @@ class Versioned:
         return {partition: found for partition, path in paths.items() if (found := self._found[path])}
 
     def version(self, inputs: Iterable[Partition], more: Mapping[str, str]) -> str | None:
-        """One version of these partitions as they are now and of what is named in `more`; None if one is missing."""
+        """One version of everything that a partition is made from, as it is now; None if a partition is missing.
+
+        Args:
+            inputs: partitions of the lake.
+            more: versions of other inputs, by name.
+        """
         wanted = list(inputs)
         there = self.read(wanted)
         if len(there) < len(wanted):
@@ -98,15 +103,16 @@ class Versioned:
     def stale(
         self, table: str, dates: Iterable[dt.date], more: Mapping[dt.date, Mapping[str, str]] | None = None
     ) -> dict[dt.date, list[PartitionKey]]:
-        """Keys of the partitions that are there and were made from something else than what is there now, by date.
+        """By date, keys of the partitions that were made from something else than what is there now.
 
-        A partition that lacks an input cannot be judged. One that has no record of its inputs was made by an earlier
-        version and is out of date, but for tables that are made from nothing in the lake: their first version has none.
+        A partition one of whose inputs is missing cannot be judged, and is left out. One without a record of its inputs
+        was made by an earlier version, and is out of date; but the first version of a table that is made from nothing
+        in the lake has no record either, and is not.
 
         Args:
             table: name of its stage.
             dates: that are looked at.
-            more: inputs from outside of the lake, by date and name.
+            more: versions of inputs from outside of the lake, by date and name.
 
         Raises:
             LakeError: the lake cannot be read.

@@ -15,7 +15,7 @@ class Words:
         meaning: in words.
         unit: empty for text and pure numbers.
         null: when there is no value.
-        allowed: rules on the values that are not in the schema.
+        allowed: rules on the values, beyond those of the schema.
     """
 
     meaning: str

@@ -1,7 +1,7 @@
 """The model registry: which models exist, what made them, how good they are, and which one trades when.
 
-`lem.registry` is the database and the code that reads and writes it; `lem models` is the command that shows its models
-and decides about them.
+`lem.registry` is the database and the code that reads and writes it. The command `lem models` shows its models and
+decides about them.
 """
 
 from __future__ import annotations

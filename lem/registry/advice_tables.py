@@ -11,8 +11,11 @@ from lem.registry.tables import Base
 
 
 class AdvisedOrderRow(Base):
-    """A parent order. What it measures itself by (`model_id` to `mean_volume`) is fixed with its first slice; how it
-    ended (`bars_used` to `gain_bps`) when it has."""
+    """A parent order.
+
+    `model_id` to `mean_volume`, what it is measured by, are set with its first slice; `bars_used` to `gain_bps`, how it
+    ended, at its end.
+    """
 
     __tablename__ = "advised_orders"
     __table_args__ = (

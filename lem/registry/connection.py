@@ -45,7 +45,7 @@ _REMEDIES = (
 class Database:
     """A SQLite file or a PostgreSQL database, one connection per transaction: nothing to close, safe to fork.
 
-    Writers take turns on both: a transaction that writes waits up to 30 s for the one before it.
+    On both, writers take turns: a transaction that writes waits up to 30 s for the one before it.
 
     Args:
         url: an SQLAlchemy URL. A missing folder of a SQLite file is made, unless it is opened read-only.
@@ -81,7 +81,11 @@ class Database:
 
     @contextmanager
     def transaction(self, doing: str, *, write: bool = False) -> Iterator[Connection]:
-        """A connection in a transaction, committed at the end; messages say that it was `doing` this.
+        """A connection in a transaction, committed at the end.
+
+        Args:
+            doing: what the transaction does, for messages: "cannot ...".
+            write: whether it writes.
 
         Raises:
             RegistryError: the database failed, or it is open read-only and `write` was asked for.
@@ -94,7 +98,15 @@ class Database:
 
     @contextmanager
     def explained(self, doing: str, *more: type[Exception]) -> Iterator[None]:
-        """Turn what SQLAlchemy raises, and these errors, into one RegistryError that does not show the password."""
+        """Turn errors into one RegistryError that does not show the password.
+
+        Args:
+            doing: what was done, for messages: "cannot ...".
+            *more: errors that are turned besides those of SQLAlchemy.
+
+        Raises:
+            RegistryError: the block raised such an error.
+        """
         expected: tuple[type[Exception], ...] = (SQLAlchemyError, *more)
         try:
             yield

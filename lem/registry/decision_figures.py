@@ -1,8 +1,8 @@
 """What a decision rests on, as records: the gate's figures, its sanity checks, what was decided by hand.
 
-Here alone they become JSON and are read from it. A stored row outlives the code that wrote it, so reading never fails:
-a key without a field here, or with something else in it than the field may hold, is kept in `more` and written back as
-it was. In code there is no such way out: a field that does not exist is refused where the record is made.
+Only this module writes them as JSON and reads them. A stored row outlives the code that wrote it, so reading never
+fails: a key that has no field here, or whose value the field may not hold, is kept in `more` and written back as it
+was. Code has no such way out: where it makes a record, a field that does not exist is refused.
 
 Gains are in bps, before costs; positive is good.
 """
@@ -36,7 +36,7 @@ class Stored:
     """A part of a decision's figures.
 
     Args:
-        more: what a stored row has beyond the fields, by key; empty in what is made here.
+        more: what a stored row has beyond the fields, by key; empty in a record that code makes.
     """
 
     more: dict[str, Any] = Field(default_factory=dict, kw_only=True, repr=False)
@@ -65,8 +65,8 @@ class PairedGain(Stored):
 
     Args:
         mean_bps: the mean, in bps.
-        low_bps: lower end of the interval, in bps; None where there are too few days for one.
-        high_bps: its upper end, in bps; None likewise.
+        low_bps: lower end of the interval, in bps; None with too few days.
+        high_bps: upper end of the interval, in bps; None with too few days.
         blocks: number of independent blocks of days.
     """
 
@@ -81,10 +81,10 @@ class BpsByStrategy(Stored):
     """A figure of the gain, in bps, of each strategy that executed the gate's orders.
 
     Args:
-        candidate: of the model that is judged.
-        optimal_stopping: of the rule that the gate compares with.
-        twap: of TWAP; None where it was not executed.
-        champion: of the model that traded before; None where there was none.
+        candidate: the model that is judged.
+        optimal_stopping: the rule that the gate compares with.
+        twap: TWAP; None where it was not executed.
+        champion: the model that traded before; None where there was none.
     """
 
     candidate: StrictFloat
@@ -103,8 +103,8 @@ class GateFigures(Stored):
         scenarios: number of scenarios.
         mean_bps: mean gain of each strategy.
         cvar5_bps: mean of the worst 5 % of each strategy's gains.
-        candidate_minus_optimal_stopping: of gains on the same orders.
-        candidate_minus_champion: likewise; None where no champion was there.
+        candidate_minus_optimal_stopping: difference of their gains on the same orders.
+        candidate_minus_champion: likewise; None where there was no champion.
     """
 
     orders: StrictInt
@@ -122,7 +122,7 @@ class Check(Stored):
 
     Args:
         name: in snake case.
-        passed: whether the candidate may trade as far as this check can tell.
+        passed: whether this check lets the candidate trade.
         text: what was found, a sentence.
         figures: what was found, in numbers; each name ends with its unit (`_bps`, `_sigma`) unless it is a count.
     """
@@ -138,7 +138,7 @@ class Rollback(Stored):
     """A decision by hand that let an earlier champion trade again.
 
     Args:
-        taken_back: id of the model that was champion until then; None where no model traded.
+        taken_back: id of the champion until then; None where no model traded.
     """
 
     taken_back: StrictStr | None
@@ -151,10 +151,11 @@ class DecisionFigures(Stored):
     Args:
         gate: what the gate measured; None where it compared nothing.
         checks: the candidate's sanity checks, in the order in which they were made; empty where none was made.
-        panel_version: data version of all panels that the gate read; None where it read none.
-        degraded: after a night in which no new model came that may trade, what was wrong, a sentence; else empty.
-        by_hand: whether a person made the decision, and not the gate.
-        rollback: of a decision that took a model back; None in any other.
+        panel_version: one data version of all panels that the gate read; None where it read none.
+        degraded: what was wrong, a sentence, if the night should have brought a model that may trade and did not; else
+            empty.
+        by_hand: whether a person decided, rather than the gate.
+        rollback: set if the decision let an earlier champion trade again.
         stage_version: version of the code that made the decision; "1" where a row does not say it.
     """
 
@@ -168,7 +169,7 @@ class DecisionFigures(Stored):
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> DecisionFigures:
-        """The record of what `to_json` gave, be it of this version, an older or a newer one."""
+        """The record of what `to_json` gave, in this version of the code or any other."""
         parts = {name: stored[name] for name in _FLAT if name in stored}
         if gate := {name: stored[name] for name in _OF_GATE if name in stored}:
             parts["gate"] = gate
@@ -193,7 +194,7 @@ _OF_GATE = [f.name for f in fields(GateFigures) if f.name != "more"]
 
 
 def _read(name: str, value: Any) -> Any:
-    """A field of `DecisionFigures`; None where the value is not one, or would not be written back as it is."""
+    """The value as the field holds it; None where the field may not hold it, or would not be written back the same."""
     try:
         part = _PARTS[name].validate_python(value)
     except ValidationError:

@@ -1,4 +1,4 @@
-"""In what two models' manifests differ: keys, and partitions that they read."""
+"""How two models' manifests differ: in keys, and in the partitions that they read."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class ManifestDifference:
     """What differs between one model and another.
 
     Args:
-        keys: dotted path of each key that differs, and its value as JSON in one and in the other ("" where there is no
-            such key).
+        keys: by dotted path, each key that differs: its value as JSON in the one and in the other, "" where it lacks
+            the key.
         only_in_one: partitions that only the one read, each as `table date`, in order.
         only_in_other: partitions that only the other read, likewise.
-        other_version: partitions that both read, with another content, likewise.
+        other_version: partitions that both read with different contents, likewise.
     """
 
     keys: dict[str, tuple[str, str]]
@@ -33,7 +33,7 @@ class ManifestDifference:
 
 
 def manifest_difference(one: ModelRecord, other: ModelRecord) -> ManifestDifference:
-    """The keys of the manifests and the partitions read in which two models differ."""
+    """How the manifests of two models differ, and the partitions that they read."""
     mine, theirs = _leaves(one.manifest), _leaves(other.manifest)
     read, read_by_other = _versions(one), _versions(other)
     return ManifestDifference(

@@ -37,6 +37,9 @@ def alembic_config(connection: Connection) -> Config:
 def bring_up_to_date(database: Database) -> None:
     """Upgrade the schema to the newest revision, in one transaction; a read-only registry is only checked.
 
+    Args:
+        database: of the registry.
+
     Raises:
         RegistryError: the schema is newer than the code, or the database is open read-only and its schema is
             older or missing.

@@ -21,8 +21,11 @@ def canonical_json(value: Any) -> str:
 
     Parsing the text and calling this again gives the same text, so a stored manifest keeps its hash.
 
+    Args:
+        value: of JSON's own types.
+
     Raises:
-        RegistryError: the value holds something JSON has no word for (NaN, infinity, dates, arrays, ...).
+        RegistryError: the value holds something that JSON cannot say (NaN, infinity, dates, arrays, ...).
     """
     try:
         # Twice: keys that are numbers sort as numbers now, and as text once they were stored.
@@ -49,7 +52,15 @@ def utc_now() -> dt.datetime:
 
 
 def check_date(value: object, what: str) -> None:
-    """Raise RegistryError unless the value is a `datetime.date` (a datetime or Timestamp is refused)."""
+    """Refuse what is not a plain `datetime.date`: a datetime or Timestamp too.
+
+    Args:
+        value: to be checked.
+        what: its name in the message.
+
+    Raises:
+        RegistryError: the value is something else.
+    """
     if type(value) is not dt.date:
         raise RegistryError(f"{what} must be a datetime.date, not {type(value).__name__} {value!r}")
 
@@ -61,7 +72,7 @@ def _check_moment(value: object, what: str) -> None:
 
 @dataclass(frozen=True, order=True)
 class InputVersion:
-    """One partition that a training run read, with the data version it had then."""
+    """One partition that was read, and the data version it had then."""
 
     table_name: str
     partition_key: str
@@ -70,14 +81,19 @@ class InputVersion:
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """A trained model: what it is called, where its weights lie, and everything it was made from.
+    """A trained model: its id, where its weights lie, and everything it was made from.
 
     Args:
         id: see `manifest_id`.
-        usable_on: the first date it may trade on.
-        train_start, train_end: the training window [start, end), UTC dates.
-        weights_path: where the weights lie inside the lake. weights_sha256: 64 hex digits, checked on load.
-        manifest: what `id` is the hash of; anything JSON can hold.
+        universe: name of its universe.
+        usable_on: first date on which it may trade.
+        train_start: first date of the training window, UTC.
+        train_end: end of the training window, exclusive, UTC.
+        weights_sha256: 64 hex digits, checked on load.
+        weights_path: where the weights lie inside the lake.
+        code_version: see `lem.code`.
+        seed: of the training, in [0, 2**63).
+        manifest: what `id` is the hash of; anything that JSON can hold.
         inputs: one entry per partition read, kept sorted.
         created_at: when it was registered, UTC.
 
@@ -120,7 +136,7 @@ class ModelRecord:
 
     @property
     def horizon(self) -> int | None:
-        """Bars of the orders that it was trained for; None where its manifest does not say it, here and below."""
+        """N of the orders that it was trained for; None where its manifest does not say it, here and below."""
         return self._said("horizon", int)
 
     @property
@@ -150,7 +166,7 @@ class ModelRecord:
 
     @property
     def stage_version(self) -> str:
-        """Version of the stage that trained it: the first where the manifest does not say it."""
+        """Version of the stage that trained it; "1" where the manifest does not say it."""
         return self._said("stage_version", str) or "1"
 
     @property
@@ -164,7 +180,7 @@ class ModelRecord:
 
 
 def differences(one: ModelRecord, other: ModelRecord) -> list[str]:
-    """The names of the fields in which two records differ; when each was registered does not count."""
+    """The names of the fields in which two records differ, apart from `created_at`."""
     return [
         name
         for name in (f.name for f in fields(ModelRecord) if f.name not in ("created_at", "manifest"))
@@ -177,9 +193,13 @@ class PromotionRecord:
     """A decision for one date, the promotion gate's or one made by hand: which model trades on it, and why.
 
     Args:
+        universe: its name.
+        date: for which the decision is, UTC.
         champion_id: the model that trades on `date`; None when no model may trade.
-        candidate_id: the model that was judged. previous_id: the champion before. None when there was none.
-        decision: "promoted" (the candidate is champion), "kept" (there is one) or "none" (there is none).
+        candidate_id: the model that was judged; None when there was none.
+        previous_id: the champion before; None when there was none.
+        decision: "promoted" (the candidate is champion), "kept" (the champion before stays) or "none" (there is no
+            champion).
         reasons: why, in sentences.
         figures: what the decision rests on.
         decided_at: when it was made, UTC.
@@ -223,12 +243,12 @@ class PromotionRecord:
 
     @property
     def by_hand(self) -> bool:
-        """Whether a person made the decision, and not the gate."""
+        """Whether a person decided, rather than the gate."""
         return self.figures.by_hand
 
     @property
     def degraded(self) -> str:
-        """What was wrong with the night, in a sentence; empty where a model came that may trade, or none was due."""
+        """What was wrong with the night, a sentence; empty if it brought a model that may trade, or none was due."""
         return self.figures.degraded
 
     @property

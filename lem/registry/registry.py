@@ -23,7 +23,7 @@ from lem.registry.tables import CandidateRow, FenceRow, MetricRow, ModelRow, Pro
 MIN_PREFIX = 6
 
 _GATE = "gate"
-"""Window of a model's metrics that the gate measured as it judged the model as a candidate."""
+"""Window of the metrics that the gate measured when the model was its candidate."""
 
 
 class Registry:
@@ -37,8 +37,8 @@ class Registry:
         read_only: write nothing, not even the schema; a SQLite URL with `mode=ro` asks for the same.
 
     Raises:
-        RegistryError: (by every method too) the database cannot be reached, read or written, is no
-            registry, or was written by a newer version of this package. Messages hide the password.
+        RegistryError: the database cannot be reached, read or written, is no registry, or was written by a newer
+            version of this package; every method may raise it too. Messages hide the password.
     """
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
@@ -50,8 +50,10 @@ class Registry:
         self._token: int | None = None
 
     def fenced(self) -> Registry:
-        """This registry for a step that begins now: it overwrites no candidate and no decision of the gate that was
-        written by a step that began later. What is not written by a step counts as written by the latest.
+        """This registry for a step that begins now: it cannot overwrite what a step that began later has written.
+
+        That holds for candidates and for decisions of the gate. What is written outside of steps counts as written by
+        the latest step.
 
         Raises:
             RegistryError: it cannot be written.
@@ -71,8 +73,11 @@ class Registry:
 
         Registering the same model again keeps its first `created_at`.
 
+        Args:
+            record: of the model.
+
         Raises:
-            RegistryError: the id is taken by a model with another manifest, weights or any other field.
+            RegistryError: the id belongs to a model that differs in its manifest, weights or any other field.
             FencedError: a later step has registered the date's candidate; then nothing is registered.
         """
         with self._session(f"register model {record.id}", write=True) as session:
@@ -94,10 +99,13 @@ class Registry:
             )
 
     def model(self, model_id: str) -> ModelRecord:
-        """The model with this id, or with the one id that begins with these 6 or more characters.
+        """A model by its id.
+
+        Args:
+            model_id: the id, or its first 6 or more characters.
 
         Raises:
-            RegistryError: none or more than one has such an id; the message lists nearest or matching ids.
+            RegistryError: no model has such an id, or several have; the message lists the nearest or the matching ids.
         """
         with self._session(f"read model {model_id}") as session:
             return self._find(session, model_id).record()
@@ -118,10 +126,15 @@ class Registry:
             return None if pointer is None else self._exact(session, pointer.model_id).record()
 
     def set_metrics(self, model_id: str, window: str, values: Mapping[str, float]) -> None:
-        """Record metrics of a model over a window ("train", "gate", ...); a name already there is replaced.
+        """Record metrics of a model over a window; a value that is there under the same name is replaced.
+
+        Args:
+            model_id: the whole id.
+            window: of data, as "train" or "gate".
+            values: by name, finite.
 
         Raises:
-            RegistryError: no model has this very id, or a value is not a finite number.
+            RegistryError: no model has this id, or a value is not a finite number.
         """
         for name, value in values.items():
             if not isinstance(value, numbers.Real) or not math.isfinite(value):
@@ -135,7 +148,11 @@ class Registry:
                 session.merge(MetricRow(model_id=model_id, window=window, name=name, value=float(value)))
 
     def metrics(self, model_id: str) -> dict[str, dict[str, float]]:
-        """The metrics of a model, as {window: {name: value}}, sorted; the id as for `model`."""
+        """The metrics of a model as {window: {name: value}}, sorted.
+
+        Args:
+            model_id: as for `model`.
+        """
         with self._session(f"read the metrics of model {model_id}") as session:
             row = self._find(session, model_id)
             query = select(MetricRow).where(MetricRow.model_id == row.id)
@@ -145,7 +162,11 @@ class Registry:
             return found
 
     def set_gate_gains(self, model_id: str, gains: BpsByStrategy) -> None:
-        """Record the mean gains (bps) that the gate measured as it judged the model as a candidate.
+        """Record what the gate measured when the model was its candidate.
+
+        Args:
+            model_id: as for `set_metrics`.
+            gains: mean gains, in bps.
 
         Raises:
             RegistryError: as for `set_metrics`.
@@ -153,7 +174,10 @@ class Registry:
         self.set_metrics(model_id, _GATE, {f"mean_bps_{name}": gain for name, gain in gains.to_json().items()})
 
     def gate_gain(self, model_id: str) -> float | None:
-        """The model's own mean gain (bps) as the gate measured it; None where the gate has not. The id as for `model`.
+        """The model's own mean gain (bps) as the gate measured it; None where the gate did not.
+
+        Args:
+            model_id: as for `model`.
 
         Raises:
             RegistryError: as for `model`.
@@ -161,13 +185,19 @@ class Registry:
         return self.metrics(model_id).get(_GATE, {}).get("mean_bps_candidate")
 
     def record_promotion(self, record: PromotionRecord) -> PromotionRecord:
-        """Record which model trades on a date, in place of what stood for that date before; the log keeps both.
+        """Record which model trades on a date, in place of the decision that stood for it; the log keeps both.
 
-        A decision made by hand stands: the gate's for its date is not recorded. Returns the decision that stands.
+        A decision made by hand stands: one of the gate for the same date is not recorded.
+
+        Args:
+            record: the decision.
+
+        Returns:
+            The decision that stands.
 
         Raises:
-            RegistryError: it names a model unknown, of another universe, or not usable yet on that date; or the gate
-                judged against a champion that was replaced by hand in the meantime.
+            RegistryError: it names a model that is unknown, of another universe, or not usable yet on that date; or the
+                gate judged against a champion that was replaced by hand in the meantime.
             FencedError: a later step has decided about that date.
         """
         doing = f"record the promotion of {record.universe} on {record.date}"
@@ -188,12 +218,15 @@ class Registry:
     def decide(
         self, universe: str, choose: Callable[[list[PromotionRecord]], PromotionRecord], doing: str
     ) -> PromotionRecord:
-        """Record the decision that `choose` makes of the log so far; until it is recorded nobody else decides.
+        """Record a decision that is made from the log so far; until it is recorded nobody else decides.
 
-        Messages say that it was `doing` this.
+        Args:
+            universe: its name.
+            choose: makes the decision from the log, in the order of `decisions`. If it raises, nothing is recorded.
+            doing: what is done, for messages: "cannot ...".
 
         Raises:
-            RegistryError: as for `record_promotion`; what `choose` raises, and nothing is recorded then.
+            RegistryError: as for `record_promotion`.
         """
         with self._session(doing, write=True) as session:
             record = choose([row.record() for row in session.scalars(_log(universe))])
@@ -201,7 +234,7 @@ class Registry:
             return record
 
     def decisions(self, universe: str) -> list[PromotionRecord]:
-        """Every decision of a universe that was ever made, in the order in which they were made."""
+        """Every decision that was ever made in a universe, in the order in which they were made."""
         with self._session(f"list the decisions of {universe}") as session:
             return [row.record() for row in session.scalars(_log(universe))]
 
@@ -225,13 +258,13 @@ class Registry:
         session.add_all([row, PromotionLogRow.of(record)])
 
     def _fence(self, session: Session, what: str, there: CandidateRow | PromotionRow | None) -> int:
-        """The token to write with, in place of the row that is there."""
+        """The token with which the row that is there, if any, may be replaced."""
         token = _next_token(session) if self._token is None else self._token
         refuse(what, token, there.fence if there else 0)
         return token
 
     def promotion(self, universe: str, date: dt.date) -> PromotionRecord | None:
-        """The decision that stands for this very date; None when there is none."""
+        """The decision that stands for this date; None when there is none, whatever stands for earlier dates."""
         check_date(date, "the promotion's date")
         with self._session(f"read the promotion of {universe} on {date}") as session:
             row = session.scalar(_promotions(universe).where(PromotionRow.date == date))
@@ -243,12 +276,12 @@ class Registry:
             return [row.record() for row in session.scalars(_promotions(universe))]
 
     def champion_before(self, universe: str, date: dt.date) -> ModelRecord | None:
-        """The champion that the last decision for a date before this one left; None when that left none."""
+        """The champion by the last decision for an earlier date; None when that left none."""
         check_date(date, "the champion's date")
         return self._champion(universe, PromotionRow.date < date, f"before {date}")
 
     def champion_on(self, universe: str, date: dt.date) -> ModelRecord | None:
-        """The champion by the last decision for this date or before; None when that left none."""
+        """The champion by the last decision for this date or an earlier one; None when that left none."""
         check_date(date, "the champion's date")
         return self._champion(universe, PromotionRow.date <= date, f"on {date}")
 

@@ -23,15 +23,19 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        """The moment as it is stored."""
         return None if value is None else value.astimezone(dt.UTC)
 
     def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        """The stored moment as it is read."""
         if value is None:
             return None
         return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
 
 
 class Base(DeclarativeBase):
+    """What all tables of the registry share."""
+
     # Constraints need the same names on every database, or a later migration cannot name what it changes.
     metadata = MetaData(
         naming_convention={
@@ -108,7 +112,7 @@ class MetricRow(Base):
 class CandidateRow(Base):
     """The model that was registered last for a date: a pointer, so that nobody has to compare clocks.
 
-    `fence` is the token of the step that wrote the row last (lem.lake.fences).
+    `fence` is the token of the step that wrote the row last (`lem.lake.fences`).
     """
 
     __tablename__ = "candidates"
@@ -129,7 +133,7 @@ class FenceRow(Base):
 
 
 class DecisionColumns:
-    """The columns of a decision for a date. `reasons` is a JSON list, `figures` that of `DecisionFigures`."""
+    """The columns of a decision for a date. `reasons` is a JSON list, `figures` the JSON of `DecisionFigures`."""
 
     id: Mapped[int] = mapped_column(primary_key=True)
     universe: Mapped[str]
@@ -170,7 +174,7 @@ class PromotionRow(DecisionColumns, Base):
 
 
 class PromotionLogRow(DecisionColumns, Base):
-    """A decision that was made, in the order of `id`: rows are only ever added."""
+    """A decision that was made, in the order of `id`: rows are only added."""
 
     __tablename__ = "promotion_log"
     __table_args__ = (

@@ -1,9 +1,8 @@
 """What the pictures of the execution report share: sizes, colours and markers, and how a figure becomes SVG.
 
-The same tables give the same bytes: ids are hashed with a fixed salt, there is no date and no metadata, and
-text is drawn as paths. Figures are as wide as a phone, so that their labels stay legible there; an SVG scales
-to its container. Strategies differ by colour (Okabe and Ito's palette, safe for colour-blind readers) and by
-marker.
+The same tables give the same bytes: ids are hashed with a fixed salt, there is no date and no metadata, and text is
+drawn as paths. Figures are as wide as a phone, so that their labels stay legible there; an SVG scales to its container.
+Strategies differ by colour (Okabe and Ito's palette, safe for colour-blind readers) and by marker.
 """
 
 from __future__ import annotations
@@ -56,7 +55,13 @@ SETTINGS: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """An inline SVG (with title and description inside), the same description as text, and a caption."""
+    """A picture of the page.
+
+    Args:
+        svg: inline SVG, with title and description inside.
+        alt: the same description as text.
+        caption: what stands below it.
+    """
 
     svg: str
     alt: str
@@ -70,9 +75,14 @@ def by_strategy(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def style_of(strategy: str, present: Iterable[str] = ()) -> tuple[str, str, str]:
-    """Colour, marker and line of a strategy, by its place among `known_strategies`; others of those present, as a
-    notebook's own, take the places behind them in the order of their names. Past the last style the second comes again:
-    the model's is its own.
+    """Colour, marker and line of a strategy, by its place.
+
+    The places are those of `known_strategies`. Further strategies, such as a notebook's own, follow in the order of
+    their names. After the last style the second comes again, so no rule has the model's.
+
+    Args:
+        strategy: a known one, or one of `present`.
+        present: all that the picture shows.
     """
     known = known_strategies()
     places = [*known, *sorted(set(present) - set(known))]
@@ -97,8 +107,13 @@ def legend(figure: Figure, axes: Axes | None = None) -> None:
 
 
 def to_svg(figure: Figure, name: str, title: str, description: str) -> str:
-    """The figure as one <svg> element that scales to its container; ids start with `name`, as many share one
-    page.
+    """The figure as one <svg> element that scales to its container.
+
+    Args:
+        figure: to be drawn.
+        name: prefix of all ids, as many pictures share one page.
+        title: of the picture.
+        description: of what it shows, in words.
     """
     buffer = io.StringIO()
     FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))

@@ -21,9 +21,15 @@ INTERVAL = f"bps, with 95{NO_BREAK}% interval"
 
 @dataclass(frozen=True)
 class Grid:
-    """A table as printed: a row's first cell is its header, lines after a cell's first are small print.
+    """A table as printed.
 
-    rules: rows with a line above. groups: {row: title of the rows from there on}.
+    Args:
+        caption: what stands above it.
+        head: the heads of the columns.
+        rows: the cells. A row's first cell is its header; the second and later lines of a cell are small print.
+        numeric: whether the cells are numbers.
+        rules: rows that have a line above.
+        groups: the title of a group by the row that the group begins with.
     """
 
     caption: str
@@ -39,7 +45,14 @@ Columns = Sequence[tuple[str, str, Callable[[Any], str]]]
 
 
 def grid_of(caption: str, part: pd.DataFrame, columns: Columns, group: str | None = None) -> Grid:
-    """A table of `columns`, with the strategy as a title above its rows where `group` names that column."""
+    """A table as printed, from the rows of another.
+
+    Args:
+        caption: what stands above it.
+        part: the rows.
+        columns: what is printed of them.
+        group: a column with a strategy's name, which becomes a title above its rows; None for no titles.
+    """
     rows = [[form(row[name]) for _, name, form in columns] for row in part.to_dict("records")]
     starts = np.flatnonzero(part[group] != part[group].shift()).tolist() if group else []
     groups = {start: label(part[group].iloc[start]) for start in starts} if group else {}
@@ -99,14 +112,14 @@ def grid_by_m(caption: str, table: pd.DataFrame, costs: str, column: str, form: 
 
 
 def difference(row: Mapping[Any, Any]) -> str:
-    """A paired difference with its interval and, where that is known, what it allows to say."""
+    """A paired difference with its interval and, where the interval is known, what it allows to say."""
     gap, gain = row_interval(row), with_interval(row)
     said = verdict(gap)
     return f"{gain}\n{'unclear' if said == 'not distinguishable' else said}" if gap.known else gain
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> list[list[str]]:
-    """Nested mappings as rows of dotted key and value, in their own order; long values as their length."""
+    """Nested mappings as rows of dotted key and value, in their own order; of long values only the length."""
     rows: list[list[str]] = []
     for key, value in values.items():
         if isinstance(value, Mapping) and len(value) <= LISTED_ROWS:

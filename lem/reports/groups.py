@@ -25,12 +25,19 @@ TITLES = {
 def add_groups(orders: pd.DataFrame, ages: Mapping[str, int] | None = None) -> pd.DataFrame:
     """The prepared orders with a column of text for each of `GROUPS` (`asset` is there already).
 
-    hour: 00 to 23. weekday: Monday to Sunday. volatility: bucket of sigma when the order arrived. age: bucket of the
-    age of the champion of its day. model: that champion's id. Orders without a champion are of age and model "none".
-
     Args:
+        orders: from `lem.reports.tables.prepare_orders`.
         ages: partitions since the champion's training ended, by arrival day (ISO); days without a champion are left
             out.
+
+    Returns:
+        The orders, and these columns:
+
+        - `hour`: 00 to 23, UTC.
+        - `weekday`: Monday to Sunday.
+        - `volatility`: bucket of sigma when the order arrived.
+        - `age`: bucket of the age of the champion of its day, or "none" without a champion.
+        - `model`: that champion's id, or "none".
     """
     arrival = pd.DatetimeIndex(orders["arrival"])
     names = np.array(WEEKDAYS, dtype=object)

@@ -1,5 +1,7 @@
-"""The answers of the report's first screen: did it work, is the model better, by how much, how sure are we, and what is
-left after costs."""
+"""The answers of the report's first screen.
+
+Did it work, is the model better, by how much, how sure are we, and what is left after costs?
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,21 @@ from typing import Any
 import pandas as pd
 
 from lem.backtest.bootstrap import Interval
-from lem.registry.decision_figures import DecisionFigures
+from lem.registry import PromotionRecord
 from lem.reports.tables import MODEL, RIVALS, executed, select
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The model against a rule on the same orders: the paired differences in bps before costs and after (`net_`), and
-    what each allows to say."""
+    """The model against a rule on the same orders.
+
+    Args:
+        against: the rule.
+        interval: of the paired difference before costs, bps.
+        verdict: what `interval` allows to say.
+        net_interval: of the paired difference after costs, bps.
+        net_verdict: what `net_interval` allows to say.
+    """
 
     against: str
     interval: Interval
@@ -30,13 +39,22 @@ class Comparison:
 class Headline:
     """What the first screen says.
 
-    status: complete, degraded (no new model came that may trade, where one was due), incomplete, no model, or no
-    orders. problems: what was not as it should be, in sentences. warnings: what has drifted, in sentences. decision,
-    reasons, champion_id: of the promotion gate for `date`, or made by_hand ("" and () where there is none). last_day:
-    latest arrival day with an executed order ("" without one). orders, blocks: executed parent orders, and independent
-    blocks of days. gain, net_gain: the model's, over all its orders, before and after costs (bps; None without a
-    model). capacity: size of an order at which the model's mean gain is gone, in bar volumes (None without a model).
-    comparisons: one for each of `RIVALS` that traded the model's orders.
+    Args:
+        date: the report's, ISO.
+        status: complete, degraded (a model was due, and none came that may trade), incomplete, no model, or no orders.
+        problems: what was not as it should be, in sentences.
+        warnings: what has drifted, in sentences.
+        last_day: latest arrival day with an executed order, ISO; "" without one.
+        champion_id: the champion by the decision for `date`; "" without one.
+        decision: the decision of the promotion gate for `date`, or one made by hand; "" without one.
+        by_hand: whether the decision was made by hand.
+        reasons: of the decision, () without one.
+        orders: number of executed parent orders.
+        blocks: number of independent blocks of days.
+        gain: the model's over all its orders before costs, bps; None without a model.
+        net_gain: the model's over all its orders after costs, bps; None without a model.
+        capacity: size of an order at which the model's mean gain is gone, in bar volumes; None without a model.
+        comparisons: one for each of `RIVALS` that traded the model's orders.
     """
 
     date: str
@@ -73,17 +91,22 @@ def verdict(interval: Interval) -> str:
 def headline(
     orders: pd.DataFrame,
     table: pd.DataFrame,
-    promotions: Sequence[Mapping[str, Any]],
+    promotions: Sequence[PromotionRecord],
     date: str,
     due: str,
     found: Sequence[str] = (),
     warnings: Sequence[str] = (),
 ) -> Headline:
-    """Answer the first screen: did it work, is the model better, by how much, how sure, what is left after costs.
+    """The answers of the first screen.
 
-    orders: from `prepare_orders`. table: from `full_table` of the same orders. promotions: dicts with date,
-    decision, champion_id, reasons and figures. date: the report's, ISO. due: the last arrival day, ISO, that should
-    have executed orders. found: further problems, in sentences. warnings: what has drifted.
+    Args:
+        orders: from `prepare_orders`.
+        table: from `full_table` of the same orders.
+        promotions: the decisions up to the date.
+        date: the report's, ISO.
+        due: the last arrival day that should have executed orders, ISO.
+        found: further problems, in sentences.
+        warnings: what has drifted, in sentences.
     """
     done = executed(orders)
     comparisons = []
@@ -94,12 +117,12 @@ def headline(
             comparisons.append(Comparison(rival, gap, verdict(gap), net, verdict(net)))
     own = table[table["strategy"] == MODEL]
     off, on = (select(own, "all", costs).to_dict("records") for costs in ("off", "on"))
-    gate = next((dict(row) for row in promotions if str(row["date"])[:10] == date), {})
+    gate = next((decision for decision in promotions if decision.date.isoformat() == date), None)
     last_day = str(done["date"].max()) if len(done) else ""
     problems = [] if gate else [f"No decision of the promotion gate is recorded for {date}."]
     problems += [*_problems(orders, done, last_day, due), *found]
-    figures = DecisionFigures.from_json(gate.get("figures") or {})
-    if degraded := figures.degraded:
+    degraded = gate.degraded if gate else ""
+    if degraded:
         problems.insert(0, f"{degraded[:1].upper()}{degraded[1:]}.")
     if not len(done):
         status = "no orders"
@@ -113,10 +136,10 @@ def headline(
         problems=tuple(problems),
         warnings=tuple(warnings),
         last_day=last_day,
-        champion_id=str(gate.get("champion_id") or ""),
-        decision=str(gate.get("decision") or ""),
-        by_hand=figures.by_hand,
-        reasons=tuple(map(str, gate.get("reasons") or ())),
+        champion_id=(gate.champion_id or "") if gate else "",
+        decision=gate.decision if gate else "",
+        by_hand=gate.by_hand if gate else False,
+        reasons=tuple(gate.reasons) if gate else (),
         orders=done["order"].nunique(),
         blocks=done["block"].nunique(),
         gain=row_interval(off[0]) if off else None,

@@ -6,14 +6,13 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
 from lem.backtest.leaks import LEAK_SCHEMA
 from lem.errors import EvaluationError
 from lem.execution.costs_config import CostsConfig
-from lem.registry import ModelRecord
+from lem.registry import ModelRecord, PromotionRecord
 
 CURVE = ["step", "loss", "gain_sigma", "learning_rate"]
 TAPE = ["asset", "ts", "vwap", "volume"]
@@ -36,7 +35,7 @@ class ReportInputs:
         bar: length of a bar ("1h", "1d", ...).
         orders: the backtest's rows with `asset` and `date` (columns: `lem.reports.tables.COLUMNS`).
         costs: those that the backtest charged.
-        promotions: dicts with date, decision, champion_id, candidate_id, reasons (list of str), figures (dict).
+        promotions: decisions of up to `date`, about who trades.
         champion: who trades on the date; None without a model.
         training_curve: the champion's (columns `CURVE`); None without a model.
         data_quality: one row per asset and day (columns `QUALITY`).
@@ -61,7 +60,7 @@ class ReportInputs:
     bar: str
     orders: pd.DataFrame
     costs: CostsConfig
-    promotions: Sequence[Mapping[str, Any]]
+    promotions: Sequence[PromotionRecord]
     champion: ModelRecord | None
     training_curve: pd.DataFrame | None
     data_quality: pd.DataFrame

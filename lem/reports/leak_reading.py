@@ -29,12 +29,12 @@ def leaks_path(universe: str, model_id: str) -> str:
 def leaks_of(lake: Lake, universe: Universe, record: ModelRecord) -> pd.DataFrame:
     """The leak panel of a model, on the window that the gate judged it on: it was not trained on those bars.
 
-    It is made once for each model; again only where a panel of that window, the settings of its orders or those of the
-    random-walk control changed. The window begins a purge after the model's training, whatever the universe's window is
-    by now; where nothing is left of it, there are no rows.
+    It is made once for each model, and again only where a panel of that window, the settings of its orders or those of
+    the random-walk control changed. The window begins a purge after the end of the model's training, even if the
+    universe's window is another one by now. Where nothing is left of the window, there are no rows.
 
     Raises:
-        LakeError: a panel of the window is missing, or the model's weights are or were changed.
+        LakeError: a panel of the window is missing, or the model's weights are missing or were changed.
     """
     date = record.usable_on
     first = min(offset_partition(universe, record.train_end, universe.purge_days), date)

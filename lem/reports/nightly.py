@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -26,7 +26,7 @@ from lem.lineage.stored_report import (
     trailing_dates,
 )
 from lem.lineage.tables import missing_partitions, name_missing, read_range
-from lem.registry import PromotionRecord, Registry
+from lem.registry import Registry
 from lem.registry.records import InputVersion
 from lem.reports.inputs import TAPE, ReportInputs
 from lem.reports.leak_reading import leaks_of
@@ -42,7 +42,13 @@ from lem.universe.windows import forward_days
 
 @dataclass(frozen=True)
 class StoredReport:
-    """A rendered report, where each of its files lies in the lake, and its data version."""
+    """A report in the lake.
+
+    Args:
+        report: as it was rendered.
+        paths: where each of its files lies in the lake, by the file's name.
+        data_version: hash of its files.
+    """
 
     report: Report
     paths: dict[str, str]
@@ -52,12 +58,11 @@ class StoredReport:
 def read_orders(lake: Lake, universe: Universe, dates: list[dt.date]) -> tuple[pd.DataFrame, list[InputVersion]]:
     """All assets' backtests of these dates with their partition `date`, and the data versions read.
 
-    A date without any backtest is left out, be it before the first one or a hole behind it (`holes`); a date that some
-    assets have and others lack is an error.
+    A date without any backtest is left out, whether it lies before the first backtest or after it (`holes`).
 
     Raises:
-        LakeError: the last date's backtest is missing, for some assets or all; or partitions lack columns, as they were
-            made by an earlier version.
+        LakeError: the last date has no backtest; or some assets have a backtest of a date and others lack it; or
+            partitions lack columns, as an earlier version made them.
     """
     frames, inputs = [], []
     old: dict[str, list[str]] = {}
@@ -90,10 +95,11 @@ def read_orders(lake: Lake, universe: Universe, dates: list[dt.date]) -> tuple[p
 
 
 def holes(dates: list[dt.date], covered: list[dt.date]) -> tuple[dt.date, ...]:
-    """Those of `dates` that no backtest was read of though one was of a date before.
+    """Those of `dates` without a backtest that lie after the first date with one.
 
-    The page names them. They are no error: the automation makes a report once its own date is there, and leaves what is
-    older than `night.catch_up_days` alone, so that one old hole would stop every report that reaches back to it.
+    The page names them. They are no error: the automation makes a report once its own date is there, and leaves alone
+    what is older than `night.catch_up_days`. If holes were errors, one old hole would stop every report that reaches
+    back to it.
     """
     return tuple(date for date in dates if date not in covered and date > min(covered))
 
@@ -119,7 +125,7 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
         bar=universe.bar,
         orders=orders,
         costs=universe.costs,
-        promotions=[_promotion(p) for p in promotions],
+        promotions=promotions,
         champion=champion,
         training_curve=lake.read_table(curve_path(universe.name, champion.id)) if champion else None,
         data_quality=data_quality(lake, universe, covered),
@@ -160,10 +166,6 @@ def replayed_tape(lake: Lake, universe: Universe, orders: pd.DataFrame) -> pd.Da
         table, _ = read_range(lake, universe, "features", days, order["asset"])
         parts.append(table.assign(asset=order["asset"])[TAPE])
     return pd.concat(parts).drop_duplicates(["asset", "ts"]) if parts else pd.DataFrame(columns=TAPE)
-
-
-def _promotion(record: PromotionRecord) -> dict[str, Any]:
-    return {k: v for k, v in asdict(record).items() if k != "decided_at"} | {"figures": record.figures.to_json()}
 
 
 def make_report(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> StoredReport:

@@ -1,8 +1,7 @@
-"""The execution report: one HTML file that needs nothing else, with its numbers as JSON and as a table beside
-it.
+"""The execution report: one HTML file that needs nothing else, with its numbers as JSON and as a table beside it.
 
-The same inputs give the same bytes: there is no clock here, orders are sorted first, and the bootstrap has a
-fixed seed.
+The same inputs give the same bytes: there is no clock here, orders are sorted first, and the bootstrap has a fixed
+seed.
 """
 
 from __future__ import annotations
@@ -37,8 +36,15 @@ ROUGH_BLOCKS = 15
 
 @dataclass(frozen=True)
 class Report:
-    """html: the page. summary: JSON-able. table: all statistics at all levels. tables: every other table that the page
-    shows or draws, by name. thumbnail: PNG."""
+    """A rendered report.
+
+    Args:
+        html: the page.
+        summary: what report.json holds, in JSON's types.
+        table: all statistics at all levels.
+        tables: every other table that the page shows or draws, by name.
+        thumbnail: PNG of gain by m.
+    """
 
     html: str
     summary: dict[str, Any]
@@ -98,10 +104,11 @@ def block_days(horizon: int, bar: str) -> int:
 
 
 def last_trading_day(inputs: ReportInputs, orders: pd.DataFrame) -> str:
-    """The last day up to the report's (ISO) that orders arrived on: its own on a market that never closes, otherwise
-    the last with rows of orders, executed or not; "" without one.
+    """The last day up to the report's that orders arrived on (ISO).
 
-    All orders of a report's date have ended, so some of this day's are executed where nothing went wrong.
+    On a market that never closes it is the report's own date. Otherwise it is the last day with rows of orders,
+    executed or not; "" without one. All orders of a report's date have ended, so some of this day's are executed where
+    nothing went wrong.
     """
     if inputs.calendar == "24/7":
         return inputs.date.isoformat()
@@ -109,7 +116,7 @@ def last_trading_day(inputs: ReportInputs, orders: pd.DataFrame) -> str:
 
 
 def left_out(inputs: ReportInputs) -> list[str]:
-    """A sentence that names the dates whose backtests are not there and the command that makes them; none without."""
+    """A sentence that names the dates without backtests and the command that makes them; none if all are there."""
     if not inputs.left_out:
         return []
     dates = name_missing([date.isoformat() for date in inputs.left_out])
@@ -120,7 +127,7 @@ def left_out(inputs: ReportInputs) -> list[str]:
 
 
 def stored_tables(inputs: ReportInputs, orders: pd.DataFrame, statistics: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Every table of the page but that of the statistics: what its pictures are drawn from, and its sections show.
+    """Every table that the page's sections show or its pictures are drawn from, except that of the statistics.
 
     Raises:
         EvaluationError: a section makes other tables than it names, or one that another section has.
@@ -150,14 +157,14 @@ def section_html(name: str, section: Section, material: Material) -> str:
 
 
 def with_rows(grids: Mapping[str, Grid]) -> dict[str, Grid]:
-    """Those that have something to print."""
+    """The tables that have something to print."""
     return {name: grid for name, grid in grids.items() if grid.rows}
 
 
 def _summary(
     inputs: ReportInputs, head: Headline, orders: pd.DataFrame, table: pd.DataFrame, days: int
 ) -> dict[str, Any]:
-    """What report.json holds. Infinite sizes (no limit) are null there, as `capacity_text` and the CSV say."""
+    """What report.json holds. Infinite sizes (no limit) are null there; `capacity_text` and the CSV tell them."""
     pooled = table[table["level"].isin(["m", "all"])].drop(columns="group")
     return _plain(
         {

@@ -19,10 +19,14 @@ def _traded(orders: pd.DataFrame) -> pd.DataFrame:
 
 
 def schedule_table(orders: pd.DataFrame) -> pd.DataFrame:
-    """The model's average schedule before costs, by m: `SCHEDULE`.
+    """The model's average schedule before costs, by m.
 
-    One row for each m and bar (1 to N): mean_slice, the mean share of the order traded in the bar; mean_done, the mean
-    share traded by its end; p5 to p95, quantiles of that share over the orders.
+    Returns:
+        One row for each m and bar (1 to N), with the columns `SCHEDULE`. Among them are:
+
+        - `mean_slice`: mean share of the order traded in the bar.
+        - `mean_done`: mean share traded by the bar's end.
+        - `p5` to `p95`: quantiles over the orders of the share traded by the bar's end.
     """
     parts = []
     for m, part in _traded(orders).groupby("min_bars", sort=True):
@@ -36,11 +40,14 @@ def schedule_table(orders: pd.DataFrame) -> pd.DataFrame:
 
 
 def replayed_orders(orders: pd.DataFrame) -> pd.DataFrame:
-    """The model's executed orders with the largest, the median and the smallest gain before costs: three rows (fewer
-    with fewer orders), `which` first.
+    """The model's executed orders with the largest, the median and the smallest gain before costs.
 
-    orders: a backtest with its partition `date`, prepared or not. The median is the lower one of two; of equal gains
-    the earliest order is taken.
+    Args:
+        orders: a backtest with its partition `date`, prepared or not.
+
+    Returns:
+        Three rows, in this order, with `which` (best, median, worst); none without such orders. The median is the
+        lower one of two, and of orders with equal gains the earliest is taken.
     """
     traded = _traded(orders)
     if traded.empty:
@@ -57,13 +64,20 @@ def replayed_orders(orders: pd.DataFrame) -> pd.DataFrame:
 
 
 def replay_table(orders: pd.DataFrame, tape: pd.DataFrame) -> pd.DataFrame:
-    """The orders of `replayed_orders`, bar by bar: `REPLAY`.
-
-    price: VWAP of the bar. benchmark_price: the order's running benchmark, VWAP or TWAP of the bars so far. slice:
-    share traded in the bar; done: by its end. All N bars are there; the order ends in bar `end_bar`.
+    """The orders of `replayed_orders`, bar by bar.
 
     Args:
+        orders: as in `replayed_orders`.
         tape: bars of at least these orders (columns `TAPE`, a bar's open as `ts`).
+
+    Returns:
+        One row for each order and each of its N bars, with the columns `REPLAY`. Among them are:
+
+        - `end_bar`: the bar that the order ends in.
+        - `price`: VWAP of the bar.
+        - `benchmark_price`: the order's running benchmark, VWAP or TWAP of the bars so far.
+        - `slice`: share of the order traded in the bar.
+        - `done`: share traded by the bar's end.
     """
     parts = []
     for order in replayed_orders(orders).to_dict("records"):

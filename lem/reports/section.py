@@ -56,7 +56,7 @@ def _no_sentence(_: object) -> list[str]:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page. Only `title` is needed: without the others there are none.
+    """A section of the page. Only `title` is needed.
 
     Its template sees the words by their names, `grids` and `pictures` (the section's own), and the macros.
 
@@ -64,13 +64,13 @@ class Section:
         title: its heading, also in the table of contents.
         reads: fields of `ReportInputs` that it looks at, beside what orders and statistics are made of.
         rows: what a row is, for each of its stored tables by name.
-        tables: (inputs, prepared orders, statistics) to its stored tables, those of `rows`, with their columns even
-            where there is no row.
+        tables: (inputs, prepared orders, statistics) to its stored tables, those of `rows`. A table without rows has
+            its columns too.
         grids: (inputs, statistics, own tables) to its printed tables by name; those without rows are left out.
         pictures: (statistics, own tables) to its pictures by name.
         words: what else its template prints, by name.
-        problems: sentences for the first screen: the report is incomplete.
-        warnings: sentences for the first screen: watch this.
+        problems: sentences for the first screen that say why the report is incomplete.
+        warnings: sentences for the first screen that say what to watch.
     """
 
     title: str

@@ -1,9 +1,9 @@
 """Summary tables of the backtest: pure functions of the orders table.
 
-An orders table has one row per order and strategy, with the columns `COLUMNS`; all gains are in bps or in
-sigma, and positive is good. Every statistic is there twice: with costs "off", of the gain before costs and without a
-participation cap, and with costs "on", of the gain after costs under the cap. Comparisons are paired: the same orders
-under two strategies, the difference summarised like a gain.
+An orders table has one row per order and strategy, with the columns `COLUMNS`. All gains are in bps or in sigma, and
+positive is good. Every statistic is there twice. With costs "off" it is of the gain before costs and without a
+participation cap; with costs "on" it is of the gain after costs and under the cap. Comparisons are paired: the same
+orders under two strategies, with the difference summarised like a gain.
 """
 
 from __future__ import annotations
@@ -53,15 +53,21 @@ GROUPS = ("asset", "hour", "weekday", "volatility", "age", "model")
 
 
 def prepare_orders(orders: pd.DataFrame, block_days: int = 1) -> pd.DataFrame:
-    """Check an orders table; return it in one row order, `date` as ISO strings, with each order's number (`order`) and
-    `block`, and gains below `NOISE_BPS` set to 0.
+    """Check an orders table and bring it into one form.
 
-    block_days: days of a bootstrap block (see `day_blocks`); blocks are made of the days with executed
-    orders, and excluded orders have block -1.
+    Args:
+        orders: with the columns `COLUMNS`.
+        block_days: days of a bootstrap block (see `day_blocks`).
+
+    Returns:
+        The rows in a fixed order, with `date` as ISO strings, gains below `NOISE_BPS` set to 0, and two more columns:
+
+        - `order`: the number of the order, the same for all strategies.
+        - `block`: the number of its block of days with executed orders; -1 for excluded orders.
 
     Raises:
-        EvaluationError: a column is missing, a status is unknown, an executed order has no finite result, or
-        a row is there twice.
+        EvaluationError: a column is missing, a status is unknown, an executed order has no finite result, or a row is
+            there twice.
     """
     missing = [name for name in COLUMNS if name not in orders.columns]
     if missing:
@@ -109,8 +115,9 @@ def executed(orders: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(orders: pd.DataFrame, strategy: str, against: str) -> pd.DataFrame:
-    """The orders that both strategies executed, with gains and bars used `strategy` - `against`; the bounds'
-    differences are NaN.
+    """The orders that both strategies executed, with gains and bars used of `strategy` minus those of `against`.
+
+    The bounds are NaN.
     """
     done, compared = executed(orders), [*GAINS, "end_bar", "net_end_bar"]
     both = done[done["strategy"] == strategy].merge(
@@ -126,13 +133,30 @@ def differences(orders: pd.DataFrame, strategy: str, against: str) -> pd.DataFra
 
 
 def summarise(gains: pd.DataFrame, by: Sequence[str], costs: CostsConfig, *, resamples: int, seed: int) -> pd.DataFrame:
-    """Two rows per strategy, `against` and group of `by`, costs "off" and "on": the statistics of its orders.
+    """The statistics of the orders of each strategy, `against` and group of `by`.
 
-    Columns: orders, blocks, mean_bps with its 95 % interval low_bps and high_bps, mean_sigma, median_bps,
-    std_bps, p5_bps, p95_bps, cvar5_bps (mean of the worst 5 %), hit_rate (share with a gain above 0), end_bar (mean
-    bars used), bound_bps and oracle_bps (means, before costs). Off only: the means of `FIXED`. On only: capped_bps
-    (mean gain under the cap, before costs) and capacity (see `lem.backtest.capacity`). In rows
-    with `against`, all are of the paired difference, without bounds and capacity.
+    Args:
+        gains: rows of `executed` and of `differences`.
+        by: columns whose values stay apart.
+        costs: those that the backtest charged.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        Two rows for each, with costs "off" and "on". In rows with `against` all statistics are of the paired
+        difference, and bounds and capacity are NaN. The columns are `costs`, those that stay apart, and:
+
+        - `orders`, `blocks`: how many orders and blocks of days.
+        - `mean_bps`: mean gain; `low_bps` and `high_bps` are its 95 % interval.
+        - `mean_sigma`: mean gain in sigma of each order.
+        - `median_bps`, `std_bps`, `p5_bps`, `p95_bps`: of the gains of single orders.
+        - `cvar5_bps`: mean of the worst 5 %.
+        - `hit_rate`: share of orders with a gain above 0.
+        - the names of `FIXED`: mean gains against these prices; only with costs "off".
+        - `capped_bps`: mean gain under the cap, before costs; only with costs "on".
+        - `end_bar`: mean number of bars used.
+        - `bound_bps`, `oracle_bps`: means of the bounds before costs.
+        - `capacity`: see `lem.backtest.capacity`; only with costs "on".
     """
     keys = ["strategy", "against", *by]
     grouped = gains.groupby(keys, sort=True, observed=True)
@@ -182,12 +206,22 @@ _POOLED = (*FIXED, "capped_bps", "end_bar", *BOUNDS)
 
 
 def full_table(orders: pd.DataFrame, costs: CostsConfig, *, resamples: int, seed: int) -> pd.DataFrame:
-    """All statistics at every level of `LEVELS`, and of those of `GROUPS` that `orders` has columns of; gains and the
-    model's paired differences: what the CSV holds.
+    """All statistics of gains and of the model's paired differences, at all levels: what the CSV holds.
 
-    Columns: level, costs ("off", "on"), strategy, against ("" for a gain), side, benchmark, target, min_bars ("all"
-    where pooled), group (of the level, "" for those of LEVELS), then those of `summarise`. Strategies in the order of
-    `strategy_rank`.
+    Args:
+        orders: prepared; of `GROUPS` the levels are made whose columns are there, beside those of `LEVELS`.
+        costs: those that the backtest charged.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        Strategies in the order of `strategy_rank`, with these columns and then those of `summarise`:
+
+        - `level`: a key of `LEVELS` or one of `GROUPS`.
+        - `costs`: "off" or "on".
+        - `strategy`, `against`: whose gain it is; `against` is "" unless it is a difference.
+        - `side`, `benchmark`, `target`, `min_bars`: "all" where they are pooled.
+        - `group`: the group at a level of `GROUPS`, "" at those of `LEVELS`.
     """
     others = [name for name in orders["strategy"].unique() if name != MODEL]
     gains = pd.concat([executed(orders), *(differences(orders, MODEL, name) for name in others)], ignore_index=True)
@@ -212,7 +246,14 @@ def full_table(orders: pd.DataFrame, costs: CostsConfig, *, resamples: int, seed
 
 
 def select(table: pd.DataFrame, level: str, costs: str = "off", against: str | None = "") -> pd.DataFrame:
-    """The rows of a `full_table` at one level of pooling, costs "off" or "on"; `against` None: all differences."""
+    """The rows of a `full_table` at one level.
+
+    Args:
+        table: from `full_table`.
+        level: one of its levels.
+        costs: "off" or "on".
+        against: "" for gains, a rule for the differences to it, None for all differences.
+    """
     rows = (table["level"] == level) & (table["costs"] == costs)
     rows &= table["against"] != "" if against is None else table["against"] == against
     return table[rows].reset_index(drop=True)
@@ -241,8 +282,9 @@ def strategy_rank(strategy: str) -> tuple[int, str]:
 
 
 def excluded_table(orders: pd.DataFrame) -> pd.DataFrame:
-    """Parent orders that were not executed, by reason and asset: reason, asset, orders, share (of the asset's
-    orders).
+    """How many parent orders were not executed, by reason and asset.
+
+    Columns: reason, asset, orders, share (of the asset's orders).
     """
     excluded = orders[orders["status"] == "excluded"].drop_duplicates([*ORDER, "reason"])
     counts = excluded.groupby(["reason", "asset"]).size().rename("orders").reset_index()
@@ -251,16 +293,18 @@ def excluded_table(orders: pd.DataFrame) -> pd.DataFrame:
 
 
 def end_bar_table(orders: pd.DataFrame) -> pd.DataFrame:
-    """When orders end: strategy, min_bars, end_bar (bars used), orders, share (of that strategy's orders with
-    that m).
+    """How many orders end in each bar, by strategy and m.
+
+    Columns: strategy, min_bars, end_bar (bars used), orders, share (of the strategy's orders with that m).
     """
     counts = executed(orders).groupby(["strategy", "min_bars", "end_bar"]).size().rename("orders").reset_index()
     return counts.assign(share=counts["orders"] / counts.groupby(["strategy", "min_bars"])["orders"].transform("sum"))
 
 
 def daily_table(orders: pd.DataFrame, costs: str = "off") -> pd.DataFrame:
-    """Gain by arrival day, costs "off" or "on": strategy, date, orders, mean_bps of the day, cumulative_bps (running
-    sum of the days' means).
+    """Gain of each strategy by arrival day, with costs "off" or "on".
+
+    Columns: strategy, date, orders, mean_bps (of the day), cumulative_bps (running sum of the days' means).
     """
     gain = COSTS[costs][0]
     days = executed(orders).groupby(["strategy", "date"])[gain].agg(orders="size", mean_bps="mean").reset_index()
@@ -268,10 +312,16 @@ def daily_table(orders: pd.DataFrame, costs: str = "off") -> pd.DataFrame:
 
 
 def histogram(gains: pd.DataFrame, costs: str = "off", bins: int = 60) -> pd.DataFrame:
-    """Histogram of the gains of the model and of the rule it must beat first (or of the rules there are).
+    """Histogram of the gains of the model and of the rule it must beat first, or of the strategies there are.
 
-    gains: rows of `executed`. Columns: strategy, low_bps, high_bps (edges of a bin), share (of the strategy's orders);
-    the outer 0.5 % on each side are in no bin.
+    Args:
+        gains: rows of `executed`.
+        costs: "off" or "on".
+        bins: how many.
+
+    Returns:
+        One row for each strategy and bin: the edges `low_bps` and `high_bps`, and the `share` of the strategy's orders.
+        The outer 0.5 % on each side are in no bin.
     """
     column, there = COSTS[costs][0], sorted(gains["strategy"].unique(), key=strategy_rank)
     shown = [name for name in (MODEL, RIVALS[0]) if name in there] or there
@@ -286,8 +336,9 @@ def histogram(gains: pd.DataFrame, costs: str = "off", bins: int = 60) -> pd.Dat
 
 
 def model_table(orders: pd.DataFrame) -> pd.DataFrame:
-    """Which models executed the model's orders: model_id, first, last (arrival day), days, orders; by first
-    day.
+    """Which models executed the model's orders, by first day.
+
+    Columns: model_id, first and last (arrival days), days and orders (how many).
     """
     done = executed(orders)
     days = done[done["strategy"] == MODEL].groupby("model_id")["date"]

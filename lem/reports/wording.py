@@ -42,7 +42,7 @@ def _missing(value: Any) -> bool:
 
 
 def with_interval(row: Mapping[Any, Any]) -> str:
-    """Mean in bps, its interval as small print below."""
+    """Mean in bps, with its interval as small print below."""
     interval = (
         f"{number(row['low_bps'])} to {number(row['high_bps'])}" if math.isfinite(row["low_bps"]) else "no interval"
     )

@@ -1,8 +1,12 @@
-"""Sources of bars: one module for each kind; all of them give the same table."""
+"""Sources of bars: one module for each kind, and one table for all of them.
+
+`lem.universe.source_config` lists the kinds.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from types import MappingProxyType
 
 from lem.sources.base import RAW_SCHEMA, RawBars, Source
@@ -24,21 +28,6 @@ def open_source(universe: Universe, data_root: str, credentials: Mapping[str, st
     Raises:
         SourceError: the section cannot be used as it stands.
     """
-    # Imported on use: a universe of files needs no exchange's client.
-    from lem.sources.archive import Archive
-    from lem.sources.ccxt_venue import Ccxt
-    from lem.sources.files import Files
-    from lem.sources.simulated import Simulated
-    from lem.sources.yahoo import Yahoo
-
-    match universe.source.kind:
-        case "simulated":
-            return Simulated(universe)
-        case "files":
-            return Files(universe, data_root)
-        case "ccxt":
-            return Ccxt(universe, credentials)
-        case "archive":
-            return Archive(universe, data_root, credentials)
-        case "yfinance":
-            return Yahoo(universe)
+    # On use: a universe of files needs no exchange's client.
+    source: Source = import_module(universe.source.module).opened(universe, data_root, credentials)
+    return source

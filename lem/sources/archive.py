@@ -228,3 +228,8 @@ class Archive:
             )
         if not template.endswith(SUFFIX) or "?" in template or "#" in template:
             raise SourceError(f"{where}: allowed: a URL without query that ends in {SUFFIX}, beside <URL>.CHECKSUM")
+
+
+def opened(universe: Universe, data_root: str, credentials: Mapping[str, str]) -> Archive:
+    """The source of a universe, as `lem.sources.open_source` asks for it."""
+    return Archive(universe, data_root, credentials)

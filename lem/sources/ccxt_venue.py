@@ -300,3 +300,8 @@ def _merged(rows: list[Row], new: list[Row]) -> list[Row]:
 
 def _time(epoch_ms: int) -> dt.datetime:
     return dt.datetime.fromtimestamp(epoch_ms / 1000, dt.UTC)
+
+
+def opened(universe: Universe, data_root: str, credentials: Mapping[str, str]) -> Ccxt:
+    """The source of a universe, as `lem.sources.open_source` asks for it."""
+    return Ccxt(universe, credentials)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import zlib
+from collections.abc import Mapping
 from io import BytesIO
 
 import fsspec
@@ -188,3 +189,8 @@ def _parse(url: str, content: bytes) -> pd.DataFrame:
     if not isinstance(table.index, pd.RangeIndex):
         raise SourceError(f"{url}: rows have more fields than the header; allowed: a field for each column")
     return table
+
+
+def opened(universe: Universe, data_root: str, credentials: Mapping[str, str]) -> Files:
+    """The source of a universe, as `lem.sources.open_source` asks for it."""
+    return Files(universe, data_root)

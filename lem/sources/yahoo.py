@@ -7,6 +7,7 @@ an empty table. Two stay: of two rows of one date it keeps the first, and it tak
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -139,3 +140,8 @@ def _client(universe: str) -> ModuleType:
         ) from error
     yfinance.config.debug.hide_exceptions = False
     return yfinance
+
+
+def opened(universe: Universe, data_root: str, credentials: Mapping[str, str]) -> Yahoo:
+    """The source of a universe, as `lem.sources.open_source` asks for it."""
+    return Yahoo(universe)

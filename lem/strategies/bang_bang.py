@@ -6,8 +6,8 @@ remaining share and N - k the bars left, bar k trades
 - fast, where it is good: 2 * max(1 / N, R / (N - k)), twice TWAP's slice, or twice the even pace where that is more;
 - slow, otherwise and in bar 0, where nothing is known: R / (N - k) / 2, half the even pace over the bars left.
 
-It never asks to finish: the order ends in the first bar it may end in (m or later) with nothing left, which is bar
-N / 2 at the earliest.
+It never asks to finish: the order ends in the first bar in which it may end (m or later) and nothing is left, which is
+bar N / 2 at the earliest.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class BangBang:
     name = "bang_bang"
 
     def decide(self, view: View) -> Decision:
+        """Fast or slow, never to finish."""
         terms, remaining_O = view.terms, view.ledger.remaining_O
         even_O = remaining_O / (terms.n_O - view.k).clamp(min=1.0)
         good_O = terms.sign_O * (view.last_close_A11 - benchmark(view.ledger)) < 0
@@ -40,4 +41,5 @@ class BangBang:
 
 
 def make(setting: Setting) -> BangBang:
+    """The rule; nothing of the setting matters to it."""
     return BangBang()

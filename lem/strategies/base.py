@@ -23,10 +23,15 @@ from lem.execution.terms import Terms
 class View:
     """What is known when bar k opens.
 
-    k: 0-based bar of the order. ledger: of the bars before k. last_close_A11: close of bar k-1 relative to the arrival
-    price (1 at k = 0). context_AH: market context of bar k-1 (the bar before the order at k = 0), None for rules.
-    slot_AK: int64, place of each of the order's bars on the clock (`lem.data.features.season_slots`), later ones
-    included: the calendar is known in advance, so this is no look-ahead. None on a market without a calendar.
+    Args:
+        k: bar of the order, 0-based.
+        terms: of the orders.
+        ledger: of the bars before k.
+        last_close_A11: close of bar k-1 relative to the arrival price; 1 at k = 0.
+        context_AH: market context of bar k-1 (at k = 0 of the bar before the order); None for rules.
+        slot_AK: int64, place of each of the order's bars on the clock (`lem.data.features.season_slots`), also of
+            later ones: the calendar is known in advance, so this is no look-ahead. None on a market without
+            a calendar.
     """
 
     k: int
@@ -39,9 +44,11 @@ class View:
 
 @dataclass(frozen=True)
 class Decision:
-    """slice_O: share to trade if the order goes on; finish_O (bool): trade all that remains and end here.
+    """What a strategy asks for in bar k. The simulator applies the order's limits: it may get less.
 
-    The simulator applies the order's limits: a strategy may ask for more than it gets.
+    Args:
+        slice_O: share to trade if the order goes on.
+        finish_O: bool; trade all that remains and end in this bar.
     """
 
     slice_O: Tensor
@@ -52,14 +59,14 @@ class Decision:
 class Setting:
     """What a rule may be made from.
 
-    There is no panel here: a rule that read one could see the bars that it trades on. What is fitted is fitted in
-    training, on the training window, and kept with the model.
+    There is no panel here: a rule that read one could see the bars that it trades on. Whatever a rule needs from bars
+    is fitted in training, on the training window, and kept with the model.
 
     Args:
         horizon: N, the most bars of an order.
-        costs: those that are charged where costs are on.
-        curve_W: relative volume of each slot of the clock, from the training window of the model that leads
-            (`volume_curve_W`). None without a model.
+        costs: charged where costs are on.
+        curve_W: relative volume of each slot of the clock: `volume_curve_W` of the champion, or of the first model
+            where there is no champion. None without a model.
     """
 
     horizon: int
@@ -72,7 +79,7 @@ class Strategy(Protocol):
 
     @property
     def name(self) -> str:
-        """As it stands in tables: `twap`, `optimal_stopping`, `lem`."""
+        """The name in tables: `twap`, `optimal_stopping`, `lem`."""
         ...
 
     def decide(self, view: View) -> Decision:

@@ -3,10 +3,10 @@
 For a driftless Brownian price the mean gain depends only on the stopping rule: the bound is sup E[B_tau] - P_0 over
 rules that end between bar m and bar N (setting: Guéant, Pu, Royer, arXiv 1312.5617). Dynamic programming over
 d = (close - running TWAP) / sigma gives it exactly. If d is known after k bars, bar k (0-based) moves the running mean
-by d / (k + 1) on average, whether the order ends in it or not. Then d' = d k / (k + 1) + z with z = e - y / (k + 1),
-where e is the bar's increment and y its mean minus the last close. So V_k(d) = d / (k + 1) + max(0, E V_{k+1}(d')),
-with the 0 only in bars where the order may end. The order ends when going on is worth nothing: when side * d is low,
-that is, when the price is good.
+by d / (k + 1) on average, both if the order ends in it and if it goes on. Then d' = d k / (k + 1) + z with
+z = e - y / (k + 1), where e is the bar's increment and y its mean minus the last close. So
+V_k(d) = d / (k + 1) + max(0, E V_{k+1}(d')), with the 0 only in bars where the order may end. The order ends when
+going on is worth nothing: when side * d is low, that is, when the price is good.
 
 There are three markets: `bar` (fills at bar averages, var y = 1/3, cov(e, y) = 1/2: ours), `point` (one price a bar),
 and `peek` (one price a bar, seen before it is traded: the value of a look-ahead of one bar). Real bars lie between the
@@ -59,10 +59,10 @@ Fills = Literal["bar", "point"] | FillLaw
 
 
 def fill_law(panel: Panel) -> FillLaw:
-    """The fill law of a panel's bars, each bar's moves in its sigma.
+    """The fill law of a panel's bars, with each bar's moves in units of its sigma.
 
     Args:
-        panel: cut off where the law must be known; later bars would be a look-ahead.
+        panel: bars up to the moment at which the law must be known; later bars would be a look-ahead.
 
     Raises:
         OrderError: the panel has no two bars with features that follow each other.

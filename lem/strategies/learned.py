@@ -11,7 +11,11 @@ from lem.strategies.base import Decision, View
 
 
 class Learned:
-    """Deterministic use of a LEM: it finishes when the probability to finish reaches `FINISH_AT`."""
+    """Deterministic use of a LEM: it finishes when the probability to finish reaches `FINISH_AT`.
+
+    Args:
+        model: put into evaluation mode.
+    """
 
     name = "lem"
 
@@ -20,7 +24,11 @@ class Learned:
 
     @torch.no_grad()
     def decide(self, view: View) -> Decision:
-        """Raises OrderError when the market was built without contexts."""
+        """What the heads say of the context.
+
+        Raises:
+            OrderError: the market was built without contexts.
+        """
         if view.context_AH is None:
             raise OrderError(
                 "strategy lem: the market holds no context; build it with the model (market_of(..., model))"

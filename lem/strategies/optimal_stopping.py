@@ -20,9 +20,14 @@ MEANING = (
 
 
 def stopping_thresholds(terms: Terms, k: int, fills: Fills = "bar") -> Tensor:
-    """Threshold of each order in bar k, float64, of the shape of m and N; +inf once bar N is reached.
+    """Threshold of each order in bar k, float64, of the shape of m and N; +inf in its last bar and after it.
 
-    Looked up in a table of the (m, N) that occur, of which there are few however many orders there are.
+    Looked up in a table of the (m, N) that occur: many orders share few of them.
+
+    Args:
+        terms: of the orders.
+        k: bar of the orders, 0-based.
+        fills: the market that the thresholds are optimal for, see `lem.strategies.bounds`.
     """
     m_O, n_O = (x.long() for x in torch.broadcast_tensors(terms.m_O, terms.n_O))
     size = int(n_O.max()) + 1
@@ -38,8 +43,7 @@ def stopping_thresholds(terms: Terms, k: int, fills: Fills = "bar") -> Tensor:
 
 
 class OptimalStopping:
-    """Finish in bar k when side * (last close - running benchmark) / sigma is at or below the threshold of (m, N,
-    k).
+    """Finishes when side * (last close - running benchmark) / sigma is at or below the threshold of (m, N, k).
 
     Args:
         fills: the market that the thresholds are optimal for, see `lem.strategies.bounds`.
@@ -51,6 +55,7 @@ class OptimalStopping:
         self._fills = fills
 
     def decide(self, view: View) -> Decision:
+        """A slice of 1 / N; to finish at the threshold or below."""
         terms = view.terms
         distance_O = terms.sign_O * (view.last_close_A11 - benchmark(view.ledger)) / terms.sigma_O
         finish_O = distance_O <= stopping_thresholds(terms, view.k, self._fills)
@@ -58,4 +63,5 @@ class OptimalStopping:
 
 
 def make(setting: Setting) -> OptimalStopping:
+    """The rule with the thresholds of `bar` fills, whatever the setting."""
     return OptimalStopping()

@@ -26,8 +26,8 @@ class Rule:
     """A rule that needs no training.
 
     Args:
-        name: as it stands in tables; also that of its file in this package.
-        label: as people read it.
+        name: in tables; also the name of its file in this package.
+        label: the name for people.
     """
 
     name: str

@@ -15,9 +15,11 @@ class Twap:
     name = "twap"
 
     def decide(self, view: View) -> Decision:
+        """A slice of 1 / N, never to finish."""
         slice_O = (1.0 / view.terms.n_O).expand_as(view.ledger.remaining_O)
         return Decision(slice_O, torch.zeros_like(slice_O, dtype=torch.bool))
 
 
 def make(setting: Setting) -> Twap:
+    """The rule; nothing of the setting matters to it."""
     return Twap()

@@ -13,9 +13,11 @@ class TwapToM:
     name = "twap_to_m"
 
     def decide(self, view: View) -> Decision:
+        """A slice of 1 / m; to finish from the first bar on in which the order may end."""
         slice_O = (1.0 / view.terms.m_O).expand_as(view.ledger.remaining_O)
         return Decision(slice_O, (view.terms.m_O <= view.k + 1).expand(slice_O.shape))
 
 
 def make(setting: Setting) -> TwapToM:
+    """The rule; nothing of the setting matters to it."""
     return TwapToM()

@@ -1,4 +1,4 @@
-"""Static volume curve: trade in proportion to the volume that each bar's time of day usually has, up to N.
+"""Static volume curve: trade in proportion to the usual volume of each bar's time of day, up to bar N.
 
 Shapes: W = slots of the clock (`lem.data.features.season_slots`), K = bars of the horizon, A = arrivals, N, T as in
 `lem.data.panel`.
@@ -42,11 +42,11 @@ class VolumeCurve:
 
     Args:
         curve_W: relative volume of each slot of the clock, as fitted in training and kept with the model
-            (`volume_curve_W`). None where there is no model, or one slot, as in a model that was never trained: a flat
-            curve, which trades like TWAP.
+            (`volume_curve_W`). None (there is no model) or a single slot (the model was never trained) is a flat curve,
+            which trades like TWAP.
 
     Raises:
-        OrderError: the curve is not positive; when deciding: the market has no clock, or a longer one than the curve.
+        OrderError: the curve is not positive.
     """
 
     name = "volume_curve"
@@ -57,6 +57,11 @@ class VolumeCurve:
         self.curve_W = None if curve_W is None or len(curve_W) == 1 else curve_W.detach().double()
 
     def decide(self, view: View) -> Decision:
+        """A slice by the curve, never to finish.
+
+        Raises:
+            OrderError: the market has no clock, or one with more slots than the curve.
+        """
         before_AK = F.pad(self._weights(view).cumsum(1), (1, 0))
         rows_A11 = torch.arange(len(before_AK))[:, None, None]
         at_A11 = before_AK[:, view.k, None, None]
@@ -84,4 +89,5 @@ class VolumeCurve:
 
 
 def make(setting: Setting) -> VolumeCurve:
+    """The rule with the curve of the setting."""
     return VolumeCurve(setting.curve_W)

@@ -14,11 +14,15 @@ SLACK = 1e-6
 
 
 class Watched:
-    """Decides as `strategy` does, and counts what of it an order may not have.
+    """Decides as `strategy` does, and counts the slices that break a rule of their order.
 
-    broken, worst: number of slices, and the largest share of an order that is wrong, of
-    `finite_outputs` (a slice is no number), `budget` (more than what remains, or in bar N something is left) and `caps`
-    (outside of the smallest and the largest rate, or an end where the order may not end). asked: slices looked at.
+    The rules are `finite_outputs` (the slice is a number), `budget` (it is no more than what remains, and bar N leaves
+    nothing) and `caps` (it lies between the smallest and the largest rate, and the order ends only where it may).
+    `asked` is the number of slices looked at. By rule, `broken` is the number of slices that break it, and `worst` the
+    largest share of an order by which one does.
+
+    Args:
+        strategy: the one under watch.
     """
 
     def __init__(self, strategy: Strategy) -> None:
@@ -28,6 +32,7 @@ class Watched:
         self.worst = dict.fromkeys(self.broken, 0.0)
 
     def decide(self, view: View) -> Decision:
+        """The decision of `strategy`, with slices that are no number as 0."""
         decision = self.strategy.decide(view)
         ledger, terms, k = view.ledger, view.terms, view.k
         open_O, finish_O = ledger.remaining_O > TOLERANCE, decision.finish_O

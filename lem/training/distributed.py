@@ -24,7 +24,7 @@ from lem.model.lem import LEM
 
 
 class RankError(TrainingError):
-    """A rank has ended or does not answer: what was trained so far is given up, nothing is written."""
+    """A rank has ended or does not answer: what was trained so far is lost, nothing is written."""
 
 
 class Group:
@@ -38,11 +38,18 @@ class Group:
         self.processes, self.rank, self.size = processes, processes.rank(), processes.size()
 
     def rows(self, batch: int) -> slice:
-        """This rank's rows of a batch: all ranks' together are all rows, and no two counts differ by more than one."""
+        """This rank's rows of a batch of so many: the ranks share all rows, and their counts differ by one at most."""
         return slice(batch * self.rank // self.size, batch * (self.rank + 1) // self.size)
 
     def add_up(self, parameters: Iterable[nn.Parameter], figures: Tensor) -> Tensor:
-        """Replace every gradient by the sum over all ranks; returns the sum of `figures` (one dimension).
+        """Replace every gradient by its sum over all ranks.
+
+        Args:
+            parameters: whose gradients are summed.
+            figures: of this rank, one dimension.
+
+        Returns:
+            The sum of `figures` over all ranks.
 
         Raises:
             RankError: a rank is gone, or did not answer in time.
@@ -60,10 +67,14 @@ class Group:
         return total
 
     def agree(self, what: str, content: bytes) -> None:
-        """Nothing where every rank has the same bytes.
+        """Refuse to go on if the ranks have different bytes.
+
+        Args:
+            what: the bytes in words, for messages.
+            content: of this rank.
 
         Raises:
-            TrainingError: a rank has others than rank 0.
+            TrainingError: a rank has other bytes than rank 0.
             RankError: a rank is gone, or did not answer in time.
         """
         digest = torch.frombuffer(bytearray(hashlib.sha256(content).digest()), dtype=torch.uint8)
@@ -87,7 +98,13 @@ class Group:
 
 
 def share(values: Tensor, whole: int, rows: slice) -> Tensor:
-    """The rows of a tensor whose first of three or more dimensions is the batch; others are shared by all rows."""
+    """A rank's part of a tensor: some rows of a batch, and the whole of what all rows share.
+
+    Args:
+        values: a batch of rows if it has three or more dimensions, the first as long as the batch; else shared.
+        whole: rows of the batch.
+        rows: the rank's.
+    """
     return values[rows] if values.dim() >= 3 and values.shape[0] == whole else values
 
 
@@ -112,9 +129,14 @@ class _SharedDropout(nn.Module):
 
 @contextmanager
 def shared_dropout(model: LEM, group: Group | None, batch: int) -> Iterator[None]:
-    """The model's dropout masks are those that one process would draw for the whole batch; before and after, its own.
+    """Within the block, the model's dropout masks are those that one process would draw for the whole batch.
 
-    The random state moves on in every rank as it does in one process.
+    The random state of every rank moves on as it does in one process.
+
+    Args:
+        model: has its own dropout again after the block.
+        group: the ranks; None for one process, where nothing changes.
+        batch: rows of the whole batch.
     """
     if group is None:
         yield

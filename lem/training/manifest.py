@@ -39,7 +39,15 @@ def curve_path(universe: str, model_id: str) -> str:
 def model_record(
     universe: Universe, date: dt.date, window: TrainingWindow, inputs: list[InputVersion], weights_sha256: str
 ) -> ModelRecord:
-    """The registry's record of a trained model; its id is the hash of its manifest."""
+    """The registry's record of a trained model; its id is the hash of its manifest.
+
+    Args:
+        universe: with the settings that the model was trained by.
+        date: the first on which it may trade.
+        window: on which it was trained.
+        inputs: the partitions that were read.
+        weights_sha256: 64 hex digits.
+    """
     manifest: dict[str, Any] = {
         "universe": universe.name,
         "usable_on": date.isoformat(),

@@ -27,7 +27,13 @@ from lem.universe.windows import TrainingWindow, dates_before, training_window
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A registered model, its training, and how long that took (seconds)."""
+    """A registered model.
+
+    Args:
+        record: as it is registered.
+        trained: the model and its training curve.
+        train_seconds: duration of training, storing and registering.
+    """
 
     record: ModelRecord
     trained: Trained
@@ -35,7 +41,15 @@ class TrainedModel:
 
 
 def train_showing(panel: Panel, horizon: int, model: ModelConfig, training: TrainingConfig, what: str) -> Trained:
-    """`train_on_ranks`, with its progress shown beside `what` where somebody asked for it (`lem.progress`)."""
+    """Train on ranks (`train_on_ranks`), with progress shown where somebody asked for it (`lem.progress`).
+
+    Args:
+        panel: the training window.
+        horizon: N of the longest order.
+        model: size of the model.
+        training: settings of the training.
+        what: words beside the progress.
+    """
     ticks = track(range(training.steps), what)
 
     def on_step(step: int, loss: float) -> None:
@@ -49,8 +63,13 @@ def train_showing(panel: Panel, horizon: int, model: ModelConfig, training: Trai
 
 @dataclass(frozen=True)
 class Reading:
-    """What a night's model is trained on: the window, the panel of it and the version of every partition that was
-    read."""
+    """What a night's model is trained on.
+
+    Args:
+        window: its dates.
+        panel: of the window.
+        inputs: every partition that was read, with its version.
+    """
 
     window: TrainingWindow
     panel: Panel
@@ -59,6 +78,11 @@ class Reading:
 
 def read_window(lake: Lake, universe: Universe, date: dt.date) -> Reading:
     """The training window of the model that may trade on `date`.
+
+    Args:
+        lake: with the panels.
+        universe: of the model.
+        date: UTC.
 
     Raises:
         TrainingError: the window is incomplete; the message lists every missing partition.
@@ -85,6 +109,12 @@ def read_window(lake: Lake, universe: Universe, date: dt.date) -> Reading:
 
 def train_for(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> TrainedModel:
     """Train, store and register the model that may trade on `date`.
+
+    Args:
+        lake: with the panels; the weights and the training curve are stored there.
+        registry: where the model is registered.
+        universe: of the model.
+        date: UTC.
 
     Raises:
         TrainingError: the window is incomplete (the message lists every missing partition) or nothing can be learnt.
@@ -116,10 +146,15 @@ def train_for(lake: Lake, registry: Registry, universe: Universe, date: dt.date)
 
 
 def help_to_train(lake: Lake, universe: Universe, date: dt.date) -> None:
-    """What a rank other than 0 does of `train_for`, where `torchrun` has started the ranks: it stores nothing.
+    """The part of `train_for` that the other ranks do beside rank 0 under `torchrun`: they train and store nothing.
+
+    Args:
+        lake: as in `train_for`.
+        universe: as in `train_for`.
+        date: as in `train_for`.
 
     Raises:
-        TrainingError: as in `train_for`; or what this rank has read or computed is not what rank 0 has.
+        TrainingError: as in `train_for`; or this rank has read or computed something else than rank 0.
     """
     panel = read_window(lake, universe, date).panel
     train_on_ranks(panel, universe.horizon, universe.model, universe.training)

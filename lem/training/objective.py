@@ -2,8 +2,8 @@
 
 The market does not react to us, so on the path that has not ended everything is deterministic:
 E[f(gain)] = sum_k pi_k prod_{j<k} (1 - pi_j) f(gain if the order finished in bar k). One pass gives the value and its
-exact gradient. Maximised is E[g] - lambda/2 E[g^2] with g in sigma; where m = N nothing can be timed and the order
-tracks: E|g| is minimised.
+exact gradient. The objective is to maximise E[g] - lambda/2 E[g^2] with g in sigma. Where m = N nothing can be timed,
+and the order tracks its benchmark: E|g| is minimised.
 
 Slice k reads the context of bar k-1: the last bar that had closed when bar k opened.
 
@@ -28,11 +28,14 @@ from lem.model.lem import LEM
 
 @dataclass(frozen=True)
 class Tape:
-    """Prices of the orders' bars, relative to the arrival price (the close before bar 0); volumes relative to their
-    mean.
+    """The orders' bars, with prices relative to the arrival price (the close before bar 0).
 
-    price_BAK, volume_BAK: of bar k. last_close_BAK: close of bar k-1, so 1 at k = 0.
-    sigma_BA: per-bar volatility at arrival (log units). accepted_BA: bool, arrivals without a gap.
+    Args:
+        price_BAK: VWAP of bar k.
+        volume_BAK: volume of bar k, relative to the mean at arrival.
+        last_close_BAK: close of bar k-1, so 1 at k = 0.
+        sigma_BA: per-bar volatility at arrival, log units.
+        accepted_BA: bool, arrivals without a gap.
     """
 
     price_BAK: Tensor
@@ -44,7 +47,13 @@ class Tape:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Expectations over the end of each order: mean_O E[g], square_O E[g^2], absolute_O E|g|, g in sigma."""
+    """Expectations over the end of each order, g in sigma.
+
+    Args:
+        mean_O: E[g].
+        square_O: E[g^2].
+        absolute_O: E|g|.
+    """
 
     mean_O: Tensor
     square_O: Tensor
@@ -52,9 +61,9 @@ class Outcome:
 
 
 class _Shifted(torch.autograd.Function):
-    """What the heads read at each bar k of the orders: bars [first + k - 1, ... + arrivals) of the sequence.
+    """What the heads read at each bar k of the orders: `arrivals` bars of the sequence from first + k - 1 on.
 
-    The backward pass adds all K of them up in one place; that of a plain index makes a sequence of zeros for each.
+    The backward pass adds all K gradients up in one tensor; that of a plain index makes a tensor of zeros for each.
     """
 
     @staticmethod
@@ -75,7 +84,10 @@ def expected_outcome(model: LEM, context_BTH: Tensor, first: int, tape: Tape, te
     """Roll every order forward on the path that has not ended.
 
     Args:
-        context_BTH: contexts of the sequence. first: index of the first arrival's bar 0 in it.
+        model: whose heads decide.
+        context_BTH: contexts of the sequence.
+        first: index of the first arrival's bar 0 in the sequence.
+        tape: the orders' bars.
         terms: of shape O or broadcastable; its sigma is taken from the tape.
     """
     arrivals, horizon = tape.price_BAK.shape[1:]
@@ -104,14 +116,25 @@ def expected_outcome(model: LEM, context_BTH: Tensor, first: int, tape: Tape, te
 
 @dataclass(frozen=True)
 class Counts:
-    """Orders of a batch that are free of gaps, and those of them that have something to time; 1 where there is none."""
+    """Numbers of a batch's orders, as scalar tensors; 1 instead of 0, since sums are divided by them.
+
+    Args:
+        orders: without a gap.
+        timed: without a gap, and with something to time (m < N).
+    """
 
     orders: Tensor
     timed: Tensor
 
 
 def count_orders(terms: Terms, accepted_BA: Tensor, shape_O: torch.Size) -> Counts:
-    """The counts of a batch of orders of shape O: what is drawn tells, no outcome is needed."""
+    """The counts of a batch; they follow from what was drawn, without any outcome.
+
+    Args:
+        terms: of the orders.
+        accepted_BA: bool, arrivals without a gap.
+        shape_O: of the orders.
+    """
     weight_O = _weights(accepted_BA, shape_O).to(terms.m_O.dtype)
     return Counts(weight_O.sum().clamp(min=1.0), (weight_O * (terms.m_O < terms.n_O)).sum().clamp(min=1.0))
 
@@ -126,8 +149,12 @@ def objective(
     """Loss to minimise and the mean gain in sigma of the orders that have something to time, both scalars.
 
     Args:
-        counts: what the sums are divided by: those of the whole batch, where the orders are a share of it. Losses and
-            gains of all shares then add up to those of the batch.
+        outcome: of the orders.
+        terms: of the orders.
+        accepted_BA: bool, arrivals without a gap; other orders do not count.
+        tracking_weight: weight of E|g| of orders with m = N.
+        counts: what the sums are divided by; if left out, the counts of these orders. Where these are a share of a
+            batch, take the counts of the whole batch: then losses and gains of all shares add up to those of the batch.
     """
     counts = counts or count_orders(terms, accepted_BA, outcome.mean_O.shape)
     fixed_O = (terms.m_O >= terms.n_O).expand_as(outcome.mean_O)

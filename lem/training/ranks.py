@@ -67,11 +67,19 @@ def train_on_ranks(
     on_step: OnStep = None,
     silence: dt.timedelta = SILENCE,
 ) -> Trained:
-    """`train` on `training.workers` ranks: on the machines of `torchrun` where that started this process, else here.
+    """Call `train` on `training.workers` ranks: those of `torchrun` if it started this process, else on this machine.
+
+    Args:
+        panel: as in `train`.
+        horizon: as in `train`.
+        model: size of the model.
+        training: settings of the training.
+        on_step: as in `train`.
+        silence: how long a rank waits for the others.
 
     Raises:
         TrainingError: nothing to learn from, or the loss is no longer finite.
-        RankError: a rank has ended or was silent for too long; those that were started here are gone then.
+        RankError: a rank has ended or was silent for too long. All ranks that were started here have then ended.
     """
     if started_by_torchrun():
         return train(panel, horizon, model, training, on_step, torchrun_group(training, silence))
@@ -92,10 +100,14 @@ def started_by_torchrun() -> bool:
 
 
 def torchrun_group(training: TrainingConfig, silence: dt.timedelta = SILENCE) -> Group:
-    """The ranks that `torchrun` has started, on however many machines.
+    """The ranks that `torchrun` has started, on one or more machines.
+
+    Args:
+        training: says how many there must be.
+        silence: how long a rank waits for the others.
 
     Raises:
-        TrainingError: they are not as many as the universe says.
+        TrainingError: there are more or fewer than the universe says.
         RankError: not all of them came.
     """
     found = int(os.environ["WORLD_SIZE"])
@@ -167,7 +179,7 @@ def _started(arguments: bytes, workers: int, port: int) -> Iterator[list[_Rank]]
 
 
 def _wait_for(ranks: list[_Rank], store: dist.TCPStore, silence: dt.timedelta) -> None:
-    """Return when every rank has come: one that dies on the way is noticed at once."""
+    """Return when every rank has come; a rank that dies before that is noticed at once."""
     deadline = time.monotonic() + silence.total_seconds()
     while not store.check([f"here/{rank.number}" for rank in ranks]):
         if any(rank.process.poll() is not None for rank in ranks) or time.monotonic() > deadline:
@@ -176,7 +188,7 @@ def _wait_for(ranks: list[_Rank], store: dist.TCPStore, silence: dt.timedelta) -
 
 
 def _story(ranks: list[_Rank], silence: dt.timedelta) -> str:
-    """What became of the ranks: the operating system may tell a moment after the connection broke."""
+    """What became of the ranks; the operating system may know it only a moment after the connection broke."""
     deadline = time.monotonic() + 2.0
     while time.monotonic() < deadline and all(rank.process.poll() is None for rank in ranks):
         time.sleep(0.05)
@@ -185,8 +197,10 @@ def _story(ranks: list[_Rank], silence: dt.timedelta) -> str:
 
 
 def main() -> None:
-    """A rank that `train_on_ranks` has started: its number and the port are arguments, the rest is on standard
-    input."""
+    """Be a rank that `train_on_ranks` has started.
+
+    Its number and the port are arguments of the command; the rest comes on standard input.
+    """
     number, port = int(sys.argv[1]), int(sys.argv[2])
     panel, horizon, model, training, silence, dtype = pickle.load(sys.stdin.buffer)
     torch.set_default_dtype(dtype)

@@ -1,8 +1,8 @@
 """A model made again from its manifest: the same data, config and seed, and whether the weights are the same bits.
 
-An input that has another content now is read in the version that the manifest names, if that is still kept
-(`lem.lineage.revisions`). The code and the libraries are those of today: where they differ from the manifest's, that is
-said.
+If an input has another content now, the version that the manifest names is read, as long as it is kept
+(`lem.lineage.revisions`). The code and the libraries are those of today; the result says where they differ from the
+manifest's.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ class Rebuilt:
     """A model trained again.
 
     Args:
-        weights_sha256: of the new weights; the manifest's where the rebuild is exact.
+        model: with the new weights.
+        weights_sha256: of the new weights; equal to the manifest's if the rebuild is exact.
         superseded: partitions that were read in a version that has been replaced since.
-        differences: what of the code, the libraries and the machine is not the manifest's, in words.
+        differences: how code, libraries and machine differ from the manifest's, in words.
     """
 
     model: LEM
@@ -48,9 +49,13 @@ class Rebuilt:
 def rebuild(lake: Lake, record: ModelRecord) -> Rebuilt:
     """Train a registered model again from its manifest alone. Nothing is stored.
 
+    Args:
+        lake: with the partitions that the manifest names.
+        record: of the model.
+
     Raises:
-        TrainingError: a partition has another content than the manifest says, and the one it names is not kept: all
-            such partitions are listed. The manifest lacks what a rebuild needs.
+        TrainingError: the manifest lacks what a rebuild needs; or partitions have another content than it names, which
+            is not kept (the message lists them all).
         LakeError: the lake cannot be read, or bytes in it were changed.
     """
     horizon, model, training = _settings(record)
@@ -74,7 +79,7 @@ def _settings(record: ModelRecord) -> tuple[int, ModelConfig, TrainingConfig]:
 
 
 def _inputs(lake: Lake, record: ModelRecord) -> tuple[pd.DataFrame, list[str]]:
-    """The rows that the model was trained on, and the partitions of which a superseded version was read."""
+    """The rows on which the model was trained, and the partitions that were read in a superseded version."""
     frames, superseded, lost = [], [], []
     for read in sorted(record.inputs, key=lambda read: read.partition_key):
         found, kept = _in_version(lake, record.universe, read)
@@ -93,7 +98,7 @@ def _inputs(lake: Lake, record: ModelRecord) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _in_version(lake: Lake, universe: str, read: InputVersion) -> tuple[pd.DataFrame | None, bool]:
-    """The partition with the content that the manifest names, and whether that is a superseded one."""
+    """The partition with the content that the manifest names, and whether that content is superseded."""
     date = dt.date.fromisoformat(read.partition_key)
     kept = superseded_path(universe, date, None, read.data_version, read.table_name)
     for path in (lake.path(universe, read.table_name, date), kept):
@@ -104,7 +109,7 @@ def _in_version(lake: Lake, universe: str, read: InputVersion) -> tuple[pd.DataF
 
 
 def differences(record: ModelRecord) -> list[str]:
-    """What made the model and is another here and now: code, libraries, machine. Empty where all are the same."""
+    """How code, libraries and machine differ now from those that made the model; empty if they do not."""
     now = {"code": code_version(), "machine": platform.machine()} | {name: version(name) for name in LIBRARIES}
     then = {"code": record.code_version, "machine": record.machine} | record.libraries
     return [f"{name} was {then.get(name)}, is {now[name]}" for name in now if now[name] != then.get(name)]

@@ -35,8 +35,14 @@ CURVE_POINTS = 100
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One point of the training curve: means since the point before. gain_sigma: of orders that have something to
-    time."""
+    """One point of the training curve.
+
+    Args:
+        step: of the training, from 1.
+        loss: mean since the point before.
+        gain_sigma: mean gain since the point before of orders that have something to time, in sigma.
+        learning_rate: of the step.
+    """
 
     step: int
     loss: float
@@ -46,7 +52,13 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model in evaluation mode, its curve, and how many arrivals it could learn from."""
+    """A trained model.
+
+    Args:
+        model: in evaluation mode.
+        curve: the training curve.
+        arrivals: number of arrivals from which it could learn.
+    """
 
     model: LEM
     curve: list[CurvePoint]
@@ -54,10 +66,16 @@ class Trained:
 
 
 def random_terms(shape: tuple[int, ...], horizon: int, config: TrainingConfig, generator: torch.Generator) -> Terms:
-    """Orders with random limits, so that one model serves all of them: every combination drawn is feasible.
+    """Orders with random limits, all of them feasible, so that one model serves all orders.
 
-    Half of the horizons N are the universe's, the rest uniform from 2; m is N for one order in four and uniform
-    below otherwise; a third of the orders have rates that bind.
+    Half of the horizons N are the universe's, the others uniform from 2 on. For one order in four m is N, for the
+    others it is uniform up to N. A third of the orders have rates that bind.
+
+    Args:
+        shape: of the orders; its last dimension is the scenarios.
+        horizon: the universe's N.
+        config: the range of the risk aversion.
+        generator: of the random numbers.
     """
 
     def uniform() -> Tensor:
@@ -79,7 +97,13 @@ def _tensor(values: np.ndarray) -> Tensor:
 
 
 def to_tape(tape: OrderTape, accepted: np.ndarray, shape: tuple[int, int]) -> Tape:
-    """Torch tensors of shape (B, A, ...) and torch's default type from an order tape of B x A places."""
+    """An order tape as tensors of shape (B, A, ...) and torch's default type.
+
+    Args:
+        tape: of B x A orders.
+        accepted: bool, the orders without a gap.
+        shape: (B, A).
+    """
     as_tensor = {f.name: _tensor(getattr(tape, f.name)) for f in fields(tape)}
     return Tape(
         price_BAK=as_tensor["price_AK"].view(*shape, -1),
@@ -93,8 +117,13 @@ def to_tape(tape: OrderTape, accepted: np.ndarray, shape: tuple[int, int]) -> Ta
 def mirrored(features_BTF: Tensor, tape: Tape, flip_B: Tensor) -> tuple[Tensor, Tape]:
     """The market of some sequences upside down: prices become 1 / price, so that a rise is a fall.
 
-    What is worth buying in the one market is worth selling in the other. Without it a model takes the drift of its
+    What is worth buying in the one market is worth selling in the other. Without this a model takes the drift of its
     training years for a law.
+
+    Args:
+        features_BTF: of the sequences.
+        tape: of their orders.
+        flip_B: bool, the sequences that are turned.
     """
     sign_F = torch.tensor([-1.0 if name in SIGNED else 1.0 for name in FEATURES])
     flip_B11 = flip_B[:, None, None]
@@ -106,7 +135,13 @@ def mirrored(features_BTF: Tensor, tape: Tape, flip_B: Tensor) -> tuple[Tensor, 
 
 
 def training_places(panel: Panel, horizon: int, warmup: int, sequence: int) -> np.ndarray:
-    """(asset row, first bar) of every sequence that holds at least one accepted arrival, shape (P, 2).
+    """Every sequence with at least one accepted arrival, as (asset row, first bar), shape (P, 2).
+
+    Args:
+        panel: the training window.
+        horizon: N of the longest order.
+        warmup: bars of a sequence before its first arrival.
+        sequence: bars of a sequence.
 
     Raises:
         TrainingError: there is none.
@@ -129,7 +164,15 @@ def training_places(panel: Panel, horizon: int, warmup: int, sequence: int) -> n
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one batch, and the counts of the whole of it."""
+    """Some rows of a batch.
+
+    Args:
+        features_BTF: of the sequences.
+        valid_BT: bool, the bars that have features.
+        tape: of the orders.
+        terms: of the orders.
+        counts: of the whole batch.
+    """
 
     features_BTF: Tensor
     valid_BT: Tensor
@@ -140,6 +183,12 @@ class Batch:
 
 class Batches:
     """Random batches of a panel, one after the other from one seed.
+
+    Args:
+        panel: the training window.
+        horizon: N of the longest order.
+        warmup: bars of a sequence before its first arrival.
+        config: size of a batch and of its sequences, limits of the orders, seed.
 
     Raises:
         TrainingError: the panel holds no sequence to learn from.
@@ -152,7 +201,7 @@ class Batches:
         self.generator = torch.Generator().manual_seed(config.seed)
 
     def draw(self, rows: slice) -> Batch:
-        """Draw the next batch and make `rows` of it: what is drawn does not depend on which rows are wanted."""
+        """Draw the next batch and make `rows` of it; the draw is the same whichever rows are wanted."""
         config, panel = self.config, self.panel
         arrivals = config.sequence - self.horizon - self.warmup + 1
         drawn_B = torch.randint(len(self.places_P2), (config.batch,), generator=self.generator)
@@ -185,9 +234,12 @@ def train(
     """Train a LEM from its seed.
 
     Args:
-        panel: the training window, without the holdout. horizon: N of the longest order.
+        panel: the training window, without the holdout.
+        horizon: N of the longest order.
+        model_config: size of the model.
+        config: settings of the training.
         on_step: called with (step, loss) after each step, for progress.
-        group: the ranks that share the work, each of which calls this with the same arguments; all return the same.
+        group: the ranks that share the work; each calls this with the same arguments and returns the same.
 
     Raises:
         TrainingError: nothing to learn from, the loss is no longer finite, or a rank is gone.

@@ -1,16 +1,66 @@
-"""Configuration of the sources, as it stands under `[source]` in a universe file."""
+"""Configuration of the sources, as it stands under `[source]` in a universe file, and what each kind declares.
+
+A new kind is two files: its section here, with one line in `KINDS`, and the module of `lem.sources` that the section
+names in `module`. Nobody else asks which kind a source is: what must be known of it is in `Capabilities`.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 BarLength = Literal["1min", "5min", "15min", "30min", "1h", "2h", "4h", "1d"]
 
 
-class SimulatedConfig(BaseModel):
-    """A deterministic market: each (asset, date) can be made by itself.
+@dataclass(frozen=True)
+class Capabilities:
+    """What a source declares of itself. The defaults are those of a source that keeps for ever what it answered once.
+
+    Args:
+        bar: length of the bars that it gives; without one, it gives the universe's.
+        revisit_days: it may revise its last partitions, so many; by default none.
+        adjusts_history: a dividend or a split may change all its days, however old; by default none changes.
+        grace_seconds: a bar is final so long after its end; by default at once.
+        venue: the exchange that it asks, in ccxt's name, and whose keys it takes; by default none.
+        quote_decimals: decimals to which it rounds quote volume; by default it does not.
+        utc_days: it has daily bars on the calendar 24/7 too; by default yes.
+    """
+
+    bar: BarLength | None = None
+    revisit_days: int = 0
+    adjusts_history: bool = False
+    grace_seconds: float = 0.0
+    venue: str | None = None
+    quote_decimals: int | None = None
+    utc_days: bool = True
+
+
+class SourceSection(BaseModel):
+    """A `[source]` section of any kind: its keys, the module that reads it, and what it declares.
+
+    Attributes:
+        module: where `opened(universe, data_root, credentials)` makes the `lem.sources.Source`; imported on use.
+        kind: as it stands in the universe file.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    module: ClassVar[str]
+    kind: str
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What the pipeline must know of a source with these keys."""
+
+
+class SimulatedConfig(SourceSection):
+    """A deterministic market, any (asset, date) by itself. Volatilities are per day, in fractions of the price.
 
     Args:
         mode: `market` has stochastic volatility, seasonal volume and correlated assets; `brownian` is the driftless
@@ -21,14 +71,18 @@ class SimulatedConfig(BaseModel):
         steps_per_bar: points of the path inside a bar, so that VWAP and close differ.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+    module: ClassVar[str] = "lem.sources.simulated"
     kind: Literal["simulated"]
     mode: Literal["market", "brownian"] = "market"
     seed: Annotated[int, Field(ge=0)] = 0
     daily_volatility: Annotated[float, Field(gt=0, lt=1)] = 0.04
     correlation: Annotated[float, Field(ge=0, lt=1)] = 0.6
     steps_per_bar: Annotated[int, Field(ge=2, le=600)] = 60
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """A market that is made, and never changes."""
+        return Capabilities(utc_days=False)
 
 
 class Columns(BaseModel):
@@ -51,7 +105,7 @@ class Columns(BaseModel):
     adjusted_close: str = ""
 
 
-class FilesConfig(BaseModel):
+class FilesConfig(SourceSection):
     """CSV or Parquet under any fsspec URL.
 
     Args:
@@ -64,8 +118,7 @@ class FilesConfig(BaseModel):
             history that was adjusted again is found too.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+    module: ClassVar[str] = "lem.sources.files"
     kind: Literal["files"]
     url: Annotated[str, Field(min_length=1)]
     columns: Columns = Columns()
@@ -73,8 +126,18 @@ class FilesConfig(BaseModel):
     quote_decimals: Annotated[int, Field(ge=0, le=18)] = 8
     revisit_days: Annotated[int, Field(ge=0, le=366)] = 0
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """Files on a disk or a URL, as the section describes them."""
+        return Capabilities(
+            bar=self.bar,
+            revisit_days=self.revisit_days,
+            adjusts_history=self.revisit_days > 0,
+            quote_decimals=self.quote_decimals,
+        )
 
-class CcxtConfig(BaseModel):
+
+class CcxtConfig(SourceSection):
     """A venue through ccxt's client.
 
     Args:
@@ -89,8 +152,7 @@ class CcxtConfig(BaseModel):
         revisit_days: the last partitions that a run fetches again, to find what the venue has revised.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+    module: ClassVar[str] = "lem.sources.ccxt_venue"
     kind: Literal["ccxt"]
     venue: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     url: str = ""
@@ -102,8 +164,15 @@ class CcxtConfig(BaseModel):
     requests_per_second: Annotated[float, Field(gt=0, le=1000)] | None = None
     revisit_days: Annotated[int, Field(ge=0, le=366)] = 3
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """An exchange: its last days may be revised, and a bar is final after the grace."""
+        return Capabilities(
+            bar=self.bar, revisit_days=self.revisit_days, grace_seconds=self.grace_seconds, venue=self.venue
+        )
 
-class ArchiveConfig(BaseModel):
+
+class ArchiveConfig(SourceSection):
     """A venue's zip archives of bars with SHA-256 sidecars, over HTTP(S), S3 or any other fsspec URL.
 
     Args:
@@ -118,8 +187,7 @@ class ArchiveConfig(BaseModel):
         revisit_days: the last partitions that a run fetches again, to find what the venue has revised.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+    module: ClassVar[str] = "lem.sources.archive"
     kind: Literal["archive"]
     daily: Annotated[str, Field(min_length=1)]
     monthly: str = ""
@@ -130,8 +198,19 @@ class ArchiveConfig(BaseModel):
     fallback: CcxtConfig | None = None
     revisit_days: Annotated[int, Field(ge=0, le=366)] = 3
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """An archive, and the venue behind it for what is not archived yet."""
+        # An archive holds bars that are final; what is not archived yet is as the venue gives it.
+        return Capabilities(
+            bar=self.bar,
+            revisit_days=self.revisit_days,
+            grace_seconds=self.fallback.grace_seconds if self.fallback else 0.0,
+            venue=self.fallback.venue if self.fallback else None,
+        )
 
-class YahooConfig(BaseModel):
+
+class YahooConfig(SourceSection):
     """Daily bars from Yahoo through the yfinance package, adjusted for dividends.
 
     Args:
@@ -141,22 +220,40 @@ class YahooConfig(BaseModel):
             history that was adjusted again is found too.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+    module: ClassVar[str] = "lem.sources.yahoo"
     kind: Literal["yfinance"]
     bar: Literal["1d"] = "1d"
     grace_seconds: Annotated[float, Field(ge=0, le=86400)] = 7200.0
     timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
     revisit_days: Annotated[int, Field(ge=0, le=366)] = 5
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """Adjusted daily sessions: a dividend changes all of them."""
+        return Capabilities(
+            bar=self.bar,
+            revisit_days=self.revisit_days,
+            adjusts_history=self.revisit_days > 0,
+            grace_seconds=self.grace_seconds,
+        )
 
-SourceConfig = Annotated[
-    SimulatedConfig | FilesConfig | CcxtConfig | ArchiveConfig | YahooConfig, Field(discriminator="kind")
-]
-KINDS: dict[str, type[BaseModel]] = {
+
+KINDS: dict[str, type[SourceSection]] = {
     "simulated": SimulatedConfig,
     "files": FilesConfig,
     "ccxt": CcxtConfig,
     "archive": ArchiveConfig,
     "yfinance": YahooConfig,
 }
+"""Every kind of source, by the word in the universe file: a new one is one line here."""
+
+
+def any_kind() -> Any:
+    """The type of a section that is of one of `KINDS`."""
+    return Annotated[reduce(or_, KINDS.values()), Field(discriminator="kind")]
+
+
+if TYPE_CHECKING:
+    SourceConfig = SourceSection
+else:
+    SourceConfig = any_kind()

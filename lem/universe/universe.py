@@ -13,7 +13,7 @@ import re
 import tomllib
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -25,7 +25,7 @@ from lem.universe.drift_config import DriftConfig
 from lem.universe.features_config import FeatureConfig
 from lem.universe.model_config import ModelConfig
 from lem.universe.night_hours import NightConfig, NightHours, night_of, night_problem
-from lem.universe.source_config import KINDS, BarLength, CcxtConfig, SourceConfig
+from lem.universe.source_config import KINDS, BarLength, SourceConfig
 from lem.universe.training_config import TrainingConfig
 
 SYMBOL = re.compile(r"^[A-Z0-9][A-Z0-9.]*(-[A-Z0-9]+)?$")
@@ -155,8 +155,8 @@ class Universe(_Section):
         ]
         if self.end is not None and self.end < self.start:
             problems.append(f"end: {self.end} lies before start {self.start}")
-        if self.bar == "1d" and self.calendar == "24/7" and self.source.kind == "simulated":
-            problems.append("bar: the simulated source has no daily bars; allowed: an intraday bar length")
+        if self.bar == "1d" and self.calendar == "24/7" and not self.source.capabilities.utc_days:
+            problems.append(f"bar: the {self.source.kind} source has no daily bars; allowed: an intraday bar length")
         exact = self.bar_length % self.source_bar_length == pd.Timedelta(0)
         if not exact or (self.calendar != "24/7" and self.source_bar != self.bar):
             problems.append(
@@ -216,8 +216,8 @@ class Universe(_Section):
 
     @property
     def source_bar(self) -> BarLength:
-        """Length of the source's bars as it stands in the file: the universe's own, or one that divides it."""
-        return getattr(self.source, "bar", None) or self.bar
+        """Length of the bars that the source gives, which is the universe's or divides it."""
+        return self.source.capabilities.bar or self.bar
 
     @property
     def source_bar_length(self) -> pd.Timedelta:
@@ -282,8 +282,11 @@ def _shown(loc: tuple[Any, ...]) -> str:
     return ".".join(str(part) for i, part in enumerate(loc) if i != 1 or loc[0] != "source")
 
 
-_INNER = {"assets": Asset, "outages": Outage, "renames": Rename, "fallback": CcxtConfig}
-"""Keys that hold a section of their own, or a list or table of sections."""
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """The section that a key's value is, or is a list or a table of; None where it is none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _section_of(part))), None)
 
 
 def _allowed_keys(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
@@ -295,8 +298,8 @@ def _allowed_keys(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
             continue
         field = getattr(section, "model_fields", {}).get(part)
         if field is None:
-            continue  # an index or a symbol: the section is still the enclosing table's
-        section = _INNER.get(part, field.annotation)
+            continue  # an index or a symbol: the section stays the one of the enclosing table
+        section = _section_of(field.annotation)
     return sorted(getattr(section, "model_fields", {}))
 
 

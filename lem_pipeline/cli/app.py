@@ -162,8 +162,10 @@ def reap(
     ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Clear what is listed; without it, nothing is changed.")] = False,
 ) -> None:
-    """List, and with --yes clear, what killed processes left: runs that never end, pool slots, backfills, files, and
-    partitions that they wrote and did not live to record."""
+    """List, and with --yes clear, what killed processes left.
+
+    That is: runs that never end, pool slots, backfills, files, and partitions that were written and not recorded.
+    """
     from lem.universe import load_universes
     from lem_pipeline.cli.show_reap import show_findings
     from lem_pipeline.repair.reap import age, findings

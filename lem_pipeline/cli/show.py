@@ -70,7 +70,7 @@ def show_nights(console: Console, registry: Registry, universe: Universe, dates:
 
 
 def results_table(universe: Universe, date: dt.date, summary: dict[str, Any]) -> Table:
-    """Mean gain of every strategy by m, over all orders with its interval before and after costs, and the bounds."""
+    """Mean gain of every strategy by m and, with its interval before and after costs, of all orders; and the bounds."""
     before = [r for r in summary["statistics"] if not r["against"]]
     after = {r["strategy"]: r for r in summary["statistics_after_costs"] if not r["against"] and r["level"] == "all"}
     limits = sorted({r["min_bars"] for r in before if r["level"] == "m"})

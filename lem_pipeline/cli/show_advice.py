@@ -10,13 +10,14 @@ from rich.table import Table
 
 from lem.advice.advisor import Advice, Advised
 from lem.advice.deciding import REASONS
-from lem.advice.order import OrderState
+from lem.advice.order import OrderResult, OrderState
 
 
 def show_advised(console: Console, advised: Advised) -> None:
     """Print a bar's slices, the orders that ended before it, and what has no advice."""
     for state in advised.ended:
-        console.print(escape(f"Order {state.order.id} is {state.status}: {ended(state)}"))
+        told_of = ended(state.result) if state.result else "nothing was measured"
+        console.print(escape(f"Order {state.order.id} is {state.status}: {told_of}"))
     for advice in advised.slices:
         console.print(escape(told(advice)))
     for key, start in advised.waiting.items():
@@ -46,13 +47,11 @@ def _unit(advice: Advice) -> str:
     return base if advice.unit == "quantity" else quote or "currency"
 
 
-def ended(state: OrderState) -> str:
+def ended(result: OrderResult) -> str:
     """How an order ended, in words."""
-    if state.filled is None or state.gain_bps is None:
-        return "nothing was measured"
     return (
-        f"{state.filled:.1%} of it filled in {state.bars_used} bars at {state.achieved:.8g} against "
-        f"{state.benchmark_price:.8g}, gain {state.gain_bps:+.1f} bps"
+        f"{result.filled_share:.1%} of it filled in {result.bars_used} bars at {result.achieved:.8g} against "
+        f"{result.benchmark_price:.8g}, gain {result.gain_bps:+.1f} bps"
     )
 
 
@@ -64,6 +63,6 @@ def show_orders(console: Console, states: Sequence[OrderState]) -> None:
     for state in states:
         order, terms = state.order, state.order.order
         figures = [f"{order.size:.8g}", str(terms.min_bars), str(terms.max_bars), f"{order.start:%Y-%m-%d %H:%M}"]
-        result = ended(state) if state.gain_bps is not None else ""
+        result = ended(state.result) if state.result else ""
         table.add_row(order.id, order.asset, str(terms.scenario), *figures, state.status, result)
     console.print(table)

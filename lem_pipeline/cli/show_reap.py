@@ -14,7 +14,8 @@ def show_findings(console: Console, findings: Iterable[Finding], clear: bool) ->
     """Print each finding, and what is left to do.
 
     Args:
-        findings: in the order in which they have to be cleared, each looked for after the one before it was.
+        console: to print on.
+        findings: in the order in which they have to be cleared. Each is looked for after the one before was cleared.
         clear: whether what is dead is cleared, or only told.
     """
     dead = unknown = 0

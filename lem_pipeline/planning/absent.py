@@ -29,10 +29,10 @@ def absent_by_asset(lake: Lake, universe: Universe, table: str, dates: Sequence[
 def to_fetch(
     lake: Lake, versioned: Versioned, universe: Universe, stage: Stage, dates: Sequence[dt.date]
 ) -> dict[str, set[dt.date]]:
-    """By asset, those of the dates that are to be fetched: absent ones, those of older code, and those that broke a
-    rule.
+    """By asset, those of the dates that are to be fetched: absent, made by older code, or with bars that broke a rule.
 
-    What a run has fetched that was killed later is not fetched again. What broke a rule the source may have corrected.
+    What a run fetched before it was killed is not fetched again. Bars that broke a rule are, as the source may have
+    corrected them.
 
     Raises:
         LakeError: the lake cannot be read.

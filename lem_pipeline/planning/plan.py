@@ -76,7 +76,7 @@ class _Plan:
                 shared[follower or stage.name] = self._add_fetches(stage, dates, follower)
 
     def _add_fetches(self, stage: Stage, dates: list[dt.date], follower: str | None) -> set[dt.date]:
-        """The runs that ask a source; those of all assets make what follows too, and their dates are returned."""
+        """The runs that ask a source. Those of all assets make the `follower` too; returns the dates of these."""
         if self.force:
             fetched = {symbol: set(dates) for symbol in self.universe.symbols}
         else:
@@ -92,7 +92,7 @@ class _Plan:
     def add_decisions(self, dates: Dates) -> None:
         """The runs that train and decide, in date order.
 
-        A decision is about the champion before it: those after one that is made again are made again.
+        A decision depends on the champion before it: where one is made again, so are all that follow it.
         """
         universe, registry, panels = self.universe, self.registry, self.made.get("panel", set())
         assert registry is not None
@@ -130,7 +130,7 @@ class _Plan:
             self.steps.append(step_on(DECISION, date))
 
     def add_outdated(self, dates: Sequence[dt.date]) -> None:
-        """The runs that make again what is there and out of date of the tables that a decision goes into."""
+        """The runs that make again those partitions of the tables that a decision goes into that are out of date."""
         assert self.registry is not None
         for stage in judged_tables():
             stale = self.versioned.stale(stage.name, dates, traders(self.registry, self.universe, stage, dates))
@@ -155,7 +155,7 @@ def _follower(stage: Stage) -> str | None:
 
 
 def data_steps(lake: Lake, universe: Universe, wanted: Mapping[str, list[dt.date]], force: bool) -> list[Step]:
-    """The runs that make these dates of the tables that no decision goes into, and what depends on one that is made.
+    """The runs that make these dates of the tables that no decision goes into, and what is made from them.
 
     Args:
         lake: what is there.
@@ -171,9 +171,9 @@ def data_steps(lake: Lake, universe: Universe, wanted: Mapping[str, list[dt.date
 def backfill_steps(
     lake: Lake, registry: Registry, universe: Universe, first: dt.date, last: dt.date, force: bool
 ) -> list[Step]:
-    """The runs that make the data from `first` to `last`, and again what is out of date there of what followed from it.
+    """The runs that make the data from `first` to `last`, and again what is out of date there of `judged_tables`.
 
-    What was never decided is not begun: a backfill trains no model.
+    A backfill trains no model and makes no decision.
     """
     plan = _Plan(lake, registry, universe, force, Versioned(lake, universe), {}, [])
     plan.add_data(data_dates(universe, first, last))

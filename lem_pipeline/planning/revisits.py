@@ -12,7 +12,6 @@ from lem.lineage.versions import Versioned
 from lem.sources import open_source
 from lem.universe import Universe
 from lem.universe.calendars import partition_dates
-from lem.universe.source_config import FilesConfig, YahooConfig
 from lem_pipeline.planning.absent import absent_by_asset
 from lem_pipeline.planning.dates import last_data_date
 from lem_pipeline.planning.steps import Step, asset_steps, span_steps
@@ -20,7 +19,7 @@ from lem_pipeline.planning.steps import Step, asset_steps, span_steps
 
 def revisited(universe: Universe, dates: Iterable[dt.date], today: dt.date) -> list[dt.date]:
     """Those of `dates` that the source may still revise: the last `source.revisit_days` days before `today`."""
-    first = today - dt.timedelta(days=getattr(universe.source, "revisit_days", 0))
+    first = today - dt.timedelta(days=universe.source.capabilities.revisit_days)
     return [date for date in dates if first <= date < today]
 
 
@@ -34,10 +33,11 @@ def revisit_steps(lake: Lake, universe: Universe, dates: list[dt.date], today: d
 def readjust_steps(lake: Lake, universe: Universe, data_root: str, today: dt.date) -> list[Step]:
     """The runs that fetch again all that is in the lake of assets whose history the source has adjusted again.
 
-    A dividend or a split changes every day before it, however long ago the last run was: the oldest stored day tells,
-    and the revisited ones. The oldest is fetched last, so that a run that was stopped on the way is found again.
+    A dividend or a split changes every day before it. So the oldest stored day and the revisited ones tell of it,
+    however long ago the last run was. The oldest is fetched last: if a run is stopped on the way, the next one still
+    finds the change.
     """
-    if not isinstance(universe.source, FilesConfig | YahooConfig) or not universe.source.revisit_days:
+    if not universe.source.capabilities.adjusts_history:
         return []
     dates = partition_dates(universe, universe.start, last_data_date(universe, today))
     source, steps = open_source(universe, data_root), list[Step]()

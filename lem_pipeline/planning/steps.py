@@ -69,7 +69,7 @@ def span_steps(
         universe: whose calendar counts.
         tables: stages that are made, all of one grain.
         dates: all that are looked at, ascending.
-        absent: those of them that are made.
+        absent: those of them that the steps make.
         symbols: neighbours in the universe's order; without them, all of its assets.
     """
     stretches: list[list[dt.date]] = []
@@ -88,7 +88,7 @@ def span_steps(
 def asset_steps(
     universe: Universe, tables: tuple[str, ...], dates: Sequence[dt.date], wanted: Mapping[str, set[dt.date]]
 ) -> list[Step]:
-    """Steps that make the wanted dates of each asset and no others; neighbours that want the same ones share theirs."""
+    """Steps that make the wanted dates of each asset and no others; neighbours with the same dates share a step."""
     steps = list[Step]()
     for days, symbols in groupby(universe.symbols, key=wanted.__getitem__):
         steps += span_steps(universe, tables, dates, days, list(symbols))

@@ -1,8 +1,9 @@
 """What Dagster leaves behind after everything was killed: runs that are STARTED for ever, pool slots, backfills.
 
 A run is dead for sure when the process that executed it is known and gone: every run is tagged with its process
-(`resources.stores`), and with the in-process executor that is the one Dagster's log names. For any other run (another
-machine, another executor, killed before it had begun) nobody here can tell: only silence for longer than the user says.
+(`resources.stores`), and with the in-process executor that is the one Dagster's log names. Of any other run (another
+machine, another executor, killed before it had begun) nobody here can tell. It counts as dead when nothing was heard of
+it for longer than the user says.
 """
 
 from __future__ import annotations
@@ -35,14 +36,19 @@ LEFTOVER_S = 3600
 
 
 class ReapError(LemError):
-    """The age that was given is none."""
+    """The text that was given is no age."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that looks dead. `clear` is None where nobody can tell that it is.
+    """Something that looks dead.
 
-    state, cleared: what it is, and what it is after `clear`, in one word.
+    Args:
+        what: it is.
+        why: it looks dead.
+        clear: what clears it; None where nobody can tell that it is dead.
+        state: its state now, in one word.
+        cleared: its state after `clear`, in one word.
     """
 
     what: str
@@ -56,7 +62,7 @@ def age(text: str) -> float:
     """Seconds of an age such as 90m, 6h or 2d.
 
     Raises:
-        ReapError: it is none.
+        ReapError: the text is no age.
     """
     if not (match := re.fullmatch(r"(\d+)([mhd])", text)) or int(match[1]) == 0:
         raise ReapError(f"age {text!r} is none; allowed: minutes, hours or days as in 90m, 6h or 2d")
@@ -72,9 +78,10 @@ def findings(
     """What is dead, in the order in which it has to be cleared.
 
     Args:
-        lake: folder of the lake, None where it is not on this machine. older_than_s: what nothing was heard of for
-            longer is dead too (seconds); None where silence proves nothing. unrecorded: what runs wrote and did not
-            live to record, by the ids of those that are dead.
+        instance: whose runs, pool slots and backfills are looked at.
+        lake: folder of the lake; None where it is not on this machine.
+        older_than_s: what nothing was heard of for longer is dead too (seconds); None where silence proves nothing.
+        unrecorded: finds what runs wrote and did not live to record, given the ids of the runs that are dead.
     """
     dead = set()
     for record in instance.get_run_records(dg.RunsFilter(statuses=_IN_PROGRESS), ascending=True):

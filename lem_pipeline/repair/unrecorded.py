@@ -27,10 +27,13 @@ from resources.dagster_internals import tags_of_event, tags_of_last_inputs
 def unrecorded(
     instance: dg.DagsterInstance, lake: Lake, universes: Iterable[Universe], dead: Container[str]
 ) -> Iterator[Finding]:
-    """One finding a table, in the order in which they are made from each other. To clear it is to record them.
+    """One finding a table, in the order in which tables are made. To clear a finding is to record its partitions.
 
     Args:
-        dead: runs of which it is known that they are; what any other run in progress makes is left to that run.
+        instance: whose history lacks them.
+        lake: where they are.
+        universes: whose tables are looked at.
+        dead: ids of the runs that are dead; a table that another run in progress makes is left to that run.
     """
     graph = None
     for universe in universes:

@@ -13,10 +13,10 @@ TRAINING = (MODEL,)
 
 
 def without_model(registry: Registry, universe: Universe, step: Step, why: str) -> FailedCheck | None:
-    """What is said of a step that failed and without which the night goes on; None where it cannot go on.
+    """What is said of a failed step without which the night goes on; None where the night cannot go on.
 
-    It goes on where the step should have trained a model, and the last decision before that date left a champion. To be
-    asked once the decisions of the dates before are made.
+    It goes on where the step should have trained a model, and the last decision before that date left a champion. So
+    ask once the decisions of the dates before are made.
     """
     if step.tables != TRAINING or registry.champion_before(universe.name, step.first.date) is None:
         return None

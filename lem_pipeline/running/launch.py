@@ -29,7 +29,12 @@ class RunError(LemError):
 
 @dataclass(frozen=True)
 class FailedCheck:
-    """An asset check that did not pass: which one and why; a warning where its severity is WARN."""
+    """An asset check that did not pass.
+
+    Args:
+        text: which one, and why.
+        warning: whether its severity is WARN.
+    """
 
     text: str
     warning: bool

@@ -30,10 +30,10 @@ def night_dates(universe: Universe, today: dt.date) -> Dates:
 def make_night(runner: Runner, today: dt.date) -> int:
     """Make what is missing: data up to yesterday, the model and the decision for today, backtests and the report.
 
-    Where the universe is too young for a report, its data.
+    Where the universe is too young for a report, only its data is made.
 
     Returns:
-        How many runs were made, those not counted that look for revisions.
+        How many runs were made, without those that look for revisions.
 
     Raises:
         RunError: a run failed; those before it stay, and the next night goes on from there.

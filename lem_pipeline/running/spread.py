@@ -1,4 +1,4 @@
-"""The runs of a plan on workers: those that do not need each other at the same time, through Dagster's run launcher.
+"""The runs of a plan on workers, through Dagster's run launcher. Runs that do not need each other go at the same time.
 
 The grain is a run. Data stages and backtests become one run for each asset, since an asset's partitions read no other
 asset's; models of different dates are trained at the same time; decisions follow each other.
@@ -33,7 +33,7 @@ in its hands."""
 
 
 def stages(universe: Universe, steps: Sequence[Step]) -> list[list[Step]]:
-    """The steps in groups: those of a group can run at the same time, a group needs the ones before it."""
+    """The steps in groups. Those of a group can run at the same time; a group needs the groups before it."""
     groups: list[list[Step]] = []
     models = [step for step in steps if step.tables == TRAINING]
     for step in steps:
@@ -57,8 +57,13 @@ def _by_asset(universe: Universe, step: Step) -> list[Step]:
 
 @dataclass(frozen=True)
 class Failed:
-    """A run that did not succeed. `lost`: no step failed by itself; its worker died or was stopped, or it was
-    cancelled."""
+    """A run that did not succeed.
+
+    Args:
+        step: of the plan.
+        why: it did not succeed.
+        lost: no step failed by itself; the run was cancelled, or its worker died or was stopped.
+    """
 
     step: Step
     why: str
@@ -88,8 +93,8 @@ def run_on_workers(
         on_end: called with each step that has succeeded and the number of those that have not ended yet.
 
     Raises:
-        RunError: this instance has no workers; or a run failed or lost its worker: the others of its group have ended
-            then, and nothing after it was begun.
+        RunError: this instance has no workers, or a run failed or lost its worker. The other runs of its group have
+            ended then, and no later group was begun.
     """
     launcher = instance.run_launcher
     if not isinstance(launcher, QueueLauncher):
@@ -108,8 +113,8 @@ def run_groups(
     """Execute groups of steps one after the other; returns the checks that did not pass.
 
     A model that cannot be trained does not end a night on which another one trades (`lem_pipeline.running.degraded`).
-    All of them are trained before the first decision, so whether one trades is asked when the decision about a
-    model comes.
+    All models are trained before the first decision. So whether another one trades is asked only when the decision
+    about the model comes.
 
     Raises:
         RunError: a run failed, and without it nothing can go on.
@@ -145,10 +150,15 @@ def _queued(
     left: int,
     on_end: Callable[[Step, int], None],
 ) -> RunGroup:
-    """Puts the runs of a group into the queue and waits until all of them have ended.
+    """What puts the runs of a group into the queue and waits until all of them have ended.
 
     Args:
+        instance: keeps the runs.
+        launcher: puts them into the queue.
+        definitions: module of the definitions that the workers load.
+        universe: whose steps they are.
         left: how many runs all groups have together.
+        on_end: called with each step that has succeeded and the number of those that have not ended yet.
     """
 
     def run_group(group: Sequence[Step]) -> tuple[list[FailedCheck], list[Failed]]:
@@ -184,6 +194,9 @@ def _ended(instance: dg.DagsterInstance, launcher: QueueLauncher, run_id: str, i
     """Whether the run has ended; one that has lost its worker is ended here.
 
     Args:
+        instance: keeps the runs.
+        launcher: knows which runs are queued or executed.
+        run_id: of the run.
         idle_since: when a run was first seen that neither the queue nor a worker had; a worker that has just taken it
             needs a moment.
     """

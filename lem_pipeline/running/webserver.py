@@ -45,8 +45,9 @@ def become_webserver(console: Console, port: int) -> NoReturn:
     """Replace this process by Dagster's webserver and daemon, so that Ctrl-C and signals reach them.
 
     Raises:
-        PortError: the port is taken. HomeError: Dagster's history has no place. UniverseError: a universe file is
-            wrong, and the UI would have no graph.
+        PortError: the port is taken.
+        HomeError: Dagster's history has no place.
+        UniverseError: a universe file is wrong, and the UI would have no graph.
     """
     check_port(port)
     home, settings = dagster_home(), Settings()

@@ -17,11 +17,16 @@ def open_advisor(universe: str, at: str | None = None, speed: float = 1.0) -> Ad
     """The advisor of a universe.
 
     Args:
-        at: a past moment at which to begin (UTC), in place of the present. speed: of the time that passes then.
+        universe: its name.
+        at: a past moment at which to begin (UTC), in place of the present.
+        speed: with `at`, seconds that pass there in one of ours.
 
     Raises:
-        UniverseError, LakeError, RegistryError, SourceError: something of it cannot be opened. OrderError: `at` is no
-            time.
+        UniverseError: there is no such universe, or its file is wrong.
+        LakeError: the lake cannot be opened.
+        RegistryError: the registry cannot be opened.
+        SourceError: the universe's source cannot be opened.
+        OrderError: `at` is no time.
     """
     from resources.stores import SourceResource
 
@@ -35,8 +40,12 @@ def open_advisor(universe: str, at: str | None = None, speed: float = 1.0) -> Ad
 def utc(text: str, what: str) -> dt.datetime:
     """A time from its ISO form, in UTC where it names no zone.
 
+    Args:
+        text: the time.
+        what: the name that an error gives it.
+
     Raises:
-        OrderError: it is none.
+        OrderError: the text is no time.
     """
     try:
         time = dt.datetime.fromisoformat(text)

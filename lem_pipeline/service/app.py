@@ -63,6 +63,7 @@ def make_app(advisor: Advisor, token: str = "") -> FastAPI:
     """The service over an advisor.
 
     Args:
+        advisor: that answers.
         token: that callers must show; without one, only loopback names are answered.
     """
     # No page that shows the description: it would load its scripts from elsewhere, into this origin.

@@ -36,6 +36,7 @@ class Guard:
     """Refuses with 4xx what may not come in, before anything of it is read.
 
     Args:
+        app: what is guarded.
         token: that callers must show as `Authorization: Bearer TOKEN`; without one, only loopback names are answered.
     """
 
@@ -45,6 +46,7 @@ class Guard:
         self._digest = hashlib.sha256(token.encode()).digest() if token else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request by a refusal, or hand it on with its whole body."""
         if scope["type"] == "lifespan":
             return await self._app(scope, receive, send)
         if scope["type"] != "http":

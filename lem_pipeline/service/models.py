@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -86,19 +86,28 @@ class OrderView(BaseModel):
     @classmethod
     def of(cls, state: OrderState) -> OrderView:
         """The view of a stored order."""
-        order, terms = state.order, state.order.order
-        words: dict[str, Any] = {name: str(getattr(terms.scenario, name)) for name in ("side", "benchmark", "target")}
-        limits = ("min_bars", "max_bars", "min_rate", "max_rate", "risk_aversion")
-        results = ("status", "created_at", "model_id", "bars_used", "achieved", "benchmark_price", "gain_bps")
+        order, terms, result = state.order, state.order.order, state.result
         return cls(
             id=order.id,
             asset=order.asset,
+            side=str(terms.scenario.side),
+            benchmark=str(terms.scenario.benchmark),
+            target=str(terms.scenario.target),
             size=order.size,
+            min_bars=terms.min_bars,
+            max_bars=terms.max_bars,
+            min_rate=terms.min_rate,
+            max_rate=terms.max_rate,
+            risk_aversion=terms.risk_aversion,
             start=order.start,
-            filled_share=state.filled,
-            **words,
-            **{name: getattr(terms, name) for name in limits},
-            **{name: getattr(state, name) for name in results},
+            created_at=state.created_at,
+            status=state.status,
+            model_id=state.model_id,
+            bars_used=result.bars_used if result else None,
+            filled_share=result.filled_share if result else None,
+            achieved=result.achieved if result else None,
+            benchmark_price=result.benchmark_price if result else None,
+            gain_bps=result.gain_bps if result else None,
         )
 
 

@@ -51,9 +51,12 @@ def grids(_: ReportInputs, statistics: pd.DataFrame, __: Mapping[str, pd.DataFra
 
 
 def distribution(shares: pd.DataFrame, pooled: pd.DataFrame, costs: str = "off") -> Picture:
-    """Histogram of gains, the model against optimal stopping (or the rules there are).
+    """Histogram of gains: the model and optimal stopping, or the strategies there are.
 
-    shares: from `histogram` with these costs. pooled: level `all` of a `full_table` with these costs.
+    Args:
+        shares: from `histogram` with these costs.
+        pooled: level `all` of a `full_table` with these costs.
+        costs: "off" or "on".
     """
     when, rows = WHEN[costs], pooled.set_index("strategy")
     shown = by_strategy(shares)

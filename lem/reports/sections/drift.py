@@ -23,11 +23,18 @@ DRIFTED, OLD = "drifted", "old"
 
 
 def drift_table(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> pd.DataFrame:
-    """What the drift checks of `date` read, one row a reading: `DRIFT`.
+    """What the drift checks of `date` read.
 
-    reading: input (value: population stability index of feature `name`; usual: the largest that as many days of the
-    training window have), gain (realised minus expected in bps, with its interval) or age (partitions since training).
-    verdict: drifted, old, or why nothing can be told; "" where all is well.
+    Returns:
+        One row a reading, with the columns `DRIFT`. The column `reading` is one of:
+
+        - `input`: `value` is the population stability index of feature `name`, `usual` the largest index that as many
+          days of the training window have.
+        - `gain`: `value` is the realised minus the expected gain in bps, with its interval.
+        - `expectation`: `value` is the realised or the expected gain in bps, as `name` says.
+        - `age`: `value` is the number of partitions since the champion's training ended.
+
+        `verdict` is drifted, old, or why nothing can be told; "" where all is well.
 
     Raises:
         LakeError: a panel or a backtest cannot be read.

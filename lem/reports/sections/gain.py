@@ -90,8 +90,11 @@ def _versus(caption: str, table: pd.DataFrame, costs: str) -> Grid:
 
 
 def gain_by_m(by_m: pd.DataFrame, costs: str = "off") -> Picture:
-    """Mean gain against m with 95 % intervals, every strategy, and the bound (before costs). by_m: level `m` of a
-    `full_table` with these costs.
+    """Mean gain of every strategy against m with 95 % intervals, and the bound (before costs).
+
+    Args:
+        by_m: level `m` of a `full_table` with these costs.
+        costs: "off" or "on".
     """
     when = WHEN[costs]
     with style.context(["default", SETTINGS]):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from lem.registry.decision_figures import DecisionFigures
+from lem.registry import PromotionRecord
 from lem.registry.records import canonical_json
 from lem.reports.grids import LISTED_ROWS, Columns, Grid, grid_of
 from lem.reports.inputs import ReportInputs
@@ -21,21 +21,20 @@ GATE += ["minus_champion_high_bps", "reasons"]
 SANITY = ["date", "candidate_id", "name", "passed", "text", "figures"]
 
 
-def gate_table(promotions: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def gate_table(promotions: Sequence[PromotionRecord]) -> pd.DataFrame:
     """The gate's decisions, latest first: `GATE`. Figures that a decision does not have are NaN."""
     rows = []
-    for row in sorted(promotions, key=lambda row: str(row["date"]), reverse=True):
-        figures = DecisionFigures.from_json(row.get("figures") or {})
-        gate = figures.gate
+    for decision in sorted(promotions, key=lambda decision: decision.date, reverse=True):
+        gate = decision.figures.gate
         means, gap = (gate.mean_bps, gate.candidate_minus_champion) if gate else (None, None)
         rows.append(
             {
-                "date": str(row["date"])[:10],
-                "decision": row["decision"],
-                "by_hand": figures.by_hand,
-                "degraded": bool(figures.degraded),
-                "champion_id": row.get("champion_id") or "",
-                "candidate_id": row.get("candidate_id") or "",
+                "date": decision.date.isoformat(),
+                "decision": decision.decision,
+                "by_hand": decision.by_hand,
+                "degraded": bool(decision.degraded),
+                "champion_id": decision.champion_id or "",
+                "candidate_id": decision.candidate_id or "",
                 "orders": gate.orders if gate else None,
                 "days": gate.days if gate else None,
                 "candidate_bps": means.candidate if means else None,
@@ -44,7 +43,7 @@ def gate_table(promotions: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                 "minus_champion_bps": gap.mean_bps if gap else None,
                 "minus_champion_low_bps": gap.low_bps if gap else None,
                 "minus_champion_high_bps": gap.high_bps if gap else None,
-                "reasons": "\n".join(map(str, row.get("reasons") or ())),
+                "reasons": "\n".join(decision.reasons),
             }
         )
     table = pd.DataFrame(rows, columns=GATE)
@@ -53,16 +52,19 @@ def gate_table(promotions: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def judged(gate: pd.DataFrame) -> pd.DataFrame:
-    """The decisions about a candidate, or by hand, or of a night on which a model was due and none came; where there
-    are none, the latest of those that say why not."""
+    """The decisions about a candidate, by hand, or of a night on which a model was due and none came.
+
+    Where there are none of these, the latest decision: it says why.
+    """
     told = gate[(gate["candidate_id"] != "") | gate["by_hand"].astype(bool) | gate["degraded"].astype(bool)]
     return told if len(told) else gate.head(1)
 
 
 def gate_grid(gate: pd.DataFrame) -> Grid:
-    """The latest of the `judged` decisions, with the figures they rest on; the reasons are a list of their own below.
+    """The latest of the `judged` decisions, with the figures they rest on; the page lists the reasons below.
 
-    The dates on which no model was due have no figures: where one is trained every 20 days they would be 19 rows in 20.
+    Dates on which no model was due have no figures and are left out: where a model is trained every 20 days, they
+    would be 19 rows in 20.
     """
     columns: Columns = [
         ("Date", "date", str),
@@ -90,13 +92,13 @@ def _gap(row: Mapping[Any, Any]) -> str:
     return f"{number(row['minus_champion_bps'])}\n{inside}"
 
 
-def sanity_table(promotions: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The sanity checks of every candidate that the gate looked at, latest first: `SANITY`; figures: JSON."""
+def sanity_table(promotions: Sequence[PromotionRecord]) -> pd.DataFrame:
+    """The sanity checks of every candidate that the gate looked at, latest first: `SANITY`, with `figures` as JSON."""
     rows = [
-        {"date": str(row["date"])[:10], "candidate_id": row["candidate_id"]}
+        {"date": decision.date.isoformat(), "candidate_id": decision.candidate_id}
         | {"name": check.name, "passed": check.passed, "text": check.text, "figures": canonical_json(check.figures)}
-        for row in sorted(promotions, key=lambda row: str(row["date"]), reverse=True)
-        for check in DecisionFigures.from_json(row.get("figures") or {}).checks
+        for decision in sorted(promotions, key=lambda decision: decision.date, reverse=True)
+        for check in decision.figures.checks
     ]
     return pd.DataFrame(rows, columns=SANITY)
 

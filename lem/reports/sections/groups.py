@@ -16,8 +16,10 @@ from lem.reports.wording import count, short, with_interval
 
 
 def group_grids(_: ReportInputs, statistics: pd.DataFrame, __: Mapping[str, pd.DataFrame]) -> dict[str, Grid]:
-    """One table for each level that tells something (`by_NAME`): the model before and after costs, and its paired
-    difference to optimal stopping."""
+    """One table `by_NAME` for each level with more than one group.
+
+    It shows the model before costs and after, and its paired difference to optimal stopping.
+    """
     grids = {}
     for level in levels_shown(statistics):
         own = statistics[(statistics["level"] == level) & (statistics["strategy"] == tables.MODEL)]

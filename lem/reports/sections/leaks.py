@@ -16,7 +16,7 @@ from lem.reports.wording import count, number, with_interval
 
 
 def panel_of(inputs: ReportInputs) -> pd.DataFrame:
-    """The leak panel, without rows where there is no champion."""
+    """The leak panel; it has no rows where there is no champion."""
     return pd.DataFrame(columns=LEAK_SCHEMA.names) if inputs.leaks is None else inputs.leaks
 
 

@@ -17,7 +17,7 @@ from lem.reports.tables import MODEL
 
 
 def stored(inputs: ReportInputs, _: pd.DataFrame, __: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The training curve, without rows where there is no model."""
+    """The training curve; it has no rows where there is no model."""
     curve = inputs.training_curve
     return {"training": pd.DataFrame(columns=CURVE) if curve is None else curve}
 
@@ -30,8 +30,10 @@ def grids(inputs: ReportInputs, _: pd.DataFrame, __: Mapping[str, pd.DataFrame])
 
 
 def training_curve(curve: pd.DataFrame) -> Picture:
-    """Gain in sigma, loss and learning rate against the training step. curve: step, loss, gain_sigma,
-    learning_rate.
+    """Gain in sigma, loss and learning rate against the training step.
+
+    Args:
+        curve: with the columns step, loss, gain_sigma and learning_rate.
     """
     panels = [("gain_sigma", "gain, sigma"), ("loss", "loss"), ("learning_rate", "learning rate")]
     with style.context(["default", SETTINGS]):

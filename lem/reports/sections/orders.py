@@ -53,7 +53,11 @@ def replay_grid(replays: pd.DataFrame) -> Grid:
 
 
 def order_ends(ends: pd.DataFrame) -> Picture:
-    """Share of orders that end in each bar, one panel for each m. ends: from `end_bar_table`."""
+    """Share of orders that end in each bar, one panel for each m.
+
+    Args:
+        ends: from `end_bar_table`.
+    """
     values, last = sorted(ends["min_bars"].unique()), int(ends["end_bar"].max())
     with style.context(["default", SETTINGS]):
         figure = Figure(figsize=(WIDTH, 1.0 + 1.15 * len(values)), layout="constrained")
@@ -89,7 +93,8 @@ def order_ends(ends: pd.DataFrame) -> Picture:
 def schedule(table: pd.DataFrame) -> Picture:
     """Share traded by the end of each bar, one panel for each m: mean, 25 to 75 % and 5 to 95 % of the orders.
 
-    table: from `schedule_table`.
+    Args:
+        table: from `schedule_table`.
     """
     colour, values = style_of(MODEL)[0], sorted(table["min_bars"].unique())
     even, _, dash = style_of("twap")
@@ -126,7 +131,11 @@ def schedule(table: pd.DataFrame) -> Picture:
 
 
 def replay(table: pd.DataFrame) -> Picture:
-    """One order: price and running benchmark above, slices below. table: rows of `replay_table` of one `which`."""
+    """One order: price and running benchmark above, slices below.
+
+    Args:
+        table: rows of `replay_table` of one `which`.
+    """
     first = table.iloc[0]
     which, end = str(first["which"]), int(first["end_bar"])
     colour, x = style_of(MODEL)[0], table["bar"]
@@ -165,7 +174,7 @@ def replay(table: pd.DataFrame) -> Picture:
 
 
 def _average(order: pd.Series, slices: np.ndarray, price: np.ndarray) -> float:
-    """Average price: of a quantity the mean by shares, of a notional the money over the quantity it buys."""
+    """Average price: of a quantity the mean by shares, of a notional the money divided by the quantity it buys."""
     if order["target"] == "notional":
         return float(1.0 / (slices / price).sum())
     return float((slices * price).sum())

@@ -18,8 +18,9 @@ from lem.universe import Universe
 
 
 def data_quality(lake: Lake, universe: Universe, dates: list[dt.date]) -> pd.DataFrame:
-    """Counts of each asset and date, in the source's bars: expected, rows received, missing, in an outage, without
-    trades, duplicates; and of the universe's bars those whose VWAP is estimated.
+    """Counts of bars, one row for each asset and date: columns `QUALITY`.
+
+    All counts are of the source's bars, except `estimated_vwap`: the universe's bars whose VWAP is estimated.
 
     Raises:
         LakeError: a partition is missing or cannot be read.
@@ -85,8 +86,10 @@ def stored(inputs: ReportInputs, _: pd.DataFrame, __: pd.DataFrame) -> dict[str,
 
 
 def grids(_: ReportInputs, __: pd.DataFrame, own: Mapping[str, pd.DataFrame]) -> dict[str, Grid]:
-    """Counts of bars by asset, the days on which something was missing (columns: `QUALITY`), days in quarantine
-    (`QUARANTINE`), and the outages that the universe lists (`OUTAGES`)."""
+    """Counts of bars by asset, days on which bars were missing, days in quarantine, and outages listed.
+
+    Their columns are those of `QUALITY`, `QUARANTINE` and `OUTAGES`.
+    """
     quality = own["quality"].assign(date=own["quality"]["date"].astype(str).str[:10])
     gaps = quality[(quality[["missing", "outage", "duplicates"]] > 0).any(axis=1)]
     gaps = gaps.sort_values(["date", "asset"], ascending=[False, True])

@@ -34,9 +34,14 @@ def stored(inputs: ReportInputs, orders: pd.DataFrame, statistics: pd.DataFrame)
 def history_table(
     orders: pd.DataFrame, table: pd.DataFrame, gate: pd.DataFrame, trained: Mapping[str, str]
 ) -> pd.DataFrame:
-    """The models that traded, by first day: `HISTORY`; promoted: the date of the decision that made it champion.
+    """The models that traded, by first day: columns `HISTORY`.
+
+    `promoted` is the date of the first decision that made the model champion; "" without one.
 
     Args:
+        orders: prepared (`lem.reports.tables.prepare_orders`).
+        table: their statistics (`lem.reports.tables.full_table`).
+        gate: the decisions (`lem.reports.sections.gate.gate_table`).
         trained: the date that a model's training ended before, by id.
     """
     traded, rows = tables.model_table(orders), []
@@ -78,7 +83,10 @@ def grids(_: ReportInputs, __: pd.DataFrame, own: Mapping[str, pd.DataFrame]) ->
 def over_time(daily: pd.DataFrame, costs: str = "off", changes: Sequence[str] = ()) -> Picture:
     """Running sum of the daily mean gains of every strategy, with a mark where the champion changed.
 
-    daily: from `daily_table` with these costs. changes: first arrival days of later champions (ISO).
+    Args:
+        daily: from `daily_table` with these costs.
+        costs: "off" or "on".
+        changes: first arrival days of later champions (ISO).
     """
     dates, when = sorted(daily["date"].unique()), WHEN[costs]
     with style.context(["default", SETTINGS]):

@@ -69,6 +69,6 @@ def test_advice_is_what_the_backtest_did_on_the_same_bars_and_over_midnight(seed
         slices, used, gain = backtest(desk, order)
         state = advisor.order(order.id)
         assert state.status == "finished"
-        assert state.bars_used == used == len(shares[order.id])
+        assert state.result.bars_used == used == len(shares[order.id])
         assert shares[order.id] == pytest.approx(slices, abs=1e-5)
-        assert state.gain_bps == pytest.approx(gain, abs=0.05)
+        assert state.result.gain_bps == pytest.approx(gain, abs=0.05)

@@ -81,8 +81,8 @@ def test_bars_that_nobody_asked_about_count_with_nothing_filled(desk, clock):
     assert [advice.reason for advice in advisor.history("one")] == ["pace", "missed", "missed", "pace"]
     clock.sleep(5 * 3600)
     ended = advisor.advise("one").ended[0]
-    assert (ended.status, ended.bars_used) == ("expired", 6)
-    assert ended.filled == pytest.approx(first.share + now.share)
+    assert (ended.status, ended.result.bars_used) == ("expired", 6)
+    assert ended.result.filled_share == pytest.approx(first.share + now.share)
 
 
 def test_what_was_filled_counts_in_place_of_what_was_advised(desk, clock):
@@ -106,7 +106,7 @@ def test_what_was_filled_counts_in_place_of_what_was_advised(desk, clock):
     assert (last.finish, last.reason, last.share) == (True, "last_bar", pytest.approx(0.3)), "the cap stands"
     clock.sleep(3600)
     ended = advisor.advise("one").ended[0]
-    assert (ended.status, ended.filled) == ("expired", pytest.approx(0.04 + 0.3))
+    assert (ended.status, ended.result.filled_share) == ("expired", pytest.approx(0.04 + 0.3))
     with pytest.raises(OrderStateError, match="is expired"):
         advisor.fill("one", last.bar, 1.0)
 
@@ -118,7 +118,8 @@ def test_a_fill_of_all_that_is_left_ends_an_order_that_may_end(desk, clock):
     advisor.fill("one", NOON, 100.0)
     clock.sleep(3600)
     advised = advisor.advise()
-    assert (advised.slices, advised.ended[0].status, advised.ended[0].filled) == ([], "finished", 1.0)
+    ended = advised.ended[0]
+    assert (advised.slices, ended.status, ended.result.filled_share) == ([], "finished", 1.0)
 
 
 def test_a_cancelled_order_gets_no_more_slices(desk, clock):

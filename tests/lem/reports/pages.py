@@ -18,7 +18,8 @@ from PIL import Image
 
 from lem.backtest.leaks import LEAK_SCHEMA
 from lem.execution.costs_config import CostsConfig
-from lem.registry import ModelRecord
+from lem.registry import ModelRecord, PromotionRecord
+from lem.registry.decision_figures import DecisionFigures
 from lem.reports.inputs import DRIFT, ReportInputs
 from lem.reports.report import Report
 from lem.reports.tables import NUMBERS
@@ -70,7 +71,7 @@ def exclude(orders: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def make_promotions(last: dt.date) -> list[dict[str, Any]]:
+def make_promotions(last: dt.date) -> list[PromotionRecord]:
     """A refusal the night before, and a promotion on the last day."""
     means = {"candidate": 9.14, "champion": 8.52, "optimal_stopping": 8.03, "twap": 0.0}
     gap = {"mean_bps": 0.62, "low_bps": -0.21, "high_bps": 1.43, "blocks": 7}
@@ -85,29 +86,28 @@ def make_promotions(last: dt.date) -> list[dict[str, Any]]:
     ]
     peeks = {"passed": False, "text": "look-ahead: slice 3 changes with bar 2", "figures": {"leaks": 1}}
     stays = "candidate model-x was refused: look-ahead: slice 3 changes with bar 2; champion model-0 trades on"
+    gains = {"mean_bps": means, "cvar5_bps": means}
+    gaps = {"candidate_minus_champion": gap, "candidate_minus_optimal_stopping": gap}
+    counts = {"orders": 480, "days": 7, "scenarios": 8}
+    promoted = DecisionFigures.from_json(gains | gaps | counts | {"checks": sane})
+    refused = DecisionFigures.from_json({"checks": [sane[0], sane[1] | peeks], "degraded": stays})
+    night_before = last - dt.timedelta(days=1)
     return [
-        {
-            **{"date": last, "decision": "promoted", "champion_id": "model-1", "candidate_id": "model-1"},
-            **{"reasons": ["first model.", "sanity checks passed."]},
-            **{
-                "figures": {
-                    "mean_bps": means,
-                    "cvar5_bps": means,
-                    "candidate_minus_champion": gap,
-                    "candidate_minus_optimal_stopping": gap,
-                    "orders": 480,
-                    "days": 7,
-                    "scenarios": 8,
-                    "checks": sane,
-                }
-            },
-        },
-        {
-            **{"date": last - dt.timedelta(days=1), "decision": "kept", "champion_id": "model-0"},
-            **{"candidate_id": "model-x", "reasons": ["look-ahead: slice 3 changes with bar 2"]},
-            **{"figures": {"checks": [sane[0], sane[1] | peeks], "degraded": stays}},
-        },
+        make_decision(last, "promoted", "model-1", "model-1", ["first model.", "sanity checks passed."], promoted),
+        make_decision(night_before, "kept", "model-0", "model-x", ["look-ahead: slice 3 changes with bar 2"], refused),
     ]
+
+
+def make_decision(
+    date: dt.date,
+    decision: Any,
+    champion: str | None,
+    candidate: str | None,
+    reasons: list[str],
+    figures: DecisionFigures,
+) -> PromotionRecord:
+    """A decision about `crypto`."""
+    return PromotionRecord("crypto", date, champion, candidate, None, decision, reasons, figures)
 
 
 def make_tape() -> pd.DataFrame:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from lem.registry.decision_figures import DecisionFigures
 from lem.reports.headline import Headline, headline
 from lem.reports.inputs import ReportInputs
 from lem.reports.report import Report, last_trading_day, render_report
@@ -96,15 +97,15 @@ def test_dates_without_backtests_are_named_with_the_command_that_makes_them() ->
 
 def test_a_degraded_night_says_what_was_wrong_in_the_words_of_the_registry() -> None:
     inputs = make_inputs(make_orders())
-    refused = dict(inputs.promotions[1]) | {"date": inputs.date}
+    refused = replace(inputs.promotions[1], date=inputs.date)
     found = render_report(make_inputs(make_orders(), promotions=[refused]))
     words = text_of(found.html)
     assert found.summary["status"] == "degraded"
     why = "andidate model-x was refused: look-ahead: slice 3 changes with bar 2; champion model-0 trades on"
-    assert refused["figures"]["degraded"] == f"c{why}"
+    assert refused.degraded == f"c{why}"
     assert f"Degraded. C{why}. The promotion gate decided: kept. Watch" in words
-    figures = {"degraded": "no model was trained for this date; no model trades"}
-    none = refused | {"decision": "none", "champion_id": None, "candidate_id": None, "figures": figures}
+    figures = DecisionFigures(degraded="no model was trained for this date; no model trades")
+    none = replace(refused, decision="none", champion_id=None, candidate_id=None, figures=figures)
     found = render_report(make_inputs(make_orders(), promotions=[none]))
     assert found.summary["status"] == "degraded"
     assert "Degraded. No model was trained for this date; no model trades." in text_of(found.html)
@@ -112,12 +113,9 @@ def test_a_degraded_night_says_what_was_wrong_in_the_words_of_the_registry() -> 
 
 def test_a_night_is_degraded_only_where_its_decision_says_so() -> None:
     inputs = make_inputs(make_orders())
-    refused = dict(inputs.promotions[1]) | {
-        "date": inputs.date,
-        "reasons": ["refused: its tail is worse"],
-        "figures": {},
-    }
-    for decision in (refused, refused | {"candidate_id": None, "reasons": ["no model is due on this date"]}):
+    why = ["refused: its tail is worse"]
+    refused = replace(inputs.promotions[1], date=inputs.date, reasons=why, figures=DecisionFigures())
+    for decision in (refused, replace(refused, candidate_id=None, reasons=["no model is due on this date"])):
         assert render_report(make_inputs(make_orders(), promotions=[decision])).summary["status"] == "complete"
 
 
@@ -135,7 +133,7 @@ def test_the_sanity_checks_of_the_latest_candidate_are_told(report: Report) -> N
         ("2024-01-05", "model-x", "causality", False),
     ]
     assert list(sanity["figures"]) == ['{"weights":5184}', "{}", '{"weights":5184}', '{"leaks":1}']
-    bad = dict(make_promotions(make_inputs(make_orders()).date)[1])
+    bad = make_promotions(make_inputs(make_orders()).date)[1]
     page = Page(render_report(make_inputs(make_orders(), promotions=[bad])).html)
     failed = ["Causality", "failed", "look-ahead: slice 3 changes with bar 2"]
     assert page.table("Sanity checks of candidate model-x on 2024-01-05")[2] == failed

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 from lem.backtest.bootstrap import EvaluationError
 from lem.execution.costs_config import CostsConfig
 from lem.lineage.contents import section_names
+from lem.registry import PromotionRecord
+from lem.registry.decision_figures import DecisionFigures
 from lem.reports.report import Report, block_days, render_report
 from lem.strategies.rules import rule_names
-from tests.lem.reports.pages import check_page, exclude, make_inputs, make_leaks, make_orders, text_of
+from tests.lem.reports.pages import check_page, exclude, make_decision, make_inputs, make_leaks, make_orders, text_of
 
 
 def test_page_is_complete_semantic_and_needs_no_network(report: Report) -> None:
@@ -60,9 +63,9 @@ def test_only_rules_before_the_first_model() -> None:
 
 
 def test_the_decisions_are_those_about_a_candidate_by_hand_or_of_a_night_without_a_model_that_was_due() -> None:
-    def decision(day: int, candidate: str | None, reason: str, **figures: Any) -> dict[str, Any]:
-        ids = {"champion_id": "model-1", "candidate_id": candidate}
-        return {"date": f"2024-01-0{day}", "decision": "kept", "reasons": [reason], "figures": figures} | ids
+    def decision(day: int, candidate: str | None, reason: str, **figures: Any) -> PromotionRecord:
+        date = dt.date(2024, 1, day)
+        return make_decision(date, "kept", "model-1", candidate, [reason], DecisionFigures(**figures))
 
     decisions = [decision(day, None, "not due") for day in (1, 2, 4)]
     decisions += [decision(3, "model-2", "worse"), decision(5, None, "a hole", degraded="a hole; model-1 trades on")]

@@ -1,0 +1,217 @@
+"""Records of live orders as they are stored: an order, its arrival, its slices and its end.
+
+`lem.advice.store` alone makes them from rows of the database and writes them; a field has the name of its column. The
+records of orders in memory, as tensors, are in `lem.advice.live_records`. Shapes: O = orders.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from lem.advice.order import OrderResult, OrderState, ParentOrder, Status, scenario
+from lem.errors import OrderStateError
+from lem.execution.fills import Ledger
+from lem.execution.orders import Order
+
+
+@dataclass(frozen=True)
+class ArrivalRecord:
+    """What an order measures itself by, fixed with its first slice.
+
+    Args:
+        model_id: the model that decides it to its end.
+        first_bar: open of its first bar (UTC).
+        sigma: per-bar volatility at arrival.
+        arrival_price: last close before the first bar, in currency.
+        mean_volume: trailing mean volume of a bar at arrival.
+    """
+
+    model_id: str
+    first_bar: dt.datetime
+    sigma: float
+    arrival_price: float
+    mean_volume: float
+
+
+@dataclass(frozen=True)
+class OrderRecord:
+    """A stored order. Unlike `OrderState` it is not checked again: one that is bad by now fails alone, when it is used.
+
+    Args:
+        size: base quantity, or notional in quote currency, as `target` says.
+        start: the first bar that opens at or after it is the order's first (UTC).
+        arrival: None until the first slice.
+        result: None until the order has ended.
+    """
+
+    id: str
+    universe: str
+    asset: str
+    side: str
+    benchmark: str
+    target: str
+    size: float
+    min_bars: int
+    max_bars: int
+    min_rate: float
+    max_rate: float
+    risk_aversion: float
+    start: dt.datetime
+    created_at: dt.datetime
+    status: Status
+    arrival: ArrivalRecord | None = None
+    result: OrderResult | None = None
+
+    @classmethod
+    def of(cls, order: ParentOrder, created_at: dt.datetime) -> OrderRecord:
+        """A new order, which waits for its first bar."""
+        terms, kind = order.order, order.order.scenario
+        return cls(
+            id=order.id,
+            universe=order.universe,
+            asset=order.asset,
+            side=str(kind.side),
+            benchmark=str(kind.benchmark),
+            target=str(kind.target),
+            size=order.size,
+            min_bars=terms.min_bars,
+            max_bars=terms.max_bars,
+            min_rate=terms.min_rate,
+            max_rate=terms.max_rate,
+            risk_aversion=terms.risk_aversion,
+            start=order.start,
+            created_at=created_at,
+            status="waiting",
+        )
+
+    @cached_property
+    def terms(self) -> Order:
+        """The order in shares of itself.
+
+        Raises:
+            OrderError: its limits are not allowed.
+        """
+        kind = scenario(self.side, self.benchmark, self.target)
+        return Order(kind, self.min_bars, self.max_bars, self.min_rate, self.max_rate, self.risk_aversion)
+
+    def state(self) -> OrderState:
+        """The order as a desk sees it.
+
+        Raises:
+            OrderError: one of its fields is not allowed.
+        """
+        order = ParentOrder(self.id, self.universe, self.asset, self.terms, self.size, self.start)
+        model_id = self.arrival.model_id if self.arrival else None
+        return OrderState(order, self.status, self.created_at, model_id, self.result)
+
+    def arrived(self) -> ArrivalRecord:
+        """The arrival of an order that has a slice.
+
+        Raises:
+            OrderStateError: it has not begun.
+        """
+        if self.arrival is None:
+            raise OrderStateError(f"order {self.id} has no arrival; allowed: orders that have a slice")
+        return self.arrival
+
+    def begun(self, arrival: ArrivalRecord) -> OrderRecord:
+        """The same order, live."""
+        return replace(self, status="live", arrival=arrival)
+
+    def ended(self, result: OrderResult) -> OrderRecord:
+        """The same order, at its end."""
+        return replace(self, status=result.status, result=result)
+
+
+@dataclass(frozen=True)
+class LedgerRecord:
+    """What an order knows of its own execution before a bar: bars done, and the numbers of `Ledger`."""
+
+    bars_done: int
+    remaining: float
+    units: float
+    cash: float
+    weight: float
+    weighted: float
+
+
+@dataclass(frozen=True)
+class SliceRecord:
+    """What was advised for one bar of an order.
+
+    Args:
+        bar: open of the bar (UTC).
+        as_of: close of the last bar that the decision knew.
+        share: of the order, advised for the bar.
+        finish: the order was to end with the bar.
+        reason: a key of `lem.advice.deciding.REASONS`.
+        probability: pi, to finish in this bar.
+        last_close: in currency.
+        filled: share of the order that the desk confirmed, None if it did not.
+        ledger: the order's, before the bar.
+    """
+
+    order_id: str
+    bar: dt.datetime
+    as_of: dt.datetime
+    advised_at: dt.datetime
+    share: float
+    finish: bool
+    reason: str
+    probability: float
+    last_close: float
+    filled: float | None
+    ledger: LedgerRecord
+
+    @property
+    def traded(self) -> float:
+        """Share of the order that counts as filled in the bar: what was confirmed, else what was advised."""
+        return self.share if self.filled is None else self.filled
+
+
+@dataclass(frozen=True)
+class OpenOrder:
+    """An open order as a decision finds it, with its last slice where it has one."""
+
+    order: OrderRecord
+    last: SliceRecord | None
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What a decision writes: new slices; arrivals of orders that begin, and results of those that end, by id."""
+
+    slices: list[SliceRecord] = field(default_factory=list)
+    begun: dict[str, ArrivalRecord] = field(default_factory=dict)
+    ended: dict[str, OrderResult] = field(default_factory=dict)
+
+    def extend(self, other: Decided) -> None:
+        """Add what another decision writes."""
+        self.slices.extend(other.slices)
+        self.begun.update(other.begun)
+        self.ended.update(other.ended)
+
+
+def ledger_of(records: Sequence[LedgerRecord]) -> Ledger:
+    """The ledger (float64) of one order a record."""
+    columns = [
+        [record.remaining for record in records],
+        [record.units for record in records],
+        [record.cash for record in records],
+        [record.weight for record in records],
+        [record.weighted for record in records],
+    ]
+    return Ledger(*torch.tensor(columns, dtype=torch.float64))
+
+
+def ledger_records(ledger: Ledger, bars_done_O: Tensor) -> list[LedgerRecord]:
+    """One record an order; `ledger_of` is the way back."""
+    tensors = (ledger.remaining_O, ledger.units_O, ledger.cash_O, ledger.weight_O, ledger.weighted_O)
+    columns = [x_O.tolist() for x_O in (bars_done_O.to(torch.int64), *tensors)]
+    return [LedgerRecord(*row) for row in zip(*columns, strict=True)]

@@ -1,0 +1,54 @@
+"""What the store writes it reads back, field by field; its records say all that the tables hold."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+
+import pytest
+
+from lem.advice.order import OrderResult
+from lem.advice.records import ArrivalRecord, Decided, LedgerRecord, OpenOrder, OrderRecord, SliceRecord
+from lem.advice.store import ORDER_COLUMNS, SLICE_COLUMNS
+from lem.errors import OrderStateError
+from lem.registry.advice_tables import AdvisedOrderRow, AdvisedSliceRow
+from tests.lem.advice.desk import NOON, Desk, StoppedClock, buy
+
+
+@pytest.mark.parametrize(("table", "columns"), [(AdvisedOrderRow, ORDER_COLUMNS), (AdvisedSliceRow, SLICE_COLUMNS)])
+def test_the_records_have_a_field_for_each_column_of_the_tables(table, columns):
+    assert sorted(c.name for c in columns) == sorted(c.name for c in table.__table__.columns)
+
+
+def test_what_is_decided_is_read_back_field_by_field(desk: Desk, clock: StoppedClock):
+    store, orders = desk.advisor(clock).store, [buy(desk.universe, key) for key in ("one", "two")]
+    for order in orders:
+        store.add(order, NOON)
+    new = [OrderRecord.of(order, NOON) for order in orders]
+    assert store.booked("tiny") == [OpenOrder(record, None) for record in new]
+    arrival = ArrivalRecord(desk.model_id, NOON, sigma=0.01, arrival_price=99.0, mean_volume=5.0)
+    # A number of its own in every field, so that none can stand in another's place.
+    ledger = LedgerRecord(bars_done=2, remaining=0.9, units=0.8, cash=0.7, weight=0.6, weighted=0.5)
+    later = NOON + dt.timedelta(hours=1)
+    advised = SliceRecord(
+        "one", NOON, later, later + dt.timedelta(minutes=1), 0.4, True, "model", 0.3, 98.0, None, ledger
+    )
+    store.decide("tiny", lambda booked: Decided([advised], begun={"one": arrival}))
+    assert store.booked("tiny") == [OpenOrder(new[0].begun(arrival), advised), OpenOrder(new[1], None)]
+    assert store.fill("one", NOON, 10.0) == (new[0].begun(arrival), replace(advised, filled=0.1))
+    assert store.slices("one") == [(new[0].begun(arrival), replace(advised, filled=0.1))]
+    result = OrderResult(bars_used=3, filled_share=0.2, achieved=97.0, benchmark_price=96.0, gain_bps=-1.5)
+    store.decide("tiny", lambda booked: Decided(ended={"one": result}))
+    ended = store.order("one")
+    assert (ended.order, ended.status, ended.model_id, ended.result) == (orders[0], "expired", desk.model_id, result)
+    assert ended == new[0].begun(arrival).ended(result).state()
+
+
+def test_an_order_without_a_slice_has_no_arrival_to_measure_by(desk: Desk):
+    with pytest.raises(OrderStateError, match="order one has no arrival; allowed: orders that have a slice"):
+        OrderRecord.of(buy(desk.universe), NOON).arrived()
+
+
+def test_an_order_of_which_nothing_is_left_but_a_rounding_is_finished():
+    assert OrderResult(1, 1.0 - 1.9e-9, 1.0, 1.0, 0.0).status == "finished"
+    assert OrderResult(1, 1.0 - 1e-8, 1.0, 1.0, 0.0).status == "expired"
