@@ -43,7 +43,7 @@ def with_curve(curve_W, seed=0):
 
 def test_every_arrival_is_there_once_for_every_m_scenario_and_strategy(panel, table):
     keys = ["asset", "arrival", "side", "benchmark", "target", "min_bars", "strategy"]
-    assert len(table) == 2 * len(DAY) * 3 * 8 * 6
+    assert len(table) == 2 * len(DAY) * 3 * 8 * (len(rule_names()) + 1)
     assert not table.duplicated(keys).any()
     assert [table[key].nunique() for key in keys] == [2, len(DAY), 2, 2, 2, 3, 6]
     assert list(table["arrival"].drop_duplicates()) == list(pd.DatetimeIndex(panel.ts_T[DAY], tz="UTC"))

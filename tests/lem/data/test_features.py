@@ -33,7 +33,7 @@ def test_columns_are_the_tables_and_all_bars_with_history_are_valid():
     assert list(table.columns) == TABLE_SCHEMA.names
     assert table["valid"].all()
     assert table[list(FEATURES)].abs().to_numpy().max() <= CLIP
-    assert len(set(FEATURES)) == 13
+    assert len(set(FEATURES)) == len(FEATURES)
 
 
 @PROPERTY

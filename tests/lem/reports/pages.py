@@ -22,11 +22,11 @@ from lem.registry import ModelRecord, PromotionRecord
 from lem.registry.decision_figures import DecisionFigures
 from lem.reports.inputs import DRIFT, ReportInputs
 from lem.reports.report import Report
-from lem.reports.tables import NUMBERS
+from lem.reports.tables import NUMBERS, known_strategies
 from lem.strategies.rules import rule_names
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
-STRATEGIES = ("lem", "optimal_stopping", "twap", "twap_to_m", "volume_curve", "bang_bang")
+STRATEGIES = tuple(known_strategies())
 COSTS = CostsConfig()
 ASSETS = ("BTC-USDT", "ETH-USDT")
 

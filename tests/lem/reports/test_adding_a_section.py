@@ -76,26 +76,29 @@ def with_toy(tmp_path, monkeypatch):
 
 
 def test_a_new_section_is_on_the_page_at_its_place_and_in_the_table_of_contents(with_toy):
-    report = render_report(make_inputs(make_orders(days=2)))
+    orders = make_orders(days=2)
+    report, rows = render_report(make_inputs(orders)), str(len(orders) // 2)
     page = check_page(report)
     found = [str(attrs["id"]) for tag, attrs in page.elements if tag == "section"]
     assert found == ["summary", *section_names()]
     assert found[-2:] == ["toy", "glossary"]
     assert '<li><a href="#toy">Assets at a glance</a></li>' in report.html
     words = text_of(report.html)
-    assert "Assets at a glance Assets of crypto, 288 rows at most." in words
-    assert page.table("Rows of each asset")[1:] == [["BTC-USDT", "288"], ["ETH-USDT", "288"]]
+    assert f"Assets at a glance Assets of crypto, {rows} rows at most." in words
+    assert page.table("Rows of each asset")[1:] == [["BTC-USDT", rows], ["ETH-USDT", rows]]
     assert "Few assets." in words[: words.index("Is the model better than optimal stopping?")]
 
 
 def test_a_new_sections_table_is_stored_beside_the_others(with_toy, tmp_path, monkeypatch, make_universe):
-    monkeypatch.setattr(nightly, "report_inputs", lambda *_: make_inputs(make_orders(days=2)))
+    orders = make_orders(days=2)
+    monkeypatch.setattr(nightly, "report_inputs", lambda *_: make_inputs(orders))
     lake, universe, date = Lake(str(tmp_path / "lake")), make_universe(), dt.date(2024, 1, 2)
     registry = Registry(f"sqlite:///{tmp_path}/registry.sqlite")
     stored = nightly.make_report(lake, registry, universe, date)
     assert stored.paths["tables/assets.csv"] == report_path(universe.name, date, "tables/assets.csv")
     text = lake.read_bytes(stored.paths["tables/assets.csv"]).decode()
-    assert text == "asset,rows\nBTC-USDT,288\nETH-USDT,288\n"
+    rows = len(orders) // 2
+    assert text == f"asset,rows\nBTC-USDT,{rows}\nETH-USDT,{rows}\n"
     summary = json.loads(lake.read_bytes(stored.paths["report.json"]))
     assert "tables/assets.csv" in summary["tables"]
 

@@ -14,7 +14,7 @@ from lem.execution.orders import SCENARIOS, Order
 from lem.execution.terms import Terms, terms_of_orders
 from lem.strategies.base import Setting
 from lem.strategies.learned import Learned
-from lem.strategies.rules import make_rules, rule_names
+from lem.strategies.rules import make_rules
 from tests.lem.builders import PROPERTY, Erratic, lively_model, random_limits, random_market, random_order
 
 ORDERS, EXACT = 8, 1e-9
@@ -50,10 +50,6 @@ def check(done, orders: list[Order], rate: float) -> None:
 
 def strategy_of(name: str, seed: int):
     return Erratic(seed, 0.4) if name == "erratic" else STRATEGIES[name]
-
-
-def test_every_rule_is_here():
-    assert tuple(STRATEGIES) == rule_names() == ("twap", "twap_to_m", "volume_curve", "bang_bang", "optimal_stopping")
 
 
 @pytest.mark.parametrize("name", [*STRATEGIES, "erratic"])
