@@ -70,7 +70,7 @@ def run(universe: UniverseName, date: Day = None, force: Force = False, on_worke
     lake, registry = runner.lake, runner.registry
     readjust(runner, _today())
     if not force:
-        revisit(runner, dates.fetched, _today())
+        revisit(runner, dates.data, _today())
     steps = report_steps(lake, registry, chosen, dates, force)
     console.print(
         f"Universe [bold]{chosen.name}[/bold] ({escape(chosen.description)}): report of {wanted}, "
@@ -118,15 +118,15 @@ def backfill(
         raise UniverseError(f"from {start} to {end}; allowed: an ordered range within {chosen.start} to {latest}")
     check_partitions(chosen, start, end)
     dates = partition_dates(chosen, start, end)
-    bars = data_dates(chosen, dates[0], dates[-1])["raw_bars"]
+    data = data_dates(chosen, dates[0], dates[-1])
     runner = _runner(chosen, on_workers)
     readjust(runner, _today())
     if not force:
-        revisit(runner, bars, _today())
+        revisit(runner, data, _today())
     steps = backfill_steps(runner.lake, runner.registry, chosen, dates[0], dates[-1], force)
     console.print(
-        f"{foretold(chosen, steps, measured_rates(instance(), chosen))}; bars from {bars[0]}, features and panels from "
-        f"{dates[0]}, both to {dates[-1]}"
+        f"{foretold(chosen, steps, measured_rates(instance(), chosen))}; bars from {data['raw_bars'][0]}, features and "
+        f"panels from {dates[0]}, both to {dates[-1]}"
     )
     run_steps(runner, steps)
 

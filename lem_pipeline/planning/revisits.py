@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lem.lake import Lake
+from lem.lineage.keys import PartitionKey
 from lem.lineage.revisions import rescaled
+from lem.lineage.stages import Stage
 from lem.lineage.tables import missing_partitions
-from lem.lineage.versions import Versioned
+from lem.lineage.versions import Versioned, assets_of, inputs_of
 from lem.sources import open_source
 from lem.universe import Universe
 from lem.universe.calendars import partition_dates
@@ -53,11 +55,16 @@ def readjust_steps(lake: Lake, universe: Universe, data_root: str, today: dt.dat
     return steps
 
 
-def revised_steps(lake: Lake, universe: Universe, dates: list[dt.date]) -> list[Step]:
-    """The runs that validate again the bars of `dates` whose raw bars were revised.
+def outdated_steps(lake: Lake, universe: Universe, stage: Stage, dates: Sequence[dt.date]) -> list[Step]:
+    """The runs that make again, of `dates`, what is there of a table and out of date.
 
-    They go before the plan: where the bars stay the same, nothing that is made from them is made again. A date whose
-    raw bars an asset lacks is left to the plan.
+    They go before the plan, stage by stage: where the content stays the same, nothing that is made from it is made
+    again. A date on which an asset lacks its partition, or one that it reads, is left to the plan.
     """
-    absent = {key.date for key in missing_partitions(lake, universe, "raw_bars", dates, universe.symbols)}
-    return span_steps(universe, ("bars",), dates, set(Versioned(lake, universe).stale("bars", dates)) - absent)
+    versioned, assets = Versioned(lake, universe), assets_of(universe, stage)
+    wanted = set(versioned.stale(stage.name, dates))
+    wanted -= {key.date for key in missing_partitions(lake, universe, stage.name, dates, assets)}
+    needs = {date: [p for a in assets for p in inputs_of(universe, stage, PartitionKey(a, date))] for date in wanted}
+    there = versioned.read({partition for inputs in needs.values() for partition in inputs})
+    whole = {date for date, inputs in needs.items() if all(partition in there for partition in inputs)}
+    return span_steps(universe, (stage.name,), dates, whole)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
 from rich.markup import escape
 
 from lem.lake import Lake
+from lem.lineage.stages import data_tables
 from lem.progress import showing
 from lem.registry import Registry
 from lem.universe import Universe
 from lem_pipeline.planning.estimate import duration, measured_rates, seconds_of
-from lem_pipeline.planning.revisits import readjust_steps, revised_steps, revisit_steps
+from lem_pipeline.planning.revisits import outdated_steps, readjust_steps, revisit_steps
 from lem_pipeline.planning.steps import Step
 from lem_pipeline.running.degraded import without_model
 from lem_pipeline.running.home import instance
@@ -104,11 +105,18 @@ def readjust(runner: Runner, today: dt.date) -> None:
         run_steps(runner, steps)
 
 
-def revisit(runner: Runner, dates: list[dt.date], today: dt.date) -> None:
-    """Fetch again what the source may have revised, and validate again what it has."""
-    if steps := revisit_steps(runner.lake, runner.universe, dates, today):
+def revisit(runner: Runner, data: Mapping[str, list[dt.date]], today: dt.date) -> None:
+    """Fetch again what the source may have revised, then make again, stage by stage, what is out of date.
+
+    Args:
+        runner: what the runs are carried out with.
+        data: dates by table (`lem_pipeline.planning.dates.data_dates`).
+        today: UTC.
+    """
+    if steps := revisit_steps(runner.lake, runner.universe, data["raw_bars"], today):
         console.print("Fetching the last days again: the source may have revised them.")
         run_steps(runner, steps)
-    if steps := revised_steps(runner.lake, runner.universe, dates):
-        console.print("Validating revised bars again.")
-        run_steps(runner, steps)
+    for stage in data_tables():
+        if steps := outdated_steps(runner.lake, runner.universe, stage, data[stage.name]):
+            console.print(f"Making {stage.name} again: what they are made from has changed, or their code.")
+            run_steps(runner, steps)

@@ -46,7 +46,7 @@ def make_night(runner: Runner, today: dt.date) -> int:
     except UniverseError:
         dates = None
     data = dates.data if dates else data_dates(universe, universe.start, last_data_date(universe, today))
-    revisit(runner, data["raw_bars"], today)
+    revisit(runner, data, today)
     if dates:
         steps = report_steps(runner.lake, runner.registry, universe, dates, force=False)
     else:

@@ -296,13 +296,13 @@ def test_changed_history_is_found_kept_and_repaired(
 
         second = revise()
         with monkeypatch.context() as patch:
-            patch.setattr("lem_pipeline.running.execute.revised_steps", stopped)
+            patch.setattr("lem_pipeline.running.execute.outdated_steps", stopped)
             assert lem_command(made.folder, *backfill(LAST, LAST)).code == 1
         assert made.lake.exists(superseded_path("crypto", LAST, "NEAR-USDT", second))
         command = "lem backfill --universe crypto --from 2023-09-01 --to 2023-09-01"
         out = run("status", "--universe", "crypto")
-        what = "what they are made from has changed, make them again with"
-        assert f"stale bars: NEAR-USDT|2023-09-01; {what}: {command}\n" in out
+        assert "stale bars: NEAR-USDT|2023-09-01; what they are made from or their code has changed" in out
+        assert f"make them again with: {command}\n" in out
         run(*command.split()[1:])
         assert "stale bars" not in run("status", "--universe", "crypto")
         assert made.bars("NEAR-USDT", LAST, LAST)["volume"].iloc[-700] == exchange.books["NEARUSDT"].numbers[-700, 4]

@@ -10,10 +10,11 @@ import pytest
 
 from lem.lake import Lake
 from lem.lineage.revisions import store_raw
+from lem.lineage.stages import stage_named
 from lem.registry import Registry
 from lem.sources.simulated import Simulated
 from lem_pipeline.planning.plan import data_steps
-from lem_pipeline.planning.revisits import revised_steps, revisit_steps, revisited
+from lem_pipeline.planning.revisits import outdated_steps, revisit_steps, revisited
 
 COLUMNS = ["ts", "open", "high", "low", "close", "volume", "quote_volume"]
 SPAN = (dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 20, tzinfo=dt.UTC))
@@ -112,12 +113,12 @@ def test_revised_bars_of_a_date_that_an_asset_lacks_are_left_to_the_plan(tiny_ho
     shutil.copytree(tiny_home.folder / "home/lake", tmp_path, dirs_exist_ok=True)
     universe, lake = tiny_home.universe, Lake(str(tmp_path))
     dates = [dt.date(2024, 1, 11), dt.date(2024, 1, 12)]
-    assert revised_steps(lake, universe, dates) == []
+    assert outdated_steps(lake, universe, stage_named("bars"), dates) == []
     for date in dates:
         raw = lake.read_table(lake.path("tiny", "raw_bars", date, "AAA-USD"))
         store_raw(lake, "tiny", date, "AAA-USD", raw.assign(source="elsewhere"))
     lake.remove(lake.path("tiny", "raw_bars", dates[1], "BBB-USD"))
-    (step,) = revised_steps(lake, universe, dates)
+    (step,) = outdated_steps(lake, universe, stage_named("bars"), dates)
     assert step.text == "bars  AAA-USD|2024-01-11 ... BBB-USD|2024-01-11"
     steps = data_steps(lake, universe, dict.fromkeys(("raw_bars", "bars", "features", "panel"), dates), False)
     assert [step.text for step in steps[:2]] == [
@@ -199,9 +200,8 @@ def test_a_run_that_was_stopped_after_the_fetch_is_taken_up_where_it_was(make):
     store_raw(lake, "tiny", date, "AAA-USD", table)
     _, out = run("status", "-u", "tiny")
     command = "lem backfill --universe tiny --from 2024-01-19 --to 2024-01-19"
-    assert (
-        f"stale bars: AAA-USD|2024-01-19; what they are made from has changed, make them again with: {command}" in out
-    )
+    assert "stale bars: AAA-USD|2024-01-19; what they are made from or their code has changed" in out
+    assert f"make them again with: {command}" in out
     steps, _ = run(*command.split()[1:])
     assert [step.split()[0] for step in steps] == ["bars", "features", "panel"]
     assert "stale bars" not in run("status", "-u", "tiny")[1]
