@@ -24,10 +24,9 @@ def commands(page: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_command_of_a_page_runs(page, tiny_home, tmp_path, lem_command):
+def test_every_command_of_a_page_runs(page, tiny_home, tiny_keys, write_universe, tmp_path, lem_command):
     shutil.copytree(tiny_home.folder, tmp_path, dirs_exist_ok=True)
-    file = tmp_path / "universes" / "tiny.toml"
-    file.write_text(file.read_text().replace('end = "2024-01-31"', 'end = "2024-01-19"'))
+    write_universe(tmp_path / "universes", tiny_keys(end="2024-01-19"))
     found = commands(page)
     assert found
     for arguments in found:

@@ -154,7 +154,7 @@ def checkout(
         # So that the latest report is the one that is there.
         write_universe(folder / "universes", tiny_keys(end="2024-01-19"))
         env = {name: value for name, value in os.environ.items() if not name.startswith(("LEM_", "DAGSTER_"))}
-        env |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
+        env |= {"PYTHONPATH": str(folder), "COLUMNS": "200"}
         env |= {"LEM_HOME": "home", "DAGSTER_DISABLE_TELEMETRY": "yes", "GIT_CEILING_DIRECTORIES": str(tmp_path)}
         return Checkout(folder, env, {})
 
