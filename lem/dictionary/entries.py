@@ -18,7 +18,8 @@ from sqlalchemy import CheckConstraint, Table
 from lem.dictionary.meanings import COLUMNS, TABLES
 from lem.errors import SchemaError
 from lem.execution.orders import Benchmark, Side, Target
-from lem.lineage.stages import STAGES, Stage, stage_named, tables
+from lem.lineage import stages
+from lem.lineage.stages import Stage, stage_named, tables
 from lem.lineage.words import NEVER, Words
 from lem.registry import advice_tables  # noqa: F401  (its tables are in the metadata once it is imported)
 from lem.registry.tables import Base
@@ -202,14 +203,15 @@ def entry_of(stage: str) -> TableEntry:
     """The table that a stage of the asset graph writes.
 
     Raises:
+        LineageError: there is no such stage.
         SchemaError: it writes no table.
     """
-    name, entries = stage_named(stage).table or stage, _entries(tuple(one.name for one in STAGES))
+    name, entries = stage_named(stage).table or stage, _entries(tuple(one.name for one in stages.STAGES))
     if name not in entries:
         raise SchemaError(f"stage {stage}: no table; allowed: {', '.join(sorted(entries))}")
     return entries[name]
 
 
 @cache
-def _entries(stages: tuple[str, ...]) -> dict[str, TableEntry]:
+def _entries(names: tuple[str, ...]) -> dict[str, TableEntry]:
     return dictionary()

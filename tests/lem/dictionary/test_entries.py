@@ -13,7 +13,7 @@ import pytest
 
 from lem.dictionary import entries as module
 from lem.dictionary.entries import dictionary, entry_of, type_name
-from lem.errors import SchemaError
+from lem.errors import LineageError, SchemaError
 from lem.lineage import stages
 from lem.lineage.stages import stage_named, tables
 from lem.lineage.words import Words
@@ -102,9 +102,13 @@ def test_a_registry_column_that_may_be_null_says_when(monkeypatch):
         dictionary()
 
 
-def test_a_stage_without_a_table_is_refused():
-    with pytest.raises(SchemaError, match=r"stage trades: no table; allowed: .*backtest, bars, "):
+def test_what_is_no_stage_is_refused_and_so_is_one_whose_table_nobody_describes(monkeypatch):
+    with pytest.raises(LineageError, match=r"no stage 'trades'; allowed: raw_bars, bars, "):
         entry_of("trades")
+    changed = (replace(stage, table="deals") if stage.name == "champion" else stage for stage in stages.STAGES)
+    monkeypatch.setattr(stages, "STAGES", tuple(changed))
+    with pytest.raises(SchemaError, match=r"stage champion: no table; allowed: .*backtest, bars, "):
+        entry_of("champion")
 
 
 def test_the_data_dictionary_in_the_docs_is_up_to_date():

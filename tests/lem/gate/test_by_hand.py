@@ -12,8 +12,8 @@ from lem.errors import LakeError, RegistryError
 from lem.gate.by_hand import champions, promote, rollback
 from lem.gate.champion import decide_champion
 from lem.lake import Lake
-from lem.lineage.revisions import Versioned
 from lem.lineage.staleness import decision_is_stale
+from lem.lineage.versions import Versioned
 from lem.model.lem import LEM, weights_hash
 from lem.registry import ModelRecord, PromotionRecord, Registry, manifest_id
 from lem.reports.nightly import make_report

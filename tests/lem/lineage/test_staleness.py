@@ -10,8 +10,17 @@ import pyarrow as arrow
 import pytest
 
 from lem.lake import Lake
+from lem.lineage.keys import Partition, PartitionKey
+from lem.lineage.stages import REPORT, stage_named
 from lem.lineage.staleness import decision_is_stale, model_is_stale, report_is_stale
-from lem.lineage.stored_report import BACKTESTS_VERSION, FILES, backtests_version, report_path, trailing_dates
+from lem.lineage.stored_report import (
+    BACKTESTS_VERSION,
+    FILES,
+    REPORT_VERSION,
+    backtests_version,
+    report_path,
+    trailing_dates,
+)
 from lem.lineage.versions import Versioned
 from lem.registry import ModelRecord, PromotionRecord
 from lem.registry.decision_figures import DecisionFigures
@@ -87,7 +96,7 @@ def test_a_decision_is_stale_with_another_candidate_or_another_panel_of_its_gate
     def stale(made, now=candidate, before=None):
         return decision_is_stale(Versioned(lake, universe), universe, made, now, before)
 
-    version = Versioned(lake, universe).version([("panel", day, None) for day in days], {})
+    version = Versioned(lake, universe).version([Partition("panel", PartitionKey.of(day)) for day in days], {})
     judged = decision(candidate, panel_version=version)
     assert not stale(judged)
     assert stale(judged, model(name="f" * 16))
@@ -135,5 +144,7 @@ def whole(lake, universe, put):
     ]
     for file in FILES:
         lake.write_bytes(report_path("tiny", DATE, file), b"x")
-    summary = json.dumps({"versions": {BACKTESTS_VERSION: backtests_version(read)}})
+    summary = json.dumps(
+        {"versions": {BACKTESTS_VERSION: backtests_version(read), REPORT_VERSION: stage_named(REPORT).version}}
+    )
     lake.write_bytes(report_path("tiny", DATE, "report.json"), summary.encode())

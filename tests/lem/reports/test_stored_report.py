@@ -104,10 +104,10 @@ def test_the_leak_panel_shows_the_random_walk_that_the_gate_judged_by(night):
     lake, registry, universe = night
     champion = registry.champion_on(universe.name, DAY)
     (decision,) = [d for d in registry.promotions(universe.name) if d.candidate_id == champion.id]
-    (check,) = [c for c in decision.figures["checks"] if c["name"] == "random_walk_control"]
+    (check,) = [c for c in decision.figures.checks if c.name == "random_walk_control"]
     shown = leaks_of(lake, universe, champion)
     gains = shown[shown["market"] == "driftless"].set_index("min_bars")["mean"].to_dict()
-    assert gains == {m: check["figures"][f"gain_sigma_m{m}"] for m in gains}
+    assert gains == {m: check.figures[f"gain_sigma_m{m}"] for m in gains}
     assert len(gains) >= 2
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import math
 from typing import Any
@@ -10,12 +11,13 @@ import pytest
 
 from lem.backtest.bootstrap import EvaluationError, Interval
 from lem.execution.costs_config import CostsConfig
+from lem.registry import PromotionRecord
 from lem.reports import tables
 from lem.reports.headline import Headline, headline, verdict
 from lem.strategies.rules import rule_names
 
 COSTS = CostsConfig(fee_bps=1.0, half_spread_bps=0.5, impact=0.5, order_size=0.2)
-GATE = [{"date": "2024-01-06", "decision": "kept", "champion_id": "c1", "reasons": ["the tail is worse"]}]
+GATE = [PromotionRecord("crypto", dt.date(2024, 1, 6), "c1", None, "c1", "kept", ["the tail is worse"])]
 
 
 def row(strategy: str, gain: float, day: int = 1, hour: int = 0, **changes: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from lem.sources.simulated import Simulated
 from lem.universe import Universe, load_universe
 from lem.universe.calendars import partition_window
 from lem.universe.source_config import KINDS, Capabilities, SimulatedConfig, SourceSection, any_kind
-from lem_pipeline.planning.plan import readjust_steps, revisit_steps, revisited
+from lem_pipeline.planning.revisits import readjust_steps, revisit_steps, revisited
 from tests.lem.sources import test_contract
 
 DATES = [dt.date(2024, 1, day) for day in range(2, 7)]
@@ -100,7 +100,7 @@ def test_a_history_is_compared_with_the_source_only_where_a_new_kind_declares_th
     toy_universe, tmp_path, monkeypatch
 ):
     asked = []
-    monkeypatch.setattr("lem_pipeline.planning.plan.open_source", lambda *given: asked.append(given))
+    monkeypatch.setattr("lem_pipeline.planning.revisits.open_source", lambda *given: asked.append(given))
     for adjusts in (False, True):
         assert readjust_steps(Lake(str(tmp_path / "lake")), toy_universe(adjusts=adjusts), "", TODAY) == []
         assert len(asked) == adjusts
