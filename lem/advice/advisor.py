@@ -221,9 +221,9 @@ class Advisor:
         with self._one_at_a_time:
             at = self.now()
             booked = self.store.booked(self.universe.name, order_id)
-            repeated = {b.order.id: b.last for b in booked if b.last is not None and b.last.bar == at.bar}
+            repeated = {b.id: b.last for b in booked if b.last is not None and b.last.bar == at.bar}
             outcome = BarOutcome(repeated=repeated)
-            fresh = [b for b in booked if b.order.id not in repeated]
+            fresh = [b for b in booked if b.id not in repeated]
             if fresh:
                 problems = self._refresh(fresh, at)
                 outcome, booked = self._decide(at, problems, order_id)
@@ -235,7 +235,7 @@ class Advisor:
     def _refresh(self, booked: Sequence[OpenOrder], at: Moment) -> dict[str, str]:
         wanted: dict[str, dt.date] = {}
         contexts: set[tuple[str, dt.date, str]] = set()
-        for order in (b.order for b in booked):
+        for order in booked:
             date = (order.arrival.first_bar if order.arrival else at.bar).date()
             if order.start <= at.bar:
                 wanted[order.asset] = min(date, wanted.get(order.asset, date))
@@ -256,7 +256,7 @@ class Advisor:
 
         def choose(booked: list[OpenOrder]) -> Decided:
             # An order that came after the market was read has no bars here yet: it is asked for again.
-            unread = {b.order.asset for b in booked if b.order.start <= at.bar} - self.market.known(at)
+            unread = {b.asset for b in booked if b.start <= at.bar} - self.market.known(at)
             absent = {asset: f"{asset}: its bars are not read yet; no advice: ask again" for asset in unread}
             outcome = decide_bar(booked, self.market, at, absent | problems, self.universe.horizon)
             found.append((outcome, booked))
@@ -266,9 +266,10 @@ class Advisor:
         return found[0]
 
     def _advised(self, at: Moment, booked: list[OpenOrder], outcome: BarOutcome) -> Advised:
-        orders, decided = {b.order.id: b.order for b in booked}, outcome.decided
+        orders, decided = {b.id: b for b in booked}, outcome.decided
         begun = {key: orders[key].begun(arrival) for key, arrival in decided.begun.items()}
-        given = [(begun.get(s.order_id, orders[s.order_id]), s) for s in decided.slices if s.bar == at.bar]
+        given: list[tuple[OrderRecord, SliceRecord]] = []
+        given += [(begun.get(s.order_id, orders[s.order_id]), s) for s in decided.slices if s.bar == at.bar]
         given += [(orders[key], last) for key, last in outcome.repeated.items()]
         return Advised(
             at,
@@ -283,13 +284,13 @@ def _advice(given: Sequence[tuple[OrderRecord, SliceRecord]], repeated: set[str]
     if not given:
         return []
     terms, _ = terms_of_orders([order.terms for order, _ in given])
-    ledger = ledger_of([last.ledger for _, last in given])
+    ledger = ledger_of([last for _, last in given])
     figures = [x_O.tolist() for x_O in (benchmark(ledger), achieved(ledger), gain(ledger, terms))]
     bars = sorted({last.bar for _, last in given})
     ends = dict(zip(bars, bar_close(universe, pd.DatetimeIndex(bars)).to_pydatetime(), strict=True))
     out = []
     for (order, last), against, price, gained in zip(given, *figures, strict=True):
-        arrived, begun, traded = order.arrived(), last.ledger.weight > 0, last.ledger.units > 0
+        arrived, begun, traded = order.arrived(), last.weight > 0, last.units > 0
         out.append(
             Advice(
                 order_id=order.id,
@@ -299,11 +300,11 @@ def _advice(given: Sequence[tuple[OrderRecord, SliceRecord]], repeated: set[str]
                 bar_end=ends[last.bar],
                 as_of=last.as_of,
                 advised_at=last.advised_at,
-                number=last.ledger.bars_done + 1,
+                number=last.bars_done + 1,
                 amount=last.share * order.size,
                 share=last.share,
                 unit=order.target,
-                remaining=last.ledger.remaining * order.size,
+                remaining=last.remaining * order.size,
                 finish=last.finish,
                 reason=last.reason,
                 probability=last.probability,

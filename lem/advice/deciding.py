@@ -74,8 +74,8 @@ def decide_bar(
     out, groups = BarOutcome(), dict[tuple[str, dt.datetime | None], list[OpenOrder]]()
     arrivals: dict[str, Arrival] = {}
     champion = cache(partial(market.champion, at.bar.date()))  # asks the registry: once a bar, not once an order
-    for found in booked:
-        order, last = found.order, found.last
+    for order in booked:
+        last = order.last
         if last is not None and last.bar == at.bar:
             out.repeated[order.id] = last
         elif last is not None and last.bar > at.bar:
@@ -102,7 +102,7 @@ def decide_bar(
             except AdviceError as error:
                 out.refused[order.id] = str(error)
                 continue
-            groups.setdefault((model.model_id, last.bar if last else None), []).append(found)
+            groups.setdefault((model.model_id, last.bar if last else None), []).append(order)
     for (model_id, since), orders in groups.items():
         model = market.model(model_id)
         group = partial(_Group, market=market, at=at, model=model, since=since, arrivals=arrivals, horizon=horizon)
@@ -117,7 +117,7 @@ def _decide(orders: list[OpenOrder], group: Callable[[list[OpenOrder]], _Group],
         group(orders).decide(decided)
     except (AdviceError, OrderError) as error:
         if len(orders) == 1:
-            key = orders[0].order.id
+            key = orders[0].id
             out.refused[key] = f"order {key}: {error}; no advice on it"
             return
         half = len(orders) // 2
@@ -141,8 +141,7 @@ class _Group:
         horizon: int,
     ) -> None:
         self.market, self.at, self.model, self.since = market, at, model, since
-        self.orders = [found.order for found in orders]
-        self.last = [found.last for found in orders if found.last is not None]
+        self.orders, self.last = orders, [order.last for order in orders if order.last is not None]
         self.pairs: dict[tuple[str, dt.date], int] = {}
         self.arrived = [
             order.arrival or _arrival(model.model_id, at.bar, arrivals[order.asset]) for order in self.orders
@@ -154,9 +153,8 @@ class _Group:
         self.live = LiveOrders(model.model, len(self.pairs), horizon)
         ledger, bars_done_O = None, torch.zeros(len(orders), dtype=torch.float64)
         if since is not None:
-            before = [last.ledger for last in self.last]
-            ledger = ledger_of(before)
-            bars_done_O = torch.tensor([record.bars_done for record in before], dtype=torch.float64)
+            ledger = ledger_of(self.last)
+            bars_done_O = torch.tensor([last.bars_done for last in self.last], dtype=torch.float64)
         self.live.open(
             [order.terms for order in self.orders],
             places,
@@ -181,21 +179,9 @@ class _Group:
         for place, ledger, share, finish, probability in zip(places, before, *asked, strict=True):
             order = self.orders[place]
             must = order.max_bars <= ledger.bars_done + 1
-            decided.slices.append(
-                SliceRecord(
-                    order_id=order.id,
-                    bar=self.at.bar,
-                    as_of=self.at.as_of,
-                    advised_at=self.at.now,
-                    share=share,
-                    finish=finish,
-                    reason=_reason(finish, must, probability),
-                    probability=probability,
-                    last_close=self.market.last_close(order.asset),
-                    filled=None,
-                    ledger=ledger,
-                )
-            )
+            reason = _reason(finish, must, probability)
+            record = self._slice(order, ledger, self.at.bar, self.at.as_of, share, finish, reason, probability)
+            decided.slices.append(record)
             if self.since is None:
                 decided.begun[order.id] = self.arrived[place]
 
@@ -223,22 +209,38 @@ class _Group:
     def _miss(self, opened: dt.datetime, decided: Decided) -> None:
         """Note that nothing was advised for a bar that has passed."""
         for place, ledger in zip(*self._state(), strict=True):
-            order = self.orders[place]
-            decided.slices.append(
-                SliceRecord(
-                    order_id=order.id,
-                    bar=opened,
-                    as_of=opened,
-                    advised_at=self.at.now,
-                    share=0.0,
-                    finish=False,
-                    reason="missed",
-                    probability=0.0,
-                    last_close=self.market.last_close(order.asset),
-                    filled=None,
-                    ledger=ledger,
-                )
-            )
+            record = self._slice(self.orders[place], ledger, opened, opened, 0.0, False, "missed", 0.0)
+            decided.slices.append(record)
+
+    def _slice(
+        self,
+        order: OpenOrder,
+        ledger: LedgerRecord,
+        bar: dt.datetime,
+        as_of: dt.datetime,
+        share: float,
+        finish: bool,
+        reason: str,
+        probability: float,
+    ) -> SliceRecord:
+        return SliceRecord(
+            bars_done=ledger.bars_done,
+            remaining=ledger.remaining,
+            units=ledger.units,
+            cash=ledger.cash,
+            weight=ledger.weight,
+            weighted=ledger.weighted,
+            order_id=order.id,
+            bar=bar,
+            as_of=as_of,
+            advised_at=self.at.now,
+            share=share,
+            finish=finish,
+            reason=reason,
+            probability=probability,
+            last_close=self.market.last_close(order.asset),
+            filled=None,
+        )
 
     def _state(self) -> tuple[list[int], list[LedgerRecord]]:
         """Places of the live orders in the group, and their ledgers."""

@@ -1,7 +1,8 @@
 """Records of live orders as they are stored: an order, its arrival, its slices and its end.
 
 `lem.advice.store` alone makes them from rows of the database and writes them; a field has the name of its column. The
-records of orders in memory, as tensors, are in `lem.advice.live_records`. Shapes: O = orders.
+records of orders in memory, as tensors, are in `lem.advice.live_records`. Thousands are made every bar, and the garbage
+collector walks them: they have slots, and derive from each other rather than hold each other. Shapes: O = orders.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from lem.execution.fills import Ledger
 from lem.execution.orders import Order
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ArrivalRecord:
     """What an order measures itself by, fixed with its first slice.
 
@@ -39,7 +39,7 @@ class ArrivalRecord:
     mean_volume: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OrderRecord:
     """A stored order. Unlike `OrderState` it is not checked again: one that is bad by now fails alone, when it is used.
 
@@ -90,7 +90,7 @@ class OrderRecord:
             status="waiting",
         )
 
-    @cached_property
+    @property
     def terms(self) -> Order:
         """The order in shares of itself.
 
@@ -129,7 +129,7 @@ class OrderRecord:
         return replace(self, status=result.status, result=result)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LedgerRecord:
     """What an order knows of its own execution before a bar: bars done, and the numbers of `Ledger`."""
 
@@ -141,9 +141,9 @@ class LedgerRecord:
     weighted: float
 
 
-@dataclass(frozen=True)
-class SliceRecord:
-    """What was advised for one bar of an order.
+@dataclass(frozen=True, slots=True)
+class SliceRecord(LedgerRecord):
+    """What was advised for one bar of an order, on its ledger before the bar.
 
     Args:
         bar: open of the bar (UTC).
@@ -154,7 +154,6 @@ class SliceRecord:
         probability: pi, to finish in this bar.
         last_close: in currency.
         filled: share of the order that the desk confirmed, None if it did not.
-        ledger: the order's, before the bar.
     """
 
     order_id: str
@@ -167,7 +166,6 @@ class SliceRecord:
     probability: float
     last_close: float
     filled: float | None
-    ledger: LedgerRecord
 
     @property
     def traded(self) -> float:
@@ -175,12 +173,11 @@ class SliceRecord:
         return self.share if self.filled is None else self.filled
 
 
-@dataclass(frozen=True)
-class OpenOrder:
+@dataclass(frozen=True, slots=True)
+class OpenOrder(OrderRecord):
     """An open order as a decision finds it, with its last slice where it has one."""
 
-    order: OrderRecord
-    last: SliceRecord | None
+    last: SliceRecord | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, select, update
 
 from lem.advice.order import OPEN, OrderResult, OrderState, ParentOrder, Status
-from lem.advice.records import ArrivalRecord, Decided, LedgerRecord, OpenOrder, OrderRecord, SliceRecord
+from lem.advice.records import ArrivalRecord, Decided, OpenOrder, OrderRecord, SliceRecord
 from lem.errors import OrderError, OrderStateError, UnknownOrderError
 from lem.execution.orders import TOLERANCE
 from lem.registry.advice_tables import AdvisedOrderRow, AdvisedSliceRow
@@ -30,12 +30,11 @@ def _names(record: type[Any], *records_within: str) -> tuple[str, ...]:
     return tuple(field.name for field in fields(record) if field.name not in records_within)
 
 
-_ARRIVAL, _RESULT, _LEDGER = _names(ArrivalRecord), _names(OrderResult), _names(LedgerRecord)
-_ORDER, _SLICE = _names(OrderRecord, "arrival", "result"), _names(SliceRecord, "ledger")
+_ARRIVAL, _RESULT, _SLICE = _names(ArrivalRecord), _names(OrderResult), _names(SliceRecord)
+_ORDER = _names(OrderRecord, "arrival", "result")
 ORDER_COLUMNS = tuple(_ORDERS.c[name] for name in (*_ORDER, *_ARRIVAL, *_RESULT))
-"""As `_order_of` reads them."""
-SLICE_COLUMNS = tuple(_SLICES.c[name] for name in (*_SLICE, *_LEDGER))
-"""As `_slice_of` reads them."""
+SLICE_COLUMNS = tuple(_SLICES.c[name] for name in _SLICE)
+"""In the order of the fields of the records."""
 # Where the fields of an arrival and of a result begin in a row.
 _AT_ARRIVAL, _AT_RESULT = len(_ORDER), len(_ORDER) + len(_ARRIVAL)
 
@@ -74,7 +73,7 @@ class AdviceStore:
                     )
                 return state, False
             record = OrderRecord.of(order, now)
-            connection.execute(insert(_ORDERS), [{name: getattr(record, name) for name in _ORDER}])
+            connection.execute(insert(_ORDERS), [_columns(record, _ORDER)])
             return OrderState(order, record.status, now), True
 
     def order(self, order_id: str) -> OrderState:
@@ -111,7 +110,7 @@ class AdviceStore:
         with self._database.transaction(f"read the slices of {order_id!a}") as connection:
             order = self._known(connection, order_id)
             query = select(*SLICE_COLUMNS).where(_SLICES.c.order_id == order_id).order_by(_SLICES.c.bar)
-            return [(order, _slice_of(row)) for row in connection.execute(query)]
+            return [(order, SliceRecord(*row)) for row in connection.execute(query)]
 
     def cancel(self, order_id: str) -> OrderState:
         """Cancel an open order; a cancelled one stays so.
@@ -148,7 +147,7 @@ class AdviceStore:
                     f"bar {bar:%Y-%m-%dT%H:%M:%SZ} of order {order_id} is not its last one; allowed: "
                     f"{last.bar:%Y-%m-%dT%H:%M:%SZ}, until the slice after it is advised"
                 )
-            share, left = amount / order.size, last.ledger.remaining
+            share, left = amount / order.size, last.remaining
             if not 0 <= share <= left + TOLERANCE:
                 raise OrderError(f"amount {amount:g}; allowed: 0 to {left * order.size:g}, what remained of the order")
             share = min(share, left)
@@ -169,10 +168,12 @@ class AdviceStore:
         with self._database.transaction("store the slices of a bar", write=True) as connection:
             decided = choose(self._booked(connection, universe, order_id))
             if decided.slices:
-                connection.execute(insert(_SLICES), [_slice_row(record) for record in decided.slices])
+                connection.execute(insert(_SLICES), [_columns(record, _SLICE) for record in decided.slices])
             # Orders that change in the same way are one statement.
-            begun = [{"_id": key, "status": "live", **vars(arrival)} for key, arrival in decided.begun.items()]
-            ended = [{"_id": key, "status": end.status, **vars(end)} for key, end in decided.ended.items()]
+            begun = [
+                {"_id": key, "status": "live", **_columns(arrival, _ARRIVAL)} for key, arrival in decided.begun.items()
+            ]
+            ended = [{"_id": key, "status": end.status, **_columns(end, _RESULT)} for key, end in decided.ended.items()]
             for rows in (begun, ended):
                 if rows:
                     connection.execute(update(_ORDERS).where(_ORDERS.c.id == bindparam("_id")), rows)
@@ -181,7 +182,9 @@ class AdviceStore:
         wanted = and_(_ORDERS.c.universe == universe, _ORDERS.c.status.in_(OPEN))
         if order_id is not None:
             wanted = and_(wanted, _ORDERS.c.id == order_id)
-        return [_open_order_of(row) for row in connection.execute(_with_last(wanted).order_by(_ORDERS.c.id)).all()]
+        result = connection.execute(_with_last(wanted).order_by(_ORDERS.c.id))
+        # In parts: rows that live until all are read make the garbage collector walk the whole heap more often.
+        return [_open_order_of(row) for rows in result.partitions(100) for row in rows]
 
     def _find(self, connection: Connection, order_id: str) -> OrderRecord | None:
         row = connection.execute(select(*ORDER_COLUMNS).where(_ORDERS.c.id == order_id)).one_or_none()
@@ -203,28 +206,27 @@ def _with_last(condition: ColumnElement[bool]) -> Any:
 
 
 # By place: thousands of rows are read every bar, and looking up each column by its name takes twice as long.
-def _order_of(row: Sequence[Any]) -> OrderRecord:
+def _fields_of(row: Sequence[Any]) -> tuple[Any, ...]:
+    """The fields of an `OrderRecord`, in order."""
     arrival, result = row[_AT_ARRIVAL:_AT_RESULT], row[_AT_RESULT : len(ORDER_COLUMNS)]
-    within = (
+    return (
+        *row[:_AT_ARRIVAL],
         None if arrival[0] is None else ArrivalRecord(*arrival),
         None if result[0] is None else OrderResult(*result),
     )
-    return OrderRecord(*(*row[:_AT_ARRIVAL], *within))
 
 
-def _slice_of(row: Sequence[Any]) -> SliceRecord:
-    return SliceRecord(*(*row[: len(_SLICE)], LedgerRecord(*row[len(_SLICE) :])))
+def _order_of(row: Sequence[Any]) -> OrderRecord:
+    return OrderRecord(*_fields_of(row))
 
 
 def _open_order_of(row: Sequence[Any]) -> OpenOrder:
     last = row[len(ORDER_COLUMNS) :]
-    return OpenOrder(_order_of(row), None if last[0] is None else _slice_of(last))
+    return OpenOrder(*(*_fields_of(row), None if last[0] is None else SliceRecord(*last)))
 
 
-def _slice_row(record: SliceRecord) -> dict[str, Any]:
-    row = {**vars(record), **vars(record.ledger)}
-    del row["ledger"]
-    return row
+def _columns(record: Any, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in names}
 
 
 def _terms(order: ParentOrder) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from lem.advice.order import OrderResult
-from lem.advice.records import ArrivalRecord, Decided, LedgerRecord, OpenOrder, OrderRecord, SliceRecord
+from lem.advice.records import ArrivalRecord, Decided, OpenOrder, OrderRecord, SliceRecord
 from lem.advice.store import ORDER_COLUMNS, SLICE_COLUMNS
 from lem.errors import OrderStateError
 from lem.registry.advice_tables import AdvisedOrderRow, AdvisedSliceRow
@@ -20,21 +20,35 @@ def test_the_records_have_a_field_for_each_column_of_the_tables(table, columns):
     assert sorted(c.name for c in columns) == sorted(c.name for c in table.__table__.columns)
 
 
+def with_last(order: OrderRecord, last: SliceRecord | None) -> OpenOrder:
+    return OpenOrder(**{field.name: getattr(order, field.name) for field in fields(order)}, last=last)
+
+
 def test_what_is_decided_is_read_back_field_by_field(desk: Desk, clock: StoppedClock):
     store, orders = desk.advisor(clock).store, [buy(desk.universe, key) for key in ("one", "two")]
     for order in orders:
         store.add(order, NOON)
     new = [OrderRecord.of(order, NOON) for order in orders]
-    assert store.booked("tiny") == [OpenOrder(record, None) for record in new]
+    assert store.booked("tiny") == [with_last(record, None) for record in new]
     arrival = ArrivalRecord(desk.model_id, NOON, sigma=0.01, arrival_price=99.0, mean_volume=5.0)
     # A number of its own in every field, so that none can stand in another's place.
-    ledger = LedgerRecord(bars_done=2, remaining=0.9, units=0.8, cash=0.7, weight=0.6, weighted=0.5)
+    ledger = {"bars_done": 2, "remaining": 0.9, "units": 0.8, "cash": 0.7, "weight": 0.6, "weighted": 0.5}
     later = NOON + dt.timedelta(hours=1)
     advised = SliceRecord(
-        "one", NOON, later, later + dt.timedelta(minutes=1), 0.4, True, "model", 0.3, 98.0, None, ledger
+        **ledger,
+        order_id="one",
+        bar=NOON,
+        as_of=later,
+        advised_at=later + dt.timedelta(minutes=1),
+        share=0.4,
+        finish=True,
+        reason="model",
+        probability=0.3,
+        last_close=98.0,
+        filled=None,
     )
     store.decide("tiny", lambda booked: Decided([advised], begun={"one": arrival}))
-    assert store.booked("tiny") == [OpenOrder(new[0].begun(arrival), advised), OpenOrder(new[1], None)]
+    assert store.booked("tiny") == [with_last(new[0].begun(arrival), advised), with_last(new[1], None)]
     assert store.fill("one", NOON, 10.0) == (new[0].begun(arrival), replace(advised, filled=0.1))
     assert store.slices("one") == [(new[0].begun(arrival), replace(advised, filled=0.1))]
     result = OrderResult(bars_used=3, filled_share=0.2, achieved=97.0, benchmark_price=96.0, gain_bps=-1.5)
