@@ -40,13 +40,14 @@ class OptimalWithCosts:
         """The programme's slice, and whether to finish; each order by its own m, N and cap."""
         terms, ledger, k = view.terms, view.ledger, view.k
         distance_O = terms.sign_O * (view.last_close_A11 - benchmark(ledger)) / terms.sigma_O
-        limits = (terms.m_O, terms.n_O, terms.max_rate_O)
-        *limits_O, distance_O, remaining_O = torch.broadcast_tensors(*limits, distance_O, ledger.remaining_O)
+        # Few limits are shared by many orders: they are told apart before they are spread over all of them.
+        limits = torch.broadcast_tensors(terms.m_O, terms.n_O, terms.max_rate_O)
+        found, of_O = torch.unique(torch.stack([x.double() for x in limits]).flatten(1), dim=1, return_inverse=True)
+        of_O, distance_O, remaining_O = torch.broadcast_tensors(
+            of_O.view(limits[0].shape), distance_O, ledger.remaining_O
+        )
         slice_O, go_O = torch.empty_like(distance_O), torch.empty_like(distance_O)
-        several = torch.stack([x.flatten().double() for x in limits_O], dim=1)
-        found, of_O = torch.unique(several, dim=0, return_inverse=True)
-        of_O = of_O.view(distance_O.shape)
-        for place, (m, n, cap) in enumerate(found.tolist()):
+        for place, (m, n, cap) in enumerate(found.T.tolist()):
             chosen_O = of_O == place
             pace, go = _tables(int(m), int(n), self._impact, cap)
             at = min(k, int(n) - 1)
