@@ -19,8 +19,9 @@ from collections.abc import Callable
 import dagster as dg
 from dagster import AutomationCondition as When
 
+from lem.lineage import stages
 from lem.lineage.keys import PartitionKey
-from lem.lineage.stages import DECISION, MODEL, STAGES, Stage, data_tables, delay
+from lem.lineage.stages import DECISION, MODEL, Stage, data_tables, delay
 from lem.universe import Universe
 from lem.universe.calendars import offset_partition
 from lem.universe.windows import forward_days, is_training_date, training_window
@@ -124,7 +125,10 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
     In each, the part that leaves few partitions stands first, as Dagster evaluates the rest for these alone. A list of
     all partitions takes Dagster seconds.
     """
-    night, behind = universe.night_begins, _calendar_days(universe, max(delay(universe, stage) for stage in STAGES))
+    night, behind = (
+        universe.night_begins,
+        _calendar_days(universe, max(delay(universe, stage) for stage in stages.STAGES)),
+    )
     nightfall = When.cron_tick_passed(night.cron, night.time_zone)
     hour = When.cron_tick_passed(night.retry_cron, night.time_zone)
     updated = Called("an input was made", When.any_deps_match(When.newly_updated())).since_last_handled()
@@ -182,7 +186,7 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
         return below(behind + 1, OnDates(universe, orders_ended))
 
     data = data_tables()
-    return {stage.name: condition(stage) for stage in STAGES}
+    return {stage.name: condition(stage) for stage in stages.STAGES}
 
 
 def with_automation(universe: Universe, graph: dg.Definitions) -> dg.Definitions:

@@ -10,7 +10,8 @@ import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
 
 from assets.factory import graph_of
-from assets.partitions import Key, asset_keys, date_keys, partitions_of
+from assets.partitions import partitions_of
+from lem.lineage.keys import PartitionKey, parse_keys
 from lem.universe.calendars import partition_dates
 from lem.universe.windows import execution_dates, forward_days, history_dates, training_window, warmup_days
 from resources.stores import LakeResource, RegistryResource, SourceResource
@@ -92,7 +93,8 @@ def test_a_champion_needs_its_dates_model_the_champion_before_and_panels_of_earl
     _, needs = graph()
     assert needs("champion", "2024-01-18", "lem_model") == ["2024-01-18"]
     assert needs("champion", "2024-01-18", "champion") == ["2024-01-17"]
-    assert needs("champion", "2024-01-18", "panel") == days("2024-01-16", "2024-01-17")
+    panels = days("2024-01-14", "2024-01-17")  # the gate's days, and the warm-up before them
+    assert needs("champion", "2024-01-18", "panel") == panels
 
 
 def test_the_first_champion_needs_no_champion_before_it(graph):
@@ -176,13 +178,13 @@ def test_a_universe_of_one_asset_has_the_same_mappings(graph):
 
 def test_keys_are_parsed_and_sorted_whatever_order_they_come_in():
     texts = {"ETH-USD|2024-01-02", "BTC-USD|2024-01-10", "BTC-USD|2024-01-09", "BRK.B|2024-01-10"}
-    keys = asset_keys(texts)
-    assert [key.text for key in keys] == sorted(texts)
-    assert keys[0] == Key("BRK.B", dt.date(2024, 1, 10))
-    assert date_keys({"2024-01-10", "2024-01-09"}) == [dt.date(2024, 1, 9), dt.date(2024, 1, 10)]
+    keys = parse_keys(texts)
+    assert [str(key) for key in keys] == sorted(texts)
+    assert keys[0] == PartitionKey("BRK.B", dt.date(2024, 1, 10))
+    assert [key.date for key in parse_keys({"2024-01-10", "2024-01-09"})] == [dt.date(2024, 1, 9), dt.date(2024, 1, 10)]
 
 
 def test_dagster_spells_the_keys_of_asset_and_date_as_we_read_them(make_universe):
     keys = partitions_of(make_universe()).by_asset.get_partition_keys()
-    assert {key.text for key in asset_keys(keys)} == set(keys)
+    assert {str(key) for key in parse_keys(keys)} == set(keys)
     assert len(keys) == 2 * 31

@@ -11,9 +11,9 @@ import dagster as dg
 import pyarrow as arrow
 import pytest
 
-from assets.factory import graph_of
 from assets.graph import UniverseGraph
 from assets.recording import Wrote, record, recorded
+from lem.data.bars import TABLE_SCHEMA
 from lem.dictionary.entries import dictionary, entry_of
 from lem.lake import Lake
 from lem.lineage import stages
@@ -26,6 +26,7 @@ from lem.lineage.words import Words
 from lem.registry import Registry
 from lem.registry.records import InputVersion
 from lem_pipeline.automation import conditions
+from lem_pipeline.build import build
 from lem_pipeline.planning.dates import data_dates, dates_for
 from lem_pipeline.planning.estimate import seconds_of
 from lem_pipeline.planning.plan import data_steps, report_steps
@@ -93,7 +94,7 @@ def test_without_the_entry_nobody_knows_it(tiny_home):
 
 
 def test_the_graph_has_it_with_what_it_reads(added, tiny_home):
-    graph = graph_of(tiny_home.universe).get_repository_def().asset_graph
+    graph = build([tiny_home.universe]).get_repository_def().asset_graph
     node = graph.get(dg.AssetKey(["tiny", "heights"]))
     assert {key.path[-1] for key in node.parent_keys} == {"bars"}
     assert node.code_version == "1"
@@ -138,7 +139,7 @@ def test_it_is_out_of_date_where_what_it_reads_or_its_code_has_changed(
     assert stale() == {}
     path = lake.path("tiny", "bars", dt.date(2024, 1, 12), "AAA-USD")
     bars = lake.read_table(path)
-    lake.write_table(path, bars.assign(trades=1), arrow.Schema.from_pandas(bars.assign(trades=1)), {})
+    lake.write_table(path, bars.assign(volume=bars["volume"] * 2), TABLE_SCHEMA, {})
     assert stale()["heights"] == ["AAA-USD|2024-01-12", "AAA-USD|2024-01-13"]
     changed = tuple(stage if stage.name != "heights" else TOY_2 for stage in stages.STAGES)
     monkeypatch.setattr(stages, "STAGES", changed)

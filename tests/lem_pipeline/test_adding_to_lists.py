@@ -61,19 +61,19 @@ def test_a_rule_more_leaves_backtests_out_of_date_until_they_are_made_again_and_
 
 @pytest.fixture
 def toy_section(tmp_path_factory, monkeypatch):
-    """`toy`: the file of a section, its template, and its name in the list."""
+    """`trinket`: the file of a section, its template, and its name in the list."""
     folder = tmp_path_factory.mktemp("toy")
-    (folder / "toy.py").write_text(
+    (folder / "trinket.py").write_text(
         "from lem.reports.section import Section\n\nSECTION = Section('A toy of a section', reads=())\n"
     )
     (folder / "templates" / "sections").mkdir(parents=True)
-    (folder / "templates" / "sections" / "toy.jinja").write_text("<p>Nothing to see.</p>\n")
+    (folder / "templates" / "sections" / "trinket.jinja").write_text("<p>Nothing to see.</p>\n")
     monkeypatch.setattr(sections, "__path__", [*sections.__path__, str(folder)])
     monkeypatch.setattr(ENVIRONMENT.loader, "searchpath", [*ENVIRONMENT.loader.searchpath, str(folder / "templates")])
-    monkeypatch.setattr(contents, "SECTIONS", (*contents.SECTIONS, "toy"))
+    monkeypatch.setattr(contents, "SECTIONS", (*contents.SECTIONS, "trinket"))
     yield
-    sys.modules.pop("lem.reports.sections.toy", None)
-    vars(sections).pop("toy", None)
+    sys.modules.pop("lem.reports.sections.trinket", None)
+    vars(sections).pop("trinket", None)
 
 
 def test_a_section_more_leaves_the_report_out_of_date_until_it_is_made_again(home, toy_section, lem_command):
