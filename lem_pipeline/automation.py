@@ -125,10 +125,8 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
     In each, the part that leaves few partitions stands first, as Dagster evaluates the rest for these alone. A list of
     all partitions takes Dagster seconds.
     """
-    night, behind = (
-        universe.night_begins,
-        _calendar_days(universe, max(delay(universe, stage) for stage in stages.STAGES)),
-    )
+    night = universe.night_begins
+    behind = _calendar_days(universe, max(delay(universe, stage) for stage in stages.STAGES))
     nightfall = When.cron_tick_passed(night.cron, night.time_zone)
     hour = When.cron_tick_passed(night.retry_cron, night.time_zone)
     updated = Called("an input was made", When.any_deps_match(When.newly_updated())).since_last_handled()

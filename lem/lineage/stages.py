@@ -30,6 +30,7 @@ from lem.lineage.contents import section_names
 from lem.lineage.meanings import BACKTEST_WORDS, BARS_WORDS, FEATURES_WORDS, PANEL_WORDS, RAW_WORDS
 from lem.lineage.reads import Reads
 from lem.lineage.words import Words
+from lem.registry.decision_figures import FIRST_VERSION
 from lem.sources.base import RAW_SCHEMA
 from lem.strategies.rules import rule_names
 from lem.universe import Universe
@@ -37,8 +38,6 @@ from lem.universe.windows import feature_history_days, forward_days, gate_days, 
 
 MODEL, DECISION, REPORT = "lem_model", "champion", "execution_report"
 """The stages that are no tables of the lake: trained, judged, and the page."""
-FIRST_VERSION = "1"
-"""Version of a stage whose code has never changed what it makes. What names no version was made by this one."""
 STAGE_VERSION = "stage_version"
 """Key of a model's manifest: the version of the stage that made it."""
 
@@ -109,17 +108,6 @@ class Stage:
         parts = self.parts()
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
         return f"{self.code_version}-{digest}" if parts else self.code_version
-
-    def read_of(self, name: str) -> Reads:
-        """What it reads of another stage.
-
-        Raises:
-            LineageError: it reads nothing of it.
-        """
-        for read in self.reads:
-            if read.stage == name:
-                return read
-        raise LineageError(f"stage {self.name} does not read {name}; it reads: {[r.stage for r in self.reads]}")
 
 
 def _bar(universe: Universe) -> dict[str, Any]:

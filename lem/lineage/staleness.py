@@ -7,7 +7,7 @@ import json
 
 from lem.lake import Lake
 from lem.lineage.keys import Partition, PartitionKey
-from lem.lineage.stages import DECISION, FIRST_VERSION, MODEL, REPORT, stage_named
+from lem.lineage.stages import DECISION, MODEL, REPORT, stage_named
 from lem.lineage.stored_report import (
     BACKTESTS_VERSION,
     FILES,
@@ -18,6 +18,7 @@ from lem.lineage.stored_report import (
 )
 from lem.lineage.versions import Versioned
 from lem.registry import ModelRecord, PromotionRecord, Registry
+from lem.registry.decision_figures import FIRST_VERSION
 from lem.registry.records import InputVersion
 from lem.universe import Universe
 from lem.universe.windows import gate_dates

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 
 from lem.lake import Lake, Versions, inputs_version
 from lem.lineage.keys import Partition, PartitionKey
-from lem.lineage.stages import FIRST_VERSION, Stage, stage_named
+from lem.lineage.stages import Stage, stage_named
+from lem.registry.decision_figures import FIRST_VERSION
 from lem.registry.records import InputVersion, ModelRecord
 from lem.universe import Universe
 

@@ -29,6 +29,8 @@ from pydantic.dataclasses import dataclass
 _ROLLED_BACK_FROM = "rolled_back_from"
 """Key in the JSON under which `Rollback.taken_back` lies."""
 _STRICT = ConfigDict(extra="forbid")
+FIRST_VERSION = "1"
+"""Version of a stage whose code has never changed what it makes. What names no version was made by this one."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -165,7 +167,7 @@ class DecisionFigures(Stored):
     degraded: StrictStr = ""
     by_hand: StrictBool = False
     rollback: Rollback | None = None
-    stage_version: StrictStr = "1"
+    stage_version: StrictStr = FIRST_VERSION
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> DecisionFigures:

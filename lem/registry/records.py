@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar, get_args
 
 from lem.errors import RegistryError
-from lem.registry.decision_figures import DecisionFigures
+from lem.registry.decision_figures import FIRST_VERSION, DecisionFigures
 
 Decision = Literal["promoted", "kept", "none"]
 T = TypeVar("T")
@@ -166,8 +166,8 @@ class ModelRecord:
 
     @property
     def stage_version(self) -> str:
-        """Version of the stage that trained it; "1" where the manifest does not say it."""
-        return self._said("stage_version", str) or "1"
+        """Version of the stage that trained it; the first where the manifest does not say it."""
+        return self._said("stage_version", str) or FIRST_VERSION
 
     @property
     def machine(self) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shutil
 import sys
 from types import ModuleType
 
@@ -76,12 +75,6 @@ def added(monkeypatch):
     module = ModuleType("assets.stages.heights")
     module.asset_of = body
     monkeypatch.setitem(sys.modules, "assets.stages.heights", module)
-
-
-@pytest.fixture
-def home(tiny_home, tmp_path):
-    shutil.copytree(tiny_home.folder, tmp_path, dirs_exist_ok=True)
-    return tmp_path
 
 
 def stores(folder):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from types import ModuleType
 
@@ -18,12 +17,6 @@ from lem.strategies.rules import Rule, rule_names
 from lem.strategies.twap import Twap
 
 RUN = ("run", "-u", "tiny", "-d", "2024-01-18")
-
-
-@pytest.fixture
-def home(tiny_home, tmp_path):
-    shutil.copytree(tiny_home.folder, tmp_path, dirs_exist_ok=True)
-    return tmp_path
 
 
 @pytest.fixture

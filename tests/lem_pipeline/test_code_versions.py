@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from dataclasses import replace
 
 import pytest
@@ -15,12 +14,6 @@ from lem.registry import Registry
 from tests.lem_pipeline.simulation import Nights
 
 RUN = ("run", "-u", "tiny", "-d", "2024-01-18")
-
-
-@pytest.fixture
-def home(tiny_home, tmp_path):
-    shutil.copytree(tiny_home.folder, tmp_path, dirs_exist_ok=True)
-    return tmp_path
 
 
 @pytest.fixture
