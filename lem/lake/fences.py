@@ -84,7 +84,7 @@ class FileFences:
         self._database = sqlite3.connect(
             root / FILE, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False
         )
-        self._database.execute("PRAGMA journal_mode = WAL")
+        self._use_write_ahead_log()
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS fences (path TEXT PRIMARY KEY, token INTEGER NOT NULL) WITHOUT ROWID"
@@ -102,6 +102,17 @@ class FileFences:
     def write(self, path: str, data: bytes, token: int) -> None:
         """See `Fences`."""
         replace_file(self._root / path, data, self._published(path, token))
+
+    def _use_write_ahead_log(self) -> None:
+        # Where several open a new file at once, SQLite refuses the switch without waiting for its timeout.
+        for _ in _tries():
+            try:
+                self._database.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    raise
+        raise LakeError(f"{self._root / FILE}: locked by other steps for {_TRIES} tries; try again")
 
     @contextmanager
     def _published(self, path: str, token: int) -> Iterator[None]:

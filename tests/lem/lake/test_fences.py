@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -55,6 +56,18 @@ def test_tokens_rise_across_processes_and_threads(lake):
     script = "import sys; from lem.lake import Lake; print(Lake(sys.argv[1]).fenced()._token)"
     done = subprocess.run([sys.executable, "-c", script, lake.url], capture_output=True, text=True, check=True)
     assert int(done.stdout) > max(tokens)
+
+
+def test_many_steps_may_open_a_new_lake_at_once(tmp_path):
+    for number in range(80):
+        root, start = tmp_path / str(number), threading.Barrier(12)
+
+        def first(_, root=root, start=start):
+            start.wait()
+            return FileFences(root).take()
+
+        with ThreadPoolExecutor(12) as pool:
+            assert len(set(pool.map(first, range(12)))) == 12
 
 
 def test_a_counter_that_is_lost_begins_above_what_it_gave(lake, monkeypatch):
