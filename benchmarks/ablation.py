@@ -86,7 +86,7 @@ def one_seed(
         market = without(panel, variant.without) if variant.without else panel
         training = split.training.model_copy(update=variant.training | {"seed": seed})
         config = universe.model.model_copy(update=variant.model)
-        model = train(market.between(None, split.train_end), HORIZON, config, training).model
+        model = train(market.between(None, split.train_end), HORIZON, config, training, universe.costs).model
         gross_AMS = gains(market, orders, model, MIN_BARS, HORIZON, variant.risk_aversion).gross_AMS
         tracking_S = gross_AMS[:, 2].std(0)
         row: Row = {"seed": seed, "variant": variant.name}

@@ -24,6 +24,7 @@ from benchmarks.evaluate import arrivals, gains
 from lem.backtest.bootstrap import Interval, block_mean
 from lem.backtest.driftless import SIGMA, driftless_panel
 from lem.execution.costs import BPS
+from lem.execution.costs_config import CostsConfig
 from lem.execution.orders import SCENARIOS, Benchmark, Side
 from lem.strategies.bounds import bound
 from lem.strategies.optimal_stopping import OptimalStopping
@@ -51,7 +52,7 @@ def one_seed(seed: int, training: TrainingConfig, days: int, assets: int) -> tup
     """Rows by side and m of one model, and its training time in seconds."""
     started = time.monotonic()
     panel = driftless_panel(assets, days, seed=1000 + seed)
-    trained = train(panel, HORIZON, ModelConfig(), training.model_copy(update={"seed": seed}))
+    trained = train(panel, HORIZON, ModelConfig(), training.model_copy(update={"seed": seed}), CostsConfig())
     seconds = time.monotonic() - started
     test = driftless_panel(assets, days, seed=5000 + seed)
     day_T = test.date_T

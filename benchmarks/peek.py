@@ -64,7 +64,7 @@ def leaks(model: LEM, panel: Panel, bars: int) -> int:
     """Number of decisions that change when only later bars change."""
     if bars > 0:
         early = Early(model.config)
-        early.volume_curve_W = model.volume_curve_W
+        early.volume_curve_W, early.rule_risk = model.volume_curve_W, model.rule_risk
         early.load_state_dict(model.state_dict())
         model = early.eval()
     return len(model_is_causal(panel, model, HORIZON, Learned(model)))
@@ -76,7 +76,7 @@ def one_seed(seed: int, panel: Panel, split: Split, universe: Universe, orders: 
     for name, bars in SHIFTS.items():
         moved = shifted(panel, bars) if bars else panel
         training = split.training.model_copy(update={"seed": seed})
-        model = train(moved.between(None, split.train_end), HORIZON, universe.model, training).model
+        model = train(moved.between(None, split.train_end), HORIZON, universe.model, training, universe.costs).model
         gross_AMS = gains(moved, orders, model, MIN_BARS, HORIZON, RISK_AVERSION).gross_AMS
         found = leaks(model, panel.between(split.test_start, None), bars)
         for i, m in enumerate(MIN_BARS):

@@ -145,7 +145,7 @@ def crypto_year(root: str, quick: bool) -> tuple[Split, Universe, Panel, Arrival
 def strategies(model: LEM, law: FillLaw, costs: CostsConfig) -> dict[str, Strategy | LEM]:
     """The rules, and the model whose training window gave the volume curve and the law of the fills."""
     measured: dict[str, Strategy | LEM] = {f"{RIVAL}{MEASURED}": OptimalStopping(law)}
-    rules = make_rules(Setting(HORIZON, costs, model.volume_curve_W))
+    rules = make_rules(Setting.beside(model, HORIZON, costs))
     return {rule.name: rule for rule in rules} | measured | {"lem": model}
 
 
@@ -160,7 +160,9 @@ def trained_gains(
     """One seed: the model trained before `train_end`, and its gains on each group of arrivals."""
     window = training_window(panel, split)
     started = time.monotonic()
-    model = train(window, HORIZON, universe.model, split.training.model_copy(update={"seed": seed})).model
+    model = train(
+        window, HORIZON, universe.model, split.training.model_copy(update={"seed": seed}), universe.costs
+    ).model
     seconds = time.monotonic() - started
     wanted = strategies(model, fill_law(window), universe.costs) if seed == 0 else {"lem": model}
     made = {

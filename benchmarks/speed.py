@@ -22,6 +22,7 @@ from benchmarks.common import BenchmarkError, Column, Row, command_line, console
 from benchmarks.peer import LIBRARIES, PEER, Peer
 from lem.backtest.driftless import driftless_panel
 from lem.data.features import FEATURES
+from lem.execution.costs_config import CostsConfig
 from lem.execution.orders import SCENARIOS
 from lem.execution.terms import Terms, make_terms
 from lem.model.lem import LEM
@@ -148,7 +149,7 @@ def our_jobs(
 
     def forward() -> torch.Tensor:
         outcome = expected_outcome(model, model.encode(features_BTF, valid_BT), config.warmup, tape, terms)
-        return objective(outcome, terms, tape.accepted_BA, 1.0)[0]
+        return objective(outcome, terms, tape.accepted_BA, TrainingConfig())[0]
 
     def training_step() -> None:
         optimiser.zero_grad(set_to_none=True)
@@ -237,7 +238,7 @@ def retrain(quick: bool) -> Row:
     panel = driftless_panel(assets, days, seed=0)
     model, training = ModelConfig(), TrainingConfig(steps=1, batch=2) if quick else TrainingConfig()
     start = time.perf_counter()
-    trained = train(panel, HORIZON, model, training)
+    trained = train(panel, HORIZON, model, training, CostsConfig())
     return {
         "size": "default",
         "job": "nightly retrain",

@@ -14,6 +14,7 @@ LAYERS = {
     "progress": "progress bars for whoever asked for them",
     "masking": "keys and passwords out of messages",
     "execution": "parent orders, their terms, one step, fills, costs, gain",
+    "theory": "what is best on a driftless market: the dynamic programme with costs, its tables",
     "lake": "bytes and tables on a file system, fenced",
     "universe": "the universe file, calendars, windows of dates, the settings of every section",
     "registry": "models, their manifests, decisions, live orders in SQL",

@@ -125,7 +125,7 @@ class Desk:
         universe = self.universe
         if strategies is None:
             champion = self.champion(first).model
-            setting = Setting(universe.horizon, universe.costs, champion.volume_curve_W)
+            setting = Setting.beside(champion, universe.horizon, universe.costs)
             strategies = [*make_rules(setting), Learned(champion)]
         dates = self._dates(first, last)
         read = sorted({day for date in dates for day in execution_dates(universe, date)})

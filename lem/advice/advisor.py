@@ -258,7 +258,7 @@ class Advisor:
             # An order that came after the market was read has no bars here yet: it is asked for again.
             unread = {b.asset for b in booked if b.start <= at.bar} - self.market.known(at)
             absent = {asset: f"{asset}: its bars are not read yet; no advice: ask again" for asset in unread}
-            outcome = decide_bar(booked, self.market, at, absent | problems, self.universe.horizon)
+            outcome = decide_bar(booked, self.market, at, absent | problems, self.universe.horizon, self.universe.costs)
             found.append((outcome, booked))
             return outcome.decided
 

@@ -28,6 +28,7 @@ from lem.advice.records import (
     ledger_records,
 )
 from lem.errors import AdviceError, OrderError
+from lem.execution.costs_config import CostsConfig
 from lem.execution.step import FINISH_AT
 from lem.model.contender import Contender
 
@@ -60,7 +61,12 @@ class BarOutcome:
 
 
 def decide_bar(
-    booked: list[OpenOrder], market: LiveMarket, at: Moment, problems: Mapping[str, str], horizon: int
+    booked: list[OpenOrder],
+    market: LiveMarket,
+    at: Moment,
+    problems: Mapping[str, str],
+    horizon: int,
+    costs: CostsConfig,
 ) -> BarOutcome:
     """Decide the bar `at.bar` for every open order that has no slice for it.
 
@@ -70,6 +76,7 @@ def decide_bar(
         at: the bar that is next, and the present.
         problems: why there is no advice on an asset.
         horizon: longest order of the universe, in bars.
+        costs: impact and participation cap of the universe.
     """
     out, groups = BarOutcome(), dict[tuple[str, dt.datetime | None], list[OpenOrder]]()
     arrivals: dict[str, Arrival] = {}
@@ -105,7 +112,9 @@ def decide_bar(
             groups.setdefault((model.model_id, last.bar if last else None), []).append(order)
     for (model_id, since), orders in groups.items():
         model = market.model(model_id)
-        group = partial(_Group, market=market, at=at, model=model, since=since, arrivals=arrivals, horizon=horizon)
+        group = partial(
+            _Group, market=market, at=at, model=model, since=since, arrivals=arrivals, horizon=horizon, costs=costs
+        )
         _decide(orders, group, out)
     return out
 
@@ -139,6 +148,7 @@ class _Group:
         since: dt.datetime | None,
         arrivals: Mapping[str, Arrival],
         horizon: int,
+        costs: CostsConfig,
     ) -> None:
         self.market, self.at, self.model, self.since = market, at, model, since
         self.orders, self.last = orders, [order.last for order in orders if order.last is not None]
@@ -150,7 +160,7 @@ class _Group:
             self.pairs.setdefault((order.asset, arrived.first_bar.date()), len(self.pairs))
             for order, arrived in zip(self.orders, self.arrived, strict=True)
         ]
-        self.live = LiveOrders(model.model, len(self.pairs), horizon)
+        self.live = LiveOrders(model.model, len(self.pairs), horizon, costs)
         ledger, bars_done_O = None, torch.zeros(len(orders), dtype=torch.float64)
         if since is not None:
             ledger = ledger_of(self.last)
@@ -161,6 +171,7 @@ class _Group:
             sigma_O=[arrived.sigma for arrived in self.arrived],
             arrival_price_O=[arrived.arrival_price for arrived in self.arrived],
             mean_volume_O=[arrived.mean_volume for arrived in self.arrived],
+            size_O=[order.size for order in self.orders],
             ledger=ledger,
             bars_done_O=bars_done_O,
         )

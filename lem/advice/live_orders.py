@@ -45,6 +45,8 @@ from torch.func import functional_call
 
 from lem.advice.live_records import Finished, Places, Slices, Values, behind, each, positive
 from lem.errors import OrderError
+from lem.execution.costs import with_costs
+from lem.execution.costs_config import CostsConfig
 from lem.execution.fills import Ledger, achieved, benchmark, gain, open_ledger
 from lem.execution.orders import SCENARIOS, TOLERANCE, Order
 from lem.execution.step import FINISH_AT, book, over, step
@@ -60,12 +62,13 @@ class LiveOrders:
         model: put into evaluation mode.
         markets: N.
         horizon: longest max_bars that is accepted, that of the training.
+        costs: impact and participation cap of the orders; without them they trade as if they were too small to matter.
     """
 
-    def __init__(self, model: LEM, markets: int, horizon: int) -> None:
-        self.model, self.markets, self.horizon = model.eval(), markets, horizon
+    def __init__(self, model: LEM, markets: int, horizon: int, costs: CostsConfig | None = None) -> None:
+        self.model, self.markets, self.horizon, self.costs = model.eval(), markets, horizon, costs
         # Of each tensor the scenario's own row; one network for all scenarios has one row, which all share.
-        rows = {**dict(model.heads.named_parameters()), **dict(model.heads.named_buffers())}
+        rows = {**dict(model.heads.named_parameters()), **dict(model.heads.named_buffers(recurse=False))}
         self._weights_S = [
             {name: (row if len(row) == 1 else row[s : s + 1]).detach() for name, row in rows.items()}
             for s in range(len(SCENARIOS))
@@ -87,6 +90,7 @@ class LiveOrders:
         sigma_O: Values,
         arrival_price_O: Values,
         mean_volume_O: Values,
+        size_O: Values = 0.0,
         ledger: Ledger | None = None,
         bars_done_O: Values = 0.0,
     ) -> Tensor:
@@ -101,6 +105,8 @@ class LiveOrders:
             arrival_price_O: last close, in currency.
             mean_volume_O: trailing mean volume of a bar at arrival, in the unit of `settle`'s volumes
                 (`Panel.mean_volume_NT`).
+            size_O: base quantity of a quantity order, notional in currency of a notional order; with costs it decides
+                impact and cap.
             ledger: what the orders have traded; None for new orders.
             bars_done_O: bars that they have had.
 
@@ -134,6 +140,10 @@ class LiveOrders:
             arrival_price_O=positive(arrival_price_O, "arrival price", len(orders)),
             mean_volume_O=positive(mean_volume_O, "mean volume", len(orders)),
         )
+        if self.costs is not None:
+            price_O = torch.where(terms.notional_O, places.arrival_price_O, 1.0)
+            bars_O = positive(size_O, "size", len(orders)) / (places.mean_volume_O * price_O)
+            terms = with_costs(terms, self.costs, bars_O)
         ledger = ledger or open_ledger(terms, head_O.shape)
         self._opened += len(orders)
         self._terms = each(behind, self._terms, terms)
@@ -166,8 +176,9 @@ class LiveOrders:
         last_close_N = self._by_market(last_close_N, "closes")
         self._refuse(~(torch.isfinite(last_close_N) & (last_close_N > 0)), "a last close that is not a positive number")
         last_close_O = last_close_N[at.market_O] / at.arrival_price_O
-        pace_O, finish_O = self._logits(context_NH, order_state(ledger, terms, last_close_O, at.k_O))
-        asked_O, probability_O = within_limits(pace_O, finish_O, ledger, terms, at.k_O)
+        base = self.model.heads.base(ledger, terms, last_close_O, at.k_O)
+        pace_O, finish_O = self._logits(context_NH, order_state(ledger, terms, last_close_O, at.k_O, base))
+        asked_O, probability_O = within_limits(pace_O, finish_O, ledger, terms, at.k_O, base)
         if not torch.isfinite(asked_O + probability_O).all():
             order = int(at.id_O[~torch.isfinite(asked_O + probability_O)][0])
             raise OrderError(f"live: the model's slice of order {order} is not finite; its weights are not usable")

@@ -69,7 +69,7 @@ def execute(
     orders = _orders(panel, asset_A, bar_A, horizon, config, market.sigma_A.numpy(), market.accepted_A.numpy())
     orders["oracle_bps"] = np.where(orders["status"] == "done", oracle_O * BPS, np.nan)
     leading = models.get("champion") or next(iter(models.values()), None)
-    setting = Setting(horizon, costs, leading[1].volume_curve_W if leading else None)
+    setting = Setting.beside(leading[1] if leading else None, horizon, costs)
     runs: list[tuple[str, Strategy, str, LEM | None]] = [(rule.name, rule, "", None) for rule in make_rules(setting)]
     runs += [(name, Learned(model), model_id, model) for name, (model_id, model) in models.items()]
     frames = []

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lem.errors import OrderError
-from lem.execution.costs import capped, charged_price
+from lem.execution.costs import charged_price, with_costs
 from lem.execution.costs_config import CostsConfig
 from lem.execution.fills import achieved, benchmark, gain, open_ledger
 from lem.execution.orders import check_limits
@@ -106,7 +106,7 @@ def simulate(strategy: Strategy, market: Market, terms: Terms, costs: CostsConfi
     horizon = market.price_AK.shape[1]
     check_terms(terms, horizon)
     if costs is not None:
-        terms = capped(terms, costs)
+        terms = with_costs(terms, costs)
     terms = replace(terms, sigma_O=market.sigma_A[:, None, None])
     parts = (terms.sigma_O, terms.m_O, terms.n_O, terms.sign_O, terms.max_rate_O, terms.min_rate_O)
     shape = torch.broadcast_shapes(*(p.shape for p in parts))
@@ -125,7 +125,7 @@ def simulate(strategy: Strategy, market: Market, terms: Terms, costs: CostsConfi
         bar = slice_O, market.price_AK[:, k, None, None], market.volume_AK[:, k, None, None]
         ledger = book(ledger, terms, *bar, active_O)
         if costs is not None:
-            charged = book(charged, terms, *bar, active_O, charged_price(costs, terms, *bar))
+            charged = book(charged, terms, *bar, active_O, charged_price(terms, *bar))
         end_O += active_O
         active_O = active_O & ~taken.ends_O
         slices.append(slice_O)

@@ -23,48 +23,58 @@ from torch import Tensor
 from lem.errors import OrderError
 from lem.execution.costs_config import CostsConfig
 from lem.execution.orders import TOLERANCE
-from lem.execution.terms import Terms
+from lem.execution.terms import Limit, Terms
 
 BPS = 1e4
 
 
-def capped(terms: Terms, costs: CostsConfig) -> Terms:
-    """The orders under the participation cap: max_rate is at most participation_cap / order_size.
+def with_costs(terms: Terms, costs: CostsConfig, size: Limit | None = None) -> Terms:
+    """The orders with their size and what trading costs them, under the participation cap.
 
-    The cap is on the expected volume, the trailing mean at arrival: it is known before the bar trades. The volume that
-    then trades changes only the impact.
+    max_rate becomes at most participation_cap / size. The cap is on the expected volume, the trailing mean at arrival:
+    it is known before the bar trades. The volume that then trades changes only the impact.
 
     Args:
         terms: of the orders.
-        costs: `participation_cap` and `order_size`.
+        costs: what trading costs.
+        size: of the orders, in trailing mean bar volumes; `costs.order_size` if left out.
 
     Raises:
         OrderError: an order cannot trade in its time, or its smallest slice is above the cap; the message says how
             large an order may be.
     """
-    if problem := costs.size_problem(int(terms.n_O.min())):
-        raise OrderError(problem)
-    rate, smallest = costs.largest_rate, float(terms.min_rate_O.max())
-    if smallest > rate + TOLERANCE:
-        raise OrderError(
-            f"min_rate {smallest:g} of an order_size of {costs.order_size:g} mean bar volumes is above the "
-            f"participation_cap of {costs.participation_cap:g}; allowed: an order_size of at most "
-            f"{costs.participation_cap / smallest:.4g}"
-        )
-    return replace(terms, max_rate_O=terms.max_rate_O.clamp(max=rate))
+    size_O = torch.as_tensor(costs.order_size if size is None else size, dtype=terms.sigma_O.dtype)
+    rate_O = costs.participation_cap / size_O
+    n_O, smallest_O, size_O, rate_O = torch.broadcast_tensors(terms.n_O, terms.min_rate_O, size_O, rate_O)
+    for wrong_O, most_O, why in (
+        (rate_O * n_O < 1.0 - TOLERANCE, costs.participation_cap * n_O, "cannot trade in {n:g} bars"),
+        (smallest_O > rate_O + TOLERANCE, costs.participation_cap / smallest_O, "has a min_rate {low:g} above it"),
+    ):
+        if wrong_O.any():
+            n, low, large, most = (float(x_O[wrong_O][0]) for x_O in (n_O, smallest_O, size_O, most_O))
+            raise OrderError(
+                f"an order of {large:.4g} mean bar volumes under a participation_cap of {costs.participation_cap:g} "
+                f"{why.format(n=n, low=low)}; allowed: an order of at most {most:.4g} mean bar volumes"
+            )
+    return replace(
+        terms,
+        max_rate_O=torch.minimum(terms.max_rate_O, rate_O),
+        size_O=size_O,
+        impact_O=torch.full_like(size_O, costs.impact),
+        fixed_O=torch.full_like(size_O, (costs.fee_bps + costs.half_spread_bps) / BPS),
+    )
 
 
-def charged_price(costs: CostsConfig, terms: Terms, slice_O: Tensor, price_O: Tensor, volume_O: Tensor) -> Tensor:
-    """Price of our fill after costs, relative to the arrival price.
+def charged_price(terms: Terms, slice_O: Tensor, price_O: Tensor, volume_O: Tensor) -> Tensor:
+    """Price of our fill after costs, relative to the arrival price: the one definition of what trading costs.
 
     Args:
-        costs: what is charged, and the size of the order.
-        terms: of the orders.
+        terms: of the orders, with their costs.
         slice_O: share of the order that trades in the bar.
         price_O: the bar's volume-weighted price, relative to the arrival price.
         volume_O: the bar's volume, in trailing mean bar volumes at arrival.
     """
-    fixed = (costs.fee_bps + costs.half_spread_bps) / BPS
-    participation_O = slice_O * costs.order_size / volume_O
-    factor_O = 1.0 + fixed + costs.impact * terms.sigma_O * participation_O.sqrt()
+    # Not below a hair: the root has no gradient at 0, where training may come. A slice of 0 pays nothing either way.
+    participation_O = (slice_O * terms.size_O / volume_O).clamp(min=1e-12)
+    factor_O = 1.0 + terms.fixed_O + terms.impact_O * terms.sigma_O * participation_O.sqrt()
     return torch.where(terms.sign_O > 0, price_O * factor_O, price_O / factor_O)

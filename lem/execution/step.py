@@ -9,6 +9,7 @@ Shapes: every tensor has the shape of the batch of orders, written O, or one tha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -108,7 +109,14 @@ def book(
     )
 
 
-def fork(ledger: Ledger, terms: Terms, slice_O: Tensor, price_O: Tensor, volume_O: Tensor) -> tuple[Ledger, Ledger]:
+def fork(
+    ledger: Ledger,
+    terms: Terms,
+    slice_O: Tensor,
+    price_O: Tensor,
+    volume_O: Tensor,
+    fill: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Ledger, Ledger]:
     """Two ledgers after a bar: the order ended with all that remained; it traded a slice and goes on.
 
     Args:
@@ -117,6 +125,10 @@ def fork(ledger: Ledger, terms: Terms, slice_O: Tensor, price_O: Tensor, volume_
         slice_O: share that trades if the order goes on.
         price_O: the bar's volume-weighted price.
         volume_O: the bar's volume, relative to the mean at arrival.
+        fill: from a slice to the price that it gets; `price_O` if left out.
     """
-    ended = advance(ledger, terms, ledger.remaining_O, price_O, volume_O)
-    return ended, advance(ledger, terms, slice_O, price_O, volume_O)
+
+    def after(share_O: Tensor) -> Ledger:
+        return advance(ledger, terms, share_O, price_O, volume_O, None if fill is None else fill(share_O))
+
+    return after(ledger.remaining_O), after(slice_O)

@@ -31,6 +31,9 @@ class Terms:
         max_rate_O: largest share of the order in a bar.
         risk_aversion_O: lambda of E[g] - lambda/2 E[g^2], g in sigma.
         sigma_O: per-bar volatility at arrival, log units.
+        size_O: the order, in trailing mean bar volumes at arrival; 0 where it is too small to matter.
+        impact_O: Y of the square-root law (`lem.execution.costs`).
+        fixed_O: fee and half spread of every fill, as a fraction of its price.
     """
 
     sign_O: Tensor
@@ -42,6 +45,19 @@ class Terms:
     max_rate_O: Tensor
     risk_aversion_O: Tensor
     sigma_O: Tensor
+    size_O: Tensor
+    impact_O: Tensor
+    fixed_O: Tensor
+
+    @property
+    def caution_O(self) -> Tensor:
+        """Lambda / (1 + lambda): 0 of an order that asks for the mean alone, towards 1 of one that fears any loss."""
+        return self.risk_aversion_O / (1.0 + self.risk_aversion_O)
+
+    @property
+    def whole_impact_O(self) -> Tensor:
+        """c: the impact of the whole order in a single bar of mean volume, in sigma."""
+        return self.impact_O * self.size_O.sqrt()
 
 
 def make_terms(
@@ -53,7 +69,9 @@ def make_terms(
     risk_aversion: Limit = 1.0,
     dtype: torch.dtype = torch.float64,
 ) -> Terms:
-    """Terms of orders whose last dimension is `scenarios`, whatever their limits; sigma is 1 until a market gives it.
+    """Terms of orders whose last dimension is `scenarios`, whatever their limits.
+
+    They trade without costs until `lem.execution.costs.with_costs`; sigma is 1 until a market gives it.
 
     Args:
         scenarios: of each order along the last dimension of O.
@@ -78,6 +96,7 @@ def make_terms(
         max_rate_O=column(max_rate),
         risk_aversion_O=column(risk_aversion),
         sigma_O=torch.ones(len(scenarios), dtype=dtype),
+        **dict.fromkeys(("size_O", "impact_O", "fixed_O"), torch.zeros(len(scenarios), dtype=dtype)),
     )
 
 

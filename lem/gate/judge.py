@@ -1,6 +1,7 @@
 """The promotion gate: may the candidate trade, or does yesterday's champion stay?
 
 Both are judged on a window on which neither was trained: their trainings end a purge of one horizon before it begins.
+What counts is what is left after costs, beside the best rule that knows them; gains before costs stand beside it.
 First the candidate must pass the sanity checks (`lem.gate.sanity`). Then every figure is a paired comparison on the
 same orders, with a day-block bootstrap interval.
 """
@@ -22,6 +23,7 @@ from lem.execution.orders import SCENARIOS
 from lem.gate.sanity import sanity_checks
 from lem.model.contender import Contender
 from lem.registry.decision_figures import BpsByStrategy, DecisionFigures, GateFigures, PairedGain
+from lem.strategies.rules import RULES_WITH_COSTS, rule_label
 from lem.universe import Universe
 from lem.universe.backtest_config import GateConfig
 
@@ -64,17 +66,18 @@ class PairedComparison:
         """The comparison by a universe's settings."""
         return cls(universe.gate, universe.purge_days, universe.backtest.bootstrap, universe.training.seed)
 
-    def difference(self, orders: pd.DataFrame, against: str) -> Interval:
-        """The candidate's gain minus another strategy's, paired by order, in bps.
+    def difference(self, ours: pd.Series, theirs: pd.Series, arrival: pd.Series) -> Interval:
+        """One strategy's figures minus another's, paired by order, in bps.
 
         Args:
-            orders: as for `compare`.
-            against: the other strategy's column.
+            ours: of one strategy, an order a row.
+            theirs: of the other.
+            arrival: of each order, UTC.
         """
         return paired_difference(
-            orders["candidate"],
-            orders[against],
-            orders["arrival"].dt.normalize(),
+            ours,
+            theirs,
+            arrival.dt.normalize(),
             block_days=self.block_days,
             confidence=self.gate.confidence,
             resamples=self.resamples,
@@ -82,16 +85,46 @@ class PairedComparison:
         )
 
 
-def _gate_orders(
-    panel: Panel, universe: Universe, gate_start: dt.date, contenders: dict[str, Contender]
-) -> pd.DataFrame:
-    """One row per order of the window, one gain column per strategy (bps), with asset, arrival, m and day."""
+@dataclass(frozen=True)
+class GateOrders:
+    """The gate's orders, a row each; gains have a column for each strategy.
+
+    Args:
+        arrival: of each order, UTC.
+        gross: gains before costs, bps.
+        net: gains after costs, bps.
+        worth: what the gains after costs are worth, bps: g - lambda min(g, 0)^2 / sigma. A loss weighs more than a
+            gain by what the orders' risk aversion says, so strategies of different risk can be compared.
+    """
+
+    arrival: pd.Series
+    gross: pd.DataFrame
+    net: pd.DataFrame
+    worth: pd.DataFrame
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, risk_aversion: float) -> GateOrders:
+        """The orders of a backtest table.
+
+        Args:
+            table: a row for each order and strategy.
+            risk_aversion: lambda of the orders.
+        """
+        loss = table["net_gain_bps"].clip(upper=0.0)
+        table = table.assign(worth=table["net_gain_bps"] - risk_aversion * loss**2 / table["sigma_bps"])
+        keys = ["asset", "arrival", "side", "benchmark", "target", "min_bars"]
+        wide = table.pivot(index=keys, columns="strategy", values=["gain_bps", "net_gain_bps", "worth"])
+        arrival = wide.index.to_frame(index=False)["arrival"]
+        return cls(arrival, *(wide[name].reset_index(drop=True) for name in ("gain_bps", "net_gain_bps", "worth")))
+
+
+def _gate_orders(panel: Panel, universe: Universe, gate_start: dt.date, contenders: dict[str, Contender]) -> GateOrders:
+    """The orders of the window, executed by the contenders and every rule."""
     inside_T = panel.date_T >= np.datetime64(gate_start)
     asset_A, bar_A = np.nonzero(panel.accepted(universe.horizon) & inside_T)
     models = {name: (c.model_id, c.model) for name, c in contenders.items()}
     table = execute(panel, asset_A, bar_A, universe.horizon, universe.backtest, universe.costs, models)
-    keys = ["asset", "arrival", "side", "benchmark", "target", "min_bars"]
-    return table.pivot(index=keys, columns="strategy", values="gain_bps").reset_index()
+    return GateOrders.of(table, universe.backtest.risk_aversion)
 
 
 def _say(interval: Interval) -> str:
@@ -108,13 +141,14 @@ def _paired(interval: Interval) -> PairedGain:
     )
 
 
-def _by_strategy(orders: pd.DataFrame, measure: Callable[[pd.Series], float]) -> BpsByStrategy:
-    """A measure of each strategy's gains on the gate's orders."""
+def _by_strategy(gains: pd.DataFrame, measure: Callable[[pd.Series], float], rule: str) -> BpsByStrategy:
+    """A measure of each strategy's figures on the gate's orders."""
     return BpsByStrategy(
-        candidate=measure(orders["candidate"]),
-        optimal_stopping=measure(orders["optimal_stopping"]),
-        twap=measure(orders["twap"]),
-        champion=measure(orders["champion"]) if "champion" in orders else None,
+        candidate=measure(gains["candidate"]),
+        optimal_stopping=measure(gains["optimal_stopping"]),
+        twap=measure(gains["twap"]),
+        champion=measure(gains["champion"]) if "champion" in gains else None,
+        rule=measure(gains[rule]),
     )
 
 
@@ -162,47 +196,71 @@ def judge(
     return replace(verdict, figures=figures)
 
 
-def compare(orders: pd.DataFrame, how: PairedComparison) -> Verdict:
+def compare(orders: GateOrders, how: PairedComparison) -> Verdict:
     """Decide on the gains of a candidate that passed the sanity checks.
 
-    The first model is promoted. A later one is refused if its worst 5 % are worse than tolerated, if it does not beat
-    optimal stopping in the mean, or if its gain minus the champion's has an interval wholly below zero (with too few
-    days for an interval: a mean below zero).
+    What counts is what is kept after costs. The first model is promoted. A later one is refused
+
+    - if its gain after costs minus the champion's has an interval wholly below zero (with too few days for an
+      interval: a mean below zero),
+    - if its worst 5 % after costs are worse than tolerated,
+    - if its gains after costs are worth no more than those of the best rule that knows costs (`GateOrders.worth`).
 
     Args:
-        orders: one row per order: `arrival` (UTC) and the gains in bps of `candidate`, `optimal_stopping`, `twap` and,
-            where there is one, `champion`.
+        orders: with `candidate`, the rules and, where there is one, `champion`.
         how: the comparison.
     """
-    rule = how.difference(orders, "optimal_stopping")
-    versus = how.difference(orders, "champion") if "champion" in orders else None
+    champion = "champion" in orders.net
+    rule = max(RULES_WITH_COSTS, key=lambda name: float(orders.worth[name].mean()))
+
+    def against(table: pd.DataFrame, other: str) -> Interval:
+        return how.difference(table["candidate"], table[other], orders.arrival)
+
+    worth = against(orders.worth, rule)
+    gross = against(orders.gross, "optimal_stopping")
+    versus = against(orders.net, "champion") if champion else None
+    gross_versus = against(orders.gross, "champion") if champion else None
     measured = GateFigures(
-        orders=len(orders),
-        days=int(orders["arrival"].dt.normalize().nunique()),
+        orders=len(orders.net),
+        days=int(orders.arrival.dt.normalize().nunique()),
         scenarios=len(SCENARIOS),
-        mean_bps=_by_strategy(orders, _mean),
-        cvar5_bps=_by_strategy(orders, cvar),
-        candidate_minus_optimal_stopping=_paired(rule),
-        candidate_minus_champion=_paired(versus) if versus else None,
+        mean_bps=_by_strategy(orders.gross, _mean, rule),
+        cvar5_bps=_by_strategy(orders.gross, cvar, rule),
+        candidate_minus_optimal_stopping=_paired(gross),
+        candidate_minus_champion=_paired(gross_versus) if gross_versus else None,
+        rule=rule,
+        net_mean_bps=(net_mean := _by_strategy(orders.net, _mean, rule)),
+        net_cvar5_bps=(tail := _by_strategy(orders.net, cvar, rule)),
+        net_worth_bps=_by_strategy(orders.worth, _mean, rule),
+        net_candidate_minus_rule=_paired(worth),
+        net_candidate_minus_champion=_paired(versus) if versus else None,
     )
     figures = DecisionFigures(gate=measured)
-    against_rule = f"against optimal stopping: {_say(rule)}"
-    mine, theirs = measured.cvar5_bps.candidate, measured.cvar5_bps.champion
-    if versus is None or theirs is None:
-        return Verdict("promoted", ["first model: sane, so it trades", against_rule], figures)
-    allowed = theirs - how.gate.tail_tolerance * abs(theirs)
-    against = []
-    if (versus.high if versus.known else versus.mean) < 0:
-        against.append("its mean gain is lower than the champion's")
-    if mine < allowed:
-        against.append(f"its worst 5 % average {mine:.1f} bps, allowed: {allowed:.1f}")
-    if rule.mean <= 0:
-        against.append("it does not beat optimal stopping")
+    name = rule_label(rule)
     facts = [
-        f"against the champion: {_say(versus)}",
-        against_rule,
-        f"worst 5 %: {mine:.1f} bps, champion {theirs:.1f} bps",
+        f"after costs {net_mean.candidate:+.2f} bps; {name}, the best rule that knows costs: {net_mean.rule:+.2f} bps",
+        f"worth more than {name} by {_say(worth)}",
+        f"before costs, against optimal stopping: {_say(gross)}",
     ]
-    if against:
-        return Verdict("kept", [f"refused: {reason}" for reason in against] + facts, figures)
-    return Verdict("promoted", ["not worse than the champion, tail kept, optimal stopping beaten", *facts], figures)
+    if versus is None or gross_versus is None or tail.champion is None:
+        return Verdict("promoted", ["first model: sane, so it trades", *facts], figures)
+    allowed = tail.champion - how.gate.tail_tolerance * abs(tail.champion)
+    refused = []
+    if (versus.high if versus.known else versus.mean) < 0:
+        better = ", although it is higher before them" if gross_versus.mean > 0 else ""
+        refused.append(f"its mean gain after costs is lower than the champion's{better}")
+    if tail.candidate < allowed:
+        refused.append(f"its worst 5 % after costs average {tail.candidate:.1f} bps, allowed: {allowed:.1f}")
+    if worth.mean <= 0:
+        refused.append(f"after costs its gains are worth no more than those of {name}, a rule that needs no training")
+    facts = [
+        f"after costs, against the champion: {_say(versus)}",
+        f"before costs, against the champion: {_say(gross_versus)}",
+        *facts,
+        f"worst 5 % after costs: {tail.candidate:.1f} bps, champion {tail.champion:.1f} bps",
+    ]
+    if refused:
+        return Verdict("kept", [f"the candidate was refused: {reason}" for reason in refused] + facts, figures)
+    return Verdict(
+        "promoted", ["after costs not worse than the champion, tail kept, every rule beaten", *facts], figures
+    )

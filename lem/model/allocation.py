@@ -11,6 +11,7 @@ Inside the heads the scenarios come first, (S, *X, D): then every layer is one b
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from lem.execution.fills import Ledger, achieved, benchmark, limits
 from lem.execution.orders import SCENARIOS, Benchmark, Side, Target
 from lem.execution.step import allowed_end
 from lem.execution.terms import Terms
+from lem.theory.table import empty_table, look_up, programme_table
 from lem.universe.model_config import ModelConfig
 
 VOLUME_GUESSES = (1.0, 2.0, 4.0)
@@ -29,6 +31,8 @@ VOLUME_GUESSES = (1.0, 2.0, 4.0)
 A guess above 1 holds back for the rare bars whose volume is many times the mean: they make most of the VWAP.
 """
 STATE_INPUTS = 13 + len(VOLUME_GUESSES)
+BASE_INPUTS = 4
+"""Further inputs of a head that corrects the theory: what the theory says, impact, and caution, which is the last."""
 
 
 def scenario_inputs() -> Tensor:
@@ -41,7 +45,9 @@ def scenario_inputs() -> Tensor:
     )
 
 
-def order_state(ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int | Tensor) -> Tensor:
+def order_state(
+    ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int | Tensor, base: Base | None = None
+) -> Tensor:
     """What the order knows of itself before bar k, in sigma and shares: shape (S, *X, J).
 
     Args:
@@ -49,13 +55,14 @@ def order_state(ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int | Ten
         terms: the orders' terms.
         last_close_O: close of bar k-1 relative to the arrival price (1 before bar 0).
         k: the bar (0-based) of all orders, or of each.
+        base: what the theory says; it adds `BASE_INPUTS` inputs.
     """
     running_O = benchmark(ledger)
     scale_O = terms.sign_O / terms.sigma_O
     distance_O = ((last_close_O - running_O) * scale_O).clamp(-10.0, 10.0)
     left_O = (terms.n_O - k).clamp(min=0.0)
     at = torch.as_tensor(k, dtype=distance_O.dtype, device=distance_O.device)
-    values = (
+    values = [
         ledger.remaining_O,
         distance_O,
         distance_O / torch.sqrt(at + 1.0),
@@ -70,7 +77,15 @@ def order_state(ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int | Ten
         (terms.min_rate_O * terms.n_O).clamp(max=10.0),
         1.0 / (terms.max_rate_O * terms.n_O),
         torch.log1p(terms.risk_aversion_O),
-    )
+    ]
+    if base is not None and base.margin_O is not None:
+        low_O, high_O = limits(ledger, terms, k)
+        values += [
+            (base.pace_O - _even_pace(ledger, terms, low_O, high_O, k)) / 4.0,
+            base.margin_O.clamp(-2.0, 2.0),
+            terms.whole_impact_O,
+            terms.caution_O,
+        ]
     first_SX = [value.movedim(-1, 0) for value in torch.broadcast_tensors(*values)]
     return torch.stack(first_SX, dim=-1)
 
@@ -101,14 +116,79 @@ def _benchmark_paces(ledger: Ledger, terms: Terms, k: int | Tensor) -> list[Tens
     return paces
 
 
+SHARPNESS = 20.0
+"""How sure the theory is to finish, in logits a sigma of margin: what it may lose by being unsure is below a bp."""
+EDGE = 0.01
+"""Closest to the limits of a slice that the theory's pace comes: nearer to them a correction would move nothing."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a head's two logits correct.
+
+    Args:
+        pace_O: logit of the slice's place between its limits.
+        finish_O: logit of the probability to finish.
+        margin_O: value of finishing less that of going on, in sigma; None without a theory.
+    """
+
+    pace_O: Tensor
+    finish_O: Tensor
+    margin_O: Tensor | None = None
+
+
+RISK_AT_REST, RISK_PER_AVERSION = 0.02, 0.25
+"""Price of risk of the theory for lambda = 0, and what a lambda of 1 adds; chosen on the half year before 2021-04."""
+
+
+def theory_risk(terms: Terms) -> Tensor:
+    """Price of risk (`risk` of `lem.theory.programme`) that goes with an order's risk aversion."""
+    return RISK_AT_REST + RISK_PER_AVERSION * terms.risk_aversion_O
+
+
+class EvenBase(nn.Module):
+    """No theory: the even pace over the bars left, and a finish of one half."""
+
+    def forward(self, ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int | Tensor) -> Base:
+        """The base before bar k; of the last close it makes no use."""
+        even_O = _even_pace(ledger, terms, *limits(ledger, terms, k), k)
+        return Base(even_O, torch.zeros_like(even_O))
+
+
+class ProgrammeBase(nn.Module):
+    """The dynamic programme with costs (`lem.theory.table`): a model is the rule before it learns.
+
+    Its tables are kept with the weights. The more cautious an order, the more its pace is the even one from the start.
+
+    Args:
+        solved: False leaves the tables empty, to be loaded.
+    """
+
+    def __init__(self, solved: bool = True) -> None:
+        super().__init__()
+        self.margin: Tensor
+        self.pace: Tensor
+        for name, table in (programme_table() if solved else empty_table()).items():
+            self.register_buffer(name, table)
+
+    def forward(self, ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int | Tensor) -> Base:
+        """The base before bar k."""
+        distance_O = (last_close_O - benchmark(ledger)) * (terms.sign_O / terms.sigma_O)
+        advice = look_up(self.margin, self.pace, terms, theory_risk(terms), ledger.remaining_O, distance_O, k)
+        pace_O = torch.logit(advice.place_O.clamp(EDGE, 1.0 - EDGE))
+        even_O = _even_pace(ledger, terms, *limits(ledger, terms, k), k)
+        pace_O = torch.where(terms.m_O < terms.n_O, pace_O, even_O)  # with a fixed end there is only a pace to keep
+        return Base(pace_O, SHARPNESS * advice.margin_O, advice.margin_O)
+
+
 def within_limits(
-    pace_O: Tensor, finish_O: Tensor, ledger: Ledger, terms: Terms, k: int | Tensor
+    pace_O: Tensor, finish_O: Tensor, ledger: Ledger, terms: Terms, k: int | Tensor, base: Base
 ) -> tuple[Tensor, Tensor]:
-    """Slice and probability to finish, within the order's limits, from a head's two logits."""
+    """Slice and probability to finish, within the order's limits, from a head's two logits and what they correct."""
     low_O, high_O = limits(ledger, terms, k)
-    even_O = _even_pace(ledger, terms, low_O, high_O, k)
-    slice_O = low_O + (high_O - low_O) * torch.sigmoid(pace_O.to(low_O.dtype) + even_O)
-    return slice_O, allowed_end(torch.sigmoid(finish_O.to(low_O.dtype)), ledger, terms, k)
+    slice_O = low_O + (high_O - low_O) * torch.sigmoid(pace_O.to(low_O.dtype) + base.pace_O)
+    finish_O = torch.sigmoid(finish_O.to(low_O.dtype) + base.finish_O)
+    return slice_O, allowed_end(finish_O, ledger, terms, k)
 
 
 LEAK = 0.05
@@ -164,15 +244,19 @@ class AllocationHeads(nn.Module):
     """Networks from context and order state to pace logit and finish logit: one a scenario, or one that is told it.
 
     Args:
-        config: sizes, and whether the networks are independent.
+        config: sizes, whether the networks are independent, and what they correct.
+        solved: False leaves the theory's tables empty, to be loaded.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, solved: bool = True) -> None:
         super().__init__()
         scenarios, context, width, inputs = len(SCENARIOS), config.hidden, config.head_hidden, STATE_INPUTS
+        theory = config.base == "programme"
+        self.base: nn.Module = ProgrammeBase(solved) if theory else EvenBase()
+        inputs += BASE_INPUTS * theory
         self.scenario_S3: Tensor | None
         if not config.independent_heads:
-            scenarios, inputs = 1, STATE_INPUTS + scenario_inputs().shape[1]
+            scenarios, inputs = 1, inputs + scenario_inputs().shape[1]
         told_S3 = None if config.independent_heads else scenario_inputs()
         self.register_buffer("scenario_S3", told_S3, persistent=False)
 
@@ -182,8 +266,9 @@ class AllocationHeads(nn.Module):
         self.context_SHD = weight(context, width)
         self.state_SJD = weight(inputs, width)
         self.bias_SD = nn.Parameter(torch.zeros(scenarios, width))
-        self.out_SD2 = nn.Parameter(torch.zeros(scenarios, width, 2))
-        self.out_bias_S2 = nn.Parameter(torch.tensor([0.0, -1.0]).repeat(scenarios, 1))
+        self.cautious = theory
+        self.out_SD2 = nn.Parameter(torch.zeros(scenarios, width, 4 if theory else 2))
+        self.out_bias_S2 = nn.Parameter(torch.tensor([0.0] * 4 if theory else [0.0, -1.0]).repeat(scenarios, 1))
 
     def read_context(self, context_XH: Tensor) -> Tensor:
         """The context's part of every head's first layer, (*X, H) -> (S, *X, D): made once a bar for all orders."""
@@ -198,14 +283,18 @@ class AllocationHeads(nn.Module):
             read_SXD: from `read_context`; a dimension is 1 where several orders share a bar's context.
             state_SXJ: from `order_state`.
         """
-        rows = state_SXJ.shape[1:-1]
+        rows, caution_at = state_SXJ.shape[1:-1], state_SXJ.shape[-1] - 1
         if self.scenario_S3 is not None:
             told_S3 = self.scenario_S3.to(state_SXJ.dtype)[(slice(None),) + (None,) * len(rows)]
             state_SXJ = torch.cat([state_SXJ, told_S3.expand(-1, *rows, -1)], dim=-1)
         weights = (self.state_SJD, self.out_SD2, self.out_bias_S2)
         each = (weight.expand(len(state_SXJ), *weight.shape[1:]) for weight in weights)
         out_SR2 = _Perceptron.apply(read_SXD, state_SXJ, *each)
-        pace, finish = out_SR2.unflatten(1, rows).movedim(0, -2).unbind(-1)
+        out = out_SR2.unflatten(1, rows).movedim(0, -2)
+        if self.cautious:
+            caution = state_SXJ[..., caution_at].movedim(0, -1).unsqueeze(-1)
+            out = out[..., :2] + caution * out[..., 2:]
+        pace, finish = out.unbind(-1)
         return pace, finish
 
     def decide(
@@ -213,7 +302,9 @@ class AllocationHeads(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Slice and probability to finish in bar k, within the order's limits: each of shape O = (*X, S).
 
-        The pace is a correction of the even pace over the bars left, so that an untrained head trades a TWAP.
+        Both correct the base: an untrained head trades by the theory, or without one a TWAP.
         """
-        pace, finish = self(read_SXD, order_state(ledger, terms, last_close_O, k).to(self.out_bias_S2.dtype))
-        return within_limits(pace, finish, ledger, terms, k)
+        base = self.base(ledger, terms, last_close_O, k)
+        state_SXJ = order_state(ledger, terms, last_close_O, k, base).to(self.out_bias_S2.dtype)
+        pace, finish = self(read_SXD, state_SXJ)
+        return within_limits(pace, finish, ledger, terms, k, base)

@@ -21,18 +21,22 @@ class LEM(nn.Module):
     Args:
         config: sizes.
         seed: of the initial weights; the global random state is left as it was.
+        solved: False leaves the theory's tables empty, to be loaded.
     """
 
-    def __init__(self, config: ModelConfig, seed: int = 0) -> None:
+    def __init__(self, config: ModelConfig, seed: int = 0, solved: bool = True) -> None:
         super().__init__()
         self.config = config
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.context = MarketContext(len(FEATURES), config)
-            self.heads = AllocationHeads(config)
+            self.heads = AllocationHeads(config, solved)
         # Of the training window, not of the network: mean volume by slot of the clock, for the rule that needs it.
         self.volume_curve_W: Tensor
         self.register_buffer("volume_curve_W", torch.ones(1))
+        # Likewise: how much the rule `optimal_with_risk` pays for less risk.
+        self.rule_risk: Tensor
+        self.register_buffer("rule_risk", torch.zeros(()))
 
     def encode(self, features_BTF: Tensor, valid_BT: Tensor) -> Tensor:
         """Context of every bar, (B, T, F) -> (B, T, H); that of bar t reads bars up to t."""
@@ -58,10 +62,11 @@ def load_lem(weights: bytes, sha256: str, config: ModelConfig) -> LEM:
     found = weights_hash(weights)
     if found != sha256:
         raise LakeError(f"weights: SHA-256 is {found}, the manifest says {sha256}; the object was changed, refused")
-    model = LEM(config)
+    model = LEM(config, solved=False)
     try:
         tensors = load(weights)
         model.volume_curve_W = torch.empty_like(tensors["volume_curve_W"])
+        tensors.setdefault("rule_risk", model.rule_risk)  # weights from before the rule
         model.load_state_dict(tensors)
     except Exception as error:
         raise LakeError(f"weights {sha256[:12]}: not safetensors of a model of size {config!r}: {error}") from error

@@ -4,7 +4,7 @@ Only this module writes them as JSON and reads them. A stored row outlives the c
 fails: a key that has no field here, or whose value the field may not hold, is kept in `more` and written back as it
 was. Code has no such way out: where it makes a record, a field that does not exist is refused.
 
-Gains are in bps, before costs; positive is good.
+Gains are in bps, after costs where a name begins with `net_` and before them elsewhere; positive is good.
 """
 
 from __future__ import annotations
@@ -87,12 +87,14 @@ class BpsByStrategy(Stored):
         optimal_stopping: the rule that the gate compares with.
         twap: TWAP; None where it was not executed.
         champion: the model that traded before; None where there was none.
+        rule: the best rule that knows costs; None in rows from before the gate judged after costs.
     """
 
     candidate: StrictFloat
     optimal_stopping: StrictFloat
     twap: StrictFloat | None = None
     champion: StrictFloat | None = None
+    rule: StrictFloat | None = None
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -107,6 +109,14 @@ class GateFigures(Stored):
         cvar5_bps: mean of the worst 5 % of each strategy's gains.
         candidate_minus_optimal_stopping: difference of their gains on the same orders.
         candidate_minus_champion: likewise; None where there was no champion.
+        rule: name of the best rule that knows costs; empty, and what follows None, in rows from before the gate judged
+            after costs.
+        net_mean_bps: mean gain of each strategy after costs.
+        net_cvar5_bps: mean of the worst 5 % of each strategy's gains after costs.
+        net_worth_bps: what each strategy's gains after costs are worth to orders of this risk aversion
+            (`lem.gate.judge`).
+        net_candidate_minus_rule: difference of what their gains are worth on the same orders.
+        net_candidate_minus_champion: difference of their gains after costs; None where there was no champion.
     """
 
     orders: StrictInt
@@ -116,6 +126,12 @@ class GateFigures(Stored):
     cvar5_bps: BpsByStrategy
     candidate_minus_optimal_stopping: PairedGain
     candidate_minus_champion: PairedGain | None = None
+    rule: StrictStr = ""
+    net_mean_bps: BpsByStrategy | None = None
+    net_cvar5_bps: BpsByStrategy | None = None
+    net_worth_bps: BpsByStrategy | None = None
+    net_candidate_minus_rule: PairedGain | None = None
+    net_candidate_minus_champion: PairedGain | None = None
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -160,6 +160,11 @@ class ModelRecord:
         return self._said("training", dict)
 
     @property
+    def costs_settings(self) -> dict[str, Any] | None:
+        """What trading was assumed to cost, as JSON: `[costs]` of the universe file."""
+        return self._said("costs", dict)
+
+    @property
     def libraries(self) -> dict[str, str]:
         """Name and version of each library that it was trained with; empty where the manifest does not say it."""
         return self._said("libraries", dict) or {}

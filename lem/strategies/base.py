@@ -17,6 +17,7 @@ from torch import Tensor
 from lem.execution.costs_config import CostsConfig
 from lem.execution.fills import Ledger
 from lem.execution.terms import Terms
+from lem.model.lem import LEM
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,26 @@ class Setting:
         costs: charged where costs are on.
         curve_W: relative volume of each slot of the clock: `volume_curve_W` of the champion, or of the first model
             where there is no champion. None without a model.
+        rule_risk: number of the rule `optimal_with_risk`, from the same model; 0 without a model.
     """
 
     horizon: int
     costs: CostsConfig
     curve_W: Tensor | None = None
+    rule_risk: float = 0.0
+
+    @classmethod
+    def beside(cls, model: LEM | None, horizon: int, costs: CostsConfig) -> Setting:
+        """The setting of rules that trade beside a model, with what was fitted on its training window.
+
+        Args:
+            model: None where there is none.
+            horizon: N.
+            costs: charged where costs are on.
+        """
+        if model is None:
+            return cls(horizon, costs)
+        return cls(horizon, costs, model.volume_curve_W, float(model.rule_risk))
 
 
 class Strategy(Protocol):

@@ -14,8 +14,8 @@ from lem.strategies.base import Decision, Setting, View
 from lem.strategies.bounds import Fills, stopping_rule
 
 MEANING = (
-    "Trades evenly and ends the order by the rule that is best on a driftless random walk. It needs no training, so it "
-    "is what the model must beat."
+    "Trades evenly and ends the order by the rule that is best on a driftless random walk where trading costs nothing: "
+    "it does not know costs. It needs no training, so it is what the model must beat before costs."
 )
 
 

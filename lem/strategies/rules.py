@@ -62,9 +62,20 @@ RULES: tuple[Rule, ...] = (
     Rule("volume_curve", "Volume curve"),
     Rule("bang_bang", "Bang-bang"),
     Rule("optimal_stopping", "Optimal stopping"),
+    Rule("optimal_with_costs", "Optimal with costs"),
+    Rule("optimal_with_risk", "Optimal with costs and risk"),
 )
 """One line a rule. Tables have their rows in this order, and figures give colours and markers by it: a new rule goes to
 the end, and the others keep theirs."""
+
+
+RULES_WITH_COSTS = ("optimal_with_costs", "optimal_with_risk")
+"""The rules that know what trading costs: after costs, what a model has to beat."""
+
+
+def rule_label(name: str) -> str:
+    """The name of a rule for people."""
+    return next(rule.label for rule in RULES if rule.name == name)
 
 
 def rule_names() -> tuple[str, ...]:

@@ -59,6 +59,7 @@ def model_record(
         "assets": universe.symbols,
         "features": universe.features.model_dump(mode="json"),
         "model": universe.model.model_dump(mode="json"),
+        "costs": universe.costs.model_dump(mode="json"),
         "training": universe.training.model_dump(mode="json"),
         "seed": universe.training.seed,
         "code_version": code_version(),

@@ -10,6 +10,7 @@ import pandas as pd
 
 from lem.data.panel import Panel
 from lem.errors import TrainingError
+from lem.execution.costs_config import CostsConfig
 from lem.lake import Lake
 from lem.lineage.tables import missing_partitions, name_missing, read_range
 from lem.model.lem import weights_hash
@@ -40,7 +41,9 @@ class TrainedModel:
     train_seconds: float
 
 
-def train_showing(panel: Panel, horizon: int, model: ModelConfig, training: TrainingConfig, what: str) -> Trained:
+def train_showing(
+    panel: Panel, horizon: int, model: ModelConfig, training: TrainingConfig, costs: CostsConfig, what: str
+) -> Trained:
     """Train on ranks (`train_on_ranks`), with progress shown where somebody asked for it (`lem.progress`).
 
     Args:
@@ -48,6 +51,7 @@ def train_showing(panel: Panel, horizon: int, model: ModelConfig, training: Trai
         horizon: N of the longest order.
         model: size of the model.
         training: settings of the training.
+        costs: of the orders that it will trade.
         what: words beside the progress.
     """
     ticks = track(range(training.steps), what)
@@ -55,7 +59,7 @@ def train_showing(panel: Panel, horizon: int, model: ModelConfig, training: Trai
     def on_step(step: int, loss: float) -> None:
         next(ticks, None)
 
-    trained = train_on_ranks(panel, horizon, model, training, on_step)
+    trained = train_on_ranks(panel, horizon, model, training, costs, on_step)
     for _ in ticks:  # closes the progress bar
         pass
     return trained
@@ -126,6 +130,7 @@ def train_for(lake: Lake, registry: Registry, universe: Universe, date: dt.date)
         universe.horizon,
         universe.model,
         universe.training,
+        universe.costs,
         f"{universe.name}: training for {date}",
     )
     weights = trained.model.weights()
@@ -157,4 +162,4 @@ def help_to_train(lake: Lake, universe: Universe, date: dt.date) -> None:
         TrainingError: as in `train_for`; or this rank has read or computed something else than rank 0.
     """
     panel = read_window(lake, universe, date).panel
-    train_on_ranks(panel, universe.horizon, universe.model, universe.training)
+    train_on_ranks(panel, universe.horizon, universe.model, universe.training, universe.costs)

@@ -1,9 +1,20 @@
-"""The objective: the exact expectation over the end of the order, without soft masks.
+"""The objective: what an order keeps after costs, as an exact expectation over its end, without soft masks.
 
 The market does not react to us, so on the path that has not ended everything is deterministic:
 E[f(gain)] = sum_k pi_k prod_{j<k} (1 - pi_j) f(gain if the order finished in bar k). One pass gives the value and its
-exact gradient. The objective is to maximise E[g] - lambda/2 E[g^2] with g in sigma. Where m = N nothing can be timed,
-and the order tracks its benchmark: E|g| is minimised.
+exact gradient.
+
+Two things are asked of an order that has something to time (m < N), both in sigma and after impact:
+
+- **The mean, without the martingale.** A gain is mostly noise that no strategy knows beforehand: what remains times the
+  price's next moves. A mean-only objective learns that noise by heart. So in the mean the gain is replaced by its
+  expectation on the path up to the decision, were the price a martingale from there on: finishing in bar k is worth
+  side * ((W B + v C) / (W + v) - C) / sigma less the impact, with B and W the benchmark and its weight before bar k, C
+  the last close, v the weight of bar k. Under a martingale its mean is that of the gain, for every policy, at a
+  fraction of the variance. `direction` mixes the true gain in again: how far a direction may be believed.
+- **The risk**: lambda E[min(g, 0)^2] of the true gain g, or lambda/2 E[g^2] (the paper's).
+
+Where m = N nothing can be timed: the order tracks its benchmark, E|gain before costs| and the impact are minimised.
 
 Slice k reads the context of bar k-1: the last bar that had closed when bar k opened.
 
@@ -13,17 +24,20 @@ D = head width, O = (B, A, S), or (B, A, M, S) with several orders M at each arr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lem.execution.fills import gain, open_ledger
+from lem.execution.costs import charged_price
+from lem.execution.fills import Ledger, gain, open_ledger
 from lem.execution.step import fork
 from lem.execution.terms import Terms
 from lem.model.lem import LEM
+from lem.universe.training_config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -47,17 +61,23 @@ class Tape:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Expectations over the end of each order, g in sigma.
+    """Expectations over the end of each order, g the gain after impact in sigma.
 
     Args:
         mean_O: E[g].
+        expected_O: E of g without the martingale.
         square_O: E[g^2].
-        absolute_O: E|g|.
+        downside_O: E[min(g, 0)^2].
+        absolute_O: E|g before costs|.
+        impact_O: E of what impact takes.
     """
 
     mean_O: Tensor
+    expected_O: Tensor
     square_O: Tensor
+    downside_O: Tensor
     absolute_O: Tensor
+    impact_O: Tensor
 
 
 class _Shifted(torch.autograd.Function):
@@ -98,20 +118,40 @@ def expected_outcome(model: LEM, context_BTH: Tensor, first: int, tape: Tape, te
 
     terms = replace(terms, sigma_O=each(tape.sigma_BA))
     reads = _Shifted.apply(model.heads.read_context(context_BTH), first, arrivals, horizon)
-    ledger = open_ledger(terms, torch.broadcast_shapes(terms.sigma_O.shape, terms.m_O.shape))
+    # Fees and spread shift every schedule alike: what can be learnt is the impact.
+    terms = replace(terms, fixed_O=torch.zeros_like(terms.fixed_O))
+    ledger = charged = open_ledger(terms, torch.broadcast_shapes(terms.sigma_O.shape, terms.m_O.shape))
     alive = torch.ones_like(ledger.remaining_O)
-    mean = square = absolute = torch.zeros_like(alive)
+    sums = [torch.zeros_like(alive)] * len(fields(Outcome))
     bars = zip(*(x.unbind(-1) for x in (tape.price_BAK, tape.volume_BAK, tape.last_close_BAK)), reads, strict=True)
     for k, (price_BA, volume_BA, last_close_BA, read_SBAD) in enumerate(bars):
-        price, volume = each(price_BA), each(volume_BA)
+        price, volume, last_close = each(price_BA), each(volume_BA), each(last_close_BA)
         read = read_SBAD if shared == 1 else read_SBAD.unsqueeze(3)
-        slice_O, finish_O = model.heads.decide(read, ledger, terms, each(last_close_BA), k)
+        slice_O, finish_O = model.heads.decide(read, ledger, terms, last_close, k)
+        known = terms.sign_O * (expected_benchmark(ledger, terms, last_close, volume) - last_close) / terms.sigma_O
+        fill = partial(charged_price, terms, price_O=price, volume_O=volume)
+        ended_charged, charged = fork(charged, terms, slice_O, price, volume, fill)
         ended, ledger = fork(ledger, terms, slice_O, price, volume)
-        g = gain(ended, terms) / terms.sigma_O
+        gross, g = (gain(one, terms) / terms.sigma_O for one in (ended, ended_charged))
+        impact = gross - g
+        values = (g, known - impact, g**2, g.clamp(max=0.0) ** 2, gross.abs(), impact)
         here = alive * finish_O
-        mean, square, absolute = mean + here * g, square + here * g**2, absolute + here * g.abs()
+        sums = [total + here * value for total, value in zip(sums, values, strict=True)]
         alive = alive * (1.0 - finish_O)
-    return Outcome(mean, square, absolute)
+    return Outcome(*sums)
+
+
+def expected_benchmark(ledger: Ledger, terms: Terms, last_close_O: Tensor, volume_O: Tensor) -> Tensor:
+    """The benchmark after a bar whose price is the last close: what is expected of it where prices are a martingale.
+
+    Args:
+        ledger: before the bar.
+        terms: of the orders.
+        last_close_O: close of the bar before.
+        volume_O: the bar's volume, relative to the mean at arrival.
+    """
+    weight_O = torch.where(terms.vwap_O, volume_O, 1.0)
+    return (ledger.weighted_O + weight_O * last_close_O) / (ledger.weight_O + weight_O)
 
 
 @dataclass(frozen=True)
@@ -144,7 +184,7 @@ def _weights(accepted_BA: Tensor, shape_O: torch.Size) -> Tensor:
 
 
 def objective(
-    outcome: Outcome, terms: Terms, accepted_BA: Tensor, tracking_weight: float, counts: Counts | None = None
+    outcome: Outcome, terms: Terms, accepted_BA: Tensor, config: TrainingConfig, counts: Counts | None = None
 ) -> tuple[Tensor, Tensor]:
     """Loss to minimise and the mean gain in sigma of the orders that have something to time, both scalars.
 
@@ -152,14 +192,18 @@ def objective(
         outcome: of the orders.
         terms: of the orders.
         accepted_BA: bool, arrivals without a gap; other orders do not count.
-        tracking_weight: weight of E|g| of orders with m = N.
+        config: `direction`, `risk`, and `tracking_weight`, the weight of orders with m = N.
         counts: what the sums are divided by; if left out, the counts of these orders. Where these are a share of a
             batch, take the counts of the whole batch: then losses and gains of all shares add up to those of the batch.
     """
     counts = counts or count_orders(terms, accepted_BA, outcome.mean_O.shape)
     fixed_O = (terms.m_O >= terms.n_O).expand_as(outcome.mean_O)
-    timing = outcome.mean_O - terms.risk_aversion_O / 2 * outcome.square_O
-    value = torch.where(fixed_O, -tracking_weight * outcome.absolute_O, timing)
+    mean_O = torch.lerp(outcome.expected_O, outcome.mean_O, config.direction)
+    risk_O = outcome.downside_O if config.risk == "downside" else outcome.square_O / 2
+    # Divided by 1 + lambda, so that those that fear most do not decide alone what is learnt.
+    timing = (mean_O - terms.risk_aversion_O * risk_O) / (1.0 + terms.risk_aversion_O)
+    tracking = config.tracking_weight * outcome.absolute_O + outcome.impact_O
+    value = torch.where(fixed_O, -tracking, timing)
     weight = _weights(accepted_BA, value.shape).to(value.dtype)
     mean_gain = (outcome.mean_O * (weight * ~fixed_O)).sum() / counts.timed
     return -(value * weight).sum() / counts.orders, mean_gain.detach()

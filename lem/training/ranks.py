@@ -27,6 +27,7 @@ import torch.distributed as dist
 
 from lem.data.panel import Panel
 from lem.errors import TrainingError
+from lem.execution.costs_config import CostsConfig
 from lem.training.distributed import Group, RankError
 from lem.training.trainer import Trained, train
 from lem.universe.model_config import ModelConfig
@@ -64,6 +65,7 @@ def train_on_ranks(
     horizon: int,
     model: ModelConfig,
     training: TrainingConfig,
+    costs: CostsConfig,
     on_step: OnStep = None,
     silence: dt.timedelta = SILENCE,
 ) -> Trained:
@@ -74,6 +76,7 @@ def train_on_ranks(
         horizon: as in `train`.
         model: size of the model.
         training: settings of the training.
+        costs: as in `train`.
         on_step: as in `train`.
         silence: how long a rank waits for the others.
 
@@ -82,14 +85,16 @@ def train_on_ranks(
         RankError: a rank has ended or was silent for too long. All ranks that were started here have then ended.
     """
     if started_by_torchrun():
-        return train(panel, horizon, model, training, on_step, torchrun_group(training, silence))
+        return train(panel, horizon, model, training, costs, on_step, torchrun_group(training, silence))
     if training.workers == 1:
-        return train(panel, horizon, model, training, on_step)
-    arguments = pickle.dumps((panel, horizon, model, training, silence, torch.get_default_dtype()))
+        return train(panel, horizon, model, training, costs, on_step)
+    arguments = pickle.dumps((panel, horizon, model, training, costs, silence, torch.get_default_dtype()))
     with _listening(silence) as store, _started(arguments, training.workers, store.port) as ranks:
         try:
             _wait_for(ranks, store, silence)
-            return train(panel, horizon, model, training, on_step, _local_group(store, 0, training.workers, silence))
+            return train(
+                panel, horizon, model, training, costs, on_step, _local_group(store, 0, training.workers, silence)
+            )
         except RankError as error:
             raise RankError(f"{error}; {_story(ranks, silence)}") from error
 
@@ -202,12 +207,12 @@ def main() -> None:
     Its number and the port are arguments of the command; the rest comes on standard input.
     """
     number, port = int(sys.argv[1]), int(sys.argv[2])
-    panel, horizon, model, training, silence, dtype = pickle.load(sys.stdin.buffer)
+    panel, horizon, model, training, costs, silence, dtype = pickle.load(sys.stdin.buffer)
     torch.set_default_dtype(dtype)
     store = dist.TCPStore(LOOPBACK, port, is_master=False, timeout=silence)
     store.set(f"here/{number}", "")
     try:
-        train(panel, horizon, model, training, None, _local_group(store, number, training.workers, silence))
+        train(panel, horizon, model, training, costs, None, _local_group(store, number, training.workers, silence))
     except TrainingError as error:
         sys.exit(str(error))
 

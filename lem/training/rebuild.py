@@ -17,6 +17,7 @@ import pandas as pd
 from lem.code import code_version
 from lem.data.panel import Panel
 from lem.errors import TrainingError
+from lem.execution.costs_config import CostsConfig
 from lem.lake import Lake
 from lem.lineage.revisions import superseded_path
 from lem.lineage.tables import name_missing
@@ -58,23 +59,29 @@ def rebuild(lake: Lake, record: ModelRecord) -> Rebuilt:
             is not kept (the message lists them all).
         LakeError: the lake cannot be read, or bytes in it were changed.
     """
-    horizon, model, training = _settings(record)
+    horizon, model, training, costs = _settings(record)
     table, superseded = _inputs(lake, record)
     what = f"{record.universe}: training {record.id} again"
-    trained = train_showing(Panel.from_table(table), horizon, model, training, what)
+    trained = train_showing(Panel.from_table(table), horizon, model, training, costs, what)
     return Rebuilt(trained.model, weights_hash(trained.model.weights()), superseded, differences(record))
 
 
-def _settings(record: ModelRecord) -> tuple[int, ModelConfig, TrainingConfig]:
-    horizon, model, training = record.horizon, record.model_settings, record.training_settings
+def _settings(record: ModelRecord) -> tuple[int, ModelConfig, TrainingConfig, CostsConfig]:
+    horizon, model, training, costs = (
+        record.horizon,
+        record.model_settings,
+        record.training_settings,
+        record.costs_settings,
+    )
     try:
-        if horizon is None or model is None or training is None:
-            raise ValueError("one of horizon, model and training is not there")
-        return horizon, ModelConfig.model_validate(model), TrainingConfig.model_validate(training)
+        if horizon is None or model is None or training is None or costs is None:
+            raise ValueError("one of horizon, model, training and costs is not there")
+        settings = ModelConfig.model_validate(model), TrainingConfig.model_validate(training)
+        return horizon, *settings, CostsConfig.model_validate(costs)
     except ValueError as error:
         raise TrainingError(
             f"model {record.id}: its manifest cannot be read by this version: {error!r}; allowed: a manifest with "
-            f"horizon, model and training as code {record.code_version} wrote them"
+            f"horizon, model, training and costs as code {record.code_version} wrote them"
         ) from error
 
 

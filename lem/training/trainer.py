@@ -20,6 +20,7 @@ from lem.code import code_version
 from lem.data.features import FEATURES, SIGNED
 from lem.data.panel import OrderTape, Panel, order_tape
 from lem.errors import TrainingError
+from lem.execution.costs_config import CostsConfig
 from lem.execution.orders import SCENARIOS
 from lem.execution.terms import Terms, make_terms
 from lem.model.lem import LEM
@@ -27,6 +28,7 @@ from lem.numerics import reproducible
 from lem.strategies.volume_curve import fit_volume_curve
 from lem.training.distributed import Group, share, shared_dropout
 from lem.training.objective import Counts, Tape, count_orders, expected_outcome, objective
+from lem.training.rule_risk import fit_rule_risk
 from lem.universe.model_config import ModelConfig
 from lem.universe.training_config import TrainingConfig
 
@@ -65,16 +67,25 @@ class Trained:
     arrivals: int
 
 
-def random_terms(shape: tuple[int, ...], horizon: int, config: TrainingConfig, generator: torch.Generator) -> Terms:
-    """Orders with random limits, all of them feasible, so that one model serves all orders.
+SIZES = 8.0
+"""Training draws sizes of orders up to so many times larger and smaller than the universe's."""
+
+
+def random_terms(
+    shape: tuple[int, ...], horizon: int, config: TrainingConfig, costs: CostsConfig, generator: torch.Generator
+) -> Terms:
+    """Orders with random limits and sizes, all of them feasible, so that one model serves all orders.
 
     Half of the horizons N are the universe's, the others uniform from 2 on. For one order in four m is N, for the
-    others it is uniform up to N. A third of the orders have rates that bind.
+    others it is uniform up to N. A third of the orders have rates that bind. Some trade without costs, some are as
+    large as the universe's, the others up to `SIZES` times larger or smaller; all but the first are under the
+    participation cap, or in so short a time under the smallest that lets them trade.
 
     Args:
         shape: of the orders; its last dimension is the scenarios.
         horizon: the universe's N.
-        config: the range of the risk aversion.
+        config: the range of the risk aversion, and the shares of orders without costs and of the usual size.
+        costs: impact, size and cap of the universe's orders.
         generator: of the random numbers.
     """
 
@@ -89,7 +100,14 @@ def random_terms(shape: tuple[int, ...], horizon: int, config: TrainingConfig, g
     min_rate = torch.where(bound, uniform() / n, 0.0)
     low, high = config.risk_aversion
     risk = low + (high - low) * uniform() if low == 0 else low * (high / low) ** uniform()
-    return make_terms(SCENARIOS, m, n, min_rate, max_rate, risk, dtype=torch.get_default_dtype())
+    risk = torch.where(uniform() < config.risk_neutral, 0.0, risk)
+    kind, other = uniform(), costs.order_size * SIZES ** (2 * uniform() - 1)
+    size = torch.where(kind < config.free + config.usual, costs.order_size, other)
+    size = torch.where(kind < config.free, 0.0, size)
+    capped = torch.maximum(costs.participation_cap / size.clamp(min=1e-9), (1 / n) * (1 + 1e-6)).clamp(max=1.0)
+    max_rate = torch.where(size > 0, torch.minimum(max_rate, capped), max_rate)
+    terms = make_terms(SCENARIOS, m, n, min_rate, max_rate, risk, dtype=torch.get_default_dtype())
+    return replace(terms, size_O=size, impact_O=torch.full_like(size, costs.impact), fixed_O=torch.zeros_like(size))
 
 
 def _tensor(values: np.ndarray) -> Tensor:
@@ -189,13 +207,14 @@ class Batches:
         horizon: N of the longest order.
         warmup: bars of a sequence before its first arrival.
         config: size of a batch and of its sequences, limits of the orders, seed.
+        costs: of the universe's orders.
 
     Raises:
         TrainingError: the panel holds no sequence to learn from.
     """
 
-    def __init__(self, panel: Panel, horizon: int, warmup: int, config: TrainingConfig) -> None:
-        self.panel, self.horizon, self.warmup, self.config = panel, horizon, warmup, config
+    def __init__(self, panel: Panel, horizon: int, warmup: int, config: TrainingConfig, costs: CostsConfig) -> None:
+        self.panel, self.horizon, self.warmup, self.config, self.costs = panel, horizon, warmup, config, costs
         self.places_P2 = training_places(panel, horizon, warmup, config.sequence)
         self.accepted_NT = panel.accepted(horizon)
         self.generator = torch.Generator().manual_seed(config.seed)
@@ -207,7 +226,7 @@ class Batches:
         drawn_B = torch.randint(len(self.places_P2), (config.batch,), generator=self.generator)
         chosen_B2 = self.places_P2[drawn_B.numpy()]
         shape = (config.batch, arrivals, len(SCENARIOS))
-        terms = random_terms(shape, self.horizon, config, self.generator)
+        terms = random_terms(shape, self.horizon, config, self.costs, self.generator)
         flip_B = torch.rand(config.batch, generator=self.generator) < 0.5 if config.mirror else None
         bar_BA = chosen_B2[:, 1:] + self.warmup + np.arange(arrivals)
         accepted_BA = self.accepted_NT[chosen_B2[:, :1], bar_BA]
@@ -228,6 +247,7 @@ def train(
     horizon: int,
     model_config: ModelConfig,
     config: TrainingConfig,
+    costs: CostsConfig,
     on_step: Callable[[int, float], None] | None = None,
     group: Group | None = None,
 ) -> Trained:
@@ -238,6 +258,7 @@ def train(
         horizon: N of the longest order.
         model_config: size of the model.
         config: settings of the training.
+        costs: impact, size and cap of the orders that it will trade.
         on_step: called with (step, loss) after each step, for progress.
         group: the ranks that share the work; each calls this with the same arguments and returns the same.
 
@@ -245,8 +266,8 @@ def train(
         TrainingError: nothing to learn from, the loss is no longer finite, or a rank is gone.
     """
     if group:
-        group.agree("code, settings or panel", _everything(panel, horizon, model_config, config))
-    batches = Batches(panel, horizon, model_config.warmup, config)
+        group.agree("code, settings or panel", _everything(panel, horizon, model_config, config, costs))
+    batches = Batches(panel, horizon, model_config.warmup, config, costs)
     rows = group.rows(config.batch) if group else slice(0, config.batch)
     curve: list[CurvePoint] = []
     every = max(1, config.steps // CURVE_POINTS)
@@ -262,7 +283,7 @@ def train(
                 tape, terms = batch.tape, batch.terms
                 context_BTH = model.encode(batch.features_BTF, batch.valid_BT)
                 outcome = expected_outcome(model, context_BTH, model_config.warmup, tape, terms)
-                loss, gain = objective(outcome, terms, tape.accepted_BA, config.tracking_weight, batch.counts)
+                loss, gain = objective(outcome, terms, tape.accepted_BA, config, batch.counts)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 figures = torch.stack([loss.detach(), gain])
@@ -282,14 +303,15 @@ def train(
                 schedule.step()
                 if on_step is not None:
                     on_step(step, loss_value)
+        model.rule_risk.fill_(fit_rule_risk(panel, horizon, costs))
     model.volume_curve_W = torch.from_numpy(fit_volume_curve(panel)).float()
     if group:
         group.agree("weights", model.weights())
     return Trained(model.eval(), curve, int(batches.accepted_NT.sum()))
 
 
-def _everything(panel: Panel, horizon: int, model: ModelConfig, config: TrainingConfig) -> bytes:
+def _everything(panel: Panel, horizon: int, model: ModelConfig, config: TrainingConfig, costs: CostsConfig) -> bytes:
     """What fixes a training, to be compared between ranks."""
     arrays = (value.tobytes() for value in vars(panel).values() if isinstance(value, np.ndarray))
-    said = (code_version(), torch.__version__, torch.get_default_dtype(), panel.assets, horizon, model, config)
+    said = (code_version(), torch.__version__, torch.get_default_dtype(), panel.assets, horizon, model, config, costs)
     return b"\0".join([repr(said).encode(), *arrays])

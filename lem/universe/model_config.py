@@ -25,6 +25,7 @@ class ModelConfig(BaseModel):
         variable_selection: weigh the features against each other; without it they enter through one linear layer.
         attention: attend to earlier bars; without it a bar's context comes from the recurrence alone.
         independent_heads: one network for each scenario; without it one for all, which is told the scenario.
+        base: what the heads correct: the dynamic programme with costs, or the even pace (the paper's).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +44,7 @@ class ModelConfig(BaseModel):
     variable_selection: bool = True
     attention: bool = True
     independent_heads: bool = True
+    base: Literal["programme", "even"] = "programme"
 
     @model_validator(mode="after")
     def _divides(self) -> ModelConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -20,8 +20,14 @@ class TrainingConfig(BaseModel):
         learning_rate: peak of the one-cycle schedule.
         weight_decay: AdamW's decay.
         clip: limit of the gradient's norm.
-        risk_aversion: range [low, high] from which training draws lambda (per sigma): maximise
-            E[g] - lambda/2 E[g^2], g in sigma.
+        risk_aversion: range [low, high] from which training draws lambda (per sigma).
+        risk_neutral: share of the orders whose lambda is 0.
+        risk: what lambda multiplies, g the gain after impact in sigma: `downside` E[min(g, 0)^2], or `deviation`
+            E[g^2] / 2, which punishes a gain like a loss.
+        direction: how far the direction of prices is believed in the mean, 0 (a martingale) to 1 (as it was in the
+            training window); see `lem.training.objective`.
+        free: share of the orders that trade without costs.
+        usual: share of the orders that have the universe's size and cap; the others' sizes lie around it.
         tracking_weight: weight of E|g| for orders with a fixed end (m = N), which have nothing to time.
         mirror: show half of the sequences upside down (1 / price), drawn anew each time.
         seed: of the weights and of every draw.
@@ -40,7 +46,12 @@ class TrainingConfig(BaseModel):
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 8e-3
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 5e-2
     clip: Annotated[float, Field(gt=0)] = 1.0
-    risk_aversion: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = (0.25, 4.0)
+    risk_aversion: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = (0.02, 4.0)
+    risk_neutral: Annotated[float, Field(ge=0, le=1)] = 0.25
+    risk: Literal["downside", "deviation"] = "downside"
+    direction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    free: Annotated[float, Field(ge=0, le=1)] = 0.25
+    usual: Annotated[float, Field(ge=0, le=1)] = 0.4
     tracking_weight: Annotated[float, Field(ge=0)] = 1.5
     mirror: bool = True
     seed: Annotated[int, Field(ge=0)] = 0
@@ -51,4 +62,6 @@ class TrainingConfig(BaseModel):
     def _shares(self) -> TrainingConfig:
         if self.workers > self.batch:
             raise ValueError(f"workers: {self.workers} cannot share a batch of {self.batch}; allowed: batch or fewer")
+        if self.free + self.usual > 1.0:
+            raise ValueError(f"free: {self.free:g} with usual {self.usual:g}; allowed: at most 1 together")
         return self

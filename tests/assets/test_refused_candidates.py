@@ -105,7 +105,7 @@ def trained(place) -> LEM:
     universe, window = place.universe, training_window(place.universe, DATE)
     dates = dates_before(universe, window.start, window.train_end)
     panel = Panel.from_table(read_range(place.lake, universe, "panel", dates)[0])
-    return train(panel, universe.horizon, universe.model, universe.training).model
+    return train(panel, universe.horizon, universe.model, universe.training, universe.costs).model
 
 
 def shuffled(monkeypatch):

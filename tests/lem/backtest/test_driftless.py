@@ -9,6 +9,7 @@ import torch
 from lem.backtest.bootstrap import day_blocks
 from lem.backtest.market import market_of
 from lem.backtest.simulator import simulate
+from lem.execution.costs_config import CostsConfig
 from lem.execution.orders import SCENARIOS, Benchmark, Target
 from lem.execution.terms import terms_for
 from lem.strategies.bounds import bound
@@ -28,7 +29,7 @@ TRAINING = TrainingConfig(
 @pytest.fixture(scope="module")
 def gains():
     """Mean gain over TWAP of each day's arrivals in sigma, (day, m, side); the strategy was trained on other assets."""
-    trained = train(brownian_panel(60, assets=3, seed=100, sigma=SIGMA), HORIZON, MODEL, TRAINING)
+    trained = train(brownian_panel(60, assets=3, seed=100, sigma=SIGMA), HORIZON, MODEL, TRAINING, CostsConfig())
     panel = brownian_panel(100, assets=4, seed=200, sigma=SIGMA)
     asset_A, bar_A = np.nonzero(panel.accepted(HORIZON))
     market = market_of(panel, asset_A, bar_A, HORIZON, trained.model)

@@ -7,7 +7,15 @@ from torch.nn import functional as F
 
 from lem.execution.fills import Ledger
 from lem.execution.orders import SCENARIOS, Benchmark
-from lem.model.allocation import LEAK, STATE_INPUTS, VOLUME_GUESSES, _benchmark_paces, _even_pace, _Perceptron
+from lem.model.allocation import (
+    BASE_INPUTS,
+    LEAK,
+    STATE_INPUTS,
+    VOLUME_GUESSES,
+    _benchmark_paces,
+    _even_pace,
+    _Perceptron,
+)
 from tests.lem.builders import PROPERTY, TINY, lively_model, terms_of
 
 S = 8
@@ -57,11 +65,15 @@ def test_an_order_state_without_gradient_needs_none():
 
 @torch.no_grad()
 def test_heads_answer_with_the_perceptrons_two_logits():
-    heads = lively_model().double().heads
-    read, state = heads.read_context(torch.randn(40, TINY.hidden).double()), torch.randn(S, 40, STATE_INPUTS).double()
-    weights = (heads.state_SJD, heads.out_SD2, heads.out_bias_S2)
-    found = torch.stack([logit.T for logit in heads(read, state)], -1)
-    torch.testing.assert_close(found, plain(read, state, *weights), rtol=1e-6, atol=1e-6)
+    """Without a theory as they are; with one, the second pair counts by the caution, which is the last input."""
+    for base, inputs in (("even", STATE_INPUTS), ("programme", STATE_INPUTS + BASE_INPUTS)):
+        heads = lively_model(TINY.model_copy(update={"base": base})).double().heads
+        read, state = heads.read_context(torch.randn(40, TINY.hidden).double()), torch.randn(S, 40, inputs).double()
+        found = torch.stack([logit.T for logit in heads(read, state)], -1)
+        expected = plain(read, state, heads.state_SJD, heads.out_SD2, heads.out_bias_S2)
+        if base == "programme":
+            expected = expected[..., :2] + state[..., -1:] * expected[..., 2:]
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
 @torch.no_grad()
@@ -70,7 +82,7 @@ def test_what_a_bar_gives_to_its_orders_is_read_once_and_shared():
     heads = lively_model().double().heads
     read = heads.read_context(torch.randn(3, TINY.hidden, dtype=torch.float64))
     assert read.shape == (S, 3, TINY.head_hidden)
-    state = torch.randn(S, 3, 5, STATE_INPUTS, dtype=torch.float64)
+    state = torch.randn(S, 3, 5, STATE_INPUTS + BASE_INPUTS, dtype=torch.float64)
     together = heads(read.unsqueeze(2), state)
     for order in range(5):
         alone = heads(read, state[:, :, order])

@@ -13,7 +13,7 @@ from lem.backtest.simulator import simulate
 from lem.data.features import FEATURES
 from lem.errors import LakeError
 from lem.execution.fills import limits, may_finish, must_finish, open_ledger
-from lem.model.allocation import STATE_INPUTS, order_state
+from lem.model.allocation import BASE_INPUTS, STATE_INPUTS, order_state
 from lem.model.lem import LEM, load_lem, weights_hash
 from lem.model.variable_selection import GatedResidualNetwork, VariableSelection
 from lem.universe.model_config import ModelConfig
@@ -140,7 +140,7 @@ def test_an_orders_state_is_finite_and_of_order_one_even_at_its_edges():
 def test_heads_are_independent_networks():
     heads = lively_model().heads
     read = heads.read_context(torch.randn(3, TINY.hidden))
-    state = torch.randn(8, 3, STATE_INPUTS)
+    state = torch.randn(8, 3, STATE_INPUTS + BASE_INPUTS)
     pace, finish = heads(read, state)
     state[2] += 1.0
     for before, after in zip((pace, finish), heads(read, state), strict=True):

@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lem.errors import TrainingError
+from lem.execution.costs_config import CostsConfig
 from lem.model.lem import LEM
 from lem.training.distributed import Group, shared_dropout
 from lem.training.objective import expected_outcome, objective
 from lem.training.trainer import Batches
+from lem.universe.training_config import TrainingConfig
 from tests.lem.builders import PROPERTY, TINY, TINY_TRAINING, brownian_panel
 
 HORIZON, BATCH = 4, 5
@@ -54,14 +56,16 @@ def gradients(config, ranks: int) -> dict[str, torch.Tensor]:
             generator = torch.Generator().manual_seed(1)
             for parameter in model.parameters():
                 parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-        batches = Batches(PANEL, HORIZON, config.warmup, TINY_TRAINING.model_copy(update={"batch": BATCH}))
+        batches = Batches(
+            PANEL, HORIZON, config.warmup, TINY_TRAINING.model_copy(update={"batch": BATCH}), CostsConfig()
+        )
         for _ in range(3):
             batch = batches.draw(group.rows(BATCH) if group else slice(0, BATCH))
         with shared_dropout(model, group, BATCH):
             torch.manual_seed(5)
             context_BTH = model.encode(batch.features_BTF, batch.valid_BT)
             outcome = expected_outcome(model, context_BTH, config.warmup, batch.tape, batch.terms)
-            loss, gain = objective(outcome, batch.terms, batch.tape.accepted_BA, 1.5, batch.counts)
+            loss, gain = objective(outcome, batch.terms, batch.tape.accepted_BA, TrainingConfig(), batch.counts)
             loss.backward()
         found = {"loss": loss.detach(), "gain": gain, "drawn next": torch.rand(1) / ranks}
         found |= {name: value.grad for name, value in model.named_parameters()}

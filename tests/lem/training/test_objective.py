@@ -17,6 +17,7 @@ from lem.model.lem import LEM
 from lem.strategies.base import Decision
 from lem.strategies.learned import Learned
 from lem.training.objective import Outcome, Tape, _Shifted, expected_outcome, objective
+from lem.universe.training_config import TrainingConfig
 from tests.lem.builders import TINY, brownian_panel, lively_model, random_limits, random_market, terms_of
 
 BARS, FIRST, ARRIVALS = 14, 5, 3
@@ -124,7 +125,7 @@ def test_the_gradient_is_that_of_finite_differences():
 
     def loss() -> torch.Tensor:
         outcome = expected_outcome(model, model.encode(features, valid), FIRST, tape_of(market), terms)
-        return objective(outcome, terms, market.accepted_A[None], 1.5)[0]
+        return objective(outcome, terms, market.accepted_A[None], TrainingConfig())[0]
 
     parameters = list(model.parameters())
     gradients = torch.autograd.grad(loss(), parameters)
@@ -186,11 +187,18 @@ def test_several_orders_at_one_arrival_are_those_of_each_alone_and_add_up_their_
 
 def test_the_loss_weighs_timing_against_risk_tracks_at_m_equal_n_and_skips_gaps():
     terms = terms_of(torch.tensor([[[1.0], [4.0], [4.0]]]), 4, risk=2.0)
-    full = [torch.full((1, 3, 8), v, dtype=torch.float64) for v in (0.3, 0.5, 0.6)]
+    full = [torch.full((1, 3, 8), v, dtype=torch.float64) for v in (0.3, 0.4, 0.5, 0.2, 0.6, 0.1)]
     accepted = torch.tensor([[True, True, False]])
-    loss, gain = objective(Outcome(*full), terms, accepted, 1.5)
-    assert float(loss) == pytest.approx(-((0.3 - 2.0 / 2 * 0.5) + (-1.5 * 0.6)) / 2)
-    assert float(gain) == pytest.approx(0.3)
+    for changes, timing in (
+        ({}, 0.4 - 2.0 * 0.2),
+        ({"risk": "deviation"}, 0.4 - 2.0 / 2 * 0.5),
+        ({"direction": 0.25}, 0.4 - 0.25 * 0.1 - 2.0 * 0.2),
+    ):
+        config = TrainingConfig(tracking_weight=1.5, **changes)
+        loss, gain = objective(Outcome(*full), terms, accepted, config)
+        assert float(loss) == pytest.approx(-(timing / (1.0 + 2.0) - (1.5 * 0.6 + 0.1)) / 2)
+        assert float(gain) == pytest.approx(0.3)
+    loss, _ = objective(Outcome(*full), terms, accepted, TrainingConfig())
     spoilt = [x.clone().index_fill_(1, torch.tensor([2]), 99.0) for x in full]
-    assert objective(Outcome(*spoilt), terms, accepted, 1.5)[0] == loss
-    assert float(objective(Outcome(*full), terms, accepted & False, 1.5)[0]) == 0.0
+    assert objective(Outcome(*spoilt), terms, accepted, TrainingConfig())[0] == loss
+    assert float(objective(Outcome(*full), terms, accepted & False, TrainingConfig())[0]) == 0.0

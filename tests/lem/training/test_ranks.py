@@ -17,6 +17,7 @@ import torch
 from pydantic import ValidationError
 
 from lem.errors import TrainingError
+from lem.execution.costs_config import CostsConfig
 from lem.model.lem import weights_hash
 from lem.training import ranks
 from lem.training.distributed import RankError
@@ -26,7 +27,7 @@ from lem.universe.training_config import TrainingConfig
 from tests.lem.builders import TINY, TINY_TRAINING, brownian_panel
 from tests.lem.training.conftest import DATE
 
-HORIZON = 4
+HORIZON, COSTS = 4, CostsConfig()
 PANEL = brownian_panel(6, assets=2).cut(48, 144)
 MODEL = TINY.model_copy(update={"dropout": 0.3})
 
@@ -54,9 +55,9 @@ def started(monkeypatch) -> list[subprocess.Popen]:
 
 
 def test_two_processes_give_the_loss_curve_of_one(started):
-    one = train_on_ranks(PANEL, HORIZON, MODEL, config())
+    one = train_on_ranks(PANEL, HORIZON, MODEL, config(), COSTS)
     assert started == []
-    two = train_on_ranks(PANEL, HORIZON, MODEL, config(workers=2))
+    two = train_on_ranks(PANEL, HORIZON, MODEL, config(workers=2), COSTS)
     assert len(curve(two)) == 12
     np.testing.assert_allclose(curve(two), curve(one), rtol=0, atol=1e-5)
     np.testing.assert_allclose(curve(two, "gain_sigma"), curve(one, "gain_sigma"), rtol=0, atol=1e-5)
@@ -68,8 +69,8 @@ def test_three_uneven_shares_differ_from_one_process_by_rounding_alone(started):
     """In double precision nothing is left of the difference, whatever the optimiser makes of small gradients."""
     torch.set_default_dtype(torch.float64)
     try:
-        one = train_on_ranks(PANEL, HORIZON, MODEL, config(steps=60))
-        three = train_on_ranks(PANEL, HORIZON, MODEL, config(steps=60, workers=3))
+        one = train_on_ranks(PANEL, HORIZON, MODEL, config(steps=60), COSTS)
+        three = train_on_ranks(PANEL, HORIZON, MODEL, config(steps=60, workers=3), COSTS)
     finally:
         torch.set_default_dtype(torch.float32)
     assert len(started) == 2
@@ -84,7 +85,7 @@ def test_a_rank_that_is_killed_ends_the_training_with_its_name(started):
             started[0].kill()
 
     with pytest.raises(RankError, match=r"rank 1 \(process \d+\) ended with signal SIGKILL") as caught:
-        train_on_ranks(PANEL, HORIZON, MODEL, config(workers=3, steps=100_000), kill)
+        train_on_ranks(PANEL, HORIZON, MODEL, config(workers=3, steps=100_000), COSTS, kill)
     assert "waited for the gradients of the others" in str(caught.value)
     assert all(rank.poll() is not None for rank in started), "the other one is gone too"
 
@@ -96,7 +97,7 @@ def test_a_rank_that_is_silent_ends_the_training(started):
             started[0].send_signal(signal.SIGSTOP)
 
     with pytest.raises(RankError, match="all processes live, one was silent for 20 s"):
-        train_on_ranks(PANEL, HORIZON, MODEL, config(workers=2, steps=100_000), stop, dt.timedelta(seconds=20))
+        train_on_ranks(PANEL, HORIZON, MODEL, config(workers=2, steps=100_000), COSTS, stop, dt.timedelta(seconds=20))
     assert started[0].poll() == -signal.SIGKILL
 
 
@@ -106,25 +107,25 @@ def test_a_rank_that_cannot_start_is_noticed_at_once(monkeypatch, tmp_path):
     broken.chmod(0o755)
     monkeypatch.setattr(ranks.sys, "executable", str(broken))
     with pytest.raises(RankError, match=r"not all of 2 ranks started; rank 1 .* exit code 3: no such interpreter"):
-        train_on_ranks(PANEL, HORIZON, MODEL, config(workers=2))
+        train_on_ranks(PANEL, HORIZON, MODEL, config(workers=2), COSTS)
 
 
 ORPHAN = """
 import os, sys, pickle
 from lem.training import ranks
-panel, model, training = pickle.load(open(sys.argv[1], "rb"))
+panel, model, training, costs = pickle.load(open(sys.argv[1], "rb"))
 Popen = ranks.subprocess.Popen
 def noted(*args, **kwargs):
     process = Popen(*args, **kwargs)
     print(process.pid, flush=True)
     return process
 ranks.subprocess.Popen = noted
-ranks.train_on_ranks(panel, 4, model, training, lambda step, loss: os.kill(os.getpid(), 9))
+ranks.train_on_ranks(panel, 4, model, training, costs, lambda step, loss: os.kill(os.getpid(), 9))
 """
 
 
 def test_no_rank_outlives_the_process_that_started_it(tmp_path):
-    (tmp_path / "task").write_bytes(pickle.dumps((PANEL, MODEL, config(workers=2, steps=100_000))))
+    (tmp_path / "task").write_bytes(pickle.dumps((PANEL, MODEL, config(workers=2, steps=100_000), COSTS)))
     done = subprocess.run(
         [sys.executable, "-c", ORPHAN, str(tmp_path / "task")],
         capture_output=True,
@@ -157,4 +158,4 @@ def test_torchrun_must_have_started_as_many_ranks_as_the_universe_says(monkeypat
     for name, value in {"RANK": "0", "WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(TrainingError, match=r"torchrun has started 3 ranks, training\.workers is 2"):
-        train_on_ranks(PANEL, HORIZON, MODEL, config(workers=2))
+        train_on_ranks(PANEL, HORIZON, MODEL, config(workers=2), COSTS)

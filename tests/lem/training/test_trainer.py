@@ -12,19 +12,20 @@ from lem.backtest.simulator import check_terms
 from lem.data.features import FEATURES, SIGNED
 from lem.data.panel import Panel, order_tape, panel_table
 from lem.errors import TrainingError
+from lem.execution.costs_config import CostsConfig
 from lem.model.lem import LEM, load_lem, weights_hash
 from lem.strategies.volume_curve import fit_volume_curve
 from lem.training.trainer import mirrored, random_terms, to_tape, train, training_places
 from lem.universe.training_config import TrainingConfig
 from tests.lem.builders import PROPERTY, TINY, TINY_TRAINING, brownian_bars, brownian_panel, features_of
 
-HORIZON = 4
+HORIZON, COSTS = 4, CostsConfig()
 PANEL = brownian_panel(6, assets=2).cut(48, 144)
 
 
 def hash_of(panel=PANEL, **changes) -> str:
     config = TINY_TRAINING.model_copy(update=changes)
-    return weights_hash(train(panel, HORIZON, TINY, config).model.weights())
+    return weights_hash(train(panel, HORIZON, TINY, config, COSTS).model.weights())
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
@@ -32,7 +33,7 @@ def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before(dropout)
     model = TINY.model_copy(update={"dropout": dropout})
     hashes = set()
     for _ in range(2):
-        hashes.add(weights_hash(train(PANEL, HORIZON, model, TINY_TRAINING).model.weights()))
+        hashes.add(weights_hash(train(PANEL, HORIZON, model, TINY_TRAINING, COSTS).model.weights()))
         torch.rand(17)
     assert len(hashes) == 1
 
@@ -61,7 +62,7 @@ def test_training_leaves_the_global_random_state_and_the_threads_alone():
 
 def test_the_loss_falls_on_a_driftless_market():
     config = TrainingConfig(window_days=8, holdout_days=2, steps=40, batch=6, sequence=30, learning_rate=1e-2, seed=1)
-    trained = train(PANEL, 8, TINY, config)
+    trained = train(PANEL, 8, TINY, config, COSTS)
     losses = [point.loss for point in trained.curve]
     assert len(losses) == 40
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.02
@@ -71,7 +72,7 @@ def test_the_loss_falls_on_a_driftless_market():
 
 def test_the_curve_and_the_progress_count_every_step():
     seen: list[int] = []
-    trained = train(PANEL, HORIZON, TINY, TINY_TRAINING, lambda step, loss: seen.append(step))
+    trained = train(PANEL, HORIZON, TINY, TINY_TRAINING, COSTS, lambda step, loss: seen.append(step))
     assert seen == [1, 2, 3, 4]
     assert [point.step for point in trained.curve] == seen
     assert all(np.isfinite([point.loss, point.gain_sigma, point.learning_rate]).all() for point in trained.curve)
@@ -81,7 +82,7 @@ def test_the_curve_and_the_progress_count_every_step():
 @pytest.mark.parametrize("steps", range(1, 9))
 def test_any_number_of_steps_can_be_trained(steps):
     """A one-cycle schedule has two phases, and neither may come out with a length of zero."""
-    trained = train(PANEL, HORIZON, TINY, TINY_TRAINING.model_copy(update={"steps": steps}))
+    trained = train(PANEL, HORIZON, TINY, TINY_TRAINING.model_copy(update={"steps": steps}), COSTS)
     assert trained.curve[-1].step == steps
     assert all(0 <= point.learning_rate <= TINY_TRAINING.learning_rate for point in trained.curve)
 
@@ -90,7 +91,7 @@ def test_features_that_are_not_finite_stop_the_training():
     features = PANEL.features_NTF.copy()
     features[:, ::5, FEATURES.index("ret")] = np.nan
     with pytest.raises(TrainingError, match=r"the loss is nan at step 1; allowed: "):
-        train(replace(PANEL, features_NTF=features), HORIZON, TINY, TINY_TRAINING)
+        train(replace(PANEL, features_NTF=features), HORIZON, TINY, TINY_TRAINING, COSTS)
 
 
 def test_gaps_change_no_weight_by_the_values_that_lie_in_them():
@@ -105,7 +106,7 @@ def test_gaps_change_no_weight_by_the_values_that_lie_in_them():
 def test_a_window_without_a_sequence_to_learn_from_is_refused():
     for panel in (PANEL.cut(0, 20), replace(PANEL, valid_NT=np.zeros_like(PANEL.valid_NT))):
         with pytest.raises(TrainingError, match="hold no sequence of 24 bars with an order of 4 bars"):
-            train(panel, HORIZON, TINY, TINY_TRAINING)
+            train(panel, HORIZON, TINY, TINY_TRAINING, COSTS)
 
 
 def test_places_are_the_sequences_that_hold_an_accepted_arrival():
@@ -128,7 +129,7 @@ def test_places_are_the_sequences_that_hold_an_accepted_arrival():
 @given(st.integers(2, 60), st.integers(0, 2**32 - 1), st.sampled_from([(0.25, 2.0), (0.0, 1.0)]))
 def test_random_orders_are_always_feasible(horizon, seed, risk):
     config = TINY_TRAINING.model_copy(update={"risk_aversion": risk})
-    terms = random_terms((500, 8), horizon, config, torch.Generator().manual_seed(seed))
+    terms = random_terms((500, 8), horizon, config, COSTS, torch.Generator().manual_seed(seed))
     check_terms(terms, horizon)
     assert (terms.m_O == terms.m_O.round()).all()
     assert (terms.n_O == terms.n_O.round()).all()
@@ -138,7 +139,7 @@ def test_random_orders_are_always_feasible(horizon, seed, risk):
 
 
 def test_random_orders_cover_what_the_backtest_asks_for():
-    terms = random_terms((4000, 8), 12, TINY_TRAINING, torch.Generator().manual_seed(0))
+    terms = random_terms((4000, 8), 12, TINY_TRAINING, COSTS, torch.Generator().manual_seed(0))
     assert set(terms.m_O.unique().tolist()) == set(range(1, 13))
     assert set(terms.n_O.unique().tolist()) == set(range(2, 13))
     assert 0.15 < float((terms.m_O == terms.n_O).double().mean()) < 0.4
@@ -147,7 +148,9 @@ def test_random_orders_cover_what_the_backtest_asks_for():
 
 
 def test_a_new_model_has_its_seeds_weights_before_the_first_step():
-    none = train(PANEL, HORIZON, TINY, TINY_TRAINING.model_copy(update={"learning_rate": 1e-12, "weight_decay": 0.0}))
+    none = train(
+        PANEL, HORIZON, TINY, TINY_TRAINING.model_copy(update={"learning_rate": 1e-12, "weight_decay": 0.0}), COSTS
+    )
     for name, value in LEM(TINY, seed=TINY_TRAINING.seed).named_parameters():
         torch.testing.assert_close(none.model.state_dict()[name], value, rtol=0, atol=1e-9)
 
@@ -190,7 +193,7 @@ def test_only_the_chosen_sequences_are_turned_and_twice_is_back():
 
 
 def test_the_volume_curve_of_the_training_window_travels_with_the_weights():
-    weights = train(PANEL, HORIZON, TINY, TINY_TRAINING).model.weights()
+    weights = train(PANEL, HORIZON, TINY, TINY_TRAINING, COSTS).model.weights()
     again = load_lem(weights, weights_hash(weights), TINY)
     np.testing.assert_array_equal(again.volume_curve_W.numpy(), fit_volume_curve(PANEL).astype(np.float32))
     assert len(again.volume_curve_W) == 24

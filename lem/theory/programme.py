@@ -12,7 +12,14 @@ shift every strategy alike and are left out.
 - go on with x < R, x <= cap, R - x <= cap (N - 1 - k):
   -c x^1.5 + E V_{k+1}(k d / (k + 1) + xi, R - x),   xi ~ N(0, 1 + 1 / (3 (k + 1)^2) - 1 / (k + 1))
 
-With c = 0 this is the optimal stopping of `lem.strategies.bounds`. Source: the stopping problem of Guéant, Pu and Royer
+With c = 0 this is the optimal stopping of `lem.strategies.bounds`.
+
+**Risk.** What a schedule risks is that it has traded more or less than its benchmark when the price moves: after bar k
+the benchmark of an order that ends at T has the share b = 1 - (k + 1) / T to come. With `risk` above 0 each bar that is
+gone on from costs risk * (R - b)^2, with T half-way from the next bar in which the order may end to bar N: mean is
+traded for risk, and the value is no bound.
+
+Source: the stopping problem of Guéant, Pu and Royer
 (arXiv 1312.5617) with the impact of `lem.execution.costs`.
 
 Shapes: D = grid of d, R = grid of what remains, Q = nodes of the quadrature.
@@ -34,7 +41,7 @@ WIDTH = 8.0
 POINTS, SHARES = 241, 120
 """Points of d, and steps of what remains. 361 points move no value by more than 0.0002 sigma."""
 _NODES = 41
-_NEVER = -1e9
+NEVER = -1e9
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,13 @@ class Programme:
 
 @lru_cache(maxsize=512)
 def solve(
-    min_bars: int, max_bars: int, impact: float, cap: float = 1.0, points: int = POINTS, shares: int = SHARES
+    min_bars: int,
+    max_bars: int,
+    impact: float,
+    cap: float = 1.0,
+    risk: float = 0.0,
+    points: int = POINTS,
+    shares: int = SHARES,
 ) -> Programme:
     """Solve the programme backwards from bar N.
 
@@ -65,54 +78,67 @@ def solve(
         max_bars: N.
         impact: c, in sigma.
         cap: most that is traded in one bar, as a share of the order.
+        risk: what a share off the benchmark's own, squared, costs a bar, in sigma.
         points: of the grid of d.
         shares: steps of the grid of what remains.
 
     Raises:
-        OrderError: m is not between 1 and N, c is negative, or N bars cannot trade the order under the cap.
+        OrderError: m is not between 1 and N, c or the risk is negative, or N bars cannot trade the order under the cap.
     """
-    if not 1 <= min_bars <= max_bars or impact < 0 or cap * max_bars < 1 - 1e-9:
+    if not 1 <= min_bars <= max_bars or impact < 0 or risk < 0 or cap * max_bars < 1 - 1e-9:
         raise OrderError(
-            f"programme of m {min_bars}, N {max_bars}, impact {impact:g}, cap {cap:g}; allowed: m from 1 to N, an "
-            "impact of 0 or more, a cap under which N bars trade the whole order"
+            f"programme of m {min_bars}, N {max_bars}, impact {impact:g}, cap {cap:g}, risk {risk:g}; allowed: m "
+            "from 1 to N, impact and risk of 0 or more, a cap under which N bars trade the whole order"
         )
     d_D, remaining_R = np.linspace(-WIDTH, WIDTH, points), np.linspace(0.0, 1.0, shares + 1)
     # The cap in steps of the grid; at least what trades the order in N bars, where it lies between two of them.
     most = max(math.floor(min(cap, 1.0) * shares + 1e-9), math.ceil(shares / max_bars))
     cost_R = impact * remaining_R**1.5
-    go_KDR = np.full((max_bars, points, shares + 1), _NEVER)
+    go_KDR = np.full((max_bars, points, shares + 1), NEVER)
     pace_KDR = np.zeros((max_bars, points, shares + 1))
-    value_DR = np.full((points, shares + 1), _NEVER)
+    value_DR = np.full((points, shares + 1), NEVER)
     for k in range(max_bars - 1, -1, -1):
         if k < max_bars - 1:
             left = most * (max_bars - 1 - k)
-            after_DR = np.where(value_DR < _NEVER / 2, _NEVER, _transition(k, points) @ value_DR)
-            after_DR[:, 0] = _NEVER  # something must be left: an order that has nothing left is over
-            after_DR[:, left + 1 :] = _NEVER
+            after_DR = np.where(value_DR < NEVER / 2, NEVER, transition(k, points) @ value_DR)
+            after_DR = after_DR - risk * (remaining_R - benchmark_ahead(k, min_bars, max_bars)) ** 2
+            after_DR[:, 0] = NEVER  # something must be left: an order that has nothing left is over
+            after_DR[:, left + 1 :] = NEVER
             go_KDR[k], pace_KDR[k] = _best(after_DR, cost_R, most, remaining_R)
         may_R = (np.arange(shares + 1) <= most) & (k + 1 >= min_bars)
-        finish_DR = np.where(may_R, -k * d_D[:, None] / (k + 1) - cost_R, _NEVER)
+        finish_DR = np.where(may_R, -k * d_D[:, None] / (k + 1) - cost_R, NEVER)
         value_DR = np.maximum(finish_DR, go_KDR[k])
     go_KDR[:, :, 0] = go_KDR[:, :, 1]
     return Programme(go_KDR, pace_KDR, float(np.interp(0.0, d_D, value_DR[:, -1])), impact)
+
+
+def benchmark_ahead(k: int, min_bars: int, max_bars: int) -> float:
+    """Share of the benchmark that is still to come after bar k, if the order ends half-way to its last bar.
+
+    Args:
+        k: the bar, 0-based; the order goes on from it.
+        min_bars: m.
+        max_bars: N.
+    """
+    return 1.0 - 2 * (k + 1) / (max(min_bars, k + 2) + max_bars)
 
 
 def _best(
     after_DR: NDArray[np.float64], cost_R: NDArray[np.float64], most: int, remaining_R: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The best slice of each state, of 0 to `most` steps, and its value."""
-    best_DR, pace_DR = np.full_like(after_DR, _NEVER), np.full_like(after_DR, remaining_R[most])
+    best_DR, pace_DR = np.full_like(after_DR, NEVER), np.full_like(after_DR, remaining_R[most])
     columns = after_DR.shape[1]
     for steps in range(min(most, columns - 1) + 1):
         candidate_DR = after_DR[:, : columns - steps] - cost_R[steps]
         better_DR = candidate_DR > best_DR[:, steps:]
         best_DR[:, steps:][better_DR] = candidate_DR[better_DR]
         pace_DR[:, steps:][better_DR] = remaining_R[steps]
-    return np.where(best_DR < _NEVER / 2, _NEVER, best_DR), pace_DR
+    return np.where(best_DR < NEVER / 2, NEVER, best_DR), pace_DR
 
 
 @lru_cache(maxsize=256)
-def _transition(k: int, points: int) -> NDArray[np.float64]:
+def transition(k: int, points: int) -> NDArray[np.float64]:
     """The matrix that takes values on the grid before bar k + 1 to their expectation before bar k."""
     d_D = np.linspace(-WIDTH, WIDTH, points)
     nodes_Q, weights_Q = np.polynomial.hermite_e.hermegauss(_NODES)

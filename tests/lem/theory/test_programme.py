@@ -16,7 +16,7 @@ from lem.execution.terms import terms_for
 from lem.strategies.bounds import bound
 from lem.strategies.optimal_stopping import OptimalStopping
 from lem.strategies.optimal_with_costs import OptimalWithCosts
-from lem.strategies.programme import solve
+from lem.theory.programme import solve
 
 LIMITS = (1, 3, 6, 9, 11, 12)
 GOLDEN = {
@@ -68,7 +68,7 @@ def test_the_pace_keeps_to_the_cap_and_what_is_left_can_still_be_traded():
     ("limits", "impact", "cap"), [((0, 12), 0.1, 1.0), ((13, 12), 0.1, 1.0), ((1, 12), -0.1, 1.0), ((1, 12), 0.1, 0.05)]
 )
 def test_an_impossible_programme_is_refused(limits, impact, cap):
-    with pytest.raises(OrderError, match="allowed: m from 1 to N, an impact of 0 or more, a cap under which"):
+    with pytest.raises(OrderError, match="allowed: m from 1 to N, impact and risk of 0 or more, a cap under which"):
         solve(*limits, impact, cap)
 
 
@@ -94,7 +94,7 @@ def earned(strategy, market, costs):
 @pytest.mark.parametrize(("size", "cap"), [(0.2, 0.1), (0.05, 0.05), (1.0, 0.25)])
 def test_the_rule_earns_the_values_on_a_driftless_market(walk, size, cap):
     costs = CostsConfig(fee_bps=0, half_spread_bps=0, impact=0.5, order_size=size, participation_cap=cap)
-    means, errors = earned(OptimalWithCosts(costs), walk, costs)
+    means, errors = earned(OptimalWithCosts(), walk, costs)
     values = [solve(m, 12, 0.5 * math.sqrt(size), cap / size).value for m in LIMITS]
     for mean, error, value in zip(means, errors, values, strict=True):
         assert abs(mean - value) <= 2 * error + 1e-3
@@ -102,13 +102,13 @@ def test_the_rule_earns_the_values_on_a_driftless_market(walk, size, cap):
 
 def test_after_costs_it_earns_more_than_the_rule_that_does_not_know_them(walk):
     costs = CostsConfig(fee_bps=0, half_spread_bps=0, impact=0.5, order_size=0.2, participation_cap=0.1)
-    own, blind = (earned(rule, walk, costs)[0] for rule in (OptimalWithCosts(costs), OptimalStopping()))
+    own, blind = (earned(rule, walk, costs)[0] for rule in (OptimalWithCosts(), OptimalStopping()))
     assert all(mine > theirs for mine, theirs in zip(own[:3], blind[:3], strict=True))
 
 
 def test_orders_of_other_limits_in_one_batch_are_decided_by_their_own_tables(walk):
     costs = CostsConfig(impact=0.5, order_size=0.2)
-    rule = OptimalWithCosts(costs)
+    rule = OptimalWithCosts()
     together = simulate(rule, walk, terms_for(LIMITS, 12, 1.0), costs)
     for place, m in enumerate(LIMITS):
         alone = simulate(rule, walk, terms_for((m,), 12, 1.0), costs)
