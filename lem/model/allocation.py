@@ -22,7 +22,7 @@ from lem.execution.fills import Ledger, achieved, benchmark, limits
 from lem.execution.orders import SCENARIOS, Benchmark, Side, Target
 from lem.execution.step import allowed_end
 from lem.execution.terms import Terms
-from lem.theory.table import empty_table, look_up, programme_table
+from lem.theory.table import Reader, empty_table, programme_table
 from lem.universe.model_config import ModelConfig
 
 VOLUME_GUESSES = (1.0, 2.0, 4.0)
@@ -170,11 +170,15 @@ class ProgrammeBase(nn.Module):
         self.pace: Tensor
         for name, table in (programme_table() if solved else empty_table()).items():
             self.register_buffer(name, table)
+        self._reader: Reader | None = None  # of the last orders: their terms stay the same from bar to bar
 
     def forward(self, ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int | Tensor) -> Base:
         """The base before bar k."""
+        reader = self._reader
+        if reader is None or reader.terms is not terms:
+            self._reader = reader = Reader(self.margin, self.pace, terms, theory_risk(terms))
         distance_O = (last_close_O - benchmark(ledger)) * (terms.sign_O / terms.sigma_O)
-        advice = look_up(self.margin, self.pace, terms, theory_risk(terms), ledger.remaining_O, distance_O, k)
+        advice = reader.read(ledger.remaining_O, distance_O, k)
         pace_O = torch.logit(advice.place_O.clamp(EDGE, 1.0 - EDGE))
         even_O = _even_pace(ledger, terms, *limits(ledger, terms, k), k)
         pace_O = torch.where(terms.m_O < terms.n_O, pace_O, even_O)  # with a fixed end there is only a pace to keep

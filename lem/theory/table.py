@@ -3,17 +3,17 @@
 `lem.theory.programme` solves one order; here all are solved on coarse grids, once, and read between their points. Two
 arrays hold what is best:
 
-- `margin` (E, C, U, P, F, D), float16: value of finishing less that of going on, in sigma, for every N and k, where
-  nothing is to wait for and what remains fits into a bar,
+- `margin` (E, C, U, P, V, D), float16: value of finishing less that of going on, in sigma, for every N and k, where
+  nothing is to wait for; 0 where what remains does not fit into a bar,
 - `pace` (S, C, U, P, V, D), uint8: where the best slice lies between the smallest and the largest that are allowed, in
   255ths, for every N, k and number of bars to wait before the order may end (m - 1 - k, at least 0).
 
 The axes: C the impact, U the cap as log(cap N) / log N, P the price of risk, D the distance d, and V what remains:
 R / cap up to 1, then 1 + (R - cap) / (1 - cap).
 
-They are solved for the N of `BARS`. Another order is read as the next longer one, or as the longest, with bars that are
-longer or shorter: a Brownian motion looks the same after stretching time by s, with sigma sqrt(s) times as large, impact
-in it 1 / s times and the cap s times.
+They are solved for the N of `BARS`. Another order is read as the next longer one, or as the longest, with bars that
+are longer or shorter: a Brownian motion looks the same after stretching time by s, with sigma sqrt(s) times as large,
+impact in it 1 / s times and the cap s times.
 
 Shapes: S = (N, k, wait), E = (N, k), F = the part of V up to 1, O = orders; inside `_solve` X = even grid of what
 remains, Y = even grid of d, Z = steps of a slice, W = bars to wait.
@@ -57,7 +57,7 @@ _OF_N = torch.tensor(
 )
 _SOLVED_N = torch.tensor(BARS)
 SHAPES = {
-    "margin": (sum(BARS), *_INNER, _FITS, len(D)),
+    "margin": (sum(BARS), *_INNER, len(V), len(D)),
     "pace": (sum(n * (n + 1) // 2 for n in BARS), *_INNER, len(V), len(D)),
 }
 """Shapes of the two arrays."""
@@ -77,7 +77,7 @@ def programme_table() -> dict[str, Tensor]:
         for c, impact in enumerate(C.tolist()):
             for u, share in enumerate(U.tolist()):
                 for k, margin_PFD, pace_PWVD in _solve(n, impact, n ** (share - 1.0)):
-                    margin[first_e + k, c, u] = margin_PFD.clip(-_FAR, _FAR)
+                    margin[first_e + k, c, u, :, :_FITS] = margin_PFD.clip(-_FAR, _FAR)
                     at = first_s + int(_state(k, 0, n))
                     pace[at : at + n - k, c, u] = pace_PWVD.swapaxes(0, 1)
     return {
@@ -107,78 +107,83 @@ class Advice:
     margin_O: Tensor
 
 
-@torch.no_grad()
-def look_up(
-    margin: Tensor,
-    pace: Tensor,
-    terms: Terms,
-    risk_O: Tensor,
-    remaining_O: Tensor,
-    distance_O: Tensor,
-    k: int | Tensor,
-) -> Advice:
-    """Read the table before bar k, between its points by straight lines, beyond them as at the edge.
+class Reader:
+    """Reads the table for orders whose terms stay the same from bar to bar.
 
-    No gradient runs through it: near to what is best, how a decision answers to a small change changes nothing.
+    Between its points the table is read along straight lines, beyond them as at the edge. The lines are those of
+    simplices: six points of each cell of five axes instead of 32. No gradient runs through it: near to what is best,
+    how a decision answers to a small change changes nothing.
 
     Args:
         margin: from `programme_table`.
         pace: likewise.
         terms: of the orders.
         risk_O: price of risk (`risk` of `lem.theory.programme`).
-        remaining_O: share that remains.
-        distance_O: side * (last close - running benchmark) / sigma.
-        k: the bar (0-based) of all orders, or of each.
     """
-    of_O = _OF_N[terms.n_O.long().clamp(max=BARS[-1])]
-    n_O = _SOLVED_N[of_O]
-    stretch_O = terms.n_O / n_O
-    cap_O = (terms.max_rate_O * stretch_O).clamp(max=1.0)
-    inside_O = remaining_O / cap_O
-    left_O = torch.where(inside_O > 1.0, 1.0 + (remaining_O - cap_O) / (1.0 - cap_O).clamp(min=1e-6), inside_O)
-    at_O = torch.as_tensor(k / stretch_O).round().long().minimum(n_O - 1)
-    wait_O = ((terms.m_O - 1 - k) / stretch_O).ceil().long().clamp(min=0).minimum(n_O - 1 - at_O)
-    axes = [
-        _place((terms.whole_impact_O / stretch_O).sqrt(), C.sqrt()),
-        _place(torch.log(cap_O * n_O) / torch.log(n_O.to(cap_O)), U),
-        _place(risk_O.sqrt(), P.sqrt()),
-        _place(left_O, V),
-        _place(distance_O / stretch_O.sqrt(), D),
-    ]
-    below, share = (torch.broadcast_tensors(*part) for part in zip(*axes, strict=True))
-    below_AO, share_AO = torch.stack(below, -1), torch.stack(share, -1)
-    fits_AO, fits_share_AO = below_AO.clone(), share_AO.clone()
-    beyond_O = below_AO[..., 3] > _FITS - 2
-    fits_AO[..., 3] = fits_AO[..., 3].clamp(max=_FITS - 2)
-    fits_share_AO[..., 3] = torch.where(beyond_O, 1.0, fits_share_AO[..., 3])
-    pace_O = _between(pace, _FIRST_S[of_O] + _state(at_O, wait_O, n_O), below_AO, share_AO) / 255.0
-    return Advice(pace_O, _between(margin, _FIRST_E[of_O] + at_O, fits_AO, fits_share_AO))
+
+    @torch.no_grad()
+    def __init__(self, margin: Tensor, pace: Tensor, terms: Terms, risk_O: Tensor) -> None:
+        self.terms = terms
+        self._margin, self._pace = margin.flatten(), pace.flatten()
+        self._strides = torch.tensor(pace.stride(), dtype=torch.int32)
+        of_O = _OF_N[terms.n_O.long().clamp(max=BARS[-1])]
+        self._n_O = _SOLVED_N[of_O]
+        self._first_O, self._first_end_O = _FIRST_S[of_O], _FIRST_E[of_O]
+        self._stretch_O = terms.n_O / self._n_O
+        self._cap_O = (terms.max_rate_O * self._stretch_O).clamp(max=1.0)
+        axes = [
+            _place((terms.whole_impact_O / self._stretch_O).sqrt(), C.sqrt()),
+            _place(torch.log(self._cap_O * self._n_O) / torch.log(self._n_O.to(self._cap_O)), U),
+            _place(risk_O.sqrt(), P.sqrt()),
+        ]
+        self._below_O = sum(below_O * stride for (below_O, _), stride in zip(axes, self._strides[1:4], strict=True))
+        self._shares = [share_O for _, share_O in axes]
+
+    @torch.no_grad()
+    def read(self, remaining_O: Tensor, distance_O: Tensor, k: int | Tensor) -> Advice:
+        """What to do before bar k.
+
+        Args:
+            remaining_O: share that remains.
+            distance_O: side * (last close - running benchmark) / sigma.
+            k: the bar (0-based) of all orders, or of each.
+        """
+        n_O, stretch_O = self._n_O, self._stretch_O
+        inside_O = remaining_O / self._cap_O
+        over_O = 1.0 + (remaining_O - self._cap_O) / (1.0 - self._cap_O).clamp(min=1e-6)
+        left, distance = (
+            _place(torch.where(inside_O > 1.0, over_O, inside_O), V),
+            _place(distance_O / stretch_O.sqrt(), D),
+        )
+        at_O = torch.as_tensor(k / stretch_O).round().long().minimum(n_O - 1)
+        wait_O = ((self.terms.m_O - 1 - k) / stretch_O).ceil().long().clamp(min=0).minimum(n_O - 1 - at_O)
+        shares = torch.broadcast_tensors(*self._shares, left[1], distance[1])
+        sorted_AO, order_AO = torch.stack(shares).sort(0, descending=True)
+        inner_O = (self._below_O + left[0] * self._strides[4] + distance[0] * self._strides[5]).to(torch.int32)
+        first_O = (self._first_O + _state(at_O, wait_O, n_O)) * self._strides[0]
+        # The margin has the same axes; where there is something to wait for, it has no meaning.
+        to_end_O = (self._first_end_O + at_O) * self._strides[0] - first_O
+        at_O = (first_O + inner_O).to(torch.int32)
+        to_end_O = to_end_O.to(torch.int32)
+        jumps = self._strides[1:][order_AO]
+        weight_O = 1.0 - sorted_AO[0]
+        place_O, margin_O = weight_O * self._pace[at_O], weight_O * self._margin[at_O + to_end_O]
+        for step in range(len(sorted_AO)):
+            at_O = at_O + jumps[step]
+            weight_O = sorted_AO[step] - sorted_AO[step + 1] if step + 1 < len(sorted_AO) else sorted_AO[step]
+            place_O, margin_O = (
+                place_O + weight_O * self._pace[at_O],
+                margin_O + weight_O * self._margin[at_O + to_end_O],
+            )
+        return Advice(place_O / 255.0, margin_O)
 
 
 def _place(value_O: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
     """Where values lie on a grid: the point below, and the share of the way to the next."""
     grid = grid.to(value_O)
     value_O = value_O.clamp(grid[0], grid[-1]).contiguous()
-    below_O = (torch.bucketize(value_O, grid, right=True) - 1).clamp(0, len(grid) - 2)
+    below_O = (torch.bucketize(value_O, grid, right=True, out_int32=True) - 1).clamp(0, len(grid) - 2)
     return below_O, (value_O - grid[below_O]) / (grid[below_O + 1] - grid[below_O])
-
-
-def _between(table: Tensor, first_O: Tensor, below_AO: Tensor, share_AO: Tensor) -> Tensor:
-    """The table between its points, linear on simplices: six points of each cell of five axes instead of 32.
-
-    The walk from the lowest corner to the highest takes the axes in the order of their shares; each corner on the way
-    weighs the difference of two shares.
-    """
-    strides = torch.tensor(table.stride())
-    flat = table.flatten()
-    at_O = first_O * strides[0] + (below_AO * strides[1:]).sum(-1)
-    sorted_AO, order_AO = share_AO.sort(-1, descending=True)
-    value_O = flat[at_O].to(share_AO.dtype) * (1.0 - sorted_AO[..., 0])
-    for step in range(share_AO.shape[-1]):
-        at_O = at_O + strides[1:][order_AO[..., step]]
-        weight_O = sorted_AO[..., step] - (sorted_AO[..., step + 1] if step + 1 < share_AO.shape[-1] else 0.0)
-        value_O = value_O + weight_O * flat[at_O]
-    return value_O
 
 
 def _solve(n: int, impact: float, cap: float) -> list[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:

@@ -134,11 +134,22 @@ def expected_outcome(model: LEM, context_BTH: Tensor, first: int, tape: Tape, te
         ended, ledger = fork(ledger, terms, slice_O, price, volume)
         gross, g = (gain(one, terms) / terms.sigma_O for one in (ended, ended_charged))
         impact = gross - g
-        values = (g, known - impact, g**2, g.clamp(max=0.0) ** 2, gross.abs(), impact)
+        values = (g, known - impact, g**2, shortfall(g), gross.abs(), impact)
         here = alive * finish_O
         sums = [total + here * value for total, value in zip(sums, values, strict=True)]
         alive = alive * (1.0 - finish_O)
     return Outcome(*sums)
+
+
+TAIL = 0.5
+"""Losses beyond so many sigma count linearly: a handful of crashes must not decide alone what is learnt."""
+
+
+def shortfall(g: Tensor) -> Tensor:
+    """min(g, 0)^2 down to -TAIL, and its tangent below."""
+    loss = (-g).clamp(min=0.0)
+    inside = loss.clamp(max=TAIL)
+    return inside**2 + 2 * TAIL * (loss - inside)
 
 
 def expected_benchmark(ledger: Ledger, terms: Terms, last_close_O: Tensor, volume_O: Tensor) -> Tensor:
