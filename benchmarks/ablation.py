@@ -14,7 +14,8 @@ import numpy as np
 from benchmarks.common import Column, Row, command_line, console, each_seed, one_or_more, parser, publish, spread
 from benchmarks.evaluate import Arrivals, gains
 from benchmarks.markets import data_root
-from benchmarks.real import HORIZON, RISK_AVERSION, Split, crypto_year
+from benchmarks.real import RISK_AVERSION, crypto_year
+from benchmarks.splits import HORIZON, Split
 from lem.data.features import FEATURES
 from lem.data.panel import Panel
 from lem.execution.orders import SCENARIOS, Benchmark

@@ -188,6 +188,23 @@ def write_json(path: Path, document: Row) -> None:
         raise BenchmarkError(f"--out {path}: {error}") from error
 
 
+def show(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> None:
+    """Print rows as a table.
+
+    Args:
+        title: above the table.
+        columns: of the table.
+        rows: the figures.
+    """
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column.title, justify="right" if column.format else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(column.text(row) for column in columns))
+    # A table wider than the terminal wraps there, so that no figure is cut short.
+    Console(width=_WIDEST, highlight=False).print(table)
+
+
 def publish(
     name: str,
     title: str,
@@ -216,15 +233,9 @@ def publish(
     """
     path = arguments.out or OUT / f"{name}{'-quick' if arguments.quick else ''}.json"
     where = machine()
-    table = Table(title=f"{title} (SMOKE RUN)" if arguments.quick else title, title_justify="left")
-    for column in columns:
-        table.add_column(column.title, justify="right" if column.format else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(column.text(row) for column in columns))
     if arguments.quick:
         console.print(SMOKE)
-    # A table wider than the terminal wraps there, so that no figure is cut short.
-    Console(width=_WIDEST, highlight=False).print(table)
+    show(f"{title} (SMOKE RUN)" if arguments.quick else title, columns, rows)
     console.print(f"{where['cpu']}, {where['cores']} cores, {where['threads']} threads, torch {where['torch']}")
     document = {
         "name": name,

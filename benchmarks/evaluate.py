@@ -24,6 +24,7 @@ from lem.model.lem import LEM
 from lem.strategies.base import Strategy
 from lem.strategies.bounds import FillLaw, bound
 from lem.strategies.learned import Learned
+from lem.theory.programme import solve
 
 CHUNK = 2048
 MEASURED = ", fills as measured"
@@ -103,13 +104,21 @@ def gains(
 
 
 def bound_gains(
-    market: str, panel: Panel, orders: Arrivals, min_bars: tuple[int, ...], horizon: int, law: FillLaw
+    market: str,
+    panel: Panel,
+    orders: Arrivals,
+    min_bars: tuple[int, ...],
+    horizon: int,
+    law: FillLaw,
+    costs: CostsConfig,
 ) -> list[Row]:
     """The bounds as rows, means in bps over all scenarios.
 
     They are the driftless market's at each order's volatility, once for fills at bar averages and once for the law's
-    fills, and that of perfect foresight.
+    fills, and that of perfect foresight; after costs the driftless market's alone, with volumes at their mean.
     """
+    impact, fixed = costs.impact * costs.order_size**0.5, costs.fee_bps + costs.half_spread_bps
+    cap = min(1.0, costs.largest_rate)
     best: list[NDArray] = []
     for low in range(0, len(orders.asset_A), CHUNK):
         cut = slice(low, low + CHUNK)
@@ -123,9 +132,9 @@ def bound_gains(
             f"driftless_bound{MEASURED}": bound(m, horizon, law) * orders.sigma_A,
             "oracle": oracle_AM[:, i],
         }
+        after = float((solve(m, horizon, impact, cap).value * orders.sigma_A).mean()) - fixed
         for name, values_A in values.items():
             sigma = float((values_A / orders.sigma_A).mean())
-            rows.append(
-                {"market": market, "m": m, "strategy": name, "mean_bps": float(values_A.mean()), "mean_sigma": sigma}
-            )
+            row: Row = {"market": market, "m": m, "strategy": name, "mean_bps": float(values_A.mean())}
+            rows.append(row | {"mean_sigma": sigma} | ({"net_bps": after} if name == "driftless_bound" else {}))
     return rows

@@ -19,7 +19,8 @@ import torch
 from benchmarks.common import Column, Row, command_line, console, each_seed, parser, publish, spread
 from benchmarks.evaluate import Arrivals, gains
 from benchmarks.markets import data_root
-from benchmarks.real import HORIZON, RISK_AVERSION, Split, crypto_year
+from benchmarks.real import RISK_AVERSION, crypto_year
+from benchmarks.splits import HORIZON, Split
 from lem.data.panel import Panel
 from lem.execution.orders import SCENARIOS, Benchmark
 from lem.gate.causality import model_is_causal

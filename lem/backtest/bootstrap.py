@@ -151,6 +151,54 @@ def block_mean(values: ArrayLike, days: ArrayLike, *, block_days: int = 1, **opt
     return one[0] if one else Interval(math.nan, math.nan, math.nan, 0, 0)
 
 
+def simultaneous_means(
+    values: ArrayLike,
+    days: ArrayLike,
+    *,
+    block_days: int = 1,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> list[Interval]:
+    """Means of several series of the same orders, with intervals that all hold together with the given confidence.
+
+    The bootstrap of the largest |t| (Romano and Wolf, "Stepwise multiple testing as formalized data snooping",
+    Econometrica 73(4), 2005): whole blocks are drawn for all series at once, and each interval is as many standard
+    errors wide as the largest deviation of any series takes. With one series it is a plain interval.
+
+    Args:
+        values: one column a series, (O, G).
+        days: arrival days of the orders, as for `day_blocks`.
+        block_days: days in a block.
+        confidence: of all intervals together, between 0 and 1.
+        resamples: R.
+        seed: of the draws.
+
+    Raises:
+        EvaluationError: a value is not finite, or there are not as many days as rows.
+    """
+    values_OG = np.asarray(values, dtype=np.float64)
+    block_O = day_blocks(days, block_days)
+    if values_OG.ndim != 2 or len(values_OG) != len(block_O) or not np.isfinite(values_OG).all():
+        raise EvaluationError(
+            f"simultaneous_means: values {values_OG.shape} of {len(block_O)} days; allowed: finite values, a row a day"
+        )
+    orders, blocks = len(values_OG), int(block_O.max()) + 1 if len(block_O) else 0
+    mean_G = values_OG.mean(axis=0) if orders else np.full(values_OG.shape[1], np.nan)
+    half_G = np.full(values_OG.shape[1], np.nan)
+    if blocks >= MIN_BLOCKS:
+        sums_BG = np.stack([np.bincount(block_O, weights=column, minlength=blocks) for column in values_OG.T], axis=1)
+        counts_B = np.bincount(block_O, minlength=blocks)
+        draws_RB = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), size=resamples)
+        apart_RG = (draws_RB @ sums_BG) / (draws_RB @ counts_B)[:, None] - mean_G
+        error_G = np.maximum(apart_RG.std(axis=0), 1e-12)
+        half_G = error_G * np.quantile(np.abs(apart_RG / error_G).max(axis=1), confidence)
+    return [
+        Interval(float(mean), float(mean - half), float(mean + half), orders, blocks)
+        for mean, half in zip(mean_G, half_G, strict=True)
+    ]
+
+
 def paired_difference(
     first: ArrayLike, second: ArrayLike, days: ArrayLike, *, block_days: int = 1, **options: Any
 ) -> Interval:

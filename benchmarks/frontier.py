@@ -1,0 +1,102 @@
+"""Mean against risk after costs: who dominates whom, and by how much at equal risk, adjusted for the comparisons made.
+
+Shapes: A = arrivals, S = scenarios, C = cells (comparisons that are made together).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.common import Row, spread
+from lem.backtest.bootstrap import Interval, cvar, simultaneous_means
+
+
+@dataclass(frozen=True)
+class Point:
+    """A strategy on the frontier of one m, in bps; means over seeds.
+
+    Args:
+        mean: of the gains.
+        sd: of the gains of single orders.
+        cvar: mean of the worst 5 %.
+        seeds_sd: standard deviation of the mean over seeds; NaN of one.
+    """
+
+    mean: float
+    sd: float
+    cvar: float
+    seeds_sd: float
+
+
+def point(runs: Sequence[NDArray]) -> Point:
+    """Where a strategy lies.
+
+    Args:
+        runs: gains of each seed, bps, (A, S).
+    """
+    means = spread([float(gains_AS.mean()) for gains_AS in runs])
+    return Point(
+        means.mean,
+        spread([float(gains_AS.std()) for gains_AS in runs]).mean,
+        spread([cvar(gains_AS.ravel()) for gains_AS in runs]).mean,
+        means.sd,
+    )
+
+
+def dominators(one: Point, others: Mapping[str, Point]) -> list[str]:
+    """The strategies whose mean is as high at an sd as low."""
+    return [name for name, other in others.items() if other.mean >= one.mean and other.sd <= one.sd]
+
+
+def at_equal_risk(
+    rules: Mapping[str, Sequence[NDArray]], models: Mapping[str, Sequence[NDArray]]
+) -> dict[str, tuple[str, NDArray]]:
+    """For each rule the model of the highest mean whose sd is no larger, and the difference of their gains, (A,).
+
+    A rule with a smaller sd than every model has none.
+
+    Args:
+        rules: gains of each seed, bps, (A, S), by rule.
+        models: likewise, of one model at several risk aversions.
+    """
+    points = {name: point(runs) for name, runs in models.items()}
+    found = {}
+    for rule, runs in rules.items():
+        most = point(runs).sd
+        fit = {name: at.mean for name, at in points.items() if at.sd <= most}
+        if fit:
+            best = max(fit, key=lambda name: fit[name])
+            ours, theirs = (np.mean(each, axis=0).mean(axis=1) for each in (models[best], runs))
+            found[rule] = best, ours - theirs
+    return found
+
+
+def compared(differences: Mapping[tuple[int, str], tuple[str, NDArray]], days: NDArray, block_days: int) -> list[Row]:
+    """One row a comparison, with an interval that holds for all of them together.
+
+    Args:
+        differences: by m and rule: the model's name, and the differences of the arrivals, bps, (A,).
+        days: of the arrivals.
+        block_days: days of one bootstrap block.
+    """
+    if not differences:
+        return []
+    values_AC = np.stack([values_A for _, values_A in differences.values()], axis=1)
+    intervals: list[Interval] = simultaneous_means(values_AC, days, block_days=block_days)
+    return [
+        {
+            "m": m,
+            "rule": rule,
+            "model": model,
+            "difference": interval.mean,
+            "low": interval.low,
+            "high": interval.high,
+            "comparisons": len(differences),
+            "blocks": interval.blocks,
+        }
+        for ((m, rule), (model, _)), interval in zip(differences.items(), intervals, strict=True)
+    ]
