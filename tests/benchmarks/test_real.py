@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from benchmarks import ablation, bound, peek, real
+from benchmarks.common import BenchmarkError
 from benchmarks.evaluate import Arrivals, Gains
+from benchmarks.markets import UNIVERSES
+from benchmarks.splits import read_split, shipped_splits
 from lem.data.features import FEATURES
 from lem.universe.calendars import expected_grid, partition_dates
 from tests.lem.builders import TINY, brownian_panel, lively_model
@@ -18,29 +21,78 @@ ORDERS = Arrivals(np.zeros(100, int), np.arange(100), DAYS, np.full(100, 50.0))
 
 
 def gains_of(values: np.ndarray) -> Gains:
-    wide = np.broadcast_to(values[:, None, None], (len(values), 12, 8)).astype(np.float32)
+    wide = np.broadcast_to(values[:, None, None], (len(values), len(real.MIN_BARS), 8)).astype(np.float32)
     return Gains(wide, wide - 1.0)
 
 
-def test_statistics_are_means_over_seeds_and_paired_differences_of_the_same_orders():
+def test_statistics_are_means_over_seeds_and_differences_at_no_larger_risk():
     rng = np.random.default_rng(0)
     rival = rng.normal(10.0, 4.0, 100)
-    seeds = [gains_of(rival / 2 + 7.0), gains_of(rival / 2 + 9.0)]
-    together, apart = real.statistics("here", ORDERS, {"optimal_stopping": [gains_of(rival)], "lem": seeds}, 1)
-    assert len(together) == 2 * 12
-    assert len(apart) == 2 * 12 * 8
-    lem = next(row for row in together if row["strategy"] == "lem" and row["m"] == 6)
+    calm, wild = [gains_of(rival / 2 + 7.0), gains_of(rival / 2 + 9.0)], [gains_of(2 * rival), gains_of(2 * rival)]
+    by_seed = {"twap": [gains_of(rival)], "lem, lambda 1": calm, "lem, lambda 0": wild}
+    rows, ahead = real.statistics("here", ORDERS, by_seed, 1)
+    assert len(rows) == 3 * len(real.MIN_BARS)
+    lem = next(row for row in rows if row["strategy"] == "lem, lambda 1" and row["m"] == 6)
     assert lem["mean_bps"] == pytest.approx(rival.mean() / 2 + 8.0, abs=1e-4)
     assert lem["seeds_sd"] == pytest.approx(np.sqrt(2.0), abs=1e-4)
     assert lem["net_bps"] == pytest.approx(lem["mean_bps"] - 1.0, abs=1e-4)
+    assert lem["net_sd_bps"] == pytest.approx(rival.std() / 2, abs=1e-4)
     assert lem["mean_sigma"] == pytest.approx(lem["mean_bps"] / 50.0, abs=1e-5)
-    assert lem["difference"] == pytest.approx(8.0 - rival.mean() / 2, abs=1e-4)
-    assert lem["low"] < lem["difference"] < lem["high"]
-    assert lem["blocks"] == 20
-    assert lem["sd_ratio"] == pytest.approx(0.5, abs=1e-4)
-    assert (lem["means_ahead"], lem["sds_below"]) == (8, 8)
-    rule = next(row for row in together if row["strategy"] == "optimal_stopping")
-    assert (rule["difference"], rule["sd_ratio"], rule["sds_below"]) == (0.0, 1.0, 0)
+    assert lem["dominated"] == 0
+    # The wild model gains more, but at a larger sd than the rule's: the calm one is compared.
+    assert [(row["m"], row["rule"], row["model"]) for row in ahead] == [
+        (m, "twap", "lem, lambda 1") for m in (1, 3, 6, 9, 11)
+    ]
+    assert ahead[0]["difference"] == pytest.approx(8.0 - rival.mean() / 2, abs=1e-4)
+    assert ahead[0]["low"] < ahead[0]["difference"] < ahead[0]["high"]
+    assert (ahead[0]["blocks"], ahead[0]["comparisons"]) == (20, 5)
+
+
+def test_a_model_is_dominated_by_a_rule_with_as_high_a_mean_at_as_low_an_sd():
+    rng = np.random.default_rng(0)
+    values = rng.normal(10.0, 4.0, 100)
+    by_seed = {"twap": [gains_of(values)], "lem, lambda 1": [gains_of(1.5 * (values - values.mean()) + 9.0)]}
+    rows, ahead = real.statistics("here", ORDERS, by_seed, 1)
+    assert {row["dominated"] for row in rows if row["strategy"] == "lem, lambda 1"} == {1}
+    assert ahead == [], "at no larger risk there is no model"
+
+
+SPLIT = """
+universe = "mine.toml"
+train = [2020-05-01, 2021-01-01]
+test = [2021-02-01, 2021-06-01]
+unseen = ["LTC-USDT"]
+"""
+
+
+def write_split(folder, text: str = SPLIT):
+    crypto = (UNIVERSES / "crypto.toml").read_text()
+    (folder / "mine.toml").write_text(crypto.replace('name = "crypto"', 'name = "mine"'))
+    (folder / "own.toml").write_text(text)
+    return folder / "own.toml"
+
+
+def test_a_split_comes_from_a_file_and_the_universe_beside_it(tmp_path):
+    split = read_split(write_split(tmp_path))
+    assert (split.name, split.universe.start, split.universe.end) == ("own", dt.date(2020, 5, 1), dt.date(2021, 6, 1))
+    assert (split.train_end, split.test_start) == (dt.date(2021, 1, 1), dt.date(2021, 2, 1))
+    assert split.unseen == ("LTC-USDT",)
+    assert split.seen == ("ADA-USDT", "BTC-USDT", "ETH-USDT", "LINK-USDT", "XRP-USDT")
+    assert split.training == split.universe.training
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("2021-02-01", "2020-12-01", "allowed: dates in this order"),
+        ('["LTC-USDT"]', '["DOGE-USDT"]', "unseen DOGE-USDT; allowed: ADA-USDT, BTC-USDT"),
+        ("unseen", "unsen", "unsen: Extra inputs are not permitted; allowed: universe, train and test"),
+        ("train =", "train", "allowed: a TOML file"),
+    ],
+)
+def test_a_wrong_split_file_is_refused_and_says_what_is_allowed(tmp_path, old, new, said):
+    with pytest.raises(BenchmarkError, match=said):
+        read_split(write_split(tmp_path, SPLIT.replace(old, new, 1)))
 
 
 def test_shifted_features_are_those_of_another_bar_and_the_tape_stays():
@@ -86,10 +138,10 @@ def test_without_real_bars_nothing_is_measured_and_it_says_so(monkeypatch, capsy
         assert "LEM_DATA is not set" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("split", [split.quick() for split in real.SPLITS], ids=lambda split: split.name)
+@pytest.mark.parametrize("split", [split.quick() for split in shipped_splits()], ids=lambda split: split.name)
 def test_a_smoke_run_has_the_bars_of_a_training_sequence_behind_those_that_features_read(split):
-    universe = real.real_universe(split.universe, split.start, split.test_end)
-    dates = partition_dates(universe, split.start, split.train_end - dt.timedelta(days=1))
+    universe = split.universe
+    dates = partition_dates(universe, universe.start, split.train_end - dt.timedelta(days=1))
     bars = len(expected_grid(universe, universe.symbols[0], dates)[0])
     assert bars - universe.features.history(universe.bars_per_day) > split.training.sequence
 

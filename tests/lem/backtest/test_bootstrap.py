@@ -14,6 +14,7 @@ from lem.backtest.bootstrap import (
     day_blocks,
     grouped_means,
     paired_difference,
+    simultaneous_means,
 )
 
 
@@ -136,3 +137,28 @@ def test_cvar_is_the_mean_of_the_worst_twentieth() -> None:
     assert cvar(np.arange(100.0)[::-1]) == 2.0
     assert cvar([3.0, 1.0]) == 1.0
     assert math.isnan(cvar([]))
+
+
+def test_simultaneous_intervals_all_hold_at_once_and_single_ones_do_not() -> None:
+    generator = np.random.default_rng(3)
+    days, series, trials = days_of(60, 4), 12, 150
+    together, alone = [], []
+    for _ in range(trials):
+        by_day = generator.normal(size=(60, 1, series)) + 0.3 * generator.normal(size=(60, 4, series))
+        values = by_day.reshape(-1, series)
+        joint = simultaneous_means(values, days, resamples=400)
+        each = [simultaneous_means(values[:, [g]], days, resamples=400)[0] for g in range(series)]
+        together.append(all(i.low <= 0 <= i.high for i in joint))
+        alone.append(all(i.low <= 0 <= i.high for i in each))
+    assert np.mean(together) > 0.87
+    assert np.mean(alone) < 0.75
+    assert all(wide.high - wide.low > plain.high - plain.low for wide, plain in zip(joint, each, strict=True))
+
+
+def test_simultaneous_intervals_need_blocks_and_finite_values() -> None:
+    few = simultaneous_means(np.ones((8, 2)), days_of(4, 2))
+    assert [(i.mean, i.known, i.blocks) for i in few] == [(1.0, False, 4)] * 2
+    with pytest.raises(EvaluationError, match="finite values, a row a day"):
+        simultaneous_means(np.full((8, 2), np.nan), days_of(4, 2))
+    with pytest.raises(EvaluationError, match="finite values, a row a day"):
+        simultaneous_means(np.ones((7, 2)), days_of(4, 2))
