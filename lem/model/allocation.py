@@ -116,7 +116,7 @@ def _benchmark_paces(ledger: Ledger, terms: Terms, k: int | Tensor) -> list[Tens
     return paces
 
 
-SHARPNESS = 20.0
+SHARPNESS = 40.0
 """How sure the theory is to finish, in logits a sigma of margin: what it may lose by being unsure is below a bp."""
 EDGE = 0.01
 """Closest to the limits of a slice that the theory's pace comes: nearer to them a correction would move nothing."""

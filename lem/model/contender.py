@@ -41,7 +41,7 @@ def load_contender(lake: Lake, record: ModelRecord) -> Contender:
             f"model {record.id}: its manifest has no [model], so that its size is not known; allowed: a manifest as "
             "training writes it"
         )
-    # Manifests from before heads corrected a theory do not say so.
-    config = ModelConfig.model_validate({"base": "even"} | record.model_settings)
+    # Manifests from before heads corrected a theory do not say what they do instead.
+    config = ModelConfig.model_validate({"base": "even", "signed": True} | record.model_settings)
     model = load_lem(lake.read_bytes(record.weights_path), record.weights_sha256, config)
     return Contender(record.id, model, record.train_end)

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
+from lem.data.features import FEATURES, SIGNED
 from lem.model.attention import AttentionState, LookbackAttention
 from lem.model.tkan import TKAN, TKANState
 from lem.model.variable_selection import (
@@ -67,6 +69,7 @@ class MarketContext(nn.Module):
     def __init__(self, features: int, config: ModelConfig) -> None:
         super().__init__()
         hidden, dropout = config.hidden, config.dropout
+        self.signed, self.sizes_F = config.signed, torch.tensor([name in SIGNED for name in FEATURES])
         self.enter: nn.Module = nn.Linear(features, hidden)
         if config.variable_selection:
             self.enter = nn.Sequential(
@@ -95,7 +98,9 @@ class MarketContext(nn.Module):
 
         With a carried state the bars continue those before them, and the contexts are the same as in one pass.
         """
-        selected_BTH = self.enter(features_BTF)
+        selected_BTH = self.enter(
+            features_BTF if self.signed else torch.where(self.sizes_F, features_BTF.abs(), features_BTF)
+        )
         carried = state.recurrence if state else (None,) * len(self.recurrence)
         state_BTH, after = selected_BTH, []
         for layer, before in zip(self.recurrence, carried, strict=True):

@@ -15,7 +15,7 @@ MEANING = (
     "training window."
 )
 
-RISKS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
+RISKS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0)
 """The family: from the best mean to hardly any choice left."""
 
 

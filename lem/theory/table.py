@@ -3,13 +3,14 @@
 `lem.theory.programme` solves one order; here all are solved on coarse grids, once, and read between their points. Two
 arrays hold what is best:
 
-- `margin` (E, C, U, P, V, D), float16: value of finishing less that of going on, in sigma, for every N and k, where
-  nothing is to wait for; 0 where what remains does not fit into a bar,
+- `margin` (E, C, U, P, V, D), int8: value of finishing less that of going on, between -0.5 and 0.5 sigma in 127ths of
+  that, for every N and k, where nothing is to wait for; -0.5 where what remains does not fit into a bar,
 - `pace` (S, C, U, P, V, D), uint8: where the best slice lies between the smallest and the largest that are allowed, in
   255ths, for every N, k and number of bars to wait before the order may end (m - 1 - k, at least 0).
 
-The axes: C the impact, U the cap as log(cap N) / log N, P the price of risk, D the distance d, and V what remains:
-R / cap up to 1, then 1 + (R - cap) / (1 - cap).
+The axes: C the impact, U the cap, P the price of risk, V what remains, in largest slices (R / cap), and D the distance
+d. Whole numbers of slices are points of V: from there the programme often keeps to them, since an order can end only
+where one slice is left.
 
 They are solved for the N of `BARS`. Another order is read as the next longer one, or as the longest, with bars that
 are longer or shorter: a Brownian motion looks the same after stretching time by s, with sigma sqrt(s) times as large,
@@ -36,9 +37,9 @@ BARS = (2, 3, 4, 6, 8, 12)
 """N of the orders that are solved."""
 C = torch.tensor([1e-3, 0.1, 0.2236, 0.5, 1.1])
 """Impacts of a whole order in a bar, in sigma. The first is for none: the pace is then the one that would pay least."""
-U = torch.tensor([0.0, 0.2, 0.45, 0.72, 1.0])
-P = torch.tensor([0.0, 0.05, 0.2, 0.8])
-V = torch.tensor([0.05, 0.15, 0.3, 0.5, 0.75, 1.0, 1.15, 1.4, 1.7, 2.0])
+U = torch.tensor([1 / 12, 1 / 7, 1 / 4, 1 / 2, 1.0])
+P = torch.tensor([0.0, 0.05, 0.15, 0.4, 1.0])
+V = torch.tensor([0.05, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0, 4.0, 7.0, 12.0])
 _BELOW = (-5.0, -3.0, -2.0, -1.5, -1.25, -1.0, -0.75, -0.5, -0.25)
 D = torch.tensor([*_BELOW, 0.0, 0.25, 0.5, 0.75, 1.25, 2.0, 3.5])
 _POINTS = 97
@@ -47,8 +48,8 @@ _STEPS, _FEWEST = 40, 6
 """Steps of a slice in the solution: of a whole order, and of the largest slice at least."""
 _FITS = int((V <= 1.0).sum())
 _INNER = (len(C), len(U), len(P))
-_FAR = 10.0
-"""Largest margin, in sigma: where only one of both is allowed, nothing depends on it."""
+_FAR = 0.5
+"""Largest margin that is told apart, in sigma: beyond it what is better is certain."""
 
 _FIRST_E = torch.tensor([0, *BARS]).cumsum(0)[:-1]
 _FIRST_S = torch.tensor([0, *(n * (n + 1) // 2 for n in BARS)]).cumsum(0)[:-1]
@@ -71,17 +72,19 @@ def _state(k: int | Tensor, wait: int | Tensor, n: int | Tensor) -> int | Tensor
 @cache
 def programme_table() -> dict[str, Tensor]:
     """Solve the programmes; some seconds, once a process. Returns `margin` and `pace`, of `SHAPES`."""
-    margin, pace = (np.zeros(SHAPES[name], dtype=np.float32) for name in ("margin", "pace"))
+    margin, pace = (
+        np.full(SHAPES[name], value, dtype=np.float32) for name, value in (("margin", -_FAR), ("pace", 0.5))
+    )
     for place, n in enumerate(BARS):
         first_e, first_s = int(_FIRST_E[place]), int(_FIRST_S[place])
         for c, impact in enumerate(C.tolist()):
-            for u, share in enumerate(U.tolist()):
-                for k, margin_PFD, pace_PWVD in _solve(n, impact, n ** (share - 1.0)):
+            for u, cap in enumerate(U.tolist()):
+                for k, margin_PFD, pace_PWVD in _solve(n, impact, max(cap, 1.0 / n)):
                     margin[first_e + k, c, u, :, :_FITS] = margin_PFD.clip(-_FAR, _FAR)
                     at = first_s + int(_state(k, 0, n))
                     pace[at : at + n - k, c, u] = pace_PWVD.swapaxes(0, 1)
     return {
-        "margin": torch.from_numpy(margin).half(),
+        "margin": torch.from_numpy(np.rint(127 * margin / _FAR).astype(np.int8)),
         "pace": torch.from_numpy(np.rint(255 * pace).astype(np.uint8)),
     }
 
@@ -89,7 +92,7 @@ def programme_table() -> dict[str, Tensor]:
 def empty_table() -> dict[str, Tensor]:
     """Two arrays of zeros where those of `programme_table` are to be loaded."""
     return {
-        "margin": torch.zeros(SHAPES["margin"], dtype=torch.float16),
+        "margin": torch.zeros(SHAPES["margin"], dtype=torch.int8),
         "pace": torch.zeros(SHAPES["pace"], dtype=torch.uint8),
     }
 
@@ -130,10 +133,11 @@ class Reader:
         self._n_O = _SOLVED_N[of_O]
         self._first_O, self._first_end_O = _FIRST_S[of_O], _FIRST_E[of_O]
         self._stretch_O = terms.n_O / self._n_O
-        self._cap_O = (terms.max_rate_O * self._stretch_O).clamp(max=1.0)
+        cap_O = (terms.max_rate_O * self._stretch_O).clamp(max=1.0)
+        self._fits_O = torch.maximum(cap_O, terms.max_rate_O)  # what an order may finish with, also in shorter bars
         axes = [
             _place((terms.whole_impact_O / self._stretch_O).sqrt(), C.sqrt()),
-            _place(torch.log(self._cap_O * self._n_O) / torch.log(self._n_O.to(self._cap_O)), U),
+            _place(torch.log(cap_O), torch.log(U)),
             _place(risk_O.sqrt(), P.sqrt()),
         ]
         self._below_O = sum(below_O * stride for (below_O, _), stride in zip(axes, self._strides[1:4], strict=True))
@@ -149,10 +153,8 @@ class Reader:
             k: the bar (0-based) of all orders, or of each.
         """
         n_O, stretch_O = self._n_O, self._stretch_O
-        inside_O = remaining_O / self._cap_O
-        over_O = 1.0 + (remaining_O - self._cap_O) / (1.0 - self._cap_O).clamp(min=1e-6)
         left, distance = (
-            _place(torch.where(inside_O > 1.0, over_O, inside_O), V),
+            _place(remaining_O / self._fits_O, V),
             _place(distance_O / stretch_O.sqrt(), D),
         )
         at_O = torch.as_tensor(k / stretch_O).round().long().minimum(n_O - 1)
@@ -175,7 +177,7 @@ class Reader:
                 place_O + weight_O * self._pace[at_O],
                 margin_O + weight_O * self._margin[at_O + to_end_O],
             )
-        return Advice(place_O / 255.0, margin_O)
+        return Advice(place_O / 255.0, margin_O * (_FAR / 127))
 
 
 def _place(value_O: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
@@ -193,7 +195,7 @@ def _solve(n: int, impact: float, cap: float) -> list[tuple[int, NDArray[np.floa
     d_Y = np.linspace(-WIDTH, WIDTH, _POINTS)
     cost_X, may_X = impact * r_X**1.5, np.arange(len(r_X)) <= steps
     price_P111 = P.numpy().astype(np.float64)[:, None, None, None]
-    stored_V = np.where(V <= 1.0, V * cap, cap + (V - 1.0) * (1.0 - cap)).astype(np.float64)
+    stored_V = np.minimum(V.numpy().astype(np.float64) * cap, 1.0)
     found, later_PWYX = [], np.zeros((len(P), 0, _POINTS, len(r_X)))
     for k in range(n - 1, -1, -1):
         finish_YX = np.where(may_X, -k * d_Y[:, None] / (k + 1) - cost_X, NEVER)
@@ -256,8 +258,8 @@ def _at(
     column_R = (stored_R / r_X[1]).clip(1.0, len(r_X) - 1)
     i_D, j_R = np.minimum(row_D.astype(int), len(d_Y) - 2), np.minimum(column_R.astype(int), len(r_X) - 2)
     u_D, v_R1 = row_D - i_D, (column_R - j_R)[:, None]
-    # Where only one of both is allowed, margins are infinite for what follows: no line is drawn from them.
-    values = values.clip(-_FAR, _FAR)
+    # Where only one of both is allowed, margins are without bounds: no line is drawn from them.
+    values = values.clip(-_FAR, 1.0)
 
     def rows(j_R: NDArray[np.int64]) -> NDArray[np.float64]:
         low, high = (values[..., i, :][..., j_R].swapaxes(-1, -2) for i in (i_D, i_D + 1))

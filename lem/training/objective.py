@@ -12,7 +12,7 @@ Two things are asked of an order that has something to time (m < N), both in sig
   side * ((W B + v C) / (W + v) - C) / sigma less the impact, with B and W the benchmark and its weight before bar k, C
   the last close, v the weight of bar k. Under a martingale its mean is that of the gain, for every policy, at a
   fraction of the variance. `direction` mixes the true gain in again: how far a direction may be believed.
-- **The risk**: lambda E[min(g, 0)^2] of the true gain g, or lambda/2 E[g^2] (the paper's).
+- **The risk**: lambda/2 E[h(g)] of the true gain g, with the shortfall h (`lem.execution.worth`) or g^2 (the paper's).
 
 Where m = N nothing can be timed: the order tracks its benchmark, E|gain before costs| and the impact are minimised.
 
@@ -36,6 +36,7 @@ from lem.execution.costs import charged_price
 from lem.execution.fills import Ledger, gain, open_ledger
 from lem.execution.step import fork
 from lem.execution.terms import Terms
+from lem.execution.worth import shortfall
 from lem.model.lem import LEM
 from lem.universe.training_config import TrainingConfig
 
@@ -67,7 +68,7 @@ class Outcome:
         mean_O: E[g].
         expected_O: E of g without the martingale.
         square_O: E[g^2].
-        downside_O: E[min(g, 0)^2].
+        shortfall_O: E[h(g)], h the shortfall of `lem.execution.worth`.
         absolute_O: E|g before costs|.
         impact_O: E of what impact takes.
     """
@@ -75,7 +76,7 @@ class Outcome:
     mean_O: Tensor
     expected_O: Tensor
     square_O: Tensor
-    downside_O: Tensor
+    shortfall_O: Tensor
     absolute_O: Tensor
     impact_O: Tensor
 
@@ -141,17 +142,6 @@ def expected_outcome(model: LEM, context_BTH: Tensor, first: int, tape: Tape, te
     return Outcome(*sums)
 
 
-TAIL = 0.5
-"""Losses beyond so many sigma count linearly: a handful of crashes must not decide alone what is learnt."""
-
-
-def shortfall(g: Tensor) -> Tensor:
-    """min(g, 0)^2 down to -TAIL, and its tangent below."""
-    loss = (-g).clamp(min=0.0)
-    inside = loss.clamp(max=TAIL)
-    return inside**2 + 2 * TAIL * (loss - inside)
-
-
 def expected_benchmark(ledger: Ledger, terms: Terms, last_close_O: Tensor, volume_O: Tensor) -> Tensor:
     """The benchmark after a bar whose price is the last close: what is expected of it where prices are a martingale.
 
@@ -210,9 +200,9 @@ def objective(
     counts = counts or count_orders(terms, accepted_BA, outcome.mean_O.shape)
     fixed_O = (terms.m_O >= terms.n_O).expand_as(outcome.mean_O)
     mean_O = torch.lerp(outcome.expected_O, outcome.mean_O, config.direction)
-    risk_O = outcome.downside_O if config.risk == "downside" else outcome.square_O / 2
+    risk_O = outcome.shortfall_O if config.risk == "shortfall" else outcome.square_O
     # Divided by 1 + lambda, so that those that fear most do not decide alone what is learnt.
-    timing = (mean_O - terms.risk_aversion_O * risk_O) / (1.0 + terms.risk_aversion_O)
+    timing = (mean_O - terms.risk_aversion_O / 2 * risk_O) / (1.0 + terms.risk_aversion_O)
     tracking = config.tracking_weight * outcome.absolute_O + outcome.impact_O
     value = torch.where(fixed_O, -tracking, timing)
     weight = _weights(accepted_BA, value.shape).to(value.dtype)

@@ -12,6 +12,7 @@ from lem.backtest.simulator import simulate
 from lem.data.panel import Panel
 from lem.execution.costs_config import CostsConfig
 from lem.execution.terms import terms_for
+from lem.execution.worth import worth
 from lem.strategies.optimal_with_risk import RISKS, OptimalWithRisk
 
 ARRIVALS = 1000
@@ -21,7 +22,7 @@ RISK_AVERSION = 1.0
 
 
 def fit_rule_risk(panel: Panel, horizon: int, costs: CostsConfig) -> float:
-    """The member of the family `RISKS` with the largest E[g] - lambda E[min(g, 0)^2] after costs.
+    """The member of the family `RISKS` whose gains after costs are worth most (`lem.execution.worth`).
 
     Args:
         panel: the training window, with at least one accepted arrival.
@@ -32,8 +33,8 @@ def fit_rule_risk(panel: Panel, horizon: int, costs: CostsConfig) -> float:
     chosen = spread(len(asset_A), ARRIVALS)
     market = market_of(panel, asset_A[chosen], bar_A[chosen], horizon)
     terms = terms_for(sorted({max(1, horizon * part // 4) for part in range(1, 4)} | {1}), horizon, RISK_AVERSION)
-    worth = []
+    found = []
     for risk in RISKS:
         gain_O = simulate(OptimalWithRisk(risk), market, terms, costs).net_gain_O / market.sigma_A[:, None, None]
-        worth.append(float(gain_O.mean() - RISK_AVERSION * (gain_O.clamp(max=0.0) ** 2).mean()))
-    return RISKS[int(np.argmax(worth))]
+        found.append(float(worth(gain_O, RISK_AVERSION).mean()))
+    return RISKS[int(np.argmax(found))]

@@ -25,6 +25,8 @@ class ModelConfig(BaseModel):
         variable_selection: weigh the features against each other; without it they enter through one linear layer.
         attention: attend to earlier bars; without it a bar's context comes from the recurrence alone.
         independent_heads: one network for each scenario; without it one for all, which is told the scenario.
+        signed: whether the context sees which way the price has moved, or only how far. A model that sees it takes the
+            drift of its training window for a law, and that of the last hours for a trend.
         base: what the heads correct: the dynamic programme with costs, or the even pace (the paper's).
     """
 
@@ -44,6 +46,7 @@ class ModelConfig(BaseModel):
     variable_selection: bool = True
     attention: bool = True
     independent_heads: bool = True
+    signed: bool = False
     base: Literal["programme", "even"] = "programme"
 
     @model_validator(mode="after")

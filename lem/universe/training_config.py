@@ -22,8 +22,8 @@ class TrainingConfig(BaseModel):
         clip: limit of the gradient's norm.
         risk_aversion: range [low, high] from which training draws lambda (per sigma).
         risk_neutral: share of the orders whose lambda is 0.
-        risk: what lambda multiplies, g the gain after impact in sigma: `downside` E[min(g, 0)^2], or `deviation`
-            E[g^2] / 2, which punishes a gain like a loss.
+        risk: what lambda / 2 multiplies, g the gain after impact in sigma: the `shortfall` of `lem.execution.worth`,
+            or the `deviation` E[g^2] (the paper's), which punishes a gain like a loss.
         direction: how far the direction of prices is believed in the mean, 0 (a martingale) to 1 (as it was in the
             training window); see `lem.training.objective`.
         free: share of the orders that trade without costs.
@@ -48,8 +48,8 @@ class TrainingConfig(BaseModel):
     clip: Annotated[float, Field(gt=0)] = 1.0
     risk_aversion: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = (0.02, 4.0)
     risk_neutral: Annotated[float, Field(ge=0, le=1)] = 0.25
-    risk: Literal["downside", "deviation"] = "downside"
-    direction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    risk: Literal["shortfall", "deviation"] = "shortfall"
+    direction: Annotated[float, Field(ge=0, le=1)] = 0.5
     free: Annotated[float, Field(ge=0, le=1)] = 0.25
     usual: Annotated[float, Field(ge=0, le=1)] = 0.4
     tracking_weight: Annotated[float, Field(ge=0)] = 1.5
