@@ -1,7 +1,8 @@
 """The dynamic programme of every order in one table: any N, m, impact, cap and appetite for risk, at any moment.
 
-`lem.theory.programme` solves one order; here all are solved on coarse grids, once, and read between their points. Two
-arrays hold what is best:
+`lem.theory.programme` solves one order; here all are solved on coarse grids, once, and read between their points. What
+was solved is a file beside this one; after a change of the grids or of the solution, `python -m lem.theory.table` makes
+it again. Two arrays hold what is best:
 
 - `margin` (E, C, U, P, F, D), float16: value of finishing less that of going on, in sigma, for every N and k, where
   nothing is to wait for and what remains fits into a bar,
@@ -11,9 +12,9 @@ arrays hold what is best:
 The axes: C the impact, U the cap as log(cap N) / log N, P the price of risk, D the distance d, and V what remains:
 R / cap up to 1, then 1 + (R - cap) / (1 - cap).
 
-They are solved for the N of `BARS`. Another order is read as the next longer one, or as the longest, with bars that are
-longer or shorter: a Brownian motion looks the same after stretching time by s, with sigma sqrt(s) times as large, impact
-in it 1 / s times and the cap s times.
+They are solved for the N of `BARS`. Another order is read as the next longer one, or as the longest, with bars that
+are longer or shorter: a Brownian motion looks the same after stretching time by s, with sigma sqrt(s) times as large,
+impact in it 1 / s times and the cap s times.
 
 Shapes: S = (N, k, wait), E = (N, k), F = the part of V up to 1, O = orders; inside `_solve` X = even grid of what
 remains, Y = even grid of d, Z = steps of a slice, W = bars to wait.
@@ -21,17 +22,25 @@ remains, Y = even grid of d, Z = steps of a slice, W = bars to wait.
 
 from __future__ import annotations
 
+import hashlib
+import os
+import zipfile
 from dataclasses import dataclass
-from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lem.errors import LemError
 from lem.execution.terms import Terms
 from lem.theory.programme import NEVER, WIDTH, benchmark_ahead, transition
 
+FILE = Path(__file__).with_name("programme_table.npz")
+"""The table as it was solved."""
+VERSION = 1
+"""Raised when the same grids give another table."""
 BARS = (2, 3, 4, 6, 8, 12)
 """N of the orders that are solved."""
 C = torch.tensor([1e-3, 0.1, 0.2236, 0.5, 1.1])
@@ -68,22 +77,52 @@ def _state(k: int | Tensor, wait: int | Tensor, n: int | Tensor) -> int | Tensor
     return k * n - k * (k - 1) // 2 + wait
 
 
-@cache
 def programme_table() -> dict[str, Tensor]:
-    """Solve the programmes; some seconds, once a process. Returns `margin` and `pace`, of `SHAPES`."""
-    margin, pace = (np.zeros(SHAPES[name], dtype=np.float32) for name in ("margin", "pace"))
-    for place, n in enumerate(BARS):
-        first_e, first_s = int(_FIRST_E[place]), int(_FIRST_S[place])
-        for c, impact in enumerate(C.tolist()):
-            for u, share in enumerate(U.tolist()):
-                for k, margin_PFD, pace_PWVD in _solve(n, impact, n ** (share - 1.0)):
-                    margin[first_e + k, c, u] = margin_PFD.clip(-_FAR, _FAR)
-                    at = first_s + int(_state(k, 0, n))
-                    pace[at : at + n - k, c, u] = pace_PWVD.swapaxes(0, 1)
-    return {
-        "margin": torch.from_numpy(margin).half(),
-        "pace": torch.from_numpy(np.rint(255 * pace).astype(np.uint8)),
-    }
+    """The table from its file: `margin` and `pace`, of `SHAPES`; each call gives its own.
+
+    Raises:
+        LemError: there is no such file, it cannot be read, or it was made from other grids or by another version.
+    """
+    make = "`python -m lem.theory.table` makes it again"
+    try:
+        with np.load(FILE) as stored:
+            arrays = {name: stored[name] for name in ("grids", *SHAPES)}
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise LemError(f"{FILE}: no table of the dynamic programme can be read ({error}); {make}") from error
+    made_from = str(arrays.pop("grids"))
+    if made_from != grids_hash():
+        raise LemError(f"{FILE}: made from other grids ({made_from}; this code has {grids_hash()}); {make}")
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def grids_hash() -> str:
+    """First 12 hex digits of the SHA-256 of all that the table is solved from."""
+    grids = [grid.tolist() for grid in (C, U, P, V, D)]
+    said = repr((VERSION, BARS, grids, _POINTS, _STEPS, _FEWEST, _FAR, WIDTH))
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
+
+
+def solve_bars(n: int) -> dict[str, NDArray]:
+    """The part of the table that is for one N of `BARS`: rows of `margin` and `pace`, in the order of the file."""
+    margin = np.zeros((n, *SHAPES["margin"][1:]), dtype=np.float32)
+    pace = np.zeros((n * (n + 1) // 2, *SHAPES["pace"][1:]), dtype=np.float32)
+    for c, impact in enumerate(C.tolist()):
+        for u, share in enumerate(U.tolist()):
+            for k, margin_PFD, pace_PWVD in _solve(n, impact, n ** (share - 1.0)):
+                margin[k, c, u] = margin_PFD.clip(-_FAR, _FAR)
+                at = int(_state(k, 0, n))
+                pace[at : at + n - k, c, u] = pace_PWVD.swapaxes(0, 1)
+    return {"margin": margin.astype(np.float16), "pace": np.rint(255 * pace).astype(np.uint8)}
+
+
+def write_table() -> None:
+    """Solve for all of `BARS`, which takes some seconds, and replace the file."""
+    parts = [solve_bars(n) for n in BARS]
+    margin, pace = (np.concatenate([part[name] for part in parts]) for name in ("margin", "pace"))
+    new = FILE.with_suffix(".new")
+    with new.open("wb") as file:
+        np.savez_compressed(file, grids=np.array(grids_hash()), margin=margin, pace=pace)
+    os.replace(new, FILE)
 
 
 def empty_table() -> dict[str, Tensor]:
@@ -259,3 +298,8 @@ def _at(
         return low + u_D * (high - low)
 
     return rows(j_R) * (1 - v_R1) + rows(j_R + 1) * v_R1
+
+
+if __name__ == "__main__":
+    write_table()
+    print(f"{FILE}: {FILE.stat().st_size / 1e6:.2f} MB, grids {grids_hash()}")
