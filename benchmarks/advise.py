@@ -92,7 +92,7 @@ def orders_of(universe: Universe, count: int) -> list[ParentOrder]:
     """Orders in all scenarios and assets. None may end before the last bar, so that their number stays the same."""
     n = universe.horizon
     return [
-        ParentOrder(f"o{i}", universe.name, PAIRS[i % len(PAIRS)], Order(SCENARIOS[i % 8], n, n), 100.0 + i, START)
+        ParentOrder(f"o{i}", universe.name, PAIRS[i % len(PAIRS)], Order(SCENARIOS[i % 8], n, n), 1.0 + i / count, START)
         for i in range(count)
     ]
 
@@ -187,9 +187,10 @@ class Bare:
     """The same orders in memory, with nothing around the model."""
 
     def __init__(self, model: LEM, universe: Universe, orders: list[ParentOrder]) -> None:
-        self.live = LiveOrders(model, len(PAIRS), universe.horizon)
+        self.live = LiveOrders(model, len(PAIRS), universe.horizon, universe.costs)
         market = [PAIRS.index(order.asset) for order in orders]
-        self.live.open([order.order for order in orders], market, 0.002, 100.0, 50.0)
+        sizes = [order.size for order in orders]
+        self.live.open([order.order for order in orders], market, 0.002, 100.0, 50.0, sizes)
         self.context_NH = torch.randn(len(PAIRS), model.config.hidden, generator=torch.Generator().manual_seed(0))
 
     def bar(self) -> None:

@@ -21,7 +21,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.common import Column, Row, command_line, each_seed, parser, publish
-from lem.gate.judge import PairedComparison, compare
+from lem.gate.judge import GateOrders, PairedComparison, compare
+from lem.strategies.rules import RULES_WITH_COSTS
 from lem.universe.backtest_config import GateConfig
 
 NAME = "gate"
@@ -104,10 +105,20 @@ def night(
     return pd.DataFrame({"arrival": arrival} | {name: values.ravel() for name, values in gains.items()})
 
 
+def as_judged(gains: pd.DataFrame) -> GateOrders:
+    """A night as the gate has it: nothing is charged, and every rule that knows costs earns what optimal stopping does.
+
+    What a gain is worth is the gain: no risk is priced here.
+    """
+    own = gains.drop(columns="arrival")
+    own = own.assign(**dict.fromkeys(RULES_WITH_COSTS, own["optimal_stopping"]))
+    return GateOrders(gains["arrival"], gross=own, net=own, worth=own)
+
+
 def reasons(texts: list[str]) -> Row:
     """Which of the gate's three rules refused, from its reasons."""
-    refused = [text for text in texts if text.startswith("refused")]
-    words = {"mean": "mean gain is lower", "tail": "worst 5 %", "rule": "optimal stopping"}
+    refused = [text for text in texts if "refused" in text]
+    words = {"mean": "mean gain after costs is lower", "tail": "worst 5 %", "rule": "needs no training"}
     return {name: any(word in text for text in refused) for name, word in words.items()}
 
 
@@ -116,7 +127,7 @@ def still_year(seed: int, case: str, edge: float, tail: float, nights: int, how:
     rng = np.random.default_rng([seed, round(1000 * edge) + 100_000, round(1000 * tail)])
     world, rows = market(rng, nights), []
     for first in range(nights):
-        verdict = compare(night(world, first, edge, tail, rng), how)
+        verdict = compare(as_judged(night(world, first, edge, tail, rng)), how)
         rows.append({"case": case, "promoted": verdict.decision == "promoted"} | reasons(verdict.reasons))
     return rows
 
@@ -139,7 +150,7 @@ def living_year(seed: int, rule: str, nights: int, how: PairedComparison) -> flo
         if rule == "always":
             taken = True
         else:
-            verdict = compare(orders, how)
+            verdict = compare(as_judged(orders), how)
             gate = verdict.figures.gate
             low = gate.candidate_minus_champion.low_bps if gate and gate.candidate_minus_champion else None
             taken = verdict.decision == "promoted" and (rule == "gate" or (low is not None and low > 0))

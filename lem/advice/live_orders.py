@@ -3,22 +3,25 @@
 A bar of trading has three calls. `decide` says, when a bar opens, what share of each order to trade in it; `settle`
 books the bar when it has closed, at its volume-weighted price, and hands back what has finished; `MarketStream.advance`
 makes the context that the next bar is decided on. A bar is decided and booked by `lem.execution.step`, so a live order
-does what the simulator did with the strategy `lem`. New orders are opened between two bars.
+does what the simulator did with the strategy `lem`. New orders are opened between two bars. With `costs` the size of
+an order decides its impact, which the model is told, and how much the participation cap lets it trade in a bar.
 
-An untrained model trades an even pace up to the last bar:
+An untrained model trades by its base: the dynamic programme, or, as here, an even pace up to the last bar:
 
 >>> import torch
 >>> from lem.data.features import FEATURES
 >>> from lem.universe.model_config import ModelConfig
 >>> from lem.model.lem import LEM
 >>> from lem.model.streaming import MarketStream
+>>> from lem.execution.costs_config import CostsConfig
 >>> from lem.execution.orders import SCENARIOS, Order
->>> model = LEM(ModelConfig())
->>> stream, live = MarketStream(model, markets=2), LiveOrders(model, markets=2, horizon=12)
+>>> model = LEM(ModelConfig(base="even"))
+>>> stream, live = MarketStream(model, markets=2), LiveOrders(model, markets=2, horizon=12, costs=CostsConfig())
 >>> history_NTF, valid_NT = torch.zeros(2, 100, len(FEATURES)), torch.ones(2, 100, dtype=torch.bool)
 >>> context_NH = stream.warm(history_NTF, valid_NT)[:, -1]
 >>> orders = [Order(SCENARIOS[0], min_bars=1, max_bars=2), Order(SCENARIOS[7], min_bars=4, max_bars=4)]
->>> live.open(orders, market_O=[0, 1], sigma_O=0.01, arrival_price_O=[100.0, 20.0], mean_volume_O=[500.0, 80.0])
+>>> arrival = {"sigma_O": 0.01, "arrival_price_O": [100.0, 20.0], "mean_volume_O": [500.0, 80.0]}
+>>> live.open(orders, market_O=[0, 1], **arrival, size_O=[60.0, 480.0])  # 60 of the first, for 480 of the second
 tensor([0, 1])
 >>> close_N = torch.tensor([100.0, 20.0])
 >>> for vwap_N in torch.tensor([[101.0, 20.0], [102.0, 20.0]]):
@@ -37,6 +40,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import ROUND_DOWN, Context
 
 import torch
 from numpy.typing import NDArray
@@ -45,7 +49,7 @@ from torch.func import functional_call
 
 from lem.advice.live_records import Finished, Places, Slices, Values, behind, each, positive
 from lem.errors import OrderError
-from lem.execution.costs import with_costs
+from lem.execution.costs import largest_size, with_costs
 from lem.execution.costs_config import CostsConfig
 from lem.execution.fills import Ledger, achieved, benchmark, gain, open_ledger
 from lem.execution.orders import SCENARIOS, TOLERANCE, Order
@@ -106,13 +110,14 @@ class LiveOrders:
             mean_volume_O: trailing mean volume of a bar at arrival, in the unit of `settle`'s volumes
                 (`Panel.mean_volume_NT`).
             size_O: base quantity of a quantity order, notional in currency of a notional order; with costs it decides
-                impact and cap.
-            ledger: what the orders have traded; None for new orders.
+                impact and cap, and without them nothing.
+            ledger: what the orders have traded; None for new orders. Those that have traded are not refused for their
+                size: the cap stands, and what it does not let trade in their bars is left over.
             bars_done_O: bars that they have had.
 
         Raises:
-            OrderError: an order is longer than the horizon, a market or a number is impossible, or a bar has been
-                decided and not settled. Nothing is opened then.
+            OrderError: an order is longer than the horizon or too large for the participation cap, a market or a number
+                is impossible, or a bar has been decided and not settled. Nothing is opened then.
         """
         if self._decided is not None:
             raise OrderError("live: orders opened within a bar; allowed: before decide, or after settle")
@@ -141,9 +146,8 @@ class LiveOrders:
             mean_volume_O=positive(mean_volume_O, "mean volume", len(orders)),
         )
         if self.costs is not None:
-            price_O = torch.where(terms.notional_O, places.arrival_price_O, 1.0)
-            bars_O = positive(size_O, "size", len(orders)) / (places.mean_volume_O * price_O)
-            terms = with_costs(terms, self.costs, bars_O)
+            size_O = positive(size_O, "size", len(orders))
+            terms = _with_size(terms, self.costs, size_O, places, begun=ledger is not None)
         ledger = ledger or open_ledger(terms, head_O.shape)
         self._opened += len(orders)
         self._terms = each(behind, self._terms, terms)
@@ -281,3 +285,23 @@ class LiveOrders:
         if bad_O.any():
             order, market = (int(x_O[bad_O][0]) for x_O in (self._at.id_O, self._at.market_O))
             raise OrderError(f"live: market {market} has {what}, and live orders (the first is {order})")
+
+
+def _with_size(terms: Terms, costs: CostsConfig, size_O: Tensor, places: Places, begun: bool) -> Terms:
+    """The orders with their costs; a new one that is too large is refused in its own unit."""
+    bar_O = places.mean_volume_O * torch.where(terms.notional_O, places.arrival_price_O, 1.0)
+    most_O = largest_size(terms, costs) * bar_O
+    wrong_O = size_O > most_O * (1.0 + TOLERANCE)
+    if wrong_O.any() and not begun:
+        place = int(wrong_O.nonzero()[0])
+        size, bar, most, low, n = (float(x_O[place]) for x_O in (size_O, bar_O, most_O, terms.min_rate_O, terms.n_O))
+        unit = "notional" if terms.notional_O[place] else "base quantity"
+        why = f"in {n:g} bars" if low * n <= 1.0 else f"at its min_rate of {low:g}"
+        # Rounded down: what the message allows is allowed.
+        allowed = float(Context(prec=6, rounding=ROUND_DOWN).create_decimal_from_float(most))
+        raise OrderError(
+            f"live: order {place} of this call has a size of {size:g} ({unit}), {size / bar:.4g} mean bar volumes; "
+            f"allowed: at most {allowed:g}, what the participation_cap of {costs.participation_cap:g} mean bar volumes "
+            f"lets it trade {why}"
+        )
+    return with_costs(terms, costs, size_O / bar_O, begun)

@@ -28,7 +28,12 @@ from lem.execution.terms import Limit, Terms
 BPS = 1e4
 
 
-def with_costs(terms: Terms, costs: CostsConfig, size: Limit | None = None) -> Terms:
+def largest_size(terms: Terms, costs: CostsConfig) -> Tensor:
+    """Largest size of each order, in trailing mean bar volumes, that its bars and its smallest slice can trade."""
+    return costs.participation_cap * torch.minimum(terms.n_O, 1.0 / terms.min_rate_O)
+
+
+def with_costs(terms: Terms, costs: CostsConfig, size: Limit | None = None, begun: bool = False) -> Terms:
     """The orders with their size and what trading costs them, under the participation cap.
 
     max_rate becomes at most participation_cap / size. The cap is on the expected volume, the trailing mean at arrival:
@@ -38,6 +43,8 @@ def with_costs(terms: Terms, costs: CostsConfig, size: Limit | None = None) -> T
         terms: of the orders.
         costs: what trading costs.
         size: of the orders, in trailing mean bar volumes; `costs.order_size` if left out.
+        begun: the orders trade already. They are not refused, whatever their size: the cap stands, and what it does not
+            let trade in their time is left over.
 
     Raises:
         OrderError: an order cannot trade in its time, or its smallest slice is above the cap; the message says how
@@ -50,7 +57,7 @@ def with_costs(terms: Terms, costs: CostsConfig, size: Limit | None = None) -> T
         (rate_O * n_O < 1.0 - TOLERANCE, costs.participation_cap * n_O, "cannot trade in {n:g} bars"),
         (smallest_O > rate_O + TOLERANCE, costs.participation_cap / smallest_O, "has a min_rate {low:g} above it"),
     ):
-        if wrong_O.any():
+        if wrong_O.any() and not begun:
             n, low, large, most = (float(x_O[wrong_O][0]) for x_O in (n_O, smallest_O, size_O, most_O))
             raise OrderError(
                 f"an order of {large:.4g} mean bar volumes under a participation_cap of {costs.participation_cap:g} "

@@ -22,7 +22,8 @@ from lem.execution.fills import Ledger, achieved, benchmark, limits
 from lem.execution.orders import SCENARIOS, Benchmark, Side, Target
 from lem.execution.step import allowed_end
 from lem.execution.terms import Terms
-from lem.theory.table import Reader, empty_table, programme_table
+from lem.theory.reader import Reader
+from lem.theory.table import empty_table, programme_table
 from lem.universe.model_config import ModelConfig
 
 VOLUME_GUESSES = (1.0, 2.0, 4.0)

@@ -15,6 +15,7 @@ import lem
 from lem import Desk
 from lem.errors import EvaluationError, LakeError, RegistryError
 from lem.notebook import plot_schedule
+from lem.strategies.rules import rule_names
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "notebook.md").read_text(encoding="utf-8")
@@ -78,7 +79,7 @@ def test_orders_run_by_hand_gain_what_the_backtest_says(place):
     # A longer warm-up than the backtest's changes the contexts of the model by a rounding.
     assert (mine - stored).abs().max() < 1e-3
     figure = plot_schedule(desk.run(None, "2024-03-29"))
-    assert len(figure.axes[0].lines) == 6
+    assert len(figure.axes[0].lines) == len(rule_names()) + 1
 
 
 def test_what_is_not_there_is_refused_by_name(place):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import doctest
 import math
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -16,7 +17,10 @@ from lem.backtest.market import market_of
 from lem.backtest.simulator import Executions, simulate
 from lem.data.panel import Panel, panel_table
 from lem.errors import OrderError
-from lem.execution.orders import SCENARIOS, Order
+from lem.execution.costs import largest_size
+from lem.execution.costs_config import CostsConfig
+from lem.execution.fills import Ledger
+from lem.execution.orders import SCENARIOS, Order, Target
 from lem.execution.terms import Terms, terms_of_orders
 from lem.model.lem import LEM
 from lem.model.streaming import MarketStream
@@ -43,22 +47,44 @@ class Placed:
     bar_O: np.ndarray
 
 
-def random_orders(rng: np.random.Generator, panel: Panel, count: int, within: int = 20) -> Placed:
+COSTS = CostsConfig(impact=1.0, order_size=0.25, participation_cap=0.0625)
+"""An order of a quarter of a bar, no more than a quarter of it a bar. Powers of two: sizes in currency lose no bit."""
+
+
+def affordable(order: Order, costs: CostsConfig) -> bool:
+    """The cap lets the order trade in its bars, and lets its smallest slice trade."""
+    return float(largest_size(terms_of_orders([order])[0], costs)) >= costs.order_size
+
+
+def random_orders(
+    rng: np.random.Generator, panel: Panel, count: int, within: int = 20, costs: CostsConfig | None = None
+) -> Placed:
     """Any mix of feasible orders that arrive at random bars where the backtest accepts them."""
     accepted = np.argwhere(panel.accepted(HORIZON))
     accepted = accepted[(accepted[:, 1] >= WARM) & (accepted[:, 1] < WARM + within)]
     chosen = accepted[rng.integers(len(accepted), size=count)]
-    return Placed([random_order(rng, HORIZON) for _ in range(count)], chosen[:, 0], chosen[:, 1])
+    drawn = (random_order(rng, HORIZON) for _ in iter(int, 1))
+    fitting = (order for order in drawn if costs is None or affordable(order, costs))
+    return Placed(list(islice(fitting, count)), chosen[:, 0], chosen[:, 1])
 
 
-def backtest(model: LEM, panel: Panel, placed: Placed) -> tuple[Executions, torch.Tensor]:
+def backtest(
+    model: LEM, panel: Panel, placed: Placed, costs: CostsConfig | None = None
+) -> tuple[Executions, torch.Tensor]:
     """The simulator with the strategy `lem`: each order an arrival, in all eight scenarios; and the one it is in."""
     terms, head_O = terms_of_orders(placed.orders)
     columns = {name: getattr(terms, name)[:, None, None] for name in Terms.__dataclass_fields__}
     every, _ = terms_of_orders([replace(placed.orders[0], scenario=scenario) for scenario in SCENARIOS])
     columns |= {name: getattr(every, name) for name in ("sign_O", "vwap_O", "notional_O")}
     market = market_of(panel, placed.asset_O, placed.bar_O, HORIZON, model)
-    return simulate(Learned(model), market, Terms(**columns)), head_O
+    return simulate(Learned(model), market, Terms(**columns), costs), head_O
+
+
+def in_own_unit(panel: Panel, placed: Placed, bars: float) -> np.ndarray:
+    """Sizes of so many trailing mean bar volumes at arrival: base quantity, or notional in currency."""
+    at = placed.asset_O, placed.bar_O - 1
+    notional_O = [order.scenario.target is Target.NOTIONAL for order in placed.orders]
+    return bars * (panel.mean_volume_NT[at] * np.where(notional_O, panel.close_NT[at], 1.0))
 
 
 @dataclass
@@ -72,10 +98,11 @@ class Lived:
     benchmark_O: torch.Tensor
 
 
-def trade(model: LEM, panel: Panel, placed: Placed) -> Lived:
+def trade(model: LEM, panel: Panel, placed: Placed, costs: CostsConfig | None = None) -> Lived:
     """Walk through the panel bar by bar, opening each order when its first bar opens."""
     count, markets = len(placed.orders), len(panel.assets)
-    stream, live = MarketStream(model, markets), LiveOrders(model, markets, HORIZON)
+    stream, live = MarketStream(model, markets), LiveOrders(model, markets, HORIZON, costs)
+    size_O = in_own_unit(panel, placed, costs.order_size if costs else 0.0)
     features, valid = torch.from_numpy(panel.features_NTF), torch.from_numpy(panel.valid_NT)
     mean_volume_NT = panel.mean_volume_NT
     known = Lived(torch.zeros(HORIZON, count, dtype=torch.float64), *torch.full((4, count), math.nan).double())
@@ -90,6 +117,7 @@ def trade(model: LEM, panel: Panel, placed: Placed) -> Lived:
             sigma_O=panel.sigma_NT[at],
             arrival_price_O=panel.close_NT[at],
             mean_volume_O=mean_volume_NT[at],
+            size_O=size_O[arriving],
         )
         assert ids.tolist() == list(range(len(order_of_id), len(order_of_id) + len(arriving)))
         order_of_id.extend(arriving.tolist())
@@ -108,12 +136,12 @@ def trade(model: LEM, panel: Panel, placed: Placed) -> Lived:
     return known
 
 
-def compare(model: LEM, panel: Panel, placed: Placed) -> Lived:
-    lived, (done, head_O) = trade(model, panel, placed), backtest(model, panel, placed)
+def compare(model: LEM, panel: Panel, placed: Placed, costs: CostsConfig | None = None, atol: float = 1e-5) -> Lived:
+    lived, (done, head_O) = trade(model, panel, placed, costs), backtest(model, panel, placed, costs)
     rows = torch.arange(len(head_O)), torch.zeros_like(head_O), head_O
     arrival_O = torch.from_numpy(panel.close_NT[placed.asset_O, placed.bar_O - 1])
     assert torch.equal(lived.end_bar_O, done.end_bar_O[rows].double())
-    torch.testing.assert_close(lived.slices_KO, done.slices_KO[:, *rows], rtol=0, atol=1e-5)
+    torch.testing.assert_close(lived.slices_KO, done.slices_KO[:, *rows], rtol=0, atol=atol)
     torch.testing.assert_close(lived.gain_bps_O / 1e4, done.gain_O[rows], rtol=0, atol=1e-5)
     for name in ("achieved_O", "benchmark_O"):
         torch.testing.assert_close(getattr(lived, name) / arrival_O, getattr(done, name)[rows], rtol=1e-5, atol=0)
@@ -121,27 +149,59 @@ def compare(model: LEM, panel: Panel, placed: Placed) -> Lived:
 
 
 @settings(deadline=None, max_examples=10)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 60))
-def test_live_orders_do_what_the_backtest_did(seed, assets, count):
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 60), st.sampled_from([None, COSTS]))
+def test_live_orders_do_what_the_backtest_did(seed, assets, count, costs):
     rng = np.random.default_rng(seed)
     model = lively_model(TINY.model_copy(update={"dropout": 0.2}), seed=seed % 991, scale=1.0).train()
     panel = brownian_panel(5, assets, seed=seed % 983)
-    placed = random_orders(rng, panel, count)
-    lived = compare(model, panel, placed)
+    placed = random_orders(rng, panel, count, costs=costs)
+    lived = compare(model, panel, placed, costs)
+    cap = costs.largest_rate if costs else 1.0
     for o, order in enumerate(placed.orders):
         end, slices = int(lived.end_bar_O[o]), lived.slices_KO[:, o]
         left = 1.0 - slices.cumsum(0) + slices
         assert order.min_bars <= end <= order.max_bars
         assert abs(float(slices[:end].sum()) - 1) < 1e-9
-        assert (slices <= order.max_rate + 1e-9).all()
+        assert (slices <= min(order.max_rate, cap) + 1e-9).all()
         assert (slices[:end] >= left[:end].clamp(max=order.min_rate) - 1e-9).all()
 
 
-@pytest.mark.parametrize("change", [{"independent_heads": False}, {"recurrence": "lstm"}, {"attention": False}])
+@pytest.mark.parametrize("size", [0.0625, 0.25, 1.0])
+def test_with_costs_the_slices_of_an_untrained_model_are_the_backtests_bits(size):
+    """The heads add nothing yet: what differs in the last bit can only be terms, size, cap or theory."""
+    costs = COSTS.model_copy(update={"order_size": size, "participation_cap": 0.125})
+    panel = brownian_panel(5, 2)
+    placed = random_orders(np.random.default_rng(4), panel, 40, costs=costs)
+    with_costs = compare(LEM(TINY), panel, placed, costs, atol=0.0)
+    blind = trade(LEM(TINY), panel, placed)
+    assert not torch.equal(with_costs.slices_KO, blind.slices_KO)
+
+
+def test_each_order_of_a_batch_has_impact_and_cap_of_its_own_size():
+    panel, model = brownian_panel(5, 1), lively_model(seed=5)
+    arrival = panel.sigma_NT[0, 60], panel.close_NT[0, 60], panel.mean_volume_NT[0, 60]
+    one_bar, context = panel.mean_volume_NT[0, 60], torch.full((1, TINY.hidden), 0.3)
+    order, sizes = Order(SCENARIOS[2], 3, 12), [1e-6 * one_bar, 0.25 * one_bar, 0.7 * one_bar]
+
+    def first_slices(sizes: list[float]) -> list[float]:
+        live = LiveOrders(model, 1, HORIZON, COSTS)
+        live.open([order] * len(sizes), [0] * len(sizes), *arrival, size_O=sizes)
+        return live.decide(context, arrival[1]).slice_O.tolist()
+
+    together = first_slices(sizes)
+    assert together == pytest.approx([first_slices([size])[0] for size in sizes], abs=1e-6)
+    assert len(set(together)) == 3
+    assert together[2] <= 0.0625 / 0.7
+
+
+@pytest.mark.parametrize(
+    "change", [{"base": "even"}, {"independent_heads": False}, {"recurrence": "lstm"}, {"attention": False}]
+)
 def test_live_orders_do_what_the_backtest_did_with_every_kind_of_model(change):
     model = lively_model(TINY.model_copy(update=change), seed=2, scale=1.0)
     panel = brownian_panel(5, 2)
     compare(model, panel, random_orders(np.random.default_rng(2), panel, 40))
+    compare(model, panel, random_orders(np.random.default_rng(2), panel, 40, costs=COSTS), COSTS)
 
 
 def test_live_orders_over_a_history_with_outages_and_bars_without_trades_do_what_the_backtest_did():
@@ -261,6 +321,73 @@ def test_an_order_that_cannot_be_taken_on_is_refused_and_none_beside_it_is_opene
         live.open(orders, *numbers)
     assert len(live) == 0
     assert live.open([ORDER], [0], 0.01, 1.0, 1.0).tolist() == [0]
+
+
+LARGE = {"market_O": [0, 0], "sigma_O": 0.01, "arrival_price_O": 50.0, "mean_volume_O": 30.0}
+
+
+@pytest.mark.parametrize(
+    ("order", "size", "message"),
+    [
+        (
+            Order(SCENARIOS[0], 1, 3),
+            7.0,
+            "order 1 of this call has a size of 7 (base quantity), 0.2333 mean bar volumes; allowed: at most 5.625, "
+            "what the participation_cap of 0.0625 mean bar volumes lets it trade in 3 bars",
+        ),
+        (
+            Order(SCENARIOS[1], 1, 7),
+            700.0,
+            "order 1 of this call has a size of 700 (notional), 0.4667 mean bar volumes; allowed: at most 656.25, "
+            "what the participation_cap of 0.0625 mean bar volumes lets it trade in 7 bars",
+        ),
+        (
+            Order(SCENARIOS[0], 1, 12, min_rate=0.3),
+            7.0,
+            "order 1 of this call has a size of 7 (base quantity), 0.2333 mean bar volumes; allowed: at most 6.25, "
+            "what the participation_cap of 0.0625 mean bar volumes lets it trade at its min_rate of 0.3",
+        ),
+    ],
+)
+def test_an_order_too_large_for_its_cap_is_refused_in_its_own_unit_and_what_is_allowed_is_taken(order, size, message):
+    live = LiveOrders(lively_model(), 2, HORIZON, COSTS)
+    with pytest.raises(OrderError) as error:
+        live.open([ORDER, order], **LARGE, size_O=[1.0, size])
+    assert str(error.value) == f"live: {message}"
+    assert len(live) == 0
+    allowed = float(message.partition("at most ")[2].partition(",")[0])
+    assert live.open([ORDER, order], **LARGE, size_O=[1.0, allowed]).tolist() == [0, 1]
+
+
+def test_the_largest_size_is_rounded_down_so_that_what_is_allowed_is_taken():
+    live, awkward = LiveOrders(lively_model(), 2, HORIZON, COSTS), LARGE | {"mean_volume_O": 29.9999997}
+    with pytest.raises(OrderError, match=r"allowed: at most 5\.62499, what"):
+        live.open([ORDER], **awkward | {"market_O": [0]}, size_O=5.63)
+    live.open([ORDER], **awkward | {"market_O": [0]}, size_O=5.62499)
+
+
+def test_with_costs_an_order_without_a_size_is_refused():
+    live = LiveOrders(lively_model(), 2, HORIZON, COSTS)
+    with pytest.raises(OrderError, match="order 0 of this call has size 0; allowed: a positive number"):
+        live.open([ORDER, ORDER], **LARGE)
+
+
+@pytest.mark.parametrize("min_rate", [0.0, 0.25])
+def test_of_an_order_that_trades_already_the_cap_stands_and_what_it_does_not_let_trade_is_left(min_rate):
+    """Taken on without a cap, or behind with its bars: 80 % is left, and the cap lets 6.25 % trade in a bar."""
+    live, order = LiveOrders(lively_model(), 2, HORIZON, COSTS), Order(SCENARIOS[0], 2, 4, min_rate=min_rate)
+    ledger = Ledger(*torch.tensor([[0.8], [0.2], [0.2], [1.0], [1.0]], dtype=torch.float64))
+    at = {"market_O": [1], "sigma_O": 0.01, "arrival_price_O": 50.0, "mean_volume_O": 30.0, "size_O": 30.0}
+    with pytest.raises(OrderError, match=r"allowed: at most 7\.5"):
+        live.open([order], **at)
+    live.open([order], **at, ledger=ledger, bars_done_O=1.0)
+    slices = []
+    for _ in range(3):
+        slices += live.decide(torch.zeros(2, TINY.hidden), CLOSE).slice_O.tolist()
+        done = live.settle(CLOSE, VOLUME)
+    assert slices == [0.0625] * 3
+    assert done.end_bar_O.tolist() == [4]
+    assert done.filled_O.tolist() == pytest.approx([0.2 + 3 * 0.0625])
 
 
 def test_bars_go_decide_settle_and_orders_are_opened_between_two():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -23,7 +25,7 @@ from lem.sources.base import RawBars
 from lem.training.manifest import weights_path
 from lem.universe.calendars import partition_dates, partition_window
 from lem.universe.windows import history_dates
-from tests.lem.advice.desk import DATE, NOON, Desk, buy, make_desk
+from tests.lem.advice.desk import DATE, NOON, Desk, buy, make_desk, panel_of
 
 HOUR = dt.timedelta(hours=1)
 
@@ -207,6 +209,46 @@ def test_an_order_longer_than_a_shortened_horizon_is_refused_alone(desk, clock):
         shorter.advise("long")
     back = {s.order_id: s.number for s in desk.advisor(clock).advise().slices}
     assert back == {"long": 2, "short": 2, "waits": 1}, "the horizon was put back"
+
+
+def test_an_order_too_large_for_its_cap_is_refused_alone_and_says_how_large_it_may_be(desk, clock):
+    advisor = desk.advisor(clock)
+    orders = {key: buy(desk.universe, key, size=size) for key, size in (("a", 1.0), ("huge", 1e6), ("c", 2.0))}
+    orders["cash"] = buy(desk.universe, "cash", size=1e9, target="notional")
+    for order in orders.values():
+        advisor.submit(order)
+    advised = advisor.advise()
+    assert {advice.order_id for advice in advised.slices} == {"a", "c"}
+    assert set(advised.refused) == {"huge", "cash"}
+    said = r"size of {} [(]{}[)], .* mean bar volumes; allowed: at most (.*), what the participation_cap of 0.1 .* in 6"
+    for key, size, unit in (("huge", "1e[+]06", "base quantity"), ("cash", "1e[+]09", "notional")):
+        found = re.search(rf"^order {key}: live: .*" + said.format(size, unit), advised.refused[key])
+        assert found, advised.refused[key]
+        advisor.cancel(key)
+        advisor.submit(replace(orders[key], id=f"{key}2", size=float(found[1])))
+    assert {advice.order_id for advice in advisor.advise().slices} == {"a", "c", "huge2", "cash2"}
+
+
+def test_an_order_that_trades_already_when_the_cap_comes_goes_on_under_it(desk, clock):
+    """As one that a version without the cap took on: here the cap in the universe file was wider."""
+    costs = desk.universe.costs.model_copy(update={"participation_cap": 1e6})
+    wide = replace(desk, universe=desk.universe.model_copy(update={"costs": costs})).advisor(clock)
+    panel = panel_of(desk, "AAA-USD")
+    before_noon = np.searchsorted(panel.ts_T, np.datetime64(NOON.replace(tzinfo=None))) - 1
+    size = float(panel.mean_volume_NT[0, before_noon])
+    wide.submit(buy(desk.universe, size=size, min_bars=4, max_rate=0.3))
+    first = wide.advise("one").slices[0]
+    wide.fill("one", NOON, 0.2 * size)
+    assert first.share > 0
+    advisor, shares = desk.advisor(clock), []
+    for _ in range(5):
+        clock.sleep(3600)
+        shares.append(advisor.advise("one").slices[0].share)
+    assert shares == pytest.approx([0.1] * 5)
+    clock.sleep(3600)
+    ended = advisor.advise("one").ended[0]
+    assert (ended.status, ended.result.bars_used) == ("expired", 6)
+    assert ended.result.filled_share == pytest.approx(0.7)
 
 
 def test_an_order_that_the_model_cannot_decide_does_not_hold_up_the_others(desk, clock, monkeypatch):

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from safetensors.torch import load, save
 
 from lem.backtest.simulator import simulate
 from lem.data.features import FEATURES
@@ -74,6 +75,25 @@ def test_weights_come_back_bit_by_bit_and_only_under_their_own_hash():
         load_lem(weights, weights_hash(weights), wider)
     with pytest.raises(LakeError, match="not safetensors"):
         load_lem(b"nonsense", weights_hash(b"nonsense"), TINY)
+
+
+def test_weights_from_before_the_rule_with_risk_are_read_and_the_rule_pays_nothing_for_less_risk():
+    model = lively_model()
+    model.rule_risk.fill_(0.3)
+    tensors = load(model.weights())
+    del tensors["rule_risk"]
+    weights = save(tensors)
+    again = load_lem(weights, weights_hash(weights), TINY)
+    assert float(again.rule_risk) == 0.0
+    assert all(torch.equal(again.state_dict()[name], value) for name, value in tensors.items())
+
+
+def test_a_model_keeps_the_tables_of_the_theory_that_it_was_trained_with():
+    model = lively_model()
+    model.heads.base.pace.fill_(7)
+    weights = model.weights()
+    assert (load_lem(weights, weights_hash(weights), TINY).heads.base.pace == 7).all()
+    assert not (LEM(TINY).heads.base.pace == 7).all()
 
 
 def test_an_impossible_size_is_refused():

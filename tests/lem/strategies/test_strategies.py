@@ -58,7 +58,7 @@ def test_a_learned_strategy_needs_a_market_with_contexts(market):
 
 
 def test_a_learned_strategy_finishes_at_a_probability_of_one_half():
-    model, terms = lively_model(), terms_of(1, 12)
+    model, terms = lively_model(TINY.model_copy(update={"base": "even"})), terms_of(1, 12)
     shape = torch.Size((2, 1, 8))
     view = View(3, terms, open_ledger(terms, shape), torch.ones(2, 1, 1), torch.zeros(2, TINY.hidden))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The table of programmes: it says what each order's own programme says, and a model that has learnt nothing trades so."""
+"""The table says what each order's own programme says, and a model that has learnt nothing trades by it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from lem.execution.terms import make_terms, terms_for
 from lem.model.lem import LEM
 from lem.strategies.base import Decision
 from lem.theory.programme import WIDTH, solve
-from lem.theory.table import BARS, SHAPES, C, D, P, Reader, U, V, programme_table
+from lem.theory.reader import Reader
+from lem.theory.table import BARS, SHAPES, C, D, P, U, V, programme_table
 from tests.lem.builders import TINY
 
 SIGMA, ARRIVALS = 1e-4, 6000

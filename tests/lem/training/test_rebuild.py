@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from lem.errors import LakeError, TrainingError
+from lem.execution.costs_config import CostsConfig
 from lem.lineage.revisions import store_panel
 from lem.model.lem import weights_hash
 from lem.training.nightly import train_for
@@ -35,6 +36,17 @@ def test_three_models_rebuilt_from_their_manifests_have_their_hashes(lake, regis
         again = rebuild(lake, registry.model(made.id))
         assert again.weights_sha256 == made.weights_sha256 == weights_hash(again.model.weights())
         assert (again.superseded, again.differences) == ([], [])
+
+
+def test_the_costs_of_the_manifest_decide_the_weights(lake, registry, universe, record):
+    """Orders of another size give other weights; a rebuild takes the size of the manifest, not the default."""
+    small = universe.model_copy(update={"costs": CostsConfig(order_size=0.05)})
+    made = train_for(lake, registry, small, DATE).record
+    assert made.manifest["costs"]["order_size"] == 0.05
+    assert made.weights_sha256 != record.weights_sha256
+    assert rebuild(lake, registry.model(made.id)).weights_sha256 == made.weights_sha256
+    usual = replace(made, manifest=made.manifest | {"costs": record.manifest["costs"]})
+    assert rebuild(lake, usual).weights_sha256 == record.weights_sha256
 
 
 def test_a_changed_input_is_read_in_the_version_of_the_manifest_and_named(lake, registry, universe, record):
@@ -84,9 +96,10 @@ def test_other_code_libraries_and_machine_are_told(record):
 
 
 def test_a_manifest_that_says_too_little_is_refused(lake, record):
-    manifest = {name: value for name, value in record.manifest.items() if name != "training"}
-    with pytest.raises(TrainingError, match=r"cannot be read by this version: .*horizon, model and training is not"):
-        rebuild(lake, replace(record, manifest=manifest))
+    for lost in ("training", "costs"):
+        manifest = {name: value for name, value in record.manifest.items() if name != lost}
+        with pytest.raises(TrainingError, match=r"by this version: .*horizon, model, training and costs is not"):
+            rebuild(lake, replace(record, manifest=manifest))
     manifest = record.manifest | {"model": {"hidden": 8, "layers": 3}}
     with pytest.raises(TrainingError, match="cannot be read by this version"):
         rebuild(lake, replace(record, manifest=manifest))

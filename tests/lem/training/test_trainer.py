@@ -15,7 +15,7 @@ from lem.errors import TrainingError
 from lem.execution.costs_config import CostsConfig
 from lem.model.lem import LEM, load_lem, weights_hash
 from lem.strategies.volume_curve import fit_volume_curve
-from lem.training.trainer import mirrored, random_terms, to_tape, train, training_places
+from lem.training.trainer import SIZES, mirrored, random_terms, to_tape, train, training_places
 from lem.universe.training_config import TrainingConfig
 from tests.lem.builders import PROPERTY, TINY, TINY_TRAINING, brownian_bars, brownian_panel, features_of
 
@@ -23,9 +23,9 @@ HORIZON, COSTS = 4, CostsConfig()
 PANEL = brownian_panel(6, assets=2).cut(48, 144)
 
 
-def hash_of(panel=PANEL, **changes) -> str:
+def hash_of(panel=PANEL, costs=COSTS, **changes) -> str:
     config = TINY_TRAINING.model_copy(update=changes)
-    return weights_hash(train(panel, HORIZON, TINY, config, COSTS).model.weights())
+    return weights_hash(train(panel, HORIZON, TINY, config, costs).model.weights())
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
@@ -46,6 +46,7 @@ def test_anything_else_gives_other_weights():
         hash_of(PANEL.of(PANEL.assets[:1])),
         hash_of(tracking_weight=0.5),
         hash_of(mirror=False),
+        *(hash_of(costs=COSTS.model_copy(update=own)) for own in ({"order_size": 0.1}, {"impact": 1.0})),
     ]
     assert len(set(hashes)) == len(hashes)
 
@@ -61,8 +62,9 @@ def test_training_leaves_the_global_random_state_and_the_threads_alone():
 
 
 def test_the_loss_falls_on_a_driftless_market():
+    """From an even pace on: what corrects the theory begins where there is hardly anything left to learn there."""
     config = TrainingConfig(window_days=8, holdout_days=2, steps=40, batch=6, sequence=30, learning_rate=1e-2, seed=1)
-    trained = train(PANEL, 8, TINY, config, COSTS)
+    trained = train(PANEL, 8, TINY.model_copy(update={"base": "even"}), config, COSTS)
     losses = [point.loss for point in trained.curve]
     assert len(losses) == 40
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.02
@@ -134,7 +136,7 @@ def test_random_orders_are_always_feasible(horizon, seed, risk):
     assert (terms.m_O == terms.m_O.round()).all()
     assert (terms.n_O == terms.n_O.round()).all()
     assert (terms.n_O >= 2).all()
-    assert (terms.risk_aversion_O >= risk[0]).all()
+    assert ((terms.risk_aversion_O >= risk[0]) | (terms.risk_aversion_O == 0)).all()
     assert (terms.risk_aversion_O <= risk[1]).all()
 
 
@@ -143,8 +145,23 @@ def test_random_orders_cover_what_the_backtest_asks_for():
     assert set(terms.m_O.unique().tolist()) == set(range(1, 13))
     assert set(terms.n_O.unique().tolist()) == set(range(2, 13))
     assert 0.15 < float((terms.m_O == terms.n_O).double().mean()) < 0.4
-    assert 0.25 < float((terms.max_rate_O < 1).double().mean()) < 0.4
     assert 0.5 < float((terms.n_O == 12).double().mean()) < 0.6
+    free = terms.size_O == 0
+    assert 0.25 < float((terms.max_rate_O[free] < 1).double().mean()) < 0.4
+    assert 0.2 < float((terms.risk_aversion_O == 0).double().mean()) < 0.3
+
+
+def test_random_orders_have_the_universes_size_sizes_around_it_and_none_all_under_the_cap():
+    terms = random_terms((4000, 8), 12, TINY_TRAINING, COSTS, torch.Generator().manual_seed(0))
+    size, cap = terms.size_O, COSTS.participation_cap
+    free, usual = size == 0, size == torch.tensor(COSTS.order_size)
+    assert float(free.double().mean()) == pytest.approx(TINY_TRAINING.free, abs=0.02)
+    assert float(usual.double().mean()) == pytest.approx(TINY_TRAINING.usual, abs=0.02)
+    others = size[~free & ~usual] / COSTS.order_size
+    assert 1 / SIZES <= others.min() < 1.05 / SIZES
+    assert 0.95 * SIZES < others.max() <= SIZES
+    assert (terms.max_rate_O[~free] <= (cap / size).maximum(1 / terms.n_O)[~free] * (1 + 1e-5)).all()
+    assert (terms.impact_O == COSTS.impact).all()
 
 
 def test_a_new_model_has_its_seeds_weights_before_the_first_step():
