@@ -12,8 +12,8 @@ The axes: C the impact, U the cap as log(cap N) / log N, P the price of risk, D 
 R / cap up to 1, then 1 + (R - cap) / (1 - cap).
 
 They are solved for the N of `BARS`. Another order is read as the next longer one, or as the longest, with bars that are
-longer or shorter: a Brownian motion looks the same after stretching time by s, with sigma sqrt(s) times as large, impact
-in it 1 / s times and the cap s times.
+longer or shorter: a Brownian motion looks the same after stretching time by s, with sigma sqrt(s) times as large,
+impact in it 1 / s times and the cap s times.
 
 Shapes: S = (N, k, wait), E = (N, k), F = the part of V up to 1, O = orders; inside `_solve` X = even grid of what
 remains, Y = even grid of d, Z = steps of a slice, W = bars to wait.

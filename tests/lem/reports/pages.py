@@ -48,7 +48,7 @@ def make_orders(
                     **{"strategy": strategy, "model_id": "model-1" if strategy == "lem" else ""},
                     **{"status": "done", "reason": "", "sigma_bps": 50.0, "gain_bps": gain, "gain_arrival_bps": gain},
                     **{"capped_gain_bps": capped, "net_gain_bps": capped - 4 - generator.random()},
-                    **{"bound_bps": 12.0 - m, "oracle_bps": 100.0 - m, "end_bar": 12 if strategy == "twap" else m},
+                    **{"bound_bps": 12.0 - m, "net_bound_bps": 8.0 - m, "oracle_bps": 100.0 - m, "end_bar": 12 if strategy == "twap" else m},
                     **{"net_end_bar": 12 if strategy == "twap" else max(m, 2)},
                     **{"gain_full_vwap_bps": gain - 2, "gain_full_twap_bps": gain + 3 * generator.random()},
                     **{"slices": slices(generator, m) if strategy == "lem" else None},
