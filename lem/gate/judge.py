@@ -279,6 +279,4 @@ def compare(orders: GateOrders, how: PairedComparison) -> Verdict:
     ]
     if refused:
         return Verdict("kept", [f"{REFUSED} because {reason}" for reason in refused] + facts, figures)
-    return Verdict(
-        "promoted", [f"after costs not worse than the champion, tail kept, {name} beaten", *facts], figures
-    )
+    return Verdict("promoted", [f"after costs not worse than the champion, tail kept, {name} beaten", *facts], figures)

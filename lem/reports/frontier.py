@@ -46,5 +46,7 @@ def _against(pooled: pd.DataFrame, risk: str) -> Picture:
         legend(figure)
         title = f"Mean after costs against the {what}"
         alt = f"Mean gain after costs in bps against the {what}, all executed orders. " + " ".join(parts)
-        caption = f"What each strategy keeps, against the {what} of its orders: up is good, {good}. All executed orders."
+        caption = (
+            f"What each strategy keeps, against the {what} of its orders: up is good, {good}. All executed orders."
+        )
         return Picture(to_svg(figure, risk.replace("_bps", "-frontier"), title, alt), alt, caption)

@@ -20,7 +20,9 @@ STRATEGIES = ("candidate", "champion", "rule", "optimal_stopping")
 GAP = ("", "_low", "_high")
 GATE = ["date", "decision", "outcome", "said", "by_hand", "degraded", "champion_id", "candidate_id", "orders", "days"]
 GATE += [f"{when}{name}_bps" for name in STRATEGIES for when in ("net_", "")]
-GATE += [f"{against}{end}_bps" for against in ("net_minus_champion", "minus_champion", "worth_minus_rule") for end in GAP]
+GATE += [
+    f"{against}{end}_bps" for against in ("net_minus_champion", "minus_champion", "worth_minus_rule") for end in GAP
+]
 GATE += ["rule", "reasons"]
 SANITY = ["date", "candidate_id", "name", "passed", "text", "figures"]
 
