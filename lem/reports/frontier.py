@@ -1,4 +1,4 @@
-"""The frontier: what each strategy keeps after costs against what it risks for it. It is how strategies are compared."""
+"""The frontier: what each strategy keeps after costs against what it risks for it. By it strategies are compared."""
 
 from __future__ import annotations
 

@@ -74,10 +74,8 @@ def results_table(universe: Universe, date: dt.date, summary: dict[str, Any]) ->
     after = [r for r in summary["statistics_after_costs"] if not r["against"]]
     before = {r["strategy"]: r for r in summary["statistics"] if not r["against"] and r["level"] == "all"}
     limits = sorted({r["min_bars"] for r in after if r["level"] == "m"})
-    table = Table(
-        title=f"{universe.name} {date}: mean gain after costs in bps over all eight scenarios (95 % interval); positive "
-        "is good"
-    )
+    over = "over all eight scenarios (95 % interval); positive is good"
+    table = Table(title=f"{universe.name} {date}: mean gain after costs in bps {over}")
     table.add_column("min bars m")
     for m in (*limits, "all", "all, before costs"):
         table.add_column(str(m), justify="right")

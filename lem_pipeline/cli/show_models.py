@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lem.lineage.tables import name_missing
-from lem.registry import ModelRecord, PromotionRecord, Registry
+from lem.registry import ModelRecord, Registry
 from lem.registry.manifest_difference import manifest_difference
 
 if TYPE_CHECKING:

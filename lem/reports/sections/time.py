@@ -37,7 +37,7 @@ def history_table(
 ) -> pd.DataFrame:
     """The models that traded, by first day: columns `HISTORY`.
 
-    `promoted` is the date of the first decision that made the model champion, "" without one; `net_` is after costs, and
+    `promoted` is the date of the first decision that made the model champion, "" without one. `net_` is after costs;
     the rule is the one that the model must beat first there.
 
     Args:

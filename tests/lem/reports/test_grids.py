@@ -11,7 +11,6 @@ from lem.reports.report import Report, render_report
 from lem.reports.wording import label, number, percent, size
 from tests.lem.reports.pages import COSTS, STRATEGIES, Page, check_page, make_inputs, make_orders, text_of
 
-
 MOST = {"Bound, driftless": 12.0, "Bound after costs, driftless": 8.0, "Bound, foresight": 100.0}
 """Each bound of the made-up orders at m = 0, bps."""
 
