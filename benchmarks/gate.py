@@ -1,10 +1,11 @@
 """How often the promotion gate is wrong, and how long a better model waits: years of nightly promotions, simulated.
 
 No model is trained. Every night the gate's own decision function (`lem.gate.judge.compare`) gets the gains of a
-candidate, the champion and optimal stopping on the orders of the last days, as a crypto universe has them. The windows
-of two successive nights share all days but one. The orders of a day move together. The candidates of successive nights
-move together too, as they are trained on nearly the same data. The spreads are those of a walk-forward run of the
-crypto universe: day effects of 1 bp between two models, of 3 bps between a model and the rule.
+candidate, the champion and the rules on the orders of the last days, as a crypto universe has them. Gains before costs
+and after are the same here, and so are those of all rules but TWAP. The windows of two successive nights share all days
+but one. The orders of a day move together. The candidates of successive nights move together too, as they are trained
+on nearly the same data. The spreads are those of a walk-forward run of the crypto universe: day effects of 1 bp between
+two models, of 3 bps between a model and the rules.
 
 Three questions, each by the candidate's true edge over the champion (bps): in how many nights is it promoted, how many
 nights does it wait, and what does a year of promotions do to the champion?
@@ -21,7 +22,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.common import Column, Row, command_line, each_seed, parser, publish
-from lem.gate.judge import GateOrders, PairedComparison, compare
+from lem.gate.judge import GateOrders, PairedComparison, compare, worth
+from lem.registry.records import REFUSED
 from lem.strategies.rules import RULES_WITH_COSTS
 from lem.universe.backtest_config import GateConfig
 
@@ -34,10 +36,13 @@ MODEL_DAY_SD, RULE_DAY_SD, ORDER_SD = 1.0, 3.0, 8.0
 SHARED = 0.9
 """Share of the day effect's variance that is common to the candidates of all nights."""
 EDGES = (-4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0)
+RULES = (*RULES_WITH_COSTS, "optimal_stopping")
 TAILS = (1.0, 1.1, 1.25, 1.5)
 """Factors on a candidate's losses compared with the champion's, at the same mean."""
 OVER_RULE = 1.0
-"""True edge of the champion over optimal stopping, in bps."""
+"""True edge of the champion over the rules, in bps."""
+SIGMA, RISK_AVERSION = 70.0, 1.0
+"""Volatility of a bar when an order arrives, in bps, and lambda of the orders."""
 QUALITY_SD, BAD_SHARE, BAD_EDGE = 0.7, 0.05, -8.0
 """In a living year: spread of the candidates' true edges, share of trainings that fail, and their edge, in bps."""
 COLUMNS = (
@@ -78,7 +83,7 @@ def market(rng: np.random.Generator, nights: int) -> Market:
 def night(
     world: Market, first: int, edge: float, tail: float, rng: np.random.Generator, level: float = 0.0
 ) -> pd.DataFrame:
-    """The gate's orders of one night: gains (bps) of candidate, champion, optimal stopping and TWAP.
+    """The gate's orders of one night: arrival, and gains (bps) of candidate, champion, the rules and TWAP.
 
     Args:
         world: the year.
@@ -97,7 +102,7 @@ def night(
     gains = {
         "candidate": moved_DA + edge + own_D[:, None] + noise_DA,
         "champion": common_DA + level,
-        "optimal_stopping": common_DA - OVER_RULE - world.rule_D[rows][:, None],
+        **dict.fromkeys(RULES, common_DA - OVER_RULE - world.rule_D[rows][:, None]),
         "twap": common_DA - GAIN,
     }
     start = pd.Timestamp("2024-01-01", tz="UTC") + pd.Timedelta(first, "D")
@@ -105,20 +110,16 @@ def night(
     return pd.DataFrame({"arrival": arrival} | {name: values.ravel() for name, values in gains.items()})
 
 
-def as_judged(gains: pd.DataFrame) -> GateOrders:
-    """A night as the gate has it: nothing is charged, and every rule that knows costs earns what optimal stopping does.
-
-    What a gain is worth is the gain: no risk is priced here.
-    """
-    own = gains.drop(columns="arrival")
-    own = own.assign(**dict.fromkeys(RULES_WITH_COSTS, own["optimal_stopping"]))
-    return GateOrders(gains["arrival"], gross=own, net=own, worth=own)
+def gate_orders(gains: pd.DataFrame) -> GateOrders:
+    """The gains of `night` as the gate reads them."""
+    net = gains.drop(columns="arrival")
+    return GateOrders(gains["arrival"], net, net, worth(net, SIGMA, RISK_AVERSION))
 
 
 def reasons(texts: list[str]) -> Row:
     """Which of the gate's three rules refused, from its reasons."""
-    refused = [text for text in texts if "refused" in text]
-    words = {"mean": "mean gain after costs is lower", "tail": "worst 5 %", "rule": "needs no training"}
+    refused = [text for text in texts if text.startswith(REFUSED)]
+    words = {"mean": "mean gain after costs", "tail": "worst 5 %", "rule": "needs no training"}
     return {name: any(word in text for text in refused) for name, word in words.items()}
 
 
@@ -127,7 +128,7 @@ def still_year(seed: int, case: str, edge: float, tail: float, nights: int, how:
     rng = np.random.default_rng([seed, round(1000 * edge) + 100_000, round(1000 * tail)])
     world, rows = market(rng, nights), []
     for first in range(nights):
-        verdict = compare(as_judged(night(world, first, edge, tail, rng)), how)
+        verdict = compare(gate_orders(night(world, first, edge, tail, rng)), how)
         rows.append({"case": case, "promoted": verdict.decision == "promoted"} | reasons(verdict.reasons))
     return rows
 
@@ -150,9 +151,9 @@ def living_year(seed: int, rule: str, nights: int, how: PairedComparison) -> flo
         if rule == "always":
             taken = True
         else:
-            verdict = compare(as_judged(orders), how)
+            verdict = compare(gate_orders(orders), how)
             gate = verdict.figures.gate
-            low = gate.candidate_minus_champion.low_bps if gate and gate.candidate_minus_champion else None
+            low = gate.net_candidate_minus_champion.low_bps if gate and gate.net_candidate_minus_champion else None
             taken = verdict.decision == "promoted" and (rule == "gate" or (low is not None and low > 0))
         level = edge if taken else level
         levels.append(level)
@@ -212,6 +213,8 @@ def main(argv: list[str] | None = None) -> None:
             "order_sd_bps": ORDER_SD,
             "shared": SHARED,
             "over_rule_bps": OVER_RULE,
+            "sigma_bps": SIGMA,
+            "risk_aversion": RISK_AVERSION,
             "quality_sd_bps": QUALITY_SD,
             "bad_share": BAD_SHARE,
             "bad_edge_bps": BAD_EDGE,

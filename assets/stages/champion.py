@@ -37,7 +37,7 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
             for date in [key.date for key in parse_keys(context.partition_keys)]:
                 decision = decide_champion(fenced, models, universe, date)
                 figures = {
-                    "decision": decision.decision,
+                    "decision": decision.sentence,
                     "champion": decision.champion_id or "none",
                     "candidate": decision.candidate_id or "none",
                     "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in decision.reasons)),

@@ -9,6 +9,8 @@ all N bars (`gain_full_vwap_bps`, `gain_full_twap_bps`).
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import torch
@@ -20,6 +22,7 @@ from lem.backtest.oracle import oracle_gain
 from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.backtest.simulator import Executions, Market, simulate
 from lem.data.panel import Panel
+from lem.errors import OrderError
 from lem.execution.costs import BPS
 from lem.execution.costs_config import CostsConfig
 from lem.execution.orders import SCENARIOS
@@ -29,6 +32,7 @@ from lem.strategies.base import Setting, Strategy
 from lem.strategies.bounds import bound
 from lem.strategies.learned import Learned
 from lem.strategies.rules import make_rules
+from lem.theory.programme import solve
 from lem.universe.backtest_config import BacktestConfig
 
 EXCLUDED = "a gap, a bar without trades or missing features within the order's bars"
@@ -66,7 +70,7 @@ def execute(
     terms = terms_for(config.min_bars, horizon, config.risk_aversion)
     market = market_of(panel, asset_A, bar_A, horizon)
     oracle_O = oracle_gain(market, terms).numpy().ravel()
-    orders = _orders(panel, asset_A, bar_A, horizon, config, market.sigma_A.numpy(), market.accepted_A.numpy())
+    orders = _orders(panel, asset_A, bar_A, horizon, config, costs, market)
     orders["oracle_bps"] = np.where(orders["status"] == "done", oracle_O * BPS, np.nan)
     leading = models.get("champion") or next(iter(models.values()), None)
     setting = Setting.beside(leading[1] if leading else None, horizon, costs)
@@ -88,15 +92,16 @@ def _orders(
     bar_A: NDArray,
     horizon: int,
     config: BacktestConfig,
-    sigma_A: NDArray,
-    accepted_A: NDArray,
+    costs: CostsConfig,
+    market: Market,
 ) -> pd.DataFrame:
     """One row per order: the columns that are the same for every strategy, and the arrival price."""
     arrivals, limits, scenarios = len(asset_A), len(config.min_bars), len(SCENARIOS)
     per_arrival = limits * scenarios
-    accepted_O = np.repeat(accepted_A, per_arrival)
+    accepted_O = np.repeat(market.accepted_A.numpy(), per_arrival)
     bound_M = np.array([bound(m, horizon) for m in config.min_bars])
-    sigma_O = np.where(accepted_O, np.repeat(sigma_A, per_arrival), np.nan)
+    net_bound_M = np.array([net_bound(m, horizon, costs) for m in config.min_bars])
+    sigma_O = np.where(accepted_O, np.repeat(market.sigma_A.numpy(), per_arrival), np.nan)
     return pd.DataFrame(
         {
             "asset": np.repeat(np.array(panel.assets)[asset_A], per_arrival),
@@ -110,9 +115,30 @@ def _orders(
             "reason": np.where(accepted_O, "", EXCLUDED),
             "sigma_bps": sigma_O * BPS,
             "bound_bps": np.tile(np.repeat(bound_M, scenarios), arrivals) * sigma_O * BPS,
+            "net_bound_bps": np.tile(np.repeat(net_bound_M, scenarios), arrivals) * sigma_O * BPS
+            - (costs.fee_bps + costs.half_spread_bps),
             "arrival_price": np.repeat(panel.close_NT[asset_A, np.maximum(bar_A - 1, 0)], per_arrival),
         }
     )
+
+
+def net_bound(m: int, n: int, costs: CostsConfig) -> float:
+    """The most that any strategy gains on average on a driftless market after impact, in sigma, under the cap.
+
+    Fee and half spread are left out: they take the same of every order.
+
+    Args:
+        m: fewest bars of an order.
+        n: N, most bars of an order.
+        costs: impact, size of the orders and participation cap; every bar's volume is at its mean.
+
+    Raises:
+        OrderError: the orders are too large for the cap.
+    """
+    if problem := costs.size_problem(n):
+        raise OrderError(problem)
+    impact = costs.impact * math.sqrt(costs.order_size)
+    return solve(m, n, impact, min(1.0, costs.largest_rate)).value
 
 
 def _slices(done: Executions, table: pd.DataFrame) -> pd.Series:

@@ -30,6 +30,7 @@ BACKTEST_SCHEMA = arrow.schema(
         ("capped_gain_bps", arrow.float64()),
         ("net_gain_bps", arrow.float64()),
         ("bound_bps", arrow.float64()),
+        ("net_bound_bps", arrow.float64()),
         ("oracle_bps", arrow.float64()),
         ("end_bar", arrow.int64()),
         ("net_end_bar", arrow.int64()),

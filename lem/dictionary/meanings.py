@@ -46,7 +46,8 @@ _REPORT = {
     "full_twap_bps": Words("mean gain against TWAP of all N bars", "bps", "costs on"),
     "capped_bps": Words("mean gain under the cap, before costs", "bps", "costs off"),
     "end_bar": Words("mean bars that an order took", "bars"),
-    "bound_bps": Words("mean of the bound on a driftless market", "bps", "differences"),
+    "bound_bps": Words("mean of the bound on a driftless market, before costs", "bps", "differences"),
+    "net_bound_bps": Words("mean of the bound on a driftless market after costs", "bps", "differences"),
     "oracle_bps": Words("mean of what knowing every price would have gained", "bps", "differences"),
     "capacity": Words(
         "order size at which the mean gain is gone, `inf` without a limit",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from lem.execution.orders import SCENARIOS
 from lem.gate.sanity import sanity_checks
 from lem.model.contender import Contender
 from lem.registry.decision_figures import BpsByStrategy, DecisionFigures, GateFigures, PairedGain
+from lem.registry.records import REFUSED
 from lem.strategies.rules import RULES_WITH_COSTS, rule_label
 from lem.universe import Universe
 from lem.universe.backtest_config import GateConfig
@@ -85,6 +86,23 @@ class PairedComparison:
         )
 
 
+Bps = TypeVar("Bps", pd.Series, pd.DataFrame)
+
+
+def worth(net_bps: Bps, sigma_bps: pd.Series | float, risk_aversion: float) -> Bps:
+    """What gains after costs are worth, bps: g - lambda min(g, 0)^2 / sigma.
+
+    A loss weighs more than a gain by what the orders' risk aversion says, so strategies of different risk can be
+    compared by the mean of this.
+
+    Args:
+        net_bps: the gains.
+        sigma_bps: volatility of a bar when each order arrived.
+        risk_aversion: lambda of the orders.
+    """
+    return net_bps - risk_aversion * net_bps.clip(upper=0.0) ** 2 / sigma_bps
+
+
 @dataclass(frozen=True)
 class GateOrders:
     """The gate's orders, a row each; gains have a column for each strategy.
@@ -93,8 +111,7 @@ class GateOrders:
         arrival: of each order, UTC.
         gross: gains before costs, bps.
         net: gains after costs, bps.
-        worth: what the gains after costs are worth, bps: g - lambda min(g, 0)^2 / sigma. A loss weighs more than a
-            gain by what the orders' risk aversion says, so strategies of different risk can be compared.
+        worth: what the gains after costs are worth (`worth`), bps.
     """
 
     arrival: pd.Series
@@ -110,12 +127,12 @@ class GateOrders:
             table: a row for each order and strategy.
             risk_aversion: lambda of the orders.
         """
-        loss = table["net_gain_bps"].clip(upper=0.0)
-        table = table.assign(worth=table["net_gain_bps"] - risk_aversion * loss**2 / table["sigma_bps"])
+        table = table.assign(worth=worth(table["net_gain_bps"], table["sigma_bps"], risk_aversion))
         keys = ["asset", "arrival", "side", "benchmark", "target", "min_bars"]
-        wide = table.pivot(index=keys, columns="strategy", values=["gain_bps", "net_gain_bps", "worth"])
-        arrival = wide.index.to_frame(index=False)["arrival"]
-        return cls(arrival, *(wide[name].reset_index(drop=True) for name in ("gain_bps", "net_gain_bps", "worth")))
+        names = ("gain_bps", "net_gain_bps", "worth")
+        wide = [table.pivot(index=keys, columns="strategy", values=name) for name in names]
+        arrival = wide[0].index.to_frame(index=False)["arrival"]
+        return cls(arrival, *(gains.reset_index(drop=True) for gains in wide))
 
 
 def _gate_orders(panel: Panel, universe: Universe, gate_start: dt.date, contenders: dict[str, Contender]) -> GateOrders:
@@ -211,12 +228,13 @@ def compare(orders: GateOrders, how: PairedComparison) -> Verdict:
         how: the comparison.
     """
     champion = "champion" in orders.net
-    rule = max(RULES_WITH_COSTS, key=lambda name: float(orders.worth[name].mean()))
+    worth_of = orders.worth.mean().to_dict()
+    rule = max(RULES_WITH_COSTS, key=lambda name: worth_of[name])
 
     def against(table: pd.DataFrame, other: str) -> Interval:
         return how.difference(table["candidate"], table[other], orders.arrival)
 
-    worth = against(orders.worth, rule)
+    gap = against(orders.worth, rule)
     gross = against(orders.gross, "optimal_stopping")
     versus = against(orders.net, "champion") if champion else None
     gross_versus = against(orders.gross, "champion") if champion else None
@@ -232,14 +250,14 @@ def compare(orders: GateOrders, how: PairedComparison) -> Verdict:
         net_mean_bps=(net_mean := _by_strategy(orders.net, _mean, rule)),
         net_cvar5_bps=(tail := _by_strategy(orders.net, cvar, rule)),
         net_worth_bps=_by_strategy(orders.worth, _mean, rule),
-        net_candidate_minus_rule=_paired(worth),
+        net_candidate_minus_rule=_paired(gap),
         net_candidate_minus_champion=_paired(versus) if versus else None,
     )
     figures = DecisionFigures(gate=measured)
     name = rule_label(rule)
     facts = [
         f"after costs {net_mean.candidate:+.2f} bps; {name}, the best rule that knows costs: {net_mean.rule:+.2f} bps",
-        f"worth more than {name} by {_say(worth)}",
+        f"worth more than {name} by {_say(gap)}",
         f"before costs, against optimal stopping: {_say(gross)}",
     ]
     if versus is None or gross_versus is None or tail.champion is None:
@@ -251,7 +269,7 @@ def compare(orders: GateOrders, how: PairedComparison) -> Verdict:
         refused.append(f"its mean gain after costs is lower than the champion's{better}")
     if tail.candidate < allowed:
         refused.append(f"its worst 5 % after costs average {tail.candidate:.1f} bps, allowed: {allowed:.1f}")
-    if worth.mean <= 0:
+    if gap.mean <= 0:
         refused.append(f"after costs its gains are worth no more than those of {name}, a rule that needs no training")
     facts = [
         f"after costs, against the champion: {_say(versus)}",
@@ -260,7 +278,5 @@ def compare(orders: GateOrders, how: PairedComparison) -> Verdict:
         f"worst 5 % after costs: {tail.candidate:.1f} bps, champion {tail.champion:.1f} bps",
     ]
     if refused:
-        return Verdict("kept", [f"the candidate was refused: {reason}" for reason in refused] + facts, figures)
-    return Verdict(
-        "promoted", ["after costs not worse than the champion, tail kept, every rule beaten", *facts], figures
-    )
+        return Verdict("kept", [f"{REFUSED} because {reason}" for reason in refused] + facts, figures)
+    return Verdict("promoted", [f"after costs not worse than the champion, tail kept, {name} beaten", *facts], figures)

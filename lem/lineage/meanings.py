@@ -100,7 +100,10 @@ BACKTEST_WORDS = {
     "gain_full_twap_bps": Words("how much better than TWAP of all N bars, before costs", "bps", _EXCLUDED),
     "capped_gain_bps": Words("gain before costs under the participation cap", "bps", _EXCLUDED),
     "net_gain_bps": Words("gain after costs under the participation cap", "bps", _EXCLUDED),
-    "bound_bps": Words("most that any strategy gains on a driftless market, on average", "bps", _EXCLUDED),
+    "bound_bps": Words(
+        "most that any strategy gains on a driftless market, on average, before costs", "bps", _EXCLUDED
+    ),
+    "net_bound_bps": Words("the same after costs, every bar's volume at its mean", "bps", _EXCLUDED),
     "oracle_bps": Words("what knowing every price of the order's bars would have gained", "bps", _EXCLUDED),
     "end_bar": Words("bars that the order took; 0 if excluded", "bars", allowed="0 or `min_bars` to `max_bars`"),
     "net_end_bar": Words("the same under the participation cap", "bars", allowed="0 or `min_bars` to `max_bars`"),

@@ -202,6 +202,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         kinds=("sqlalchemy",),
         seconds=5.0,
+        code_version="2",
         table="promotions",
         ahead=True,
     ),
@@ -217,6 +218,7 @@ STAGES: tuple[Stage, ...] = (
         words=BACKTEST_WORDS,
         settings=_of_orders,
         parts=rule_names,
+        code_version="2",
     ),
     Stage(
         REPORT,
@@ -227,6 +229,7 @@ STAGES: tuple[Stage, ...] = (
         seconds=20.0,
         table="report.csv",
         parts=section_names,
+        code_version="2",
         ranges=False,
     ),
 )

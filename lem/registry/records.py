@@ -13,6 +13,14 @@ from lem.errors import RegistryError
 from lem.registry.decision_figures import FIRST_VERSION, DecisionFigures
 
 Decision = Literal["promoted", "kept", "none"]
+_OUTCOMES: dict[Decision, str] = {"promoted": "promoted", "kept": "champion stays", "none": "no model trades"}
+_WHO_TRADES: dict[Decision, str] = {
+    "promoted": "The candidate is promoted",
+    "kept": "The champion stays",
+    "none": "No model trades",
+}
+REFUSED = "the candidate was refused"
+"""How the gate's reasons against a candidate begin."""
 T = TypeVar("T")
 
 
@@ -250,6 +258,24 @@ class PromotionRecord:
     def by_hand(self) -> bool:
         """Whether a person decided, rather than the gate."""
         return self.figures.by_hand
+
+    @property
+    def outcome(self) -> str:
+        """Who trades and by whom it was decided, in few words: `champion stays`, `promoted by hand`."""
+        return f"{_OUTCOMES[self.decision]}{' by hand' if self.by_hand else ''}"
+
+    @property
+    def sentence(self) -> str:
+        """Who trades and the first reason, in a sentence without its full stop."""
+        why = self.reasons[0].removesuffix(".") if self.reasons else "no reason is recorded"
+        if self.by_hand:
+            who = f"model {self.champion_id} trades" if self.champion_id else "no model trades"
+            return f"Decided by hand: {who} ({why.removeprefix('by hand: ')})"
+        if self.decision != "promoted" and self.candidate_id and not why.startswith("the candidate "):
+            failed = any(not check.passed for check in self.figures.checks)
+            because = f"it failed a sanity check ({why})" if failed else why.removeprefix("refused: ")
+            why = f"{REFUSED} because {because}"
+        return f"{_WHO_TRADES[self.decision]}: {why}"
 
     @property
     def degraded(self) -> str:

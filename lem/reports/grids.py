@@ -15,7 +15,11 @@ from lem.reports.wording import NO_BREAK, label, number, with_interval
 
 LISTED_ROWS = 60
 WHEN = {"off": "before costs", "on": "after costs"}
-BOUNDS = {"bound_bps": "Bound, driftless", "oracle_bps": "Bound, foresight"}
+BOUNDS = {
+    "off": {"bound_bps": "Bound, driftless", "oracle_bps": "Bound, foresight"},
+    "on": {"net_bound_bps": "Bound after costs, driftless"},
+}
+"""The bounds of tables before costs and after: columns and names."""
 INTERVAL = f"bps, with 95{NO_BREAK}% interval"
 
 
@@ -65,15 +69,16 @@ def with_gains(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def overall(table: pd.DataFrame) -> Grid:
-    """One row a strategy, before and after costs, and the bounds: the table of the first screen."""
+    """One row a strategy, after costs and before, and the bounds: the table of the first screen."""
     off, on = (with_gains(tables.select(table, "all", costs)) for costs in ("off", "on"))
     rows = [
-        [label(before["strategy"]), before["gain"], after["gain"], number(after["cvar5_bps"])]
+        [label(after["strategy"]), after["gain"], number(after["std_bps"]), number(after["cvar5_bps"]), before["gain"]]
         for before, after in zip(off.to_dict("records"), on.to_dict("records"), strict=True)
     ]
-    bounds = bounds_by_m(off.assign(min_bars="all"))
-    rows += [[name, *cells, "", ""] for name, cells in bounds.items()]
-    head = ["Strategy", "Mean gain before costs", "Mean gain after costs", f"Worst 5{NO_BREAK}% after costs"]
+    bounds = [[name, *cells, "", "", ""] for name, cells in bounds_by_m(on.assign(min_bars="all"), "on").items()]
+    bounds += [[name, "", "", "", *cells] for name, cells in bounds_by_m(off.assign(min_bars="all"), "off").items()]
+    rows += bounds
+    head = ["Strategy", "Mean after costs", "Std. dev. after", f"Worst 5{NO_BREAK}% after", "Mean before costs"]
     return Grid(
         f"All executed orders: gain in bps, with 95{NO_BREAK}% interval",
         head,
@@ -87,12 +92,17 @@ def line_above(rows: list[list[str]], count: int) -> list[int]:
     return [len(rows) - count] if rows else []
 
 
-def bounds_by_m(part: pd.DataFrame) -> dict[str, list[str]]:
-    """Each bound by m, from the strategy that executed most orders there."""
+def bounds_by_m(part: pd.DataFrame, costs: str) -> dict[str, list[str]]:
+    """Each bound by m, from the strategy that executed most orders there.
+
+    Args:
+        part: rows of a `full_table`, one for each strategy and m.
+        costs: "off" or "on": whether the bounds before costs are shown, or that after them.
+    """
     if part.empty:
         return {}
     best = part.sort_values(["min_bars", "orders"], ascending=[True, False], kind="stable").drop_duplicates("min_bars")
-    return {name: [number(value) for value in best[column]] for column, name in BOUNDS.items()}
+    return {name: [number(value) for value in best[column]] for column, name in BOUNDS[costs].items()}
 
 
 def cells_by_m(part: pd.DataFrame, column: str, form: Callable[[Any], str], limits: Sequence[int]) -> list[list[str]]:

@@ -1,6 +1,6 @@
 """The answers of the report's first screen.
 
-Did it work, is the model better, by how much, how sure are we, and what is left after costs?
+Did it work, what does the model keep after costs, is that more than the rules keep, and how sure are we?
 """
 
 from __future__ import annotations
@@ -14,6 +14,22 @@ import pandas as pd
 from lem.backtest.bootstrap import Interval
 from lem.registry import PromotionRecord
 from lem.reports.tables import MODEL, RIVALS, executed, select
+from lem.strategies.rules import RULES_WITH_COSTS
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a strategy keeps after costs and what it risks for it: a point of the frontier, bps.
+
+    Args:
+        mean_bps: mean gain of its orders.
+        std_bps: their standard deviation; NaN of a single order.
+        cvar5_bps: mean of the worst 5 %.
+    """
+
+    mean_bps: float
+    std_bps: float
+    cvar5_bps: float
 
 
 @dataclass(frozen=True)
@@ -22,6 +38,8 @@ class Comparison:
 
     Args:
         against: the rule.
+        knows_costs: whether the rule knows what trading costs.
+        kept: by the rule.
         interval: of the paired difference before costs, bps.
         verdict: what `interval` allows to say.
         net_interval: of the paired difference after costs, bps.
@@ -29,6 +47,8 @@ class Comparison:
     """
 
     against: str
+    knows_costs: bool
+    kept: Kept
     interval: Interval
     verdict: str
     net_interval: Interval
@@ -47,14 +67,17 @@ class Headline:
         last_day: latest arrival day with an executed order, ISO; "" without one.
         champion_id: the champion by the decision for `date`; "" without one.
         decision: the decision of the promotion gate for `date`, or one made by hand; "" without one.
+        said: the same in a sentence without its full stop, with the first reason; "" without one.
         by_hand: whether the decision was made by hand.
         reasons: of the decision, () without one.
         orders: number of executed parent orders.
         blocks: number of independent blocks of days.
         gain: the model's over all its orders before costs, bps; None without a model.
         net_gain: the model's over all its orders after costs, bps; None without a model.
+        kept: the same with what is risked for it; None without a model.
         capacity: size of an order at which the model's mean gain is gone, in bar volumes; None without a model.
-        comparisons: one for each of `RIVALS` that traded the model's orders.
+        comparisons: one for each of `RIVALS` that traded the model's orders; first, of those that know costs, the one
+            that keeps most.
     """
 
     date: str
@@ -64,12 +87,14 @@ class Headline:
     last_day: str
     champion_id: str
     decision: str
+    said: str
     by_hand: bool
     reasons: tuple[str, ...]
     orders: int
     blocks: int
     gain: Interval | None
     net_gain: Interval | None
+    kept: Kept | None
     capacity: float | None
     comparisons: tuple[Comparison, ...]
 
@@ -77,6 +102,10 @@ class Headline:
 def row_interval(row: Mapping[Any, Any]) -> Interval:
     """The interval of a row of `full_table`."""
     return Interval(row["mean_bps"], row["low_bps"], row["high_bps"], int(row["orders"]), int(row["blocks"]))
+
+
+def _kept(row: Mapping[Any, Any]) -> Kept:
+    return Kept(row["mean_bps"], row["std_bps"], row["cvar5_bps"])
 
 
 def verdict(interval: Interval) -> str:
@@ -110,11 +139,14 @@ def headline(
     """
     done = executed(orders)
     comparisons = []
+    after = {row["strategy"]: _kept(row) for row in select(table, "all", "on").to_dict("records")}
     for rival in RIVALS:
         off, on = (select(table, "all", costs, rival).to_dict("records") for costs in ("off", "on"))
         if off:
             gap, net = row_interval(off[0]), row_interval(on[0])
-            comparisons.append(Comparison(rival, gap, verdict(gap), net, verdict(net)))
+            knows = rival in RULES_WITH_COSTS
+            comparisons.append(Comparison(rival, knows, after[rival], gap, verdict(gap), net, verdict(net)))
+    comparisons.sort(key=lambda found: (not found.knows_costs, -found.kept.mean_bps if found.knows_costs else 0.0))
     own = table[table["strategy"] == MODEL]
     off, on = (select(own, "all", costs).to_dict("records") for costs in ("off", "on"))
     gate = next((decision for decision in promotions if decision.date.isoformat() == date), None)
@@ -138,12 +170,14 @@ def headline(
         last_day=last_day,
         champion_id=(gate.champion_id or "") if gate else "",
         decision=gate.decision if gate else "",
+        said=gate.sentence if gate else "",
         by_hand=gate.by_hand if gate else False,
         reasons=tuple(gate.reasons) if gate else (),
         orders=done["order"].nunique(),
         blocks=done["block"].nunique(),
         gain=row_interval(off[0]) if off else None,
         net_gain=row_interval(on[0]) if on else None,
+        kept=after.get(MODEL),
         capacity=on[0]["capacity"] if on else None,
         comparisons=tuple(comparisons),
     )

@@ -21,6 +21,7 @@ from lem.backtest.bootstrap import MIN_BLOCKS
 from lem.errors import EvaluationError
 from lem.lineage.tables import name_missing
 from lem.reports import tables
+from lem.reports.frontier import frontier
 from lem.reports.grids import Grid, overall
 from lem.reports.groups import add_groups
 from lem.reports.headline import Headline, headline
@@ -28,7 +29,7 @@ from lem.reports.inputs import ReportInputs
 from lem.reports.section import Material, Section
 from lem.reports.sections import gain, sections
 from lem.reports.sections.excluded import counts
-from lem.reports.wording import capacity_sentence, cost_sentence, cost_words, count, number, percent
+from lem.reports.wording import capacity_sentence, cost_sentence, cost_words, count, label, number, percent
 
 ROUGH_BLOCKS = 15
 """Fewer blocks than this, and the report warns that the intervals are rough."""
@@ -43,7 +44,7 @@ class Report:
         summary: what report.json holds, in JSON's types.
         table: all statistics at all levels.
         tables: every other table that the page shows or draws, by name.
-        thumbnail: PNG of gain by m.
+        thumbnail: PNG of gain by m, after costs.
     """
 
     html: str
@@ -75,6 +76,7 @@ def render_report(inputs: ReportInputs) -> Report:
         head=head,
         sections=parts,
         grids=with_rows({"overall": overall(statistics)}),
+        pictures=frontier(statistics),
         assumed=cost_sentence(inputs.costs),
         capacity=None if head.capacity is None else capacity_sentence(head.capacity, inputs.costs, inputs.horizon),
         days=sorted(tables.executed(orders)["date"].unique()),
@@ -83,7 +85,7 @@ def render_report(inputs: ReportInputs) -> Report:
         rough_blocks=ROUGH_BLOCKS,
         assets=sorted(orders["asset"].unique()),
     )
-    thumbnail = gain.thumbnail(tables.select(statistics, "m"))
+    thumbnail = gain.thumbnail(tables.select(statistics, "m", "on"))
     return Report(page, _summary(inputs, head, orders, statistics, days), statistics, stored, thumbnail)
 
 
@@ -206,3 +208,4 @@ ENVIRONMENT = jinja2.Environment(
     lstrip_blocks=True,
 )
 ENVIRONMENT.filters.update(number=number, count=count, percent=percent)
+ENVIRONMENT.globals.update(label=label)

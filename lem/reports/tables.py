@@ -21,12 +21,15 @@ from lem.execution.costs_config import CostsConfig
 from lem.strategies.rules import rule_names
 
 MODEL = "lem"
-RIVALS = ("optimal_stopping", "twap")
-"""The rules that the first screen compares the model with."""
+RIVALS = ("optimal_with_risk", "optimal_with_costs", "optimal_stopping", "twap")
+"""The rules that the first screen compares the model with: those that know costs, the best one that does not, TWAP."""
+FIRST_RIVAL = {"off": "optimal_stopping", "on": RIVALS[0]}
+"""The rule that the model must beat first, costs off and on."""
 SCENARIO = ["side", "benchmark", "target"]
 ORDER = ["asset", "date", "arrival", *SCENARIO, "min_bars", "max_bars"]
-BOUNDS = ["bound_bps", "oracle_bps"]
-"""What no strategy gains before costs: on a driftless market (dynamic programming), and knowing every price."""
+BOUNDS = ["bound_bps", "net_bound_bps", "oracle_bps"]
+"""What no strategy gains: on a driftless market before costs and after them (dynamic programming), and, before costs,
+knowing every price."""
 FIXED = {
     "arrival_bps": "gain_arrival_bps",
     "full_vwap_bps": "gain_full_vwap_bps",
@@ -155,7 +158,7 @@ def summarise(gains: pd.DataFrame, by: Sequence[str], costs: CostsConfig, *, res
         - the names of `FIXED`: mean gains against these prices; only with costs "off".
         - `capped_bps`: mean gain under the cap, before costs; only with costs "on".
         - `end_bar`: mean number of bars used.
-        - `bound_bps`, `oracle_bps`: means of the bounds before costs.
+        - the names of `BOUNDS`: their means.
         - `capacity`: see `lem.backtest.capacity`; only with costs "on".
     """
     keys = ["strategy", "against", *by]
@@ -271,7 +274,7 @@ def joined(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFram
 
 
 def known_strategies() -> list[str]:
-    """The model, then the rules it must beat, then the other rules."""
+    """The model, then the rules that it is compared with, then the other rules."""
     return list(dict.fromkeys((MODEL, *RIVALS, *rule_names())))
 
 
@@ -312,7 +315,7 @@ def daily_table(orders: pd.DataFrame, costs: str = "off") -> pd.DataFrame:
 
 
 def histogram(gains: pd.DataFrame, costs: str = "off", bins: int = 60) -> pd.DataFrame:
-    """Histogram of the gains of the model and of the rule it must beat first, or of the strategies there are.
+    """Histogram of the gains of the model and of its `FIRST_RIVAL`, or of the strategies there are.
 
     Args:
         gains: rows of `executed`.
@@ -324,7 +327,7 @@ def histogram(gains: pd.DataFrame, costs: str = "off", bins: int = 60) -> pd.Dat
         The outer 0.5 % on each side are in no bin.
     """
     column, there = COSTS[costs][0], sorted(gains["strategy"].unique(), key=strategy_rank)
-    shown = [name for name in (MODEL, RIVALS[0]) if name in there] or there
+    shown = [name for name in (MODEL, FIRST_RIVAL[costs]) if name in there] or there
     low, high = np.quantile(gains.loc[gains["strategy"].isin(shown), column], [0.005, 0.995])
     edges = np.linspace(low, high if high > low else low + 1.0, bins + 1)
     parts = []

@@ -42,16 +42,16 @@ def show_report(console: Console, lake: Lake, universe: Universe, date: dt.date 
         )
     date = date or there[-1]
     summary: dict[str, Any] = json.loads(lake.read_bytes(report_path(universe.name, date, "report.json")))
-    if "statistics_after_costs" not in summary:
+    if not all("net_bound_bps" in row for row in summary.get("statistics_after_costs", [{}])):
         raise LakeError(
-            f"{universe.name}: the report of {date} was made by an earlier version and has no results after costs; "
+            f"{universe.name}: the report of {date} was made by an earlier version and has no bound after costs; "
             f"make it again with: lem run -u {universe.name} -d {date} --force"
         )
     console.print(results_table(universe, date, summary))
     for comparison in summary["comparisons"]:
         console.print(
-            f"LEM against {comparison['against'].replace('_', ' ')}: [bold]{comparison['verdict']}[/bold]; "
-            f"after costs: [bold]{comparison['net_verdict']}[/bold]"
+            f"LEM against {label(comparison['against'])}, after costs: [bold]{comparison['net_verdict']}[/bold]; "
+            f"before costs: {comparison['verdict']}"
         )
     for what, text in summary["costs_text"].items():
         console.print(f"{what}: {escape(text)}")
@@ -70,24 +70,25 @@ def show_nights(console: Console, registry: Registry, universe: Universe, dates:
 
 
 def results_table(universe: Universe, date: dt.date, summary: dict[str, Any]) -> Table:
-    """Mean gain of every strategy by m and, with its interval before and after costs, of all orders; and the bounds."""
-    before = [r for r in summary["statistics"] if not r["against"]]
-    after = {r["strategy"]: r for r in summary["statistics_after_costs"] if not r["against"] and r["level"] == "all"}
-    limits = sorted({r["min_bars"] for r in before if r["level"] == "m"})
-    table = Table(
-        title=f"{universe.name} {date}: mean gain in bps over all eight scenarios (95 % interval); positive is good"
-    )
+    """Mean gain of every strategy after costs by m and of all orders, these before costs too; and the bounds."""
+    after = [r for r in summary["statistics_after_costs"] if not r["against"]]
+    before = {r["strategy"]: r for r in summary["statistics"] if not r["against"] and r["level"] == "all"}
+    limits = sorted({r["min_bars"] for r in after if r["level"] == "m"})
+    over = "over all eight scenarios (95 % interval); positive is good"
+    table = Table(title=f"{universe.name} {date}: mean gain after costs in bps {over}")
     table.add_column("min bars m")
-    for m in (*limits, "all", "all, after costs"):
+    for m in (*limits, "all", "all, before costs"):
         table.add_column(str(m), justify="right")
-    cells = {(r["strategy"], r["min_bars"]): r for r in before}
-    for strategy in after:
+    cells = {(r["strategy"], r["min_bars"]): r for r in after}
+    for strategy in before:
         means = [_bps(cells[strategy, m]["mean_bps"]) if (strategy, m) in cells else "-" for m in limits]
-        table.add_row(label(strategy), *means, _cell(cells[strategy, "all"]), _cell(after[strategy]))
-    best = {r["min_bars"]: r for r in sorted(before, key=lambda r: r["orders"])}
-    for column, name in BOUNDS.items():
-        if best:
+        table.add_row(label(strategy), *means, _cell(cells[strategy, "all"]), _cell(before[strategy]))
+    best = {r["min_bars"]: r for r in sorted(after, key=lambda r: r["orders"])}
+    if best:
+        for column, name in BOUNDS["on"].items():
             table.add_row(name, *(_bps(best[m][column]) for m in (*limits, "all")), "")
+        for column, name in BOUNDS["off"].items():
+            table.add_row(name, *[""] * (len(limits) + 1), _bps(best["all"][column]))
     return table
 
 

@@ -10,23 +10,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from lem.lineage.tables import name_missing
-from lem.registry import ModelRecord, PromotionRecord, Registry
+from lem.registry import ModelRecord, Registry
 from lem.registry.manifest_difference import manifest_difference
 
 if TYPE_CHECKING:
     from lem.training.rebuild import Rebuilt
 
 
-def said(decision: PromotionRecord) -> str:
-    """A decision in words."""
-    return f"{decision.decision}{' by hand' if decision.by_hand else ''}"
-
-
 def show_models(console: Console, registry: Registry, universe: str | None) -> None:
     """Print the registered models with the last decision about each, and the champion of each universe."""
     table = Table(title="Models")
     whole = ("model", "usable on", "decision")  # never broken over two lines: ids are there to be copied
-    for column in ("universe", "model", "usable on", "trained on", "gain (gate, bps)", "decision", "why"):
+    for column in ("universe", "model", "usable on", "trained on", "before costs (gate, bps)", "decision", "why"):
         table.add_column(column, no_wrap=column in whole)
     records = registry.models(universe)
     universes = sorted({record.universe for record in records})
@@ -40,8 +35,8 @@ def show_models(console: Console, registry: Registry, universe: str | None) -> N
             str(record.usable_on),
             f"{record.train_start} to {record.train_end}",
             "-" if gain is None else f"{gain:.2f}",
-            said(decision) if decision else "not judged",
-            escape(decision.reasons[0]) if decision and decision.reasons else "",
+            decision.outcome if decision else "not judged",
+            escape(decision.sentence) if decision else "",
         )
     console.print(table)
     for name in universes:
@@ -61,7 +56,7 @@ def show_model(console: Console, registry: Registry, model_id: str) -> None:
                 **{key: value for key, value in record.manifest.items() if key != "inputs"},
                 "partitions_read": len(record.inputs),
                 "metrics": registry.metrics(record.id),
-                "decisions": [{"date": f"{d.date}", "decision": said(d), "reasons": d.reasons} for d in decisions],
+                "decisions": [{"date": f"{d.date}", "decision": d.sentence, "reasons": d.reasons} for d in decisions],
             }
         )
     )
@@ -103,7 +98,7 @@ def show_history(console: Console, registry: Registry, universe: str) -> None:
     stands = {decision.date: decision for decision in registry.promotions(universe)}
     for decision in registry.decisions(universe):
         made = f"{decision.decided_at:%Y-%m-%d %H:%M:%S} UTC"
-        what = f"{said(decision)}{'' if stands[decision.date] == decision else ', replaced'}"
+        what = f"{decision.outcome}{'' if stands[decision.date] == decision else ', replaced'}"
         console.print(f"{made}  for {decision.date}: [bold]{what}[/bold], champion {decision.champion_id or 'none'}")
         for reason in decision.reasons:
             console.print(f"    {escape(reason)}")

@@ -51,7 +51,7 @@ def grids(_: ReportInputs, statistics: pd.DataFrame, __: Mapping[str, pd.DataFra
 
 
 def distribution(shares: pd.DataFrame, pooled: pd.DataFrame, costs: str = "off") -> Picture:
-    """Histogram of gains: the model and optimal stopping, or the strategies there are.
+    """Histogram of gains: the model and the rule it must beat first, or the strategies there are.
 
     Args:
         shares: from `histogram` with these costs.

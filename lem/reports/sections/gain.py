@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from lem.reports import tables
 from lem.reports.figures import SETTINGS, WIDTH, Picture, by_strategy, legend, listed, style_of, to_svg
 from lem.reports.grids import (
+    BOUNDS,
     INTERVAL,
     WHEN,
     Columns,
@@ -60,7 +61,7 @@ def _gains(caption: str, table: pd.DataFrame, level: str, costs: str) -> Grid:
             groups[len(rows)] = title[:1].upper() + title[1:]
         rows += cells_by_m(group, "gain", str, limits)
         rules.append(len(rows))
-        rows += [[name, *cells] for name, cells in bounds_by_m(group).items()]
+        rows += [[name, *cells] for name, cells in bounds_by_m(group, costs).items()]
     return Grid(caption, ["m =", *map(str, limits)], rows, rules=rules, groups=groups)
 
 
@@ -90,7 +91,7 @@ def _versus(caption: str, table: pd.DataFrame, costs: str) -> Grid:
 
 
 def gain_by_m(by_m: pd.DataFrame, costs: str = "off") -> Picture:
-    """Mean gain of every strategy against m with 95 % intervals, and the bound (before costs).
+    """Mean gain of every strategy against m with 95 % intervals, and the bound on a driftless market.
 
     Args:
         by_m: level `m` of a `full_table` with these costs.
@@ -107,19 +108,23 @@ def gain_by_m(by_m: pd.DataFrame, costs: str = "off") -> Picture:
         caption = (
             f"Mean gain {when} by m, the number of bars before an order may end. "
             f"Whiskers: 95{NO_BREAK}% intervals (none with too few days). "
-            "Dashed line: the bound on a driftless market, before costs."
+            f"Dashed line: the bound on a driftless market, {when}."
         )
-        bound = _bound(by_m)
-        alt += f" Bound: {listed(bound['min_bars'], bound['bound_bps'])}."
+        bound = _bound(by_m, costs)
+        alt += f" Bound: {listed(bound['min_bars'], bound['bps'])}."
         return Picture(to_svg(figure, f"gain-by-m-{costs}", f"Gain by m {when}", alt), alt, caption)
 
 
 def thumbnail(by_m: pd.DataFrame) -> bytes:
-    """A small PNG of gain by m (480 x 340 pixels); without executed orders, one that says so."""
+    """A small PNG of gain by m after costs (480 x 340 pixels); without executed orders, one that says so.
+
+    Args:
+        by_m: level `m` of a `full_table` with costs "on".
+    """
     with style.context(["default", SETTINGS]):
         figure = Figure(figsize=(4.8, 3.4), dpi=100, layout="constrained")
         if len(by_m):
-            _draw_gain_by_m(figure.subplots(), by_m)
+            _draw_gain_by_m(figure.subplots(), by_m, "on")
             legend(figure)
         else:
             figure.text(0.5, 0.5, "No executed orders", ha="center", va="center", fontsize=16)
@@ -128,12 +133,12 @@ def thumbnail(by_m: pd.DataFrame) -> bytes:
         return buffer.getvalue()
 
 
-def _draw_gain_by_m(axes: Axes, by_m: pd.DataFrame, costs: str = "off") -> None:
+def _draw_gain_by_m(axes: Axes, by_m: pd.DataFrame, costs: str) -> None:
     values, strategies = sorted(by_m["min_bars"].unique()), by_strategy(by_m)
     axes.axhline(0, color="#000000", linewidth=0.8)
-    bound = _bound(by_m)
+    bound = _bound(by_m, costs)
     at = [values.index(m) for m in bound["min_bars"]]
-    axes.plot(at, bound["bound_bps"], color="#000000", linestyle=(0, (6, 3)), linewidth=1.2, label="Bound")
+    axes.plot(at, bound["bps"], color="#000000", linestyle=(0, (6, 3)), linewidth=1.2, label="Bound")
     for place, (strategy, part) in enumerate(strategies):
         colour, marker, _ = style_of(strategy, [name for name, _ in strategies])
         # side by side, so that whiskers of equal means do not hide each other
@@ -148,10 +153,10 @@ def _draw_gain_by_m(axes: Axes, by_m: pd.DataFrame, costs: str = "off") -> None:
     axes.set(xlabel="m, bars before the order may end", ylabel=f"mean gain {WHEN[costs]}, bps")
 
 
-def _bound(by_m: pd.DataFrame) -> pd.DataFrame:
-    """The bound of each m, from the strategy that executed most orders there."""
+def _bound(by_m: pd.DataFrame, costs: str) -> pd.DataFrame:
+    """The driftless bound of each m, `bps`, from the strategy that executed most orders there."""
     best = by_m.sort_values(["min_bars", "orders"], ascending=[True, False], kind="stable")
-    return best.drop_duplicates("min_bars")[["min_bars", "bound_bps"]]
+    return best.drop_duplicates("min_bars").assign(bps=lambda rows: rows[next(iter(BOUNDS[costs]))])
 
 
 def pictures(statistics: pd.DataFrame, _: Mapping[str, pd.DataFrame]) -> dict[str, Picture]:

@@ -9,46 +9,68 @@ from typing import Any
 import pandas as pd
 
 from lem.registry import PromotionRecord
+from lem.registry.decision_figures import GateFigures
 from lem.registry.records import canonical_json
 from lem.reports.grids import LISTED_ROWS, Columns, Grid, grid_of
 from lem.reports.inputs import ReportInputs
 from lem.reports.section import Material, Section
-from lem.reports.wording import count, number, optional, short
+from lem.reports.wording import count, label, number, optional, short
 
-GATE = ["date", "decision", "by_hand", "degraded", "champion_id", "candidate_id", "orders", "days", "candidate_bps"]
-GATE += ["champion_bps", "optimal_stopping_bps", "minus_champion_bps", "minus_champion_low_bps"]
-GATE += ["minus_champion_high_bps", "reasons"]
+STRATEGIES = ("candidate", "champion", "rule", "optimal_stopping")
+GAP = ("", "_low", "_high")
+GATE = ["date", "decision", "outcome", "said", "by_hand", "degraded", "champion_id", "candidate_id", "orders", "days"]
+GATE += [f"{when}{name}_bps" for name in STRATEGIES for when in ("net_", "")]
+GATE += [
+    f"{against}{end}_bps" for against in ("net_minus_champion", "minus_champion", "worth_minus_rule") for end in GAP
+]
+GATE += ["rule", "reasons"]
 SANITY = ["date", "candidate_id", "name", "passed", "text", "figures"]
 
 
 def gate_table(promotions: Sequence[PromotionRecord]) -> pd.DataFrame:
-    """The gate's decisions, latest first: `GATE`. Figures that a decision does not have are NaN."""
+    """The gate's decisions, latest first: `GATE`. Figures that a decision does not have are NaN.
+
+    Gains are after costs where a name begins with `net_` and before them elsewhere; `worth` is what those after costs
+    are worth to the orders (`lem.gate.judge.worth`).
+    """
     rows = []
     for decision in sorted(promotions, key=lambda decision: decision.date, reverse=True):
         gate = decision.figures.gate
-        means, gap = (gate.mean_bps, gate.candidate_minus_champion) if gate else (None, None)
         rows.append(
             {
                 "date": decision.date.isoformat(),
                 "decision": decision.decision,
+                "outcome": decision.outcome,
+                "said": decision.sentence,
                 "by_hand": decision.by_hand,
                 "degraded": bool(decision.degraded),
                 "champion_id": decision.champion_id or "",
                 "candidate_id": decision.candidate_id or "",
                 "orders": gate.orders if gate else None,
                 "days": gate.days if gate else None,
-                "candidate_bps": means.candidate if means else None,
-                "champion_bps": means.champion if means else None,
-                "optimal_stopping_bps": means.optimal_stopping if means else None,
-                "minus_champion_bps": gap.mean_bps if gap else None,
-                "minus_champion_low_bps": gap.low_bps if gap else None,
-                "minus_champion_high_bps": gap.high_bps if gap else None,
+                "rule": gate.rule if gate else "",
                 "reasons": "\n".join(decision.reasons),
             }
+            | (_figures(gate) if gate else {})
         )
     table = pd.DataFrame(rows, columns=GATE)
     numbers = [name for name in GATE if name.endswith("_bps") or name in ("orders", "days")]
     return table.astype(dict.fromkeys(numbers, float))
+
+
+def _figures(gate: GateFigures) -> dict[str, float | None]:
+    """Means of each strategy and paired differences, as columns of `GATE`."""
+    found: dict[str, float | None] = {}
+    for when, means in (("net_", gate.net_mean_bps), ("", gate.mean_bps)):
+        found |= {f"{when}{name}_bps": getattr(means, name, None) for name in STRATEGIES}
+    for name, gap in (
+        ("net_minus_champion", gate.net_candidate_minus_champion),
+        ("minus_champion", gate.candidate_minus_champion),
+        ("worth_minus_rule", gate.net_candidate_minus_rule),
+    ):
+        ends = (gap.mean_bps, gap.low_bps, gap.high_bps) if gap else (None, None, None)
+        found |= {f"{name}{end}_bps": value for end, value in zip(GAP, ends, strict=True)}
+    return found
 
 
 def judged(gate: pd.DataFrame) -> pd.DataFrame:
@@ -68,28 +90,41 @@ def gate_grid(gate: pd.DataFrame) -> Grid:
     """
     columns: Columns = [
         ("Date", "date", str),
-        ("Decision", "said", str),
-        ("Champion", "champion_id", short),
+        ("Decision", "outcome", lambda outcome: str(outcome).capitalize()),
+        ("Trades", "champion_id", short),
         ("Candidate", "candidate_id", short),
-        ("Candidate, bps", "candidate_bps", optional),
-        ("Champion, bps", "champion_bps", optional),
-        ("Optimal stopping, bps", "optimal_stopping_bps", optional),
-        ("Candidate minus champion, bps", "gap", str),
+        ("Candidate, bps", "candidate", str),
+        ("Champion before, bps", "champion", str),
+        ("Best rule that knows costs, bps", "best", str),
+        ("Candidate minus champion", "gap", str),
+        ("Worth more than the rule", "worth", str),
         ("Orders", "orders", lambda value: "" if math.isnan(value) else count(value)),
     ]
-    told = judged(gate)
-    said = [f"{d} by hand" if hand else d for d, hand in zip(told["decision"], told["by_hand"], strict=True)]
-    shown = told.assign(said=said, gap=[_gap(row) for row in told.to_dict("records")]).head(LISTED_ROWS)
-    some = f" (the latest {LISTED_ROWS} of {len(told)})" if len(told) > LISTED_ROWS else ""
-    return grid_of(f"Decisions of the gate, latest first{some}", shown, columns)
+    told = judged(gate).head(LISTED_ROWS)
+    rows = told.to_dict("records")
+    shown = told.assign(
+        candidate=[_mean(row, "candidate") for row in rows],
+        champion=[_mean(row, "champion") for row in rows],
+        best=[_mean(row, "rule") + (f"\n{label(row['rule'])}" if row["rule"] else "") for row in rows],
+        gap=[_gap(row, "net_minus_champion") for row in rows],
+        worth=[_gap(row, "worth_minus_rule") for row in rows],
+    )
+    all_told = len(judged(gate))
+    some = f" (the latest {LISTED_ROWS} of {all_told})" if all_told > LISTED_ROWS else ""
+    return grid_of(f"Decisions of the gate, latest first{some}: bps after costs, and before them", shown, columns)
 
 
-def _gap(row: Mapping[Any, Any]) -> str:
-    if math.isnan(row["minus_champion_bps"]):
+def _mean(row: Mapping[Any, Any], name: str) -> str:
+    """The mean after costs, and below it before costs; a decision from before costs counted has only the second."""
+    before = optional(row[f"{name}_bps"])
+    return f"{optional(row[f'net_{name}_bps'])}\n{before} before" if before else ""
+
+
+def _gap(row: Mapping[Any, Any], name: str) -> str:
+    mean, low, high = (row[f"{name}{end}_bps"] for end in GAP)
+    if math.isnan(mean):
         return ""
-    low, high = row["minus_champion_low_bps"], row["minus_champion_high_bps"]
-    inside = "no interval" if math.isnan(low) else f"{number(low)} to {number(high)}"
-    return f"{number(row['minus_champion_bps'])}\n{inside}"
+    return f"{number(mean)}\n{'no interval' if math.isnan(low) else f'{number(low)} to {number(high)}'}"
 
 
 def sanity_table(promotions: Sequence[PromotionRecord]) -> pd.DataFrame:
@@ -137,7 +172,7 @@ SECTION = Section(
     "The gate",
     reads=("promotions",),
     rows={
-        "gate": "a decision of the promotion gate: models, means, paired difference, reasons",
+        "gate": "a decision of the promotion gate: models, means after costs and before, paired differences, reasons",
         "sanity": "a sanity check that the gate made of a candidate: passed or not, what was found, its figures",
     },
     tables=stored,

@@ -12,14 +12,15 @@ from lem.reports.grids import INTERVAL, Grid, difference
 from lem.reports.groups import TITLES, group_rank, levels_shown
 from lem.reports.inputs import ReportInputs
 from lem.reports.section import Material, Section
-from lem.reports.wording import count, short, with_interval
+from lem.reports.wording import count, label, short, with_interval
 
 
 def group_grids(_: ReportInputs, statistics: pd.DataFrame, __: Mapping[str, pd.DataFrame]) -> dict[str, Grid]:
     """One table `by_NAME` for each level with more than one group.
 
-    It shows the model before costs and after, and its paired difference to optimal stopping.
+    It shows the model before costs and after, and after costs its paired difference to the rule it must beat first.
     """
+    rival = tables.FIRST_RIVAL["on"]
     grids = {}
     for level in levels_shown(statistics):
         own = statistics[(statistics["level"] == level) & (statistics["strategy"] == tables.MODEL)]
@@ -27,7 +28,7 @@ def group_grids(_: ReportInputs, statistics: pd.DataFrame, __: Mapping[str, pd.D
         rows = []
         for group in groups:
             part = own[own["group"] == group]
-            off, on, gap = (tables.one_row(part, *key) for key in (("off", ""), ("on", ""), ("off", tables.RIVALS[0])))
+            off, on, gap = (tables.one_row(part, *key) for key in (("off", ""), ("on", ""), ("on", rival)))
             if off is None or on is None:
                 continue
             name = short(group) if level == "model" else group
@@ -36,7 +37,7 @@ def group_grids(_: ReportInputs, statistics: pd.DataFrame, __: Mapping[str, pd.D
         head = [TITLES[level].split()[1].rstrip(",").capitalize(), "Model before costs", "Model after costs"]
         grids[f"by_{level}"] = Grid(
             f"{TITLES[level]}: mean gain in {INTERVAL}",
-            [*head, "Model minus optimal stopping", "Orders", "Blocks"],
+            [*head, f"Model minus {label(rival)}, after costs", "Orders", "Blocks"],
             rows,
         )
     return grids

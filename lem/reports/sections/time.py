@@ -17,8 +17,9 @@ from lem.reports.section import Section
 from lem.reports.sections.gate import gate_table
 from lem.reports.wording import count, label, optional, short, with_interval
 
-HISTORY = ["model_id", "first", "last", "days", "orders", "mean_bps", "low_bps", "high_bps"]
-HISTORY += ["minus_optimal_stopping_bps", "trained_to", "promoted"]
+AFTER_COSTS = ["mean_bps", "low_bps", "high_bps"]
+HISTORY = ["model_id", "first", "last", "days", "orders", *(f"net_{name}" for name in AFTER_COSTS), "mean_bps"]
+HISTORY += ["net_minus_rule_bps", "trained_to", "promoted"]
 
 
 def stored(inputs: ReportInputs, orders: pd.DataFrame, statistics: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -36,7 +37,8 @@ def history_table(
 ) -> pd.DataFrame:
     """The models that traded, by first day: columns `HISTORY`.
 
-    `promoted` is the date of the first decision that made the model champion; "" without one.
+    `promoted` is the date of the first decision that made the model champion, "" without one. `net_` is after costs;
+    the rule is the one that the model must beat first there.
 
     Args:
         orders: prepared (`lem.reports.tables.prepare_orders`).
@@ -45,16 +47,18 @@ def history_table(
         trained: the date that a model's training ended before, by id.
     """
     traded, rows = tables.model_table(orders), []
-    own = table[(table["level"] == "model") & (table["strategy"] == tables.MODEL) & (table["costs"] == "off")]
+    own = table[(table["level"] == "model") & (table["strategy"] == tables.MODEL)]
     for model in traded.to_dict("records"):
         part = own[own["group"] == model["model_id"]]
-        gain, gap = tables.one_row(part, "off", ""), tables.one_row(part, "off", tables.RIVALS[0])
+        keys = (("off", ""), ("on", ""), ("on", tables.FIRST_RIVAL["on"]))
+        gross, net, gap = (tables.one_row(part, *key) for key in keys)
         decided = gate.loc[(gate["champion_id"] == model["model_id"]) & (gate["decision"] == "promoted"), "date"]
         rows.append(
             model
-            | {name: math.nan if gain is None else gain[name] for name in ("mean_bps", "low_bps", "high_bps")}
+            | {f"net_{name}": math.nan if net is None else net[name] for name in AFTER_COSTS}
             | {
-                "minus_optimal_stopping_bps": math.nan if gap is None else gap["mean_bps"],
+                "mean_bps": math.nan if gross is None else gross["mean_bps"],
+                "net_minus_rule_bps": math.nan if gap is None else gap["mean_bps"],
                 "trained_to": trained.get(model["model_id"], ""),
                 "promoted": decided.min() if len(decided) else "",
             }
@@ -73,10 +77,12 @@ def grids(_: ReportInputs, __: pd.DataFrame, own: Mapping[str, pd.DataFrame]) ->
         ("Last day", "last", str),
         ("Days", "days", count),
         ("Orders", "orders", count),
-        ("Mean gain, bps", "gain", str),
-        ("Minus optimal stopping, bps", "minus_optimal_stopping_bps", optional),
+        ("Mean gain after costs, bps", "gain", str),
+        (f"Minus {label(tables.FIRST_RIVAL['on'])}, after costs", "net_minus_rule_bps", optional),
+        ("Before costs, bps", "mean_bps", optional),
     ]
-    gains = [with_interval(row) for row in history.to_dict("records")]
+    net = [{name: row[f"net_{name}"] for name in AFTER_COSTS} for row in history.to_dict("records")]
+    gains = [with_interval(row) for row in net]
     return {"history": grid_of("Models that executed these orders", history.assign(gain=gains), columns)}
 
 

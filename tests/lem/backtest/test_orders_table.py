@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from lem.backtest.orders_table import EXCLUDED, execute
+from lem.backtest.orders_table import EXCLUDED, execute, net_bound
 from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.data.panel import Panel, panel_table
 from lem.errors import OrderError
@@ -13,6 +13,7 @@ from lem.execution.costs_config import CostsConfig
 from lem.lake import Lake
 from lem.strategies.bounds import bound
 from lem.strategies.rules import rule_names
+from lem.theory.programme import solve
 from lem.universe.backtest_config import BacktestConfig
 from tests.lem.builders import brownian_bars, features_of, lively_model, without_values
 
@@ -78,6 +79,20 @@ def test_figures_of_a_row_are_consistent(panel, table):
     np.testing.assert_allclose(done["bound_bps"], bounds * done["sigma_bps"], rtol=1e-12, atol=1e-9)
 
 
+def test_the_bound_after_costs_is_the_programmes_value_under_impact_and_cap_less_fee_and_spread(table):
+    done = table[table["status"] == "done"]
+    impact = COSTS.impact * np.sqrt(COSTS.order_size)
+    value = done["min_bars"].map({m: solve(m, HORIZON, impact, 0.06 / 0.2).value for m in CONFIG.min_bars})
+    np.testing.assert_allclose(done["net_bound_bps"], value * done["sigma_bps"] - 1.5, rtol=1e-12)
+    assert (done["net_bound_bps"] < done["bound_bps"] - 1.5).all()
+
+
+def test_without_costs_the_bound_after_costs_is_that_before_them():
+    free = CostsConfig(fee_bps=0, half_spread_bps=0, impact=0, participation_cap=1.0)
+    for m in CONFIG.min_bars:
+        assert net_bound(m, HORIZON, free) == pytest.approx(bound(m, HORIZON), abs=5e-4)
+
+
 def test_the_gain_over_the_arrival_price_is_good_when_a_buy_is_cheap_and_a_sell_is_dear(panel, table):
     done = table[table["status"] == "done"]
     rows = done["asset"].map({"AAA": 0, "BBB": 1}).to_numpy()
@@ -141,7 +156,7 @@ def test_costs_and_cap_are_in_columns_of_their_own(panel, table):
     asset_A, bar_A = np.repeat([0, 1], len(DAY)), np.tile(DAY, 2)
     free = CostsConfig(fee_bps=0, half_spread_bps=0, impact=0, order_size=1, participation_cap=1)
     other = execute(panel, asset_A, bar_A, HORIZON, CONFIG, free, {"lem": ("model-one", with_curve(CURVE_W))})
-    charged = ["capped_gain_bps", "net_gain_bps", "net_end_bar"]
+    charged = ["capped_gain_bps", "net_gain_bps", "net_bound_bps", "net_end_bar"]
     pd.testing.assert_frame_equal(other.drop(columns=charged), table.drop(columns=charged))
     for name in ("capped_gain_bps", "net_gain_bps"):
         pd.testing.assert_series_equal(other[name], other["gain_bps"], check_names=False)

@@ -272,8 +272,9 @@ def test_the_report_says_who_decided_and_why(night):
     page = make_report(lake, registry, universe, day(18)).report.html
     words = text_of(page)
     assert "by hand" not in before
-    assert "Decided by hand: promoted. Reason: by hand: we trust it more." in words
-    assert f"2024-01-18 : promoted by hand, candidate {chosen.id[:8]} by hand: we trust it more" in words
-    assert ["promoted by hand", chosen.id[:8], chosen.id[:8]] in [
+    said = f"Decided by hand: model {chosen.id} trades (we trust it more)."
+    assert f"{said} " in words[: words.index("More under The gate")]
+    assert f"2024-01-18 , candidate {chosen.id[:8]} {said}" in words
+    assert ["Promoted by hand", chosen.id[:8], chosen.id[:8]] in [
         row[1:4] for row in Page(page).table("Decisions of the gate") if row[0] == "2024-01-18"
     ]

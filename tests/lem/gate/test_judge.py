@@ -1,16 +1,22 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from lem.backtest import random_walk
 from lem.gate import sanity as gate_checks
-from lem.gate.judge import judge
+from lem.gate.judge import GateOrders, PairedComparison, compare, judge, worth
 from lem.model.contender import Contender
 from lem.model.lem import LEM
+from lem.registry.records import REFUSED
+from lem.strategies.rules import RULES_WITH_COSTS, rule_names
+from lem.universe.backtest_config import GateConfig
 from tests.lem.builders import START, TINY, brownian_panel, lively_model, timing_model
 
 DAYS = 11
@@ -62,7 +68,11 @@ def test_the_first_sane_model_is_promoted_however_good_it_is(universe):
         assert verdict.sound
         assert all(check.passed for check in verdict.figures.checks)
         assert verdict.reasons[0] == "first model: sane, so it trades"
-        assert set(verdict.figures.gate.mean_bps.to_json()) == {"candidate", "optimal_stopping", "twap"}
+        gate = verdict.figures.gate
+        assert set(gate.mean_bps.to_json()) == {"candidate", "optimal_stopping", "twap", "rule"}
+        assert set(gate.net_mean_bps.to_json()) == {"candidate", "optimal_stopping", "twap", "rule"}
+        assert gate.net_mean_bps.candidate < gate.mean_bps.candidate
+        assert gate.rule in RULES_WITH_COSTS
         assert verdict.figures.gate.days == DAYS - 4
 
 
@@ -102,16 +112,6 @@ def test_a_model_trained_on_the_gates_window_is_refused(universe, which):
     assert verdict.reasons == [f"{which} late was trained up to {late.train_end}, after the gate opens on {GATE_START}"]
 
 
-def test_a_worse_candidate_is_refused_and_the_champion_stays(universe):
-    verdict = judge(PANEL, universe, GATE_START, contender(late(), "new"), contender(GOOD, "old"))
-    means = verdict.figures.gate.mean_bps
-    assert means.twap + 1 < means.candidate < means.champion
-    assert verdict.sound, "it may trade, it is only not good enough"
-    assert verdict.decision == "kept"
-    assert "refused: its mean gain is lower than the champion's" in verdict.reasons
-    assert verdict.figures.gate.candidate_minus_champion.high_bps < 0
-
-
 def hurrying(pace: float) -> LEM:
     """Buys the faster (pace > 0) or the slower the further the price is above the benchmark."""
     model = timing_model(-1.0)
@@ -131,27 +131,97 @@ def test_a_candidate_that_beats_champion_and_rule_is_promoted(universe, trending
     pair = contender(hurrying(+1.0), "new"), contender(hurrying(-1.0), "old")
     verdict = judge(trending, universe, GATE_START, *pair)
     assert verdict.decision == "promoted"
-    assert verdict.reasons[0] == "not worse than the champion, tail kept, optimal stopping beaten"
-    assert verdict.figures.gate.candidate_minus_champion.low_bps > 0
-    assert verdict.figures.gate.candidate_minus_optimal_stopping.low_bps > 0
+    assert verdict.reasons[0].startswith("after costs not worse than the champion, tail kept, Optimal with costs")
+    assert verdict.figures.gate.net_candidate_minus_champion.low_bps > 0
+    assert verdict.figures.gate.net_candidate_minus_rule.low_bps > 0
+
+
+def test_a_worse_candidate_is_refused_and_the_champion_stays(universe, trending):
+    pair = contender(GOOD, "new"), contender(hurrying(+1.0), "old")
+    verdict = judge(trending, universe, GATE_START, *pair)
+    means = verdict.figures.gate.net_mean_bps
+    assert means.twap + 1 < means.candidate < means.champion
+    assert verdict.sound, "it may trade, it is only not good enough"
+    assert verdict.decision == "kept"
+    assert against(verdict)[0] == "its mean gain after costs is lower than the champion's"
+    assert verdict.figures.gate.net_candidate_minus_champion.high_bps < 0
 
 
 def test_a_candidate_that_gains_more_with_a_worse_tail_is_refused(universe, trending):
     pair = contender(hurrying(+1.0), "new"), contender(GOOD, "old")
     verdict = judge(trending, universe, GATE_START, *pair)
-    assert verdict.figures.gate.candidate_minus_champion.low_bps > 0
+    assert verdict.figures.gate.net_candidate_minus_champion.low_bps > 0
     assert verdict.decision == "kept"
-    assert [r.partition(" average")[0] for r in verdict.reasons if r.startswith("refused")] == [
-        "refused: its worst 5 %"
-    ]
+    assert [reason.partition(" average")[0] for reason in against(verdict)] == ["its worst 5 % after costs"]
 
 
-def test_a_candidate_that_does_not_beat_optimal_stopping_is_refused(universe):
+def test_a_candidate_that_does_not_beat_the_best_rule_that_knows_costs_is_refused(universe):
     verdict = judge(PANEL, universe, GATE_START, contender(GOOD, "new"), contender(late(), "old"))
     assert verdict.decision == "kept"
-    assert [reason for reason in verdict.reasons if reason.startswith("refused")] == [
-        "refused: it does not beat optimal stopping"
+    (reason,) = against(verdict)
+    assert re.fullmatch(r"after costs its gains are worth no more than those of Optimal with costs.*training", reason)
+    assert verdict.figures.gate.net_candidate_minus_rule.mean_bps < 0
+
+
+def against(verdict):
+    """What the gate says against the candidate."""
+    return [r.removeprefix(f"{REFUSED} because ") for r in verdict.reasons if r.startswith(REFUSED)]
+
+
+HOW = PairedComparison(GateConfig(), block_days=1, resamples=200, seed=0)
+SIGMA, LOSING = 50.0, np.arange(200) % 5 == 0
+
+
+def orders_of(gross: dict, net: dict, risk_aversion: float = 1.0) -> GateOrders:
+    """Ten days of 20 orders; whoever is not named gains nothing before costs and loses 4 bps after them.
+
+    Args:
+        gross: gains of a strategy before costs, bps.
+        net: the same after costs.
+        risk_aversion: lambda of the orders.
+    """
+    arrival = pd.date_range("2024-01-01", periods=200, freq="72min", tz="UTC")
+    same = {"asset": "AAA", "side": "buy", "benchmark": "twap", "target": "quantity", "min_bars": 1}
+    parts = [
+        pd.DataFrame({"arrival": arrival, "strategy": name, "sigma_bps": SIGMA, **same}).assign(
+            gain_bps=gross.get(name, 0.0), net_gain_bps=net.get(name, -4.0)
+        )
+        for name in (*rule_names(), "candidate", "champion")
     ]
+    return GateOrders.of(pd.concat(parts), risk_aversion)
+
+
+def test_a_candidate_that_is_better_before_costs_and_worse_after_them_is_refused_with_that_reason():
+    verdict = compare(orders_of({"candidate": 15.0, "champion": 12.0}, {"candidate": 6.0, "champion": 8.0}), HOW)
+    assert verdict.decision == "kept"
+    assert against(verdict) == [
+        "its mean gain after costs is lower than the champion's, although it is higher before them",
+        "its worst 5 % after costs average 6.0 bps, allowed: 7.2",
+    ]
+    gate = verdict.figures.gate
+    assert (gate.candidate_minus_champion.mean_bps, gate.net_candidate_minus_champion.mean_bps) == (3.0, -2.0)
+    promoted = compare(orders_of({"candidate": 12.0, "champion": 15.0}, {"candidate": 8.0, "champion": 6.0}), HOW)
+    assert promoted.decision == "promoted", "what it earns before costs does not matter"
+
+
+def test_what_a_loss_costs_the_risk_averse_decides_between_rules_and_against_the_best_of_them():
+    bold, careful = np.where(LOSING, -50.0, 30.0), np.full(200, 8.0)
+    net = {"optimal_with_costs": bold, "optimal_with_risk": careful, "candidate": 9.0, "champion": 9.0}
+    averse, neutral = (compare(orders_of({}, net, risk_aversion), HOW) for risk_aversion in (1.0, 0.0))
+    assert (averse.decision, averse.figures.gate.rule) == ("promoted", "optimal_with_risk")
+    assert averse.figures.gate.net_worth_bps.rule == pytest.approx(8.0)
+    assert averse.figures.gate.net_candidate_minus_rule.mean_bps == pytest.approx(1.0)
+    assert (neutral.decision, neutral.figures.gate.rule) == ("kept", "optimal_with_costs")
+    assert against(neutral) == [
+        "after costs its gains are worth no more than those of Optimal with costs, a rule that needs no training"
+    ]
+    assert neutral.figures.gate.net_candidate_minus_rule.mean_bps == pytest.approx(9.0 - bold.mean())
+
+
+def test_a_gain_is_worth_itself_and_a_loss_more_the_more_averse_the_order_and_the_calmer_the_market():
+    net = pd.Series([10.0, -10.0])
+    assert worth(net, 50.0, 1.0).tolist() == [10.0, -12.0]
+    assert worth(net, pd.Series([50.0, 25.0]), 2.0).tolist() == [10.0, -18.0]
 
 
 def test_a_candidate_that_times_the_wrong_way_round_may_not_trade(universe):

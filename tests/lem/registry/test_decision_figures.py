@@ -28,7 +28,7 @@ PAIRED = st.fixed_dictionaries(
     {"mean_bps": BPS, "low_bps": st.none() | BPS, "high_bps": st.none() | BPS, "blocks": COUNTS}
 )
 BY_STRATEGY = st.fixed_dictionaries(
-    {"candidate": BPS, "optimal_stopping": BPS}, optional={"twap": BPS, "champion": BPS}
+    {"candidate": BPS, "optimal_stopping": BPS}, optional={"twap": BPS, "champion": BPS, "rule": BPS}
 )
 GATE = st.fixed_dictionaries(
     {
@@ -39,7 +39,12 @@ GATE = st.fixed_dictionaries(
         "cvar5_bps": BY_STRATEGY,
         "candidate_minus_optimal_stopping": PAIRED,
     },
-    optional={"candidate_minus_champion": PAIRED},
+    optional={
+        "candidate_minus_champion": PAIRED,
+        "rule": st.text(min_size=1),
+        **dict.fromkeys(("net_mean_bps", "net_cvar5_bps", "net_worth_bps"), BY_STRATEGY),
+        **dict.fromkeys(("net_candidate_minus_rule", "net_candidate_minus_champion"), PAIRED),
+    },
 )
 CHECK = st.fixed_dictionaries(
     {
@@ -78,6 +83,7 @@ def test_a_stored_row_is_read_into_the_fields_and_gives_the_same_json_again(row)
     figures = DecisionFigures.from_json(row)
     assert not figures.more
     assert (figures.gate is not None) == ("mean_bps" in row)
+    assert (figures.gate is not None and bool(figures.gate.rule)) == ("rule" in row)
     assert (figures.rollback is not None) == ("rolled_back_from" in row)
     assert len(figures.checks) == len(row.get("checks", []))
     assert (figures.by_hand, figures.degraded) == ("by_hand" in row, row.get("degraded", ""))

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from lem.errors import RegistryError
 from lem.registry import InputVersion, PromotionRecord, canonical_json, manifest_id
+from lem.registry.decision_figures import Check, DecisionFigures
+from lem.registry.records import REFUSED
 
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 LEAVES = st.none() | st.booleans() | NUMBERS | st.text()
@@ -114,3 +116,46 @@ def test_a_promotion_with_a_field_of_the_wrong_type_is_refused(changes, message)
     nobody = {"champion_id": None, "candidate_id": None, "previous_id": None}
     with pytest.raises(RegistryError, match=message):
         PromotionRecord(**fields | nobody | changes)
+
+
+FAILED = DecisionFigures(checks=(Check("caps", False, "too much", {}),))
+
+
+@pytest.mark.parametrize(
+    ("champion", "candidate", "decision", "reason", "figures", "outcome", "sentence"),
+    [
+        ("b", "b", "promoted", "it keeps more", {}, "promoted", "The candidate is promoted: it keeps more"),
+        (
+            *("a", "b", "kept", f"{REFUSED} because it keeps less", {}, "champion stays"),
+            "The champion stays: the candidate was refused because it keeps less",
+        ),
+        (
+            *("a", "b", "kept", "refused: it keeps less", {}, "champion stays"),
+            "The champion stays: the candidate was refused because it keeps less",
+        ),
+        (
+            *("a", "b", "kept", "too much", FAILED.to_json(), "champion stays"),
+            "The champion stays: the candidate was refused because it failed a sanity check (too much)",
+        ),
+        (
+            *(None, "b", "none", "too much", FAILED.to_json(), "no model trades"),
+            "No model trades: the candidate was refused because it failed a sanity check (too much)",
+        ),
+        ("a", None, "kept", "no model is due.", {}, "champion stays", "The champion stays: no model is due"),
+        (
+            *("b", "b", "promoted", "by hand: we trust it", {"by_hand": True}, "promoted by hand"),
+            "Decided by hand: model b trades (we trust it)",
+        ),
+        (
+            *(None, None, "none", "by hand: a holiday", {"by_hand": True}, "no model trades by hand"),
+            "Decided by hand: no model trades (a holiday)",
+        ),
+    ],
+)
+def test_a_decision_says_who_trades_and_why_in_a_sentence(
+    champion, candidate, decision, reason, figures, outcome, sentence
+):
+    found = PromotionRecord(
+        "crypto", DAY, champion, candidate, "a", decision, [reason], DecisionFigures.from_json(figures)
+    )
+    assert (found.outcome, found.sentence) == (outcome, sentence)

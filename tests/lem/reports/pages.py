@@ -48,7 +48,12 @@ def make_orders(
                     **{"strategy": strategy, "model_id": "model-1" if strategy == "lem" else ""},
                     **{"status": "done", "reason": "", "sigma_bps": 50.0, "gain_bps": gain, "gain_arrival_bps": gain},
                     **{"capped_gain_bps": capped, "net_gain_bps": capped - 4 - generator.random()},
-                    **{"bound_bps": 12.0 - m, "oracle_bps": 100.0 - m, "end_bar": 12 if strategy == "twap" else m},
+                    **{
+                        "bound_bps": 12.0 - m,
+                        "net_bound_bps": 8.0 - m,
+                        "oracle_bps": 100.0 - m,
+                        "end_bar": 12 if strategy == "twap" else m,
+                    },
                     **{"net_end_bar": 12 if strategy == "twap" else max(m, 2)},
                     **{"gain_full_vwap_bps": gain - 2, "gain_full_twap_bps": gain + 3 * generator.random()},
                     **{"slices": slices(generator, m) if strategy == "lem" else None},
@@ -73,8 +78,13 @@ def exclude(orders: pd.DataFrame) -> pd.DataFrame:
 
 def make_promotions(last: dt.date) -> list[PromotionRecord]:
     """A refusal the night before, and a promotion on the last day."""
-    means = {"candidate": 9.14, "champion": 8.52, "optimal_stopping": 8.03, "twap": 0.0}
+    means = {"candidate": 9.14, "champion": 8.52, "optimal_stopping": 8.03, "twap": 0.0, "rule": 7.81}
     gap = {"mean_bps": 0.62, "low_bps": -0.21, "high_bps": 1.43, "blocks": 7}
+    kept = {"candidate": 5.14, "champion": 4.48, "optimal_stopping": 3.03, "twap": -4.0, "rule": 3.98}
+    net_gap = {"mean_bps": 0.66, "low_bps": -0.11, "high_bps": 1.52, "blocks": 7}
+    worth = {"mean_bps": 1.21, "low_bps": 0.43, "high_bps": 2.08, "blocks": 7}
+    net = {"rule": "optimal_with_risk", **dict.fromkeys(("net_mean_bps", "net_cvar5_bps", "net_worth_bps"), kept)}
+    net |= {"net_candidate_minus_champion": net_gap, "net_candidate_minus_rule": worth}
     sane = [
         {
             "name": "finite_weights",
@@ -89,11 +99,11 @@ def make_promotions(last: dt.date) -> list[PromotionRecord]:
     gains = {"mean_bps": means, "cvar5_bps": means}
     gaps = {"candidate_minus_champion": gap, "candidate_minus_optimal_stopping": gap}
     counts = {"orders": 480, "days": 7, "scenarios": 8}
-    promoted = DecisionFigures.from_json(gains | gaps | counts | {"checks": sane})
+    promoted = DecisionFigures.from_json(gains | gaps | net | counts | {"checks": sane})
     refused = DecisionFigures.from_json({"checks": [sane[0], sane[1] | peeks], "degraded": stays})
     night_before = last - dt.timedelta(days=1)
     return [
-        make_decision(last, "promoted", "model-1", "model-1", ["first model.", "sanity checks passed."], promoted),
+        make_decision(last, "promoted", "model-1", "model-1", ["first model", "sanity checks passed"], promoted),
         make_decision(night_before, "kept", "model-0", "model-x", ["look-ahead: slice 3 changes with bar 2"], refused),
     ]
 
@@ -243,7 +253,7 @@ class Page(HTMLParser):
             self.tables[-1]["rows"][-1].append("")
             if tag == "th":
                 self.tables[-1]["scopes"].append(dict(attrs).get("scope"))
-        elif tag == "small":
+        elif tag == "small" and "table" in self.stack:
             self.tables[-1]["rows"][-1][-1] += "|"
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

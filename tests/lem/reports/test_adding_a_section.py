@@ -86,7 +86,7 @@ def test_a_new_section_is_on_the_page_at_its_place_and_in_the_table_of_contents(
     words = text_of(report.html)
     assert f"Assets at a glance Assets of crypto, {rows} rows at most." in words
     assert page.table("Rows of each asset")[1:] == [["BTC-USDT", rows], ["ETH-USDT", rows]]
-    assert "Few assets." in words[: words.index("Is the model better than optimal stopping?")]
+    assert "Few assets." in words[: words.index("Is it more than the other rules keep?")]
 
 
 def test_a_new_sections_table_is_stored_beside_the_others(with_toy, tmp_path, monkeypatch, make_universe):

@@ -9,16 +9,18 @@ import pandas as pd
 import pytest
 
 from lem.reports.figures import Picture
+from lem.reports.frontier import frontier
 from lem.reports.grids import overall
 from lem.reports.nightly import csv_bytes
 from lem.reports.report import Report, with_rows
 from lem.reports.section import Section
 from lem.reports.sections import sections
+from lem.reports.tables import RIVALS
 from lem.reports.wording import number
 from tests.lem.reports.pages import Page, make_inputs, make_orders, text_of
 
 NUMBER = re.compile(r"(?<![\w.:-])[−+-]?\d[\d,]*(?:\.\d+)?(?![\w:]|-\d)")
-TEXT = {"group": str, "hour": str, "reasons": str, "problem": str, "model_id": str}
+TEXT = {"group": str, "hour": str, "rule": str, "reasons": str, "problem": str, "model_id": str}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def test_every_table_on_the_page_is_recomputed_from_the_csv(report: Report, read
 
 
 def test_every_picture_on_the_page_is_drawn_again_from_the_csv(report: Report, read: dict[str, pd.DataFrame]) -> None:
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, Picture] = frontier(read["report"])
     for section in sections().values():
         pictures |= section.pictures(read["report"], own(section, read))
     assert len(pictures) == Page(report.html).count("svg")
@@ -82,10 +84,10 @@ def test_every_figure_of_the_first_screen_is_in_the_csv_or_was_asked_for(
     report: Report, read: dict[str, pd.DataFrame]
 ) -> None:
     words = text_of(report.html)
-    first = words[words.index("Did it work last night?") : words.index("All executed orders")]
+    first = words[words.index("What does the model keep after costs?") : words.index("All executed orders")]
     statistics = read["report"]
     pooled = statistics[statistics["level"] == "all"]
-    columns = ["mean_bps", "low_bps", "high_bps", "orders", "blocks"]
+    columns = ["mean_bps", "low_bps", "high_bps", "std_bps", "cvar5_bps", "orders", "blocks"]
     known = {number(abs(value)) for value in pooled[columns].to_numpy().ravel()}
     known |= {number(value) for value in pooled[columns].to_numpy().ravel()}
     known |= {f"{int(value):,}" for value in pooled[["orders", "blocks"]].to_numpy().ravel()} | {"95"}
@@ -105,6 +107,9 @@ def test_figures_of_the_sections_are_those_of_the_csv_by_hand(report: Report, re
         page.table("By asset")[1:], own[own["level"] == "asset"].sort_values("group").iterrows(), strict=True
     ):
         assert row[0] == found["group"]
+        gap = statistics[(statistics["level"] == "asset") & (statistics["group"] == row[0])]
+        (gap,) = gap[(gap["costs"] == "on") & (gap["against"] == RIVALS[0])].to_dict("records")
+        assert row[3].startswith(f"{number(gap['mean_bps'])}|{number(gap['low_bps'])} to {number(gap['high_bps'])}|")
         assert row[1] == f"{number(found['mean_bps'])}|{number(found['low_bps'])} to {number(found['high_bps'])}"
         assert row[4:] == [f"{found['orders']:,}", str(found["blocks"])]
     orders = make_orders()
@@ -113,8 +118,9 @@ def test_figures_of_the_sections_are_those_of_the_csv_by_hand(report: Report, re
     columns = ["gain_bps", "gain_arrival_bps", "gain_full_vwap_bps", "gain_full_twap_bps"]
     assert fixed == ["LEM model", *(number(mine[name].mean()) for name in columns)]
     gate = page.table("Decisions of the gate")
-    assert gate[1][4:8] == ["9.1", "8.5", "8.0", "0.6|−0.2 to 1.4"]
-    assert gate[2][1:4] == ["kept", "model-0", "model-x"]
+    rule = "4.0|7.8 before|Optimal with costs and risk"
+    assert gate[1][4:9] == ["5.1|9.1 before", "4.5|8.5 before", rule, "0.7|−0.1 to 1.5", "1.2|0.4 to 2.1"]
+    assert gate[2][1:4] == ["Champion stays", "model-0", "model-x"]
     leaks = page.table("Driftless market")
     assert leaks[1][:4] == ["1", "0.310|0.260 to 0.360", "0.357", "within the bound"]
     early = next(row for row in page.table("Real bars") if row[0] == "One bar early, minus as it trades")
@@ -122,4 +128,11 @@ def test_figures_of_the_sections_are_those_of_the_csv_by_hand(report: Report, re
     assert page.table("Gains and age")[1][1] == "−1.2|−3.3 to 0.8"
     assert page.table("Inputs")[1] == ["volatility_ratio", "0.41", "0.31", "0.25", "drifted"]
     (model,) = page.table("Models that executed these orders")[1:]
+    after = mine["net_gain_bps"].mean()
+    against = orders.loc[orders["strategy"] == RIVALS[0], "net_gain_bps"].mean()
+    assert (model[7].split("|")[0], *model[8:]) == (
+        number(after),
+        number(after - against),
+        number(mine["gain_bps"].mean()),
+    )
     assert model[:7] == ["model-1", "2024-01-06", "2023-12-20", "2024-01-01", "2024-01-06", "6", "288"]

@@ -11,6 +11,9 @@ from lem.reports.report import Report, render_report
 from lem.reports.wording import label, number, percent, size
 from tests.lem.reports.pages import COSTS, STRATEGIES, Page, check_page, make_inputs, make_orders, text_of
 
+MOST = {"Bound, driftless": 12.0, "Bound after costs, driftless": 8.0, "Bound, foresight": 100.0}
+"""Each bound of the made-up orders at m = 0, bps."""
+
 
 def test_figures_on_the_page_are_those_of_the_csv_and_of_the_orders(report: Report) -> None:
     page = Page(report.html)
@@ -28,7 +31,7 @@ def test_figures_on_the_page_are_those_of_the_csv_and_of_the_orders(report: Repo
         own = csv[(csv["costs"] == costs) & (csv["against"] == "")]
         head, *body = page.table(f"Mean gain by scenario and m {when}")
         assert head == ["m =", "1", "6", "12"]
-        assert len(body) == 8 * (1 + len(STRATEGIES) + 2)
+        assert len(body) == 8 * (1 + len(STRATEGIES) + len(BOUNDS[costs]))
         query = ""
         for name, *cells in body:
             if not cells:
@@ -41,9 +44,9 @@ def test_figures_on_the_page_are_those_of_the_csv_and_of_the_orders(report: Repo
                     mean = orders.query(f"{query} and min_bars == {m} and strategy == '{names[name]}'")[gain].mean()
                     assert cell.split("|")[0] == number(mean)
                 else:
-                    assert cell == number({"Bound, driftless": 12.0, "Bound, foresight": 100.0}[name] - int(m))
+                    assert cell == number(MOST[name] - int(m))
 
-        assert [row[0] for row in page.table(f"Mean gain by m {when}")[1:]] == [*names, *BOUNDS.values()]
+        assert [row[0] for row in page.table(f"Mean gain by m {when}")[1:]] == [*names, *BOUNDS[costs].values()]
         head, *body = page.table(f"Model minus rule {when}")
         assert head == ["m", *map(label, STRATEGIES[1:])]
         assert [row[0] for row in body] == ["1", "6", "12", "all"]
@@ -63,17 +66,20 @@ def test_figures_on_the_page_are_those_of_the_csv_and_of_the_orders(report: Repo
             number(row["cvar5_bps"]),
             percent(row["hit_rate"]),
         )
-        assert page.table(f"Mean bars used {when}")[3][1] == {"off": "12.0", "on": "12.0"}[costs]
-        assert page.table(f"Mean bars used {when}")[1][1] == {"off": "1.0", "on": "2.0"}[costs]
+        bars = {row[0]: row[1] for row in page.table(f"Mean bars used {when}")}
+        assert bars["TWAP"] == "12.0"
+        assert bars["LEM model"] == {"off": "1.0", "on": "2.0"}[costs]
 
     body = page.table("All executed orders")[1:]
-    assert [row[0] for row in body] == [*names, *BOUNDS.values()]
-    for name, before, after, tail in body[:-2]:
+    assert [row[0] for row in body] == [*names, *BOUNDS["on"].values(), *BOUNDS["off"].values()]
+    for name, after, deviation, tail, before in body[:-3]:
         gains = orders.loc[orders["strategy"] == names[name]]
-        assert before.split("|")[0] == number(gains["gain_bps"].mean())
         assert after.split("|")[0] == number(gains["net_gain_bps"].mean())
+        assert deviation == number(gains["net_gain_bps"].std())
         assert tail == number(gains["net_gain_bps"].nsmallest(math.ceil(len(gains) / 20)).mean())
-    assert [row[1] for row in body[-2:]] == [number(12 - 19 / 3), number(100 - 19 / 3)]
+        assert before.split("|")[0] == number(gains["gain_bps"].mean())
+    most = [number(MOST[row[0]] - 19 / 3) for row in body[-3:]]
+    assert [[row[1], row[4]] for row in body[-3:]] == [[most[0], ""], ["", most[1]], ["", most[2]]]
 
 
 def test_what_costs_take_adds_up_from_the_gain_before_to_the_gain_after() -> None:

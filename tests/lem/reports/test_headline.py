@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from dataclasses import replace
 
 import pandas as pd
@@ -10,7 +11,8 @@ from lem.reports.headline import Headline, headline
 from lem.reports.inputs import ReportInputs
 from lem.reports.report import Report, last_trading_day, render_report
 from lem.reports.tables import full_table, prepare_orders
-from lem.reports.wording import number
+from lem.reports.wording import label, number
+from lem.strategies.rules import RULES_WITH_COSTS
 from tests.lem.reports.pages import COSTS, Page, exclude, make_inputs, make_leaks, make_orders, make_promotions, text_of
 
 FEW = ("lem", "optimal_stopping", "twap")
@@ -18,24 +20,48 @@ FEW = ("lem", "optimal_stopping", "twap")
 
 def test_headline_figures_are_those_of_the_summary(report: Report) -> None:
     words = text_of(report.html)
-    for found in report.summary["comparisons"]:
-        gap = found["interval"]
-        assert f"the model gained {number(abs(gap['mean']))} bps {'less' if gap['mean'] < 0 else 'more'}" in words
-        assert f"{number(gap['low'])} to {number(gap['high'])} bps" in words
-        net = found["net_interval"]
-        said = f"{found['net_verdict']}, {number(abs(net['mean']))} bps {'less' if net['mean'] < 0 else 'more'}"
-        assert f"After costs: {said} ({number(net['low'])} to {number(net['high'])} bps)." in words
-    left = report.summary["net_gain"]
-    assert f"{number(left['mean'])} bps per order, of {number(report.summary['gain']['mean'])} before." in words
+    best, *others = report.summary["comparisons"]
+
+    def told(gap: dict[str, float], what: str = "") -> str:
+        inside = f"({what}{number(gap['low'])} to {number(gap['high'])})"
+        return f"{number(abs(gap['mean']))} bps {'less' if gap['mean'] < 0 else 'more'} per order {inside}"
+
+    net = f"After costs the model kept {told(best['net_interval'], '95 % interval: ')} than “{label(best['against'])}”"
+    assert f"keeps? {best['net_verdict'].capitalize()}. {net} on the same orders." in words
+    for found in others:
+        blind = ", which does not know costs" if found["against"] == "optimal_stopping" else ""
+        net = f"{found['net_verdict']} after costs, {told(found['net_interval'])}."
+        assert f"{label(found['against'])}{blind}: {net}" in words
+    for found in (best, *others):
+        assert f"Before costs: {found['verdict']}, {told(found['interval'])}." in words
+    left, before = report.summary["net_gain"], report.summary["gain"]
+    assert f"What does the model keep after costs? {number(left['mean'])} bps per order." in words
+    assert f"Before costs: {number(before['mean'])} bps ({number(before['low'])} to {number(before['high'])})." in words
     assert "288 orders on 6 independent days." in words
     assert "the intervals are rough" in words
-    assert "The promotion gate decided: promoted. Reason: first model. Watch: Feature" in words
+    assert "The candidate is promoted: first model. Watch: Feature" in words
+
+
+def test_the_best_rule_that_knows_costs_is_the_one_that_keeps_most_and_is_told_with_its_risk(report: Report) -> None:
+    orders = make_orders()
+    means = orders.groupby("strategy")["net_gain_bps"].mean()
+    for lifted in RULES_WITH_COSTS:
+        mine = orders["strategy"] == lifted
+        better = orders.assign(net_gain_bps=orders["net_gain_bps"].where(~mine, orders["net_gain_bps"] + 20.0))
+        found = render_report(make_inputs(better))
+        assert found.summary["comparisons"][0]["against"] == lifted
+        assert [one["knows_costs"] for one in found.summary["comparisons"]] == [True, True, False, False]
+        own = better.loc[mine, "net_gain_bps"]
+        tail = own.nsmallest(math.ceil(len(own) / 20)).mean()
+        said = f"That rule keeps {number(means[lifted] + 20.0)} bps: standard deviation {number(own.std())} bps"
+        assert f"{said}, worst 5 % on average {number(tail)} bps." in text_of(found.html)
+        assert "keeps? Worse. After costs the model kept" in text_of(found.html)
 
 
 def test_costs_are_told_in_words_on_the_first_screen_and_in_full_below(report: Report) -> None:
     words = text_of(report.html)
     first = words.index("a fee of 1 bps and half a spread of 0.5 bps on every fill, and impact for orders of 20 %")
-    assert words.index("What is left after costs?") < first < words.index("Gain by scenario and m An order")
+    assert words.index("What does the model keep after costs?") < first < words.index("Gain by scenario and m An order")
     rows = dict(Page(report.html).table("Costs assumed")[1:])
     assert set(rows) == {"Fee", "Half spread", "Impact", "Order size", "Participation cap"}
     assert "needs at least 2 of its 12 bars" in rows["Participation cap"]
@@ -44,7 +70,7 @@ def test_costs_are_told_in_words_on_the_first_screen_and_in_full_below(report: R
 
 def test_a_leak_and_a_drift_are_told_on_the_first_screen(report: Report) -> None:
     words = text_of(report.html)
-    first = words[: words.index("Is the model better than optimal stopping?")]
+    first = words[: words.index("Is it more than the other rules keep?")]
     assert "Watch: Feature volatility_ratio is not distributed as in training (index 0.41)." in first
     assert "training ended 17 trading days ago; allowed: 16." in first
     leaks = make_leaks()
@@ -103,7 +129,7 @@ def test_a_degraded_night_says_what_was_wrong_in_the_words_of_the_registry() -> 
     assert found.summary["status"] == "degraded"
     why = "andidate model-x was refused: look-ahead: slice 3 changes with bar 2; champion model-0 trades on"
     assert refused.degraded == f"c{why}"
-    assert f"Degraded. C{why}. The promotion gate decided: kept. Watch" in words
+    assert f"Degraded. C{why}. Watch" in words
     figures = DecisionFigures(degraded="no model was trained for this date; no model trades")
     none = replace(refused, decision="none", champion_id=None, candidate_id=None, figures=figures)
     found = render_report(make_inputs(make_orders(), promotions=[none]))
@@ -113,10 +139,14 @@ def test_a_degraded_night_says_what_was_wrong_in_the_words_of_the_registry() -> 
 
 def test_a_night_is_degraded_only_where_its_decision_says_so() -> None:
     inputs = make_inputs(make_orders())
-    why = ["refused: its tail is worse"]
+    why = ["the candidate was refused because its tail is worse"]
     refused = replace(inputs.promotions[1], date=inputs.date, reasons=why, figures=DecisionFigures())
     for decision in (refused, replace(refused, candidate_id=None, reasons=["no model is due on this date"])):
-        assert render_report(make_inputs(make_orders(), promotions=[decision])).summary["status"] == "complete"
+        found = render_report(make_inputs(make_orders(), promotions=[decision]))
+        assert found.summary["status"] == "complete"
+        words = text_of(found.html)
+        assert words.count(f"The champion stays: {decision.reasons[0]}.") == 2, "on the first screen and under the gate"
+        assert "kept:" not in words.lower()
 
 
 def test_the_sanity_checks_of_the_latest_candidate_are_told(report: Report) -> None:

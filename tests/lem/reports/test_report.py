@@ -19,14 +19,14 @@ from tests.lem.reports.pages import check_page, exclude, make_decision, make_inp
 
 def test_page_is_complete_semantic_and_needs_no_network(report: Report) -> None:
     page = check_page(report)
-    assert page.count("svg") == 12
+    assert page.count("svg") == 14
     sections = [str(attrs["id"]) for tag, attrs in page.elements if tag == "section"]
     assert " ".join(sections) == " ".join(["summary", *section_names()])
     words = text_of(report.html)
     assert "the most that any strategy could gain on a driftless random walk" in words
     assert "Positive is good everywhere" in words
     assert "Two &lt;coins&gt; &amp; more" in words
-    assert words.index("Is the model better than TWAP?") < words.index("Gain by scenario and m An order")
+    assert words.index("What does the model keep after costs?") < words.index("Gain by scenario and m An order")
     assert report.html.index("</table>") < report.html.index("<svg")
 
 

@@ -28,7 +28,7 @@ def row(strategy: str, gain: float, day: int = 1, hour: int = 0, **changes: Any)
         "model_id": "c1" if strategy == "lem" else "", "status": "done", "reason": "", "sigma_bps": 50.0,
         "gain_bps": gain, "gain_arrival_bps": gain + 1, "gain_full_vwap_bps": gain - 1,
         "gain_full_twap_bps": gain - 2, "slices": None, "capped_gain_bps": gain - 0.5, "net_gain_bps": gain - 5.0,
-        "bound_bps": 18.0, "oracle_bps": 90.0, "end_bar": 4, "net_end_bar": 5,
+        "bound_bps": 18.0, "net_bound_bps": 14.0, "oracle_bps": 90.0, "end_bar": 4, "net_end_bar": 5,
     } | changes  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def test_statistics_after_costs_are_those_of_the_net_gain() -> None:
     assert (on["mean_bps"], on["median_bps"], on["cvar5_bps"], on["hit_rate"]) == (0.0, -3.0, -15.0, 0.25)
     assert on["mean_sigma"] == pytest.approx(0.0)
     assert (on["capped_bps"], on["end_bar"], off["end_bar"]) == (4.5, 5.0, 4.0)
-    assert {(r["bound_bps"], r["oracle_bps"]) for r in (off, on)} == {(18.0, 90.0)}
+    assert {tuple(r[name] for name in tables.BOUNDS) for r in (off, on)} == {(18.0, 14.0, 90.0)}
     assert math.isnan(off["capacity"])
     assert math.isnan(on["arrival_bps"])
     # 4.5 bps under the cap less 1.5 bps of fee and spread leave 3 for impact; at 0.2 bar volumes impact takes 3
@@ -160,6 +160,17 @@ def test_end_bars_are_shares_of_a_strategy_and_m() -> None:
     orders = pd.DataFrame([row("lem", 1.0, hour=h, end_bar=bar) for h, bar in enumerate([3, 3, 3, 12])])
     ends = tables.end_bar_table(tables.prepare_orders(orders))
     assert ends[["end_bar", "orders", "share"]].to_numpy().tolist() == [[3, 3, 0.75], [12, 1, 0.25]]
+
+
+def test_the_model_is_drawn_beside_a_rule_that_knows_costs_where_they_are_charged_and_beside_another_where_not() -> (
+    None
+):
+    orders = pd.concat([week(), week().query("strategy == 'twap'").assign(strategy="optimal_with_risk")])
+    done = tables.executed(tables.prepare_orders(orders))
+    assert [set(tables.histogram(done, costs)["strategy"]) for costs in ("off", "on")] == [
+        {"lem", "optimal_stopping"},
+        {"lem", "optimal_with_risk"},
+    ]
 
 
 def test_daily_gain_adds_up_over_the_days() -> None:

@@ -86,8 +86,9 @@ def test_a_new_rule_executes_every_order_of_a_backtest(with_halves, universe):
 
 def test_a_new_rule_stands_beside_the_candidate_in_the_orders_of_the_gate(with_halves, universe):
     orders = _gate_orders(PANEL, universe, START, {"candidate": Contender("one", lively_model(), START)})
-    assert {*rule_names(), "candidate"} <= set(orders.net.columns)
-    assert orders.net["halves"].notna().all()
+    for gains in (orders.gross, orders.net, orders.worth):
+        assert {*rule_names(), "candidate"} <= set(gains.columns)
+        assert gains["halves"].notna().all()
 
 
 def test_a_new_rule_is_in_the_tables_the_figures_and_the_words_of_the_report(with_halves):

@@ -57,7 +57,7 @@ def test_list_names_every_model_with_the_gates_decision_and_the_champion(tiny_ho
     assert len(models) == 2
     for model in models:
         line = next(line for line in done.out.splitlines() if model in line)
-        assert re.search(r"promoted|kept|none", line)
+        assert re.search(r"promoted|champion stays|no model trades", line)
     champion = registry_of(tiny_home.folder).champion_on("tiny", LAST)
     assert f"Champion of tiny: {champion.id} (decided for 2024-01-18)\n" in done.out
     assert lem_command(tiny_home.folder, "models", "list").out == done.out

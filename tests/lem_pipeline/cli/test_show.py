@@ -24,7 +24,7 @@ def statistics(net: float) -> list[dict[str, Any]]:
     return [
         {"level": "all" if m == "all" else "m", "strategy": name, "against": "", "min_bars": m, "orders": 8}
         | {"mean_bps": mean - net, "low_bps": None if m == 1 else mean - net - 1.0, "high_bps": mean - net + 1.0}
-        | {"bound_bps": 12.0, "oracle_bps": 80.0}
+        | {"bound_bps": 12.0, "net_bound_bps": 7.0, "oracle_bps": 80.0}
         for name, mean in (("lem", 10.0), ("twap_to_m", 2.0))
         for m in (1, 3, "all")
     ]
@@ -53,11 +53,12 @@ def test_results_before_and_after_costs_the_bounds_and_the_costs_are_shown(
     )
     rows = {line.split("│")[1].strip(): line.split("│")[2:-1] for line in out.splitlines() if line.count("│") > 2}
     cells = {name: [cell.strip() for cell in row] for name, row in rows.items()}
-    assert cells["LEM model"] == ["10.0", "10.0", "10.0 (9.0 to 11.0)", "6.0 (5.0 to 7.0)"]
-    assert cells["TWAP to m"] == ["2.0", "2.0", "2.0 (1.0 to 3.0)", "-2.0 (-3.0 to -1.0)"]
-    assert cells["Bound, driftless"] == ["12.0", "12.0", "12.0", ""]
-    assert cells["Bound, foresight"] == ["80.0", "80.0", "80.0", ""]
-    assert "LEM against optimal stopping: better; after costs: worse" in out
+    assert cells["LEM model"] == ["6.0", "6.0", "6.0 (5.0 to 7.0)", "10.0 (9.0 to 11.0)"]
+    assert cells["TWAP to m"] == ["-2.0", "-2.0", "-2.0 (-3.0 to -1.0)", "2.0 (1.0 to 3.0)"]
+    assert cells["Bound after costs, driftless"] == ["7.0", "7.0", "7.0", ""]
+    assert cells["Bound, driftless"] == ["", "", "", "12.0"]
+    assert cells["Bound, foresight"] == ["", "", "", "80.0"]
+    assert "LEM against Optimal stopping, after costs: worse; before costs: better" in out
     assert "Fee: 1 bps of every fill." in out
     assert "Capacity: The gain would be gone at orders of 3 times a bar’s volume." in out
 
