@@ -1,4 +1,4 @@
-"""What each part of the model contributes: the model trained and tested without it on the split of `benchmarks.real`.
+"""What each part of the model contributes to what is kept after costs: the model without it, on the crypto split.
 
 A variant's figures stand beside the full model's on the same orders, with the same seeds and steps. If the difference
 is within the spread over seeds, the part does not help here.
@@ -6,6 +6,7 @@ is within the spread over seeds, the part does not help here.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from benchmarks.evaluate import Arrivals, gains
 from benchmarks.markets import data_root
 from benchmarks.real import RISK_AVERSION, crypto_year
 from benchmarks.splits import HORIZON, Split
+from lem.backtest.bootstrap import cvar
 from lem.data.features import FEATURES
 from lem.data.panel import Panel
 from lem.execution.orders import SCENARIOS, Benchmark
@@ -23,18 +25,20 @@ from lem.training.trainer import train
 from lem.universe import Universe
 
 NAME = "ablation"
-MIN_BARS = (6, 9, HORIZON)
+MIN_BARS = (1, 6, HORIZON)
 COLUMNS = (
     Column("variant", "variant"),
     Column("parameters", "parameters", ",d"),
-    Column("m6_bps", "m = 6", ".2f"),
+    Column("m1_bps", "kept, m = 1", ".2f"),
+    Column("m1_seeds", "sd over seeds", ".2f"),
+    Column("m1_sd", "sd", ".1f"),
+    Column("m1_cvar", "worst 5 %", ".1f"),
+    Column("m6_bps", "kept, m = 6", ".2f"),
     Column("m6_seeds", "sd over seeds", ".2f"),
     Column("m6_sd", "sd", ".1f"),
-    Column("m9_bps", "m = 9", ".2f"),
-    Column("m9_seeds", "sd over seeds", ".2f"),
-    Column("m9_sd", "sd", ".1f"),
+    Column("m6_cvar", "worst 5 %", ".1f"),
     Column("vwap_sd", "tracking VWAP, sd", ".1f"),
-    Column("twap_sd", "tracking TWAP, sd", ".2f"),
+    Column("seconds", "training, s", ".0f"),
 )
 
 
@@ -67,6 +71,11 @@ VARIANTS = (
     Variant("one head for all scenarios", {"independent_heads": False}),
     Variant("no risk term", training={"risk_aversion": (0.0, 0.01)}, risk_aversion=0.0),
     Variant("no mirrored sequences", training={"mirror": False}),
+    Variant("no theory below the heads", {"base": "even"}),
+    Variant("signs of returns in the context", {"signed": True}),
+    Variant("no martingale out of the mean", training={"direction": 1.0}),
+    Variant("the martingale wholly out of the mean", training={"direction": 0.0}),
+    Variant("deviation for shortfall", training={"risk": "deviation"}),
 )
 
 
@@ -87,14 +96,17 @@ def one_seed(
         market = without(panel, variant.without) if variant.without else panel
         training = split.training.model_copy(update=variant.training | {"seed": seed})
         config = universe.model.model_copy(update=variant.model)
+        started = time.monotonic()
         model = train(market.between(None, split.train_end), HORIZON, config, training, universe.costs).model
-        gross_AMS = gains(market, orders, model, MIN_BARS, HORIZON, variant.risk_aversion).gross_AMS
-        tracking_S = gross_AMS[:, 2].std(0)
+        seconds = time.monotonic() - started
+        made = gains(market, orders, model, MIN_BARS, HORIZON, variant.risk_aversion, universe.costs)
+        net_AMS, tracking_S = made.net_AMS, made.before_AMS[:, 2].std(0)
         row: Row = {"seed": seed, "variant": variant.name}
         row["parameters"] = sum(parameter.numel() for parameter in model.parameters())
         for i, m in enumerate(MIN_BARS[:2]):
-            row |= {f"m{m}_bps": float(gross_AMS[:, i].mean()), f"m{m}_sd": float(gross_AMS[:, i].std())}
-        row |= {"vwap_sd": float(tracking_S[vwap].mean()), "twap_sd": float(tracking_S[~vwap].mean())}
+            row |= {f"m{m}_bps": float(net_AMS[:, i].mean()), f"m{m}_sd": float(net_AMS[:, i].std())}
+            row[f"m{m}_cvar"] = cvar(net_AMS[:, i].ravel())
+        row |= {"vwap_sd": float(tracking_S[vwap].mean()), "seconds": seconds}
         rows.append(row)
     return rows
 
@@ -105,12 +117,13 @@ def main(argv: list[str] | None = None) -> None:
     names = [variant.name for variant in VARIANTS]
     made.add_argument("--variant", action="append", choices=names, help="only these, beside the full model")
     made.add_argument("--steps", type=one_or_more, help="training steps (default: those of `benchmarks.real`)")
+    made.add_argument("--every", type=one_or_more, default=3, help="take every n-th arrival alone (default 3)")
     arguments = made.parse_args(argv)
     root = data_root()
     if root is None:
         console.print("ablation: LEM_DATA is not set: no real bars here, nothing was measured")
         return
-    split, universe, panel, orders = crypto_year(root, arguments.quick)
+    split, universe, panel, orders = crypto_year(root, arguments.quick, arguments.every)
     if arguments.steps and not arguments.quick:
         split = replace(split, training=split.training.model_copy(update={"steps": arguments.steps}))
     wanted = tuple(v for v in VARIANTS if not arguments.variant or v.name in ("full", *arguments.variant))

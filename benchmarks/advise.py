@@ -92,7 +92,9 @@ def orders_of(universe: Universe, count: int) -> list[ParentOrder]:
     """Orders in all scenarios and assets. None may end before the last bar, so that their number stays the same."""
     n = universe.horizon
     return [
-        ParentOrder(f"o{i}", universe.name, PAIRS[i % len(PAIRS)], Order(SCENARIOS[i % 8], n, n), 1.0 + i / count, START)
+        ParentOrder(
+            f"o{i}", universe.name, PAIRS[i % len(PAIRS)], Order(SCENARIOS[i % 8], n, n), 1.0 + i / count, START
+        )
         for i in range(count)
     ]
 

@@ -60,7 +60,7 @@ def one_seed(seed: int, training: TrainingConfig, days: int, assets: int) -> tup
     # The rule reaches the bound only with the true volatility; the model has only the trailing one.
     exact = replace(test, sigma_NT=np.full_like(test.sigma_NT, SIGMA))
     model, rule = (
-        gains(market, orders, strategy, MIN_BARS, HORIZON, risk_aversion=0.0).gross_AMS / (SIGMA * BPS)
+        gains(market, orders, strategy, MIN_BARS, HORIZON, risk_aversion=0.0).before_AMS / (SIGMA * BPS)
         for market, strategy in ((test, trained.model), (exact, OptimalStopping()))
     )
     rows = []

@@ -53,16 +53,32 @@ class Gains:
     """Gains in bps, float32.
 
     Args:
-        gross_AMS: before costs.
+        gross_AMS: before costs; None if only what is kept was asked for.
         net_AMS: after costs and under the participation cap; gross if costs are off.
     """
 
-    gross_AMS: NDArray
+    gross_AMS: NDArray | None
     net_AMS: NDArray
 
+    @property
+    def before_AMS(self) -> NDArray:
+        """Gains before costs, which were asked for."""
+        assert self.gross_AMS is not None
+        return self.gross_AMS
 
-def arrivals(panel: Panel, start: dt.date, end: dt.date, horizon: int, assets: tuple[str, ...] = ()) -> Arrivals:
+
+def arrivals(
+    panel: Panel, start: dt.date, end: dt.date, horizon: int, assets: tuple[str, ...] = (), every: int = 1
+) -> Arrivals:
     """Every bar of the dates [start, end) at which an order may arrive, of all assets or of some.
+
+    Args:
+        panel: with the bars.
+        start: first date.
+        end: first date after.
+        horizon: N.
+        assets: all if left out.
+        every: 1 takes every such bar, n every n-th.
 
     Raises:
         BenchmarkError: there is no such bar.
@@ -72,6 +88,7 @@ def arrivals(panel: Panel, start: dt.date, end: dt.date, horizon: int, assets: t
     asset_A, bar_A = np.nonzero(panel.accepted(horizon) & inside_T & wanted_N[:, None])
     if not len(asset_A):
         raise BenchmarkError(f"no order of {horizon} bars may arrive in [{start}, {end}) of {', '.join(panel.assets)}")
+    asset_A, bar_A = asset_A[::every], bar_A[::every]
     return Arrivals(asset_A, bar_A, panel.date_T[bar_A], panel.sigma_NT[asset_A, bar_A - 1] * BPS)
 
 
@@ -84,8 +101,20 @@ def gains(
     horizon: int,
     risk_aversion: float = 1.0,
     costs: CostsConfig | None = None,
+    before_costs: bool = True,
 ) -> Gains:
-    """Execute all arrivals for every m and scenario; a model is used as the strategy `Learned`."""
+    """Execute all arrivals for every m and scenario; a model is used as the strategy `Learned`.
+
+    Args:
+        panel: with the bars of the orders and the warm-up before them.
+        orders: the arrivals.
+        strategy: a rule, or a model.
+        min_bars: the values of m.
+        horizon: N.
+        risk_aversion: lambda of the orders.
+        costs: none if left out.
+        before_costs: whether orders are executed without costs too.
+    """
     context_NTH = context_of(panel, strategy) if isinstance(strategy, LEM) else None
     rule: Strategy = Learned(strategy) if isinstance(strategy, LEM) else strategy
     terms = terms_for(min_bars, horizon, risk_aversion)
@@ -95,12 +124,12 @@ def gains(
         market = market_of(panel, asset_A, bar_A, horizon)
         if context_NTH is not None:
             market = replace(market, context_AKH=contexts_at(context_NTH, asset_A, bar_A, horizon))
-        done = simulate(rule, market, terms)
-        gross.append((done.gain_O * BPS).float().numpy())
-        net.append(
-            gross[-1] if costs is None else (simulate(rule, market, terms, costs).net_gain_O * BPS).float().numpy()
-        )
-    return Gains(np.concatenate(gross), np.concatenate(net))
+        if before_costs or costs is None:
+            gross.append((simulate(rule, market, terms).gain_O * BPS).float().numpy())
+        if costs is not None:
+            net.append((simulate(rule, market, terms, costs).net_gain_O * BPS).float().numpy())
+    before = np.concatenate(gross) if gross else None
+    return Gains(before, before if before is not None and costs is None else np.concatenate(net))
 
 
 def bound_gains(

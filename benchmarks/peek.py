@@ -78,7 +78,7 @@ def one_seed(seed: int, panel: Panel, split: Split, universe: Universe, orders: 
         moved = shifted(panel, bars) if bars else panel
         training = split.training.model_copy(update={"seed": seed})
         model = train(moved.between(None, split.train_end), HORIZON, universe.model, training, universe.costs).model
-        gross_AMS = gains(moved, orders, model, MIN_BARS, HORIZON, RISK_AVERSION).gross_AMS
+        gross_AMS = gains(moved, orders, model, MIN_BARS, HORIZON, RISK_AVERSION).before_AMS
         found = leaks(model, panel.between(split.test_start, None), bars)
         for i, m in enumerate(MIN_BARS):
             row: Row = {"seed": seed, "features": name, "m": m, "leaks": found}

@@ -22,7 +22,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import BenchmarkError, Column, Row, command_line, console, each_seed, parser, publish, show
+from benchmarks.common import (
+    BenchmarkError,
+    Column,
+    Row,
+    command_line,
+    console,
+    each_seed,
+    one_or_more,
+    parser,
+    publish,
+    show,
+)
 from benchmarks.evaluate import MEASURED, Arrivals, Gains, arrivals, bound_gains, gains
 from benchmarks.frontier import at_equal_risk, compared, dominators, point
 from benchmarks.markets import data_root, real_panel
@@ -46,7 +57,8 @@ RISK_AVERSION = 1.0
 """The orders' lambda where nothing else is said: see `lem.training.objective`."""
 RISK_AVERSIONS = (0.0, 0.25, 1.0, 4.0)
 """The lambdas at which one model is used after costs."""
-DEFAULT = f"lem, lambda {RISK_AVERSION:g}"
+FAMILY = "optimal_with_risk "
+"""Before the number of a member of the family of rules that know costs and risk."""
 COLUMNS = (
     Column("market", "market"),
     Column("m", "m", "d"),
@@ -59,7 +71,7 @@ COLUMNS = (
     Column("mean_bps", "before costs", ".1f"),
     Column("sd_bps", "sd", ".1f"),
     Column("cvar_bps", "worst 5 %", ".1f"),
-    Column("mean_sigma", "sigma", ".3f"),
+    Column("net_sigma", "kept, sigma", ".3f"),
     Column("tracking_mad", "|gain| against VWAP", ".2f"),
 )
 AHEAD = (
@@ -73,21 +85,21 @@ AHEAD = (
 )
 
 
-def crypto_year(root: str, quick: bool) -> tuple[Split, Universe, Panel, Arrivals]:
-    """The crypto split with only the pairs of its training, and the arrivals of its test year."""
+def crypto_year(root: str, quick: bool, every: int = 1) -> tuple[Split, Universe, Panel, Arrivals]:
+    """The crypto split with only the pairs of its training, and every n-th arrival of its test year."""
     split = shipped_splits()[0]
     split = split.quick() if quick else split
     seen = {"assets": {name: split.universe.assets[name] for name in split.seen}}
     universe = Universe.model_validate(split.universe.model_dump() | seen)
     panel = real_panel(universe, root)
-    return split, universe, panel, arrivals(panel, split.test_start, split.test_end, HORIZON)
+    return split, universe, panel, arrivals(panel, split.test_start, split.test_end, HORIZON, every=every)
 
 
 def rules_beside(model: LEM, law: FillLaw, costs: CostsConfig) -> dict[str, Strategy]:
     """Every rule, with what was fitted on the model's training window, and the family of the rule that fears risk."""
     rules: dict[str, Strategy] = {rule.name: rule for rule in make_rules(Setting.beside(model, HORIZON, costs))}
     rules[f"optimal_stopping{MEASURED}"] = OptimalStopping(law)
-    return rules | {f"optimal_with_risk {risk:g}": OptimalWithRisk(risk) for risk in RISKS}
+    return rules | {f"{FAMILY}{risk:g}": OptimalWithRisk(risk) for risk in RISKS}
 
 
 def training_window(panel: Panel, split: Split) -> Panel:
@@ -104,7 +116,8 @@ def seed_gains(seed: int, panel: Panel, split: Split, groups: dict[str, Arrivals
         BenchmarkError: what lies in `keep` is of other code or settings.
     """
     universe, training = split.universe, split.training.model_copy(update={"seed": seed})
-    said = repr((code_version(), split, universe.model, training, universe.costs))
+    counts = {name: len(orders.bar_A) for name, orders in groups.items()}
+    said = repr((code_version(), split, universe.model, training, universe.costs, counts))
     place = keep / f"{split.name}-seed{seed}.pickle" if keep else None
     if place and place.exists():
         kept: dict[str, Any] = pickle.loads(place.read_bytes())
@@ -117,12 +130,15 @@ def seed_gains(seed: int, panel: Panel, split: Split, groups: dict[str, Arrivals
     made: dict[str, dict[str, Gains]] = {}
     for group, orders in groups.items():
         found = {
-            f"lem, lambda {each:g}": gains(panel, orders, model, MIN_BARS, HORIZON, each, universe.costs)
+            f"lem, lambda {each:g}": gains(
+                panel, orders, model, MIN_BARS, HORIZON, each, universe.costs, each == RISK_AVERSION
+            )
             for each in RISK_AVERSIONS
         }
         if seed == 0:
             for name, rule in rules_beside(model, fill_law(window), universe.costs).items():
-                found[name] = gains(panel, orders, rule, MIN_BARS, HORIZON, RISK_AVERSION, universe.costs)
+                both = not name.startswith(FAMILY)
+                found[name] = gains(panel, orders, rule, MIN_BARS, HORIZON, RISK_AVERSION, universe.costs, both)
         made[group] = found
     document = {"said": said, "seconds": seconds, "rule_risk": float(model.rule_risk), "gains": made}
     if place:
@@ -145,8 +161,8 @@ def statistics(
         models = {name: runs for name, runs in net.items() if name.startswith("lem")}
         points = {name: point(runs) for name, runs in net.items()}
         for name, runs in by_seed.items():
-            gross = [run.gross_AMS[:, i] for run in runs]
-            before, after = point(gross), points[name]
+            gross = [run.gross_AMS[:, i] for run in runs if run.gross_AMS is not None]
+            before, after = point(gross) if gross else None, points[name]
             tracked = [float(np.abs(each[:, against_vwap]).mean()) for each in gross]
             better = dominators(after, {rule: points[rule] for rule in rules}) if name in models else []
             rows.append(
@@ -160,11 +176,11 @@ def statistics(
                     "net_cvar_bps": after.cvar,
                     "dominated": len(better) if name in models else None,
                     "dominated_by": better,
-                    "mean_bps": before.mean,
-                    "sd_bps": before.sd,
-                    "cvar_bps": before.cvar,
-                    "mean_sigma": float(np.mean([(g / orders.sigma_A[:, None]).mean() for g in gross])),
-                    "tracking_mad": float(np.mean(tracked)) if m == HORIZON else None,
+                    "mean_bps": before.mean if before else None,
+                    "sd_bps": before.sd if before else None,
+                    "cvar_bps": before.cvar if before else None,
+                    "net_sigma": float(np.mean([(g / orders.sigma_A[:, None]).mean() for g in net[name]])),
+                    "tracking_mad": float(np.mean(tracked)) if m == HORIZON and tracked else None,
                 }
             )
         if m < HORIZON:
@@ -173,13 +189,16 @@ def statistics(
     return rows, [{"market": market} | row for row in ahead]
 
 
-def run(split: Split, root: str, seeds: int, jobs: int, keep: Path | None) -> tuple[list[Row], list[Row], Row]:
+def run(
+    split: Split, root: str, seeds: int, jobs: int, every: int, keep: Path | None
+) -> tuple[list[Row], list[Row], Row]:
     """All rows of one market, the comparisons, and what was measured of the trainings."""
     panel = real_panel(split.universe, root)
     console.print(f"{split.name}: {len(panel.assets)} assets, {panel.bars} bars")
     named = {split.name: split.seen, f"{split.name}, unseen": split.unseen} if split.seen else {split.name: ()}
     groups = {
-        name: arrivals(panel, split.test_start, split.test_end, HORIZON, assets) for name, assets in named.items()
+        name: arrivals(panel, split.test_start, split.test_end, HORIZON, assets, every)
+        for name, assets in named.items()
     }
     law = fill_law(training_window(panel, split))
     console.print(f"{split.name}: fills in the training window: {law}")
@@ -205,9 +224,8 @@ def main(argv: list[str] | None = None) -> None:
     chosen = made.add_mutually_exclusive_group()
     chosen.add_argument("--market", choices=("crypto", "dow"), help="only this one")
     chosen.add_argument("--split", type=Path, help="a TOML file that names a universe, dates of training and of test")
-    made.add_argument(
-        "--keep", type=Path, help="folder for each seed's figures; those there are not made again"
-    )
+    made.add_argument("--keep", type=Path, help="folder for each seed's figures; those there are not made again")
+    made.add_argument("--every", type=one_or_more, default=1, help="take every n-th arrival alone (default 1: all)")
     arguments = made.parse_args(argv)
     root = data_root()
     if root is None:
@@ -221,7 +239,9 @@ def main(argv: list[str] | None = None) -> None:
         if arguments.market in (None, split.name):
             one = split.quick() if arguments.quick else split
             count = 1 if arguments.quick else arguments.seeds
-            found, found_ahead, told[split.name] = run(one, root, count, arguments.jobs, arguments.keep)
+            found, found_ahead, told[split.name] = run(
+                one, root, count, arguments.jobs, arguments.every, arguments.keep
+            )
             rows += found
             ahead += found_ahead
     title = "After costs, at no larger sd than each rule, bps (intervals hold for all comparisons of a market together)"

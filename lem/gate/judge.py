@@ -15,11 +15,13 @@ from typing import Literal, TypeVar
 
 import numpy as np
 import pandas as pd
+import torch
 
 from lem.backtest.bootstrap import Interval, cvar, paired_difference
 from lem.backtest.orders_table import execute
 from lem.data.panel import Panel
 from lem.execution.orders import SCENARIOS
+from lem.execution.worth import shortfall
 from lem.gate.sanity import sanity_checks
 from lem.model.contender import Contender
 from lem.registry.decision_figures import BpsByStrategy, DecisionFigures, GateFigures, PairedGain
@@ -90,7 +92,7 @@ Bps = TypeVar("Bps", pd.Series, pd.DataFrame)
 
 
 def worth(net_bps: Bps, sigma_bps: pd.Series | float, risk_aversion: float) -> Bps:
-    """What gains after costs are worth, bps: g - lambda min(g, 0)^2 / sigma.
+    """What gains after costs are worth to the orders (`lem.execution.worth`), bps.
 
     A loss weighs more than a gain by what the orders' risk aversion says, so strategies of different risk can be
     compared by the mean of this.
@@ -100,7 +102,10 @@ def worth(net_bps: Bps, sigma_bps: pd.Series | float, risk_aversion: float) -> B
         sigma_bps: volatility of a bar when each order arrived.
         risk_aversion: lambda of the orders.
     """
-    return net_bps - risk_aversion * net_bps.clip(upper=0.0) ** 2 / sigma_bps
+    sigma_O = np.asarray(sigma_bps, dtype=np.float64)
+    sigma_O = sigma_O[:, None] if net_bps.ndim == 2 and sigma_O.ndim else sigma_O
+    lost = shortfall(torch.from_numpy(net_bps.to_numpy(dtype=np.float64) / sigma_O)).numpy() * sigma_O
+    return net_bps - risk_aversion / 2 * lost
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ class Base:
     margin_O: Tensor | None = None
 
 
-RISK_AT_REST, RISK_PER_AVERSION = 0.02, 0.25
+RISK_AT_REST, RISK_PER_AVERSION = 0.05, 0.25
 """Price of risk of the theory for lambda = 0, and what a lambda of 1 adds; chosen on the half year before 2021-04."""
 
 
@@ -298,7 +298,9 @@ class AllocationHeads(nn.Module):
         out = out_SR2.unflatten(1, rows).movedim(0, -2)
         if self.cautious:
             caution = state_SXJ[..., caution_at].movedim(0, -1).unsqueeze(-1)
-            out = out[..., :2] + caution * out[..., 2:]
+            # What the mean alone asks for is learnt from the orders that ask for nothing else.
+            neutral = torch.where(caution > 0, out[..., :2].detach(), out[..., :2])
+            out = neutral + caution * out[..., 2:]
         pace, finish = out.unbind(-1)
         return pace, finish
 

@@ -37,7 +37,7 @@ def test_statistics_are_means_over_seeds_and_differences_at_no_larger_risk():
     assert lem["seeds_sd"] == pytest.approx(np.sqrt(2.0), abs=1e-4)
     assert lem["net_bps"] == pytest.approx(lem["mean_bps"] - 1.0, abs=1e-4)
     assert lem["net_sd_bps"] == pytest.approx(rival.std() / 2, abs=1e-4)
-    assert lem["mean_sigma"] == pytest.approx(lem["mean_bps"] / 50.0, abs=1e-5)
+    assert lem["net_sigma"] == pytest.approx(lem["net_bps"] / 50.0, abs=1e-5)
     assert lem["dominated"] == 0
     # The wild model gains more, but at a larger sd than the rule's: the calm one is compared.
     assert [(row["m"], row["rule"], row["model"]) for row in ahead] == [

@@ -207,7 +207,7 @@ def test_a_candidate_that_is_better_before_costs_and_worse_after_them_is_refused
 def test_what_a_loss_costs_the_risk_averse_decides_between_rules_and_against_the_best_of_them():
     bold, careful = np.where(LOSING, -50.0, 30.0), np.full(200, 8.0)
     net = {"optimal_with_costs": bold, "optimal_with_risk": careful, "candidate": 9.0, "champion": 9.0}
-    averse, neutral = (compare(orders_of({}, net, risk_aversion), HOW) for risk_aversion in (1.0, 0.0))
+    averse, neutral = (compare(orders_of({}, net, risk_aversion), HOW) for risk_aversion in (4.0, 0.0))
     assert (averse.decision, averse.figures.gate.rule) == ("promoted", "optimal_with_risk")
     assert averse.figures.gate.net_worth_bps.rule == pytest.approx(8.0)
     assert averse.figures.gate.net_candidate_minus_rule.mean_bps == pytest.approx(1.0)
@@ -220,8 +220,12 @@ def test_what_a_loss_costs_the_risk_averse_decides_between_rules_and_against_the
 
 def test_a_gain_is_worth_itself_and_a_loss_more_the_more_averse_the_order_and_the_calmer_the_market():
     net = pd.Series([10.0, -10.0])
-    assert worth(net, 50.0, 1.0).tolist() == [10.0, -12.0]
-    assert worth(net, pd.Series([50.0, 25.0]), 2.0).tolist() == [10.0, -18.0]
+    assert worth(net, 50.0, 1.0).tolist() == pytest.approx([10.0, -11.0])
+    assert worth(net, pd.Series([50.0, 40.0]), 2.0).tolist() == pytest.approx([10.0, -12.5])
+    far = pd.Series([-100.0])
+    assert worth(far, 50.0, 1.0).tolist() == pytest.approx([-100.0 - 50.0 / 2 * (0.25**2 + 0.5 * 1.75)])
+    table = worth(pd.DataFrame({"a": [10.0, -10.0], "b": [-10.0, 10.0]}), pd.Series([50.0, 40.0]), 2.0)
+    assert table.to_numpy().tolist() == pytest.approx(np.array([[10.0, -12.0], [-12.5, 10.0]]))
 
 
 def test_a_candidate_that_times_the_wrong_way_round_may_not_trade(universe):
