@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.common import BenchmarkError, Row
-from lem.backtest.market import context_of, contexts_at, market_of
+from lem.backtest.bootstrap import clustered_mean, day_blocks
+from lem.backtest.market import context_of, contexts_at, market_of, spread
 from lem.backtest.oracle import oracle_gain
 from lem.backtest.simulator import simulate
 from lem.data.panel import Panel
@@ -25,6 +26,7 @@ from lem.strategies.base import Strategy
 from lem.strategies.bounds import FillLaw, bound
 from lem.strategies.learned import Learned
 from lem.theory.programme import solve
+from lem.theory.signs import signs_bound
 
 CHUNK = 2048
 MEASURED = ", fills as measured"
@@ -144,7 +146,8 @@ def bound_gains(
     """The bounds as rows, means in bps over all scenarios.
 
     They are the driftless market's at each order's volatility, once for fills at bar averages and once for the law's
-    fills, and that of perfect foresight; after costs the driftless market's alone, with volumes at their mean.
+    fills; that of who knows every bar's size and not its sign (`lem.theory.signs`), on some of the arrivals; and that
+    of perfect foresight. After costs there are the driftless market's, with volumes at their mean, and that of signs.
     """
     impact, fixed = costs.impact * costs.order_size**0.5, costs.fee_bps + costs.half_spread_bps
     cap = min(1.0, costs.largest_rate)
@@ -154,7 +157,7 @@ def bound_gains(
         one = market_of(panel, orders.asset_A[cut], orders.bar_A[cut], horizon)
         best.append(oracle_gain(one, terms_for(min_bars, horizon, 1.0)).numpy().mean(-1) * BPS)
     oracle_AM = np.concatenate(best)
-    rows: list[Row] = []
+    rows = _signs_rows(market, panel, orders, min_bars, horizon, costs)
     for i, m in enumerate(min_bars):
         values = {
             "driftless_bound": bound(m, horizon) * orders.sigma_A,
@@ -166,4 +169,35 @@ def bound_gains(
             sigma = float((values_A / orders.sigma_A).mean())
             row: Row = {"market": market, "m": m, "strategy": name, "mean_bps": float(values_A.mean())}
             rows.append(row | {"mean_sigma": sigma} | ({"net_bps": after} if name == "driftless_bound" else {}))
+    return rows
+
+
+SIGNS_ARRIVALS = 1200
+"""Arrivals on which the bound over signs is solved, spread over the period."""
+
+
+def _signs_rows(
+    market: str, panel: Panel, orders: Arrivals, min_bars: tuple[int, ...], horizon: int, costs: CostsConfig
+) -> list[Row]:
+    chosen = spread(len(orders.asset_A), SIGNS_ARRIVALS)
+    one = market_of(panel, orders.asset_A[chosen], orders.bar_A[chosen], horizon)
+    sigma_A, block_A = orders.sigma_A[chosen], day_blocks(orders.day_A[chosen])
+    last_AK, price_AK, volume_AK = (x.numpy() for x in (one.last_close_AK, one.price_AK, one.volume_AK))
+    closed_A = panel.close_NT[orders.asset_A[chosen], orders.bar_A[chosen] + horizon - 1]
+    closed_A = closed_A / panel.close_NT[orders.asset_A[chosen], orders.bar_A[chosen] - 1]
+    close_AK = np.concatenate([last_AK[:, 1:], closed_A[:, None]], axis=1)
+    scale_A1 = one.sigma_A.numpy()[:, None]
+    moves = (close_AK - last_AK) / scale_A1, (price_AK - last_AK) / scale_A1, volume_AK
+    impact, fixed = costs.impact * costs.order_size**0.5, costs.fee_bps + costs.half_spread_bps
+    rows: list[Row] = []
+    for m in min_bars:
+        before, after = (
+            sum(signs_bound(*moves, m, vwap, c, cap) for vwap in (False, True)) / 2 * sigma_A
+            for c, cap in ((0.0, 1.0), (impact, min(1.0, costs.largest_rate)))
+        )
+        mean, error, _ = clustered_mean(after - fixed, block_A)
+        rows.append(
+            {"market": market, "m": m, "strategy": "signs_bound", "mean_bps": float(before.mean()), "net_bps": mean}
+            | {"net_error_bps": error, "arrivals": len(chosen)}
+        )
     return rows
