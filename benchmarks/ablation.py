@@ -73,8 +73,8 @@ VARIANTS = (
     Variant("no mirrored sequences", training={"mirror": False}),
     Variant("no theory below the heads", {"base": "even"}),
     Variant("signs of returns in the context", {"signed": True}),
-    Variant("no martingale out of the mean", training={"direction": 1.0}),
-    Variant("the martingale wholly out of the mean", training={"direction": 0.0}),
+    Variant("no martingale out of the mean", training={"direction": 1.0, "direction_vwap": 1.0}),
+    Variant("the martingale wholly out of the mean", training={"direction_vwap": 0.0}),
     Variant("deviation for shortfall", training={"risk": "deviation"}),
 )
 

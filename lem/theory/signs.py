@@ -1,16 +1,16 @@
 """The bound of who knows how far each bar will move and what will trade in it, but not which way.
 
-The bound of a driftless market with one volatility says little of real bars, whose moves are of very unequal size.
+The bound of a driftless market with one volatility says little of real bars, whose moves are of unequal size.
 Here each order's own path is taken, and only the sign of each bar's move is left to chance: up and down are as likely,
-and independent. What the best strategy then earns, knowing all sizes and volumes beforehand, no strategy earns that does
-not foresee signs. Dynamic programming over the distance d and what remains R gives it for each path:
+and independent. What the best strategy then earns, knowing all sizes and volumes beforehand, nobody earns who does not
+foresee signs. Dynamic programming over the distance d and what remains R gives it for each path:
 
 - finish in bar k: -w d - c R^1.5 / sqrt(volume), with w the weight of the bars before it in the benchmark after it,
 - go on: -c x^1.5 / sqrt(volume) + the mean of V_{k+1}(w d + z, R - x) and V_{k+1}(w d - z, R - x), where z is the
   bar's move less what it moves the benchmark.
 
-V is convex in d, and between grid points it is read along straight lines, which lie above it: what comes out is a bound.
-Slices come in steps of the grid, which takes next to nothing off it.
+V is convex in d, and between grid points it is read along straight lines, which lie above it: what comes out is a
+bound. Slices come in steps of the grid, which takes next to nothing off it.
 
 Shapes: X = paths, K = bars, D = grid of d (own width for each path), R = grid of what remains.
 """

@@ -11,7 +11,8 @@ Two things are asked of an order that has something to time (m < N), both in sig
   expectation on the path up to the decision, were the price a martingale from there on: finishing in bar k is worth
   side * ((W B + v C) / (W + v) - C) / sigma less the impact, with B and W the benchmark and its weight before bar k, C
   the last close, v the weight of bar k. Under a martingale its mean is that of the gain, for every policy, at a
-  fraction of the variance. `direction` mixes the true gain in again: how far a direction may be believed.
+  fraction of the variance. `direction` mixes the true gain in again: how far a direction may be believed. Orders
+  against VWAP need some of it, since the weight v that their benchmark gives to the bar is known only after it.
 - **The risk**: lambda/2 E[h(g)] of the true gain g, with the shortfall h (`lem.execution.worth`) or g^2 (the paper's).
 
 Where m = N nothing can be timed: the order tracks its benchmark, E|gain before costs| and the impact are minimised.
@@ -193,13 +194,14 @@ def objective(
         outcome: of the orders.
         terms: of the orders.
         accepted_BA: bool, arrivals without a gap; other orders do not count.
-        config: `direction`, `risk`, and `tracking_weight`, the weight of orders with m = N.
+        config: how far directions are believed, what risk is, and `tracking_weight`, the weight of orders with m = N.
         counts: what the sums are divided by; if left out, the counts of these orders. Where these are a share of a
             batch, take the counts of the whole batch: then losses and gains of all shares add up to those of the batch.
     """
     counts = counts or count_orders(terms, accepted_BA, outcome.mean_O.shape)
     fixed_O = (terms.m_O >= terms.n_O).expand_as(outcome.mean_O)
-    mean_O = torch.lerp(outcome.expected_O, outcome.mean_O, config.direction)
+    believed_O = torch.where(terms.vwap_O, config.direction_vwap, config.direction).to(outcome.mean_O)
+    mean_O = outcome.expected_O + believed_O * (outcome.mean_O - outcome.expected_O)
     risk_O = outcome.shortfall_O if config.risk == "shortfall" else outcome.square_O
     # Divided by 1 + lambda, so that those that fear most do not decide alone what is learnt.
     timing = (mean_O - terms.risk_aversion_O / 2 * risk_O) / (1.0 + terms.risk_aversion_O)

@@ -24,8 +24,9 @@ class TrainingConfig(BaseModel):
         risk_neutral: share of the orders whose lambda is 0.
         risk: what lambda / 2 multiplies, g the gain after impact in sigma: the `shortfall` of `lem.execution.worth`,
             or the `deviation` E[g^2] (the paper's), which punishes a gain like a loss.
-        direction: how far the direction of prices is believed in the mean, 0 (a martingale) to 1 (as it was in the
-            training window); see `lem.training.objective`.
+        direction: how far the direction of prices is believed in the mean of orders against TWAP, 0 (a martingale) to 1
+            (as it was in the training window); see `lem.training.objective`.
+        direction_vwap: the same of orders against VWAP, whose benchmark nobody knows beforehand.
         free: share of the orders that trade without costs.
         usual: share of the orders that have the universe's size and cap; the others' sizes lie around it.
         tracking_weight: weight of E|g| for orders with a fixed end (m = N), which have nothing to time.
@@ -40,16 +41,17 @@ class TrainingConfig(BaseModel):
     window_days: Annotated[int, Field(ge=2, le=5000)] = 90
     holdout_days: Annotated[int, Field(ge=1, le=1000)] = 14
     retrain_every: Annotated[int, Field(ge=1, le=366)] = 1
-    steps: Annotated[int, Field(ge=1, le=100_000)] = 900
+    steps: Annotated[int, Field(ge=1, le=100_000)] = 800
     batch: Annotated[int, Field(ge=1, le=1024)] = 16
     sequence: Annotated[int, Field(ge=8, le=4096)] = 192
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 8e-3
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 5e-2
     clip: Annotated[float, Field(gt=0)] = 1.0
     risk_aversion: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = (0.02, 4.0)
-    risk_neutral: Annotated[float, Field(ge=0, le=1)] = 0.25
+    risk_neutral: Annotated[float, Field(ge=0, le=1)] = 0.4
     risk: Literal["shortfall", "deviation"] = "shortfall"
-    direction: Annotated[float, Field(ge=0, le=1)] = 0.5
+    direction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    direction_vwap: Annotated[float, Field(ge=0, le=1)] = 0.5
     free: Annotated[float, Field(ge=0, le=1)] = 0.25
     usual: Annotated[float, Field(ge=0, le=1)] = 0.4
     tracking_weight: Annotated[float, Field(ge=0)] = 1.5

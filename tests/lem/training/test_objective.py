@@ -190,11 +190,11 @@ def test_the_loss_weighs_timing_against_risk_tracks_at_m_equal_n_and_skips_gaps(
     full = [torch.full((1, 3, 8), v, dtype=torch.float64) for v in (0.3, 0.4, 0.5, 0.2, 0.6, 0.1)]
     accepted = torch.tensor([[True, True, False]])
     for changes, timing in (
-        ({}, 0.4 - 2.0 * 0.2),
+        ({}, 0.4 - 2.0 / 2 * 0.2),
         ({"risk": "deviation"}, 0.4 - 2.0 / 2 * 0.5),
-        ({"direction": 0.25}, 0.4 - 0.25 * 0.1 - 2.0 * 0.2),
+        ({"direction": 0.25, "direction_vwap": 0.25}, 0.4 - 0.25 * 0.1 - 2.0 / 2 * 0.2),
     ):
-        config = TrainingConfig(tracking_weight=1.5, **changes)
+        config = TrainingConfig(tracking_weight=1.5, **({"direction": 0.0, "direction_vwap": 0.0} | changes))
         loss, gain = objective(Outcome(*full), terms, accepted, config)
         assert float(loss) == pytest.approx(-(timing / (1.0 + 2.0) - (1.5 * 0.6 + 0.1)) / 2)
         assert float(gain) == pytest.approx(0.3)
