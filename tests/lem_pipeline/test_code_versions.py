@@ -21,7 +21,7 @@ def raised(monkeypatch):
     """`raised("features")`: the code version of a stage, one higher."""
 
     def raise_it(name):
-        changed = replace(stage_named(name), code_version="2")
+        changed = replace(stage_named(name), code_version=f"{stage_named(name).code_version}, raised")
         monkeypatch.setattr(stages, "STAGES", tuple(changed if s.name == name else s for s in stages.STAGES))
 
     return raise_it
