@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UNIVERSE ?= sample
 
-BENCHMARKS ?= bound real speed ingest backfill definitions advise peek ablation gate
+BENCHMARKS ?= bound real speed ingest backfill definitions advise peek ablation sizes gate
 ARGS ?=
 
 .PHONY: help run ui test bench format hooks clean

@@ -7,6 +7,9 @@ The mean gain is measured against optimal stopping on the same orders, whose exp
 bound + mean(LEM - optimal stopping). That has the same expectation as the plain mean and a fraction of its noise; both
 are in the file. Standard errors are over blocks of whole days.
 
+After the default costs the measure is the rule of the dynamic programme, which earns on such a market what can be
+earned: volumes vary, so its value is measured, on the same orders.
+
 Shapes: A = arrivals, M = values of m, S = scenarios.
 """
 
@@ -28,6 +31,7 @@ from lem.execution.costs_config import CostsConfig
 from lem.execution.orders import SCENARIOS, Benchmark, Side
 from lem.strategies.bounds import bound
 from lem.strategies.optimal_stopping import OptimalStopping
+from lem.strategies.optimal_with_costs import OptimalWithCosts
 from lem.training.trainer import train
 from lem.universe.model_config import ModelConfig
 from lem.universe.training_config import TrainingConfig
@@ -45,6 +49,9 @@ COLUMNS = (
     Column("share", "share of the bound", ".1%"),
     Column("share_sd", "sd over seeds", ".1%"),
     Column("standard_error", "standard error (sigma)", ".4f"),
+    Column("net_rule", "after costs, the rule", ".4f"),
+    Column("net_gain", "LEM", ".4f"),
+    Column("net_share", "share", ".1%"),
 )
 
 
@@ -59,9 +66,13 @@ def one_seed(seed: int, training: TrainingConfig, days: int, assets: int) -> tup
     orders = arrivals(test, day_T[0].item() + dt.timedelta(days=5), day_T[-1].item(), HORIZON)
     # The rule reaches the bound only with the true volatility; the model has only the trailing one.
     exact = replace(test, sigma_NT=np.full_like(test.sigma_NT, SIGMA))
-    model, rule = (
-        gains(market, orders, strategy, MIN_BARS, HORIZON, risk_aversion=0.0).before_AMS / (SIGMA * BPS)
-        for market, strategy in ((test, trained.model), (exact, OptimalStopping()))
+    costs = CostsConfig(fee_bps=0.0, half_spread_bps=0.0)
+    (model, net), (rule, _), (_, net_rule) = (
+        tuple(
+            made / (SIGMA * BPS)
+            for made in vars(gains(market, orders, strategy, MIN_BARS, HORIZON, 0.0, costs)).values()
+        )
+        for market, strategy in ((test, trained.model), (exact, OptimalStopping()), (exact, OptimalWithCosts()))
     )
     rows = []
     for side in Side:
@@ -78,6 +89,8 @@ def one_seed(seed: int, training: TrainingConfig, days: int, assets: int) -> tup
                     "bound": limit,
                     "gain": limit + paired.mean,
                     "plain_gain": plain.mean,
+                    "net_gain": float(net[:, i, heads].mean()),
+                    "net_rule": float(net_rule[:, i, heads].mean()),
                     "standard_error": _standard_error(paired),
                     "orders": plain.orders,
                     "days": plain.blocks,
@@ -106,6 +119,9 @@ def over_seeds(rows: list[Row]) -> list[Row]:
                     "gain": gain.mean,
                     "share": share,
                     "share_sd": gain.sd / limit if m < HORIZON else None,
+                    "net_gain": (net := spread([row["net_gain"] for row in mine])).mean,
+                    "net_rule": (net_rule := spread([row["net_rule"] for row in mine])).mean,
+                    "net_share": net.mean / net_rule.mean if net_rule.mean > 0 else None,
                     "standard_error": float(np.sqrt(sum(r["standard_error"] ** 2 for r in mine)) / len(mine)),
                 }
             )

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks import ablation, bound, peek, real
+from benchmarks import ablation, bound, peek, real, sizes
 from benchmarks.common import BenchmarkError
 from benchmarks.evaluate import Arrivals, Gains
 from benchmarks.markets import UNIVERSES
@@ -122,18 +122,19 @@ def test_a_feature_left_out_is_zero_everywhere_and_only_that_one():
 
 
 def test_the_share_of_the_bound_is_a_mean_over_seeds():
-    row = {"side": "buy", "m": 6, "bound": 0.3, "standard_error": 0.003}
+    row = {"side": "buy", "m": 6, "bound": 0.3, "standard_error": 0.003, "net_gain": 0.19, "net_rule": 0.2}
     rows = [row | {"gain": 0.27}, row | {"gain": 0.30}]
     every = rows + [r | {"side": side, "m": m} for r in rows for side in ("buy", "sell") for m in range(1, 13)]
     found = next(r for r in bound.over_seeds(every[2:]) if r["side"] == "buy" and r["m"] == 6)
     assert found["share"] == pytest.approx(0.95)
+    assert found["net_share"] == pytest.approx(0.95)
     assert found["standard_error"] == pytest.approx(0.003 / np.sqrt(2))
     assert next(r for r in bound.over_seeds(every[2:]) if r["m"] == 12)["share"] is None
 
 
 def test_without_real_bars_nothing_is_measured_and_it_says_so(monkeypatch, capsys):
     monkeypatch.delenv("LEM_DATA", raising=False)
-    for benchmark in (real, peek, ablation):
+    for benchmark in (real, peek, ablation, sizes):
         benchmark.main([])
         assert "LEM_DATA is not set" in capsys.readouterr().out
 
@@ -147,12 +148,14 @@ def test_a_smoke_run_has_the_bars_of_a_training_sequence_behind_those_that_featu
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "market"), [("real", "crypto"), ("real", "dow"), ("peek", ""), ("ablation", "")])
+@pytest.mark.parametrize(
+    ("name", "market"), [("real", "crypto"), ("real", "dow"), ("peek", ""), ("ablation", ""), ("sizes", "")]
+)
 def test_a_smoke_run_ends_in_a_table_and_a_file(name, market, shared_data, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LEM_DATA", str(shared_data("dow_1d" if market == "dow" else "crypto_1h").parent))
     out = tmp_path / "out.json"
     arguments = ["--quick", "--jobs", "1", "--out", str(out)] + (["--market", market] if market else [])
-    SimpleNamespace(real=real, peek=peek, ablation=ablation).__dict__[name].main(arguments)
+    SimpleNamespace(real=real, peek=peek, ablation=ablation, sizes=sizes).__dict__[name].main(arguments)
     document = json.loads(out.read_text())
     assert document["smoke"]
     assert document["rows"]
