@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmarks.common import Row, spread
@@ -100,3 +102,30 @@ def compared(differences: Mapping[tuple[int, str], tuple[str, NDArray]], days: N
         }
         for ((m, rule), (model, _)), interval in zip(differences.items(), intervals, strict=True)
     ]
+
+
+def draw(rows: Sequence[Row], market: str, min_bars: Sequence[int], path: Path) -> None:
+    """Write an SVG: what is kept against the worst 5 %, one panel an m; the family and the model as lines.
+
+    Args:
+        rows: of `benchmarks.real`.
+        market: the one that is drawn.
+        min_bars: the values of m that are drawn.
+        path: of the file.
+    """
+    figure = Figure(figsize=(4.0 * len(min_bars), 3.8), layout="constrained")
+    for axes, m in zip(np.atleast_1d(figure.subplots(1, len(min_bars))), min_bars, strict=True):
+        here = [row for row in rows if (row["market"], row["m"]) == (market, m) and row.get("net_cvar_bps") is not None]
+        for prefix, label, style in (
+            ("lem, ", "LEM over lambda", "o-"),
+            ("optimal_with_risk ", "rules with costs over risk", "s--"),
+        ):
+            line = [row for row in here if row["strategy"].startswith(prefix)]
+            axes.plot([r["net_cvar_bps"] for r in line], [r["net_bps"] for r in line], style, label=label, markersize=4)
+        for name, marker in (("twap", "x"), ("optimal_stopping", "^"), ("volume_curve", "+"), ("bang_bang", "v")):
+            for row in (row for row in here if row["strategy"] == name):
+                axes.plot(row["net_cvar_bps"], row["net_bps"], marker, color="#555555", label=name.replace("_", " "))
+        axes.set(title=f"m = {m}", xlabel="mean of the worst 5 %, bps", ylabel="kept after costs, mean, bps")
+        axes.grid(alpha=0.3)
+    figure.axes[0].legend(fontsize=7)
+    figure.savefig(path, format="svg", metadata={"Date": None})

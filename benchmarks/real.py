@@ -35,7 +35,7 @@ from benchmarks.common import (
     show,
 )
 from benchmarks.evaluate import MEASURED, Arrivals, Gains, arrivals, bound_gains, gains
-from benchmarks.frontier import at_equal_risk, compared, dominators, point
+from benchmarks.frontier import at_equal_risk, compared, dominators, draw, point
 from benchmarks.markets import data_root, real_panel
 from benchmarks.splits import HORIZON, Split, read_split, shipped_splits
 from lem.code import code_version
@@ -246,7 +246,7 @@ def main(argv: list[str] | None = None) -> None:
             ahead += found_ahead
     title = "After costs, at no larger sd than each rule, bps (intervals hold for all comparisons of a market together)"
     show(title, AHEAD, ahead)
-    publish(
+    path = publish(
         NAME,
         "Real bars, bps over all eight scenarios; kept: after costs",
         COLUMNS,
@@ -256,6 +256,10 @@ def main(argv: list[str] | None = None) -> None:
         trainings=told,
         risk_aversions=list(RISK_AVERSIONS),
     )
+    for market in dict.fromkeys(str(row["market"]) for row in rows):
+        picture = path.with_name(f"{path.stem}-{market.replace(', ', '-')}.svg")
+        draw(rows, market, MIN_BARS[:4], picture)
+        console.print(f"drawn: {picture}")
 
 
 if __name__ == "__main__":
