@@ -20,7 +20,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from lem.reports.tables import known_strategies, strategy_rank
+from lem.reports.tables import MODEL, strategy_rank
+from lem.strategies.rules import rule_names
 
 WIDTH = 4.7
 """Inches: at 10 points a letter, what a phone shows without shrinking."""
@@ -39,6 +40,8 @@ STYLES = (
     ("#882255", "h", "-."),
 )
 """Colour, marker and line by a strategy's place: the first is the model's."""
+FIRST_STYLED = ("optimal_stopping", "twap")
+"""The rules whose styles follow the model's."""
 SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "execution report",
     "svg.fonttype": "path",
@@ -77,14 +80,15 @@ def by_strategy(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def style_of(strategy: str, present: Iterable[str] = ()) -> tuple[str, str, str]:
     """Colour, marker and line of a strategy, by its place.
 
-    The places are those of `known_strategies`. Further strategies, such as a notebook's own, follow in the order of
-    their names. After the last style the second comes again, so no rule has the model's.
+    The places are the model's, those of `FIRST_STYLED`, and those of the rules in their list: a rule keeps its style
+    when tables show it elsewhere. Further strategies, such as a notebook's own, follow in the order of their names.
+    After the last style the second comes again, so no rule has the model's.
 
     Args:
         strategy: a known one, or one of `present`.
         present: all that the picture shows.
     """
-    known = known_strategies()
+    known = list(dict.fromkeys((MODEL, *FIRST_STYLED, *rule_names())))
     places = [*known, *sorted(set(present) - set(known))]
     place = places.index(strategy)
     return STYLES[place] if place < len(STYLES) else STYLES[1:][(place - len(STYLES)) % (len(STYLES) - 1)]

@@ -11,7 +11,7 @@ import pytest
 
 from lem.lake import Lake
 from lem.lineage.keys import Partition, PartitionKey
-from lem.lineage.stages import REPORT, stage_named
+from lem.lineage.stages import DECISION, REPORT, stage_named
 from lem.lineage.staleness import decision_is_stale, model_is_stale, report_is_stale
 from lem.lineage.stored_report import (
     BACKTESTS_VERSION,
@@ -64,7 +64,8 @@ def manifest_of(universe):
 def decision(candidate, **figures):
     name = candidate.id if candidate else None
     kind = "promoted" if name else "none"
-    return PromotionRecord("tiny", DATE, name, name, None, kind, [], DecisionFigures(**figures))
+    made = DecisionFigures(stage_version=stage_named(DECISION).version, **figures)
+    return PromotionRecord("tiny", DATE, name, name, None, kind, [], made)
 
 
 def test_a_model_is_stale_once_a_panel_that_it_read_has_another_content(lake, universe, put):
