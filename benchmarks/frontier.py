@@ -105,7 +105,9 @@ def compared(differences: Mapping[tuple[int, str], tuple[str, NDArray]], days: N
 
 
 def draw(rows: Sequence[Row], market: str, min_bars: Sequence[int], path: Path) -> None:
-    """Write an SVG: what is kept against the worst 5 %, one panel an m; the family and the model as lines.
+    """Write an SVG: what is kept against sd and against the worst 5 %, a column an m; family and model as lines.
+
+    Rules far below (TWAP, bang-bang, volume curve) are left out, so that the others can be told apart.
 
     Args:
         rows: of `benchmarks.real`.
@@ -113,19 +115,19 @@ def draw(rows: Sequence[Row], market: str, min_bars: Sequence[int], path: Path) 
         min_bars: the values of m that are drawn.
         path: of the file.
     """
-    figure = Figure(figsize=(4.0 * len(min_bars), 3.8), layout="constrained")
-    for axes, m in zip(np.atleast_1d(figure.subplots(1, len(min_bars))), min_bars, strict=True):
-        here = [row for row in rows if (row["market"], row["m"]) == (market, m) and row.get("net_cvar_bps") is not None]
-        for prefix, label, style in (
-            ("lem, ", "LEM over lambda", "o-"),
-            ("optimal_with_risk ", "rules with costs over risk", "s--"),
-        ):
-            line = [row for row in here if row["strategy"].startswith(prefix)]
-            axes.plot([r["net_cvar_bps"] for r in line], [r["net_bps"] for r in line], style, label=label, markersize=4)
-        for name, marker in (("twap", "x"), ("optimal_stopping", "^"), ("volume_curve", "+"), ("bang_bang", "v")):
-            for row in (row for row in here if row["strategy"] == name):
-                axes.plot(row["net_cvar_bps"], row["net_bps"], marker, color="#555555", label=name.replace("_", " "))
-        axes.set(title=f"m = {m}", xlabel="mean of the worst 5 %, bps", ylabel="kept after costs, mean, bps")
-        axes.grid(alpha=0.3)
-    figure.axes[0].legend(fontsize=7)
+    figure = Figure(figsize=(3.6 * len(min_bars), 6.4), layout="constrained")
+    risks = (("net_sd_bps", "standard deviation, bps"), ("net_cvar_bps", "mean of the worst 5 %, bps"))
+    for line, (key, words) in zip(np.atleast_2d(figure.subplots(2, len(min_bars), squeeze=False)), risks, strict=True):
+        for axes, m in zip(line, min_bars, strict=True):
+            here = [row for row in rows if (row["market"], row["m"]) == (market, m) and row.get(key) is not None]
+            for prefix, label, style in (
+                ("lem, ", "LEM over lambda", "o-"),
+                ("optimal_with_risk ", "optimal with costs, over its price of risk", "s--"),
+                ("optimal_stopping", "optimal stopping, knows no costs", "^"),
+            ):
+                own = [r for r in here if r["strategy"].startswith(prefix) and "measured" not in r["strategy"]]
+                axes.plot([r[key] for r in own], [r["net_bps"] for r in own], style, label=label, markersize=4)
+            axes.set(title=f"m = {m}", xlabel=words, ylabel="mean kept after costs, bps")
+            axes.grid(alpha=0.3)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
     figure.savefig(path, format="svg", metadata={"Date": None})
