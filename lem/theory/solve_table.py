@@ -31,7 +31,7 @@ def solve_bars(n: int) -> dict[str, NDArray[np.integer]]:
 
 
 def write_table() -> None:
-    """Solve for all of `BARS`, which takes some seconds, and replace the file."""
+    """Solve for all of `BARS`, which takes some minutes, and replace the file."""
     parts = [solve_bars(n) for n in BARS]
     margin, pace = (np.concatenate([part[name] for part in parts]) for name in ("margin", "pace"))
     new = FILE.with_suffix(".new")

@@ -48,12 +48,12 @@ C = torch.tensor([1e-3, 0.1, 0.2236, 0.5, 1.1])
 """Impacts of a whole order in a bar, in sigma. The first is for none: the pace is then the one that would pay least."""
 U = torch.tensor([1 / 12, 1 / 7, 1 / 4, 1 / 2, 1.0])
 P = torch.tensor([0.0, 0.05, 0.15, 0.4, 1.0])
-V = torch.tensor([0.05, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0, 4.0, 7.0, 12.0])
+V = torch.tensor([0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 3.0, 4.0, 7.0, 12.0])
 _BELOW = (-5.0, -3.0, -2.0, -1.5, -1.25, -1.0, -0.75, -0.5, -0.25)
 D = torch.tensor([*_BELOW, 0.0, 0.25, 0.5, 0.75, 1.25, 2.0, 3.5])
-POINTS = 97
+POINTS = 161
 """Points of d in the solution."""
-STEPS, FEWEST = 40, 6
+STEPS, FEWEST = 80, 8
 """Steps of a slice in the solution: of a whole order, and of the largest slice at least."""
 _INNER = (len(C), len(U), len(P))
 FAR = 0.5

@@ -164,9 +164,7 @@ def test_costs_and_cap_are_in_columns_of_their_own(panel, table):
 
 def test_orders_too_large_for_their_cap_are_refused(panel):
     large = COSTS.model_copy(update={"order_size": 0.4})
-    with pytest.raises(
-        OrderError, match=r"cannot trade in 6 bars; allowed: an order of at most 0\.36 mean bar volumes"
-    ):
+    with pytest.raises(OrderError, match=r"cannot trade in 6 bars; allowed: an order_size of at most 0\.36"):
         execute(panel, np.zeros(24, dtype=int), DAY, HORIZON, CONFIG, large, {})
 
 

@@ -221,10 +221,12 @@ def test_what_a_loss_costs_the_risk_averse_decides_between_rules_and_against_the
 def test_a_candidate_that_keeps_more_than_the_rule_and_is_worth_less_for_its_losses_is_refused():
     daring, rule = np.where(LOSING, -30.0, 20.0), np.full(200, 8.0)
     net = {"optimal_with_costs": rule, "optimal_with_risk": rule, "candidate": daring, "champion": daring}
-    averse, neutral = (compare(orders_of({}, net, risk_aversion), HOW) for risk_aversion in (1.0, 0.0))
+    averse, neutral = (compare(orders_of({}, net, risk_aversion), HOW) for risk_aversion in (2.0, 0.0))
     means = averse.figures.gate.net_mean_bps
     assert (means.candidate, means.rule) == (10.0, 8.0)
-    assert averse.figures.gate.net_candidate_minus_rule.mean_bps == pytest.approx(10.0 - 0.2 * 900.0 / SIGMA - 8.0)
+    assert averse.figures.gate.net_candidate_minus_rule.mean_bps == pytest.approx(
+        10.0 - 0.2 * (0.25**2 + 0.5 * 0.35) * SIGMA - 8.0
+    )
     assert [verdict.decision for verdict in (averse, neutral)] == ["kept", "promoted"]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from lem.lake import Lake
 from lem.lineage.keys import Partition, PartitionKey
-from lem.lineage.stages import DECISION, REPORT, stage_named
+from lem.lineage.stages import DECISION, MODEL, REPORT, stage_named
 from lem.lineage.staleness import decision_is_stale, model_is_stale, report_is_stale
 from lem.lineage.stored_report import (
     BACKTESTS_VERSION,
@@ -58,7 +58,8 @@ def model(inputs=(), name="0123456789abcdef", manifest=None):
 
 
 def manifest_of(universe):
-    return {"horizon": universe.horizon, "features": universe.features.model_dump(mode="json")}
+    features = universe.features.model_dump(mode="json")
+    return {"horizon": universe.horizon, "features": features, "stage_version": stage_named(MODEL).version}
 
 
 def decision(candidate, **figures):

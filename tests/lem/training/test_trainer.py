@@ -67,7 +67,7 @@ def test_the_loss_falls_on_a_driftless_market():
     trained = train(PANEL, 8, TINY.model_copy(update={"base": "even"}), config, COSTS)
     losses = [point.loss for point in trained.curve]
     assert len(losses) == 40
-    assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.02
+    assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.01
     assert trained.curve[-1].gain_sigma > trained.curve[0].gain_sigma
     assert not trained.model.training
 
@@ -148,7 +148,7 @@ def test_random_orders_cover_what_the_backtest_asks_for():
     assert 0.5 < float((terms.n_O == 12).double().mean()) < 0.6
     free = terms.size_O == 0
     assert 0.25 < float((terms.max_rate_O[free] < 1).double().mean()) < 0.4
-    assert 0.2 < float((terms.risk_aversion_O == 0).double().mean()) < 0.3
+    assert 0.35 < float((terms.risk_aversion_O == 0).double().mean()) < 0.45
 
 
 def test_random_orders_have_the_universes_size_sizes_around_it_and_none_all_under_the_cap():

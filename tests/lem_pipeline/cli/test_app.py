@@ -54,7 +54,7 @@ def test_the_first_run_says_what_it_does_and_ends_with_the_results(tiny_home):
     assert re.search(r"\[1/9\] raw_bars, bars +AAA-USD\|2024-01-04 \.\.\. BBB-USD\|2024-01-19", out)
     assert "[9/9] execution_report  2024-01-18" in out
     assert "check failed" not in out
-    assert "LEM against twap: " in out
+    assert "LEM against TWAP, after costs: " in out
     assert (tiny_home.folder / "home/lake/tiny/execution_report/date=2024-01-18/report.html").is_file()
     assert tiny_home.made.err == ""
 
@@ -148,7 +148,7 @@ def test_status_before_the_first_day_of_data_is_a_message(tmp_path, lem_command,
 def test_a_report_is_shown_and_saved(home, lem_command):
     done = lem_command(home, "report", "-u", "tiny", "--save", str(home / "page.html"))
     assert done.code == 0
-    assert "mean gain in bps" in done.out
+    assert "mean gain after costs in bps" in done.out
     assert (home / "page.html").read_bytes() == (
         home / "home/lake/tiny/execution_report/date=2024-01-18/report.html"
     ).read_bytes()
