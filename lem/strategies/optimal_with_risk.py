@@ -11,8 +11,8 @@ from lem.strategies.base import Setting
 from lem.strategies.optimal_with_costs import OptimalWithCosts
 
 MEANING = (
-    "The same, but it also stays near to the share that its benchmark has still to come; how near was chosen on the "
-    "training window."
+    "Trades and ends the order as “Optimal with costs” does, but also stays near to the share that its benchmark has "
+    "still to come; how near was chosen on the training window."
 )
 
 RISKS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0)
