@@ -6,7 +6,7 @@ Shapes: T = bars of the days' grids.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,6 +15,8 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
+from lem.data.units import unit_problem
+from lem.data.untraded import last_closes
 from lem.errors import BarsError
 from lem.sources.base import NUMBERS, PRICES, RAW_DTYPES
 from lem.universe import Universe
@@ -22,6 +24,7 @@ from lem.universe.calendars import bar_close, expected_grid, is_session, outage_
 
 VWAP_TOLERANCE = 1e-4
 """1 bp: every venue rounds quote volume and prices in its own way."""
+VWAP_RULE = "low <= VWAP = quote volume / volume <= high (1 bp tolerance)"
 MAX_SHOWN = 20
 
 
@@ -49,7 +52,7 @@ def row_rules(half_unit: float) -> pa.DataFrameSchema:
         "price > 0": lambda t: ~(t[prices] <= 0).any(axis=1),
         "volume is finite and >= 0": lambda t: np.isfinite(t["volume"]) & (t["volume"] >= 0),
         "low <= min(open, close) <= max(open, close) <= high": lambda t: t[prices].isna().any(axis=1) | ordered(t),
-        "low <= VWAP = quote volume / volume <= high (1 bp tolerance)": lambda t: (
+        VWAP_RULE: lambda t: (
             t[[*prices, "volume"]].isna().any(axis=1) | vwap_inside(t)
         ),
     }
@@ -99,6 +102,7 @@ class PlacedRows:
         ts: open of each bar of the grid, UTC.
         day_T: day of each bar of the grid, a position in `days`.
         absent_T: true for bars of the grid without a row.
+        last_close_T: the last close before a bar without a row that counts as one without trades; NaN for all others.
     """
 
     days: list[dt.date]
@@ -109,9 +113,12 @@ class PlacedRows:
     ts: pd.DatetimeIndex
     day_T: NDArray[np.int64]
     absent_T: NDArray[np.bool_]
+    last_close_T: NDArray[np.float64]
 
 
-def place_rows(rows: pd.DataFrame, universe: Universe, symbol: str, days: list[dt.date]) -> PlacedRows:
+def place_rows(
+    rows: pd.DataFrame, universe: Universe, symbol: str, days: list[dt.date], neighbours: Sequence[pd.DataFrame]
+) -> PlacedRows:
     """Find the place of each row on the grid of its day.
 
     Args:
@@ -119,6 +126,7 @@ def place_rows(rows: pd.DataFrame, universe: Universe, symbol: str, days: list[d
         universe: gives the grid.
         symbol: of the asset.
         days: the days in order.
+        neighbours: rows of other days that came with each day's answer (`lem.data.untraded`).
 
     Raises:
         UniverseError: unknown symbol.
@@ -131,7 +139,10 @@ def place_rows(rows: pd.DataFrame, universe: Universe, symbol: str, days: list[d
     place = np.where(np.append(day_T, -1)[found] == bars["day"], found, -1)
     absent_T = np.ones(len(ts), dtype=bool)
     absent_T[place[place >= 0]] = False
-    return PlacedRows(days, rows, bars, unique[again], place, ts, day_T, absent_T)
+    close_T = np.full(len(ts), np.nan)
+    close_T[place[place >= 0]] = bars["close"].to_numpy(float)[place >= 0]
+    last_close_T = last_closes(universe, symbol, ts, day_T, close_T, neighbours)
+    return PlacedRows(days, rows, bars, unique[again], place, ts, day_T, absent_T, last_close_T)
 
 
 def _place(row: pd.Series) -> str:
@@ -185,7 +196,7 @@ def refuse_faults(placed: PlacedRows, failed: pd.DataFrame, universe: Universe, 
     unquoted = rows[~quoted & rows["day"].isin(rows["day"][quoted])]
     back = bars[(bars["ts"].diff() < pd.Timedelta(0)) & (bars["day"].diff() == 0)]
     off_grid = bars[placed.place < 0]
-    gap_T = placed.absent_T.copy()
+    gap_T = placed.absent_T & np.isnan(placed.last_close_T)
     gap_T[gap_T] = ~outage_mask(universe, symbol, placed.ts[gap_T])
     faulty = [fault["day"].to_numpy() for fault in (broken, unquoted, placed.conflicts, back, off_grid)]
     faulty_days = np.concatenate([*faulty, placed.day_T[gap_T]])
@@ -200,7 +211,9 @@ def refuse_faults(placed: PlacedRows, failed: pd.DataFrame, universe: Universe, 
     def told(fault: pd.DataFrame, text: Callable[[pd.Series], str]) -> Iterator[str]:
         return (text(row) for _, row in fault[fault["day"] == first].iterrows())
 
+    unit = unit_problem(broken[(broken["day"] == first) & (broken["check"] == VWAP_RULE)])
     problems = [
+        *([unit] if unit else []),
         *told(broken, lambda row: f"{row['check']}: {_place_and_values(row)}"),
         *told(unquoted, lambda row: f"quote volume is there for all bars or for none: {_place_and_values(row)}"),
         *told(

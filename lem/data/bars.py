@@ -1,7 +1,8 @@
 """Validated bars: the complete grid of a partition, or an error that lists every broken rule with its rows.
 
 Nothing is invented. A bar that the venue did not make must lie in an outage that the universe lists: it is flagged and
-has no values. A bar without trades has no VWAP. An estimated VWAP is marked. Rules are tested on the source's bars; if
+has no values. Where the universe says that the venue makes no bar when nobody trades, it is one without trades at the
+last close (`lem.data.untraded`). A bar without trades has no VWAP. An estimated VWAP is marked. Rules are tested on the source's bars; if
 those are shorter than the universe's, they are aggregated afterwards.
 
 Shapes: D = days, T = bars of their grids, N = numbers of a bar.
@@ -21,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lem.data.aggregate import aggregate
 from lem.data.bar_rules import PlacedRows, failures, place_rows, refuse, refuse_faults, row_rules
+from lem.data.untraded import split_neighbours
 from lem.errors import BarsError
 from lem.sources.base import NUMBERS, PRICES, RAW_DTYPES
 from lem.universe import Universe
@@ -75,7 +77,8 @@ class BarsResult:
     Args:
         table: the `bars` table (`TABLE_SCHEMA`).
         counts: in bars of the source's length: expected (bars of the grid), received (rows of the source), missing
-            (expected bars without a row), outage (missing bars in a listed outage: the same number), no_trades,
+            (expected bars without a row), outage (missing bars in a listed outage: the same number, but for those that
+            count as bars without trades, see `source.absent`), no_trades (those included),
             duplicates (identical rows that were dropped).
     """
 
@@ -128,6 +131,7 @@ def validate_days(raw: Mapping[dt.date, pd.DataFrame], universe: Universe, symbo
     days, parts = sorted(raw), universe.bar_length // universe.source_bar_length
     source = universe.model_copy(update={"bar": universe.source_bar})
     listed = [raw[day] if is_listed(universe, symbol, day) else raw[day].iloc[:0] for day in days]
+    listed, neighbours = split_neighbours(universe, listed, days)
     rows = pd.concat(listed, ignore_index=True)
     decimals = universe.source.capabilities.quote_decimals
     half_unit = 0.0 if decimals is None else 0.5 * 10.0**-decimals
@@ -136,7 +140,7 @@ def validate_days(raw: Mapping[dt.date, pd.DataFrame], universe: Universe, symbo
     for check in failed["check"][failed["row"].isna()]:
         raise BarsError(f"{where} {days[0]}: no table of raw bars: {check}; its columns: {', '.join(RAW_DTYPES)}")
     rows["day"] = np.repeat(np.arange(len(days)), [len(part) for part in listed])
-    placed = place_rows(rows, source, symbol, days)
+    placed = place_rows(rows, source, symbol, days, neighbours)
     refuse_faults(placed, failed, source, symbol)
     table = check_bars(_complete(placed, source), where)
     counts = _counts(placed, table)
@@ -157,15 +161,19 @@ def _complete(placed: PlacedRows, universe: Universe) -> pd.DataFrame:
     numbers_TN = np.full((len(placed.ts), len(NUMBERS)), np.nan)
     numbers_TN[placed.place] = placed.bars[list(NUMBERS)].to_numpy(float)
     table = pd.DataFrame(numbers_TN, columns=list(NUMBERS))
+    untraded_T = ~np.isnan(placed.last_close_T)
+    table.loc[untraded_T, list(PRICES)] = placed.last_close_T[untraded_T, None]
+    table.loc[untraded_T, "volume"] = 0.0
     table.insert(0, "ts", placed.ts)
     table.insert(1, "close_ts", bar_close(universe, placed.ts))
     # A day without rows does not show whether its bars would have quote volume: it counts as exact.
     bars = placed.bars
     estimated_T = np.isin(placed.day_T, bars["day"][bars["quote_volume"].isna()])
+    table.loc[untraded_T & ~estimated_T, "quote_volume"] = 0.0
     no_trades = table["volume"] == 0
     vwap = (table["quote_volume"] / table["volume"]).mask(estimated_T, table[["high", "low", "close"]].mean(axis=1))
     table["vwap"] = vwap.mask(no_trades)
-    table["flag"] = np.select([placed.absent_T, no_trades], ["outage", "no_trades"], "ok")
+    table["flag"] = np.select([placed.absent_T & ~untraded_T, no_trades], ["outage", "no_trades"], "ok")
     table["vwap_kind"] = np.where(estimated_T, "estimated", "exact")
     return table.astype(BARS_DTYPES)
 
@@ -180,7 +188,7 @@ def _counts(placed: PlacedRows, table: pd.DataFrame) -> dict[str, NDArray[np.int
     return {
         "expected": by_day(placed.day_T),
         "missing": absent_D,
-        "outage": absent_D,
+        "outage": by_day(placed.day_T[placed.absent_T & np.isnan(placed.last_close_T)]),
         "no_trades": by_day(placed.day_T[table["volume"] == 0]),
         "duplicates": by_day(placed.rows["day"]) - by_day(placed.bars["day"]),
     }

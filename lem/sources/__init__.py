@@ -10,6 +10,8 @@ from importlib import import_module
 from types import MappingProxyType
 
 from lem.sources.base import RAW_SCHEMA, RawBars, Source
+from lem.sources.expected import OnlyExpected
+from lem.sources.neighbours import WithNeighbours
 from lem.universe import Universe
 
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -18,7 +20,7 @@ __all__ = ["RAW_SCHEMA", "RawBars", "Source", "open_source"]
 
 
 def open_source(universe: Universe, data_root: str, credentials: Mapping[str, str] = _NONE) -> Source:
-    """The source that the universe's `[source]` section names.
+    """The source that the universe's `[source]` section names; it is asked only for days on which an asset is listed.
 
     Args:
         universe: whose assets are read.
@@ -30,4 +32,6 @@ def open_source(universe: Universe, data_root: str, credentials: Mapping[str, st
     """
     # On use: a universe of files needs no exchange's client.
     source: Source = import_module(universe.source.module).opened(universe, data_root, credentials)
-    return source
+    if universe.source.capabilities.absent == "no_trades":
+        source = WithNeighbours(universe, source)
+    return OnlyExpected(universe, source)

@@ -24,7 +24,8 @@ from lem.sources.templates import template_fields
 from lem.sources.zipped import unpack
 from lem.universe import Universe
 from lem.universe.calendars import expected_bars, outage_mask, partition_window
-from lem.universe.source_config import ArchiveConfig, BarLength
+from lem.universe.source_config import ArchiveConfig
+from lem.universe.source_section import BarLength
 
 FIELDS = ("data", "symbol", "venue_symbol", "bar", "date", "month")
 SUFFIX = ".zip"
@@ -210,7 +211,7 @@ class Archive:
             from lem.sources.ccxt_venue import Ccxt
 
             universe = self._universe.model_copy(update={"source": self._config.fallback})
-            self._fallback = Ccxt(universe, self._credentials, self._clock)
+            self._fallback = Ccxt(universe, self._credentials, self._clock, self._config.absent)
         return self._fallback
 
     def _check(self, key: str, template: str, needed: str, other: str) -> None:

@@ -23,8 +23,9 @@ from lem.sources.ccxt_client import PageFault, VenueClient
 from lem.sources.limits import CLOCK, Clock
 from lem.sources.venues import Bar, Klines, Unified, Window, bars_of
 from lem.universe import Universe
-from lem.universe.calendars import outage_mask
+from lem.universe.calendars import is_listed, outage_mask
 from lem.universe.source_config import CcxtConfig
+from lem.universe.source_section import Absent
 
 ASKED_AGAIN = 2
 """How often missing bars of a page are asked for again before their absence counts as the venue's answer."""
@@ -56,17 +57,20 @@ class Ccxt:
         universe: whose `[source]` section names the venue.
         credentials: `apiKey`, `secret`, `password` of the venue; public bars need none.
         clock: of this machine, for waiting; only the venue's clock tells which bars are closed.
+        absent: what it means that a bar is not there, where another section says it.
 
     Raises:
         SourceError: ccxt knows no such venue, or the venue has no bars of this length.
     """
 
-    def __init__(self, universe: Universe, credentials: Mapping[str, str], clock: Clock = CLOCK) -> None:
+    def __init__(
+        self, universe: Universe, credentials: Mapping[str, str], clock: Clock = CLOCK, absent: Absent | None = None
+    ) -> None:
         config = universe.source
         if not isinstance(config, CcxtConfig):
             raise SourceError(f"{universe.name}: source.kind is {universe.source.kind!r}, not 'ccxt'")
         self._universe, self._config, self._credentials, self._clock = universe, config, dict(credentials), clock
-        self._timeframe = config.bar.replace("min", "m")
+        self._timeframe, self._absent = config.bar.replace("min", "m"), absent or config.absent
         self._own, self._lock = threading.local(), threading.Lock()
         self._doubted = False
         self._first = VenueClient(config, self._credentials, clock)
@@ -155,6 +159,7 @@ class Ccxt:
         changes = np.flatnonzero(names[1:] != names[:-1]) + 1
         for part in np.split(np.arange(len(opens)), changes):
             market = self._market(venue, symbol, names[part[0]])
+            self._check_own(venue.client, symbol, market, _time(int(opens[part[0]])).date())
             yield _Part(market, int(opens[part[0]]), int(opens[part[-1]]))
 
     def _market(self, venue: VenueClient, symbol: str, name: str) -> Mapping[str, Any]:
@@ -180,12 +185,25 @@ class Ccxt:
         raise SourceError(
             f"{self._universe.name}: {symbol}: {self._config.venue} has no market {name!r}: {hint}"
             "set venue_symbol to its name there; a market that was renamed is listed with its earlier names "
-            f"(assets.{symbol}.renames: until, venue_symbol)"
+            f"(assets.{symbol}.renames: until, venue_symbol), one that is gone with its last date "
+            f"(assets.{symbol}.delisted)"
         )
+
+    def _check_own(self, client: Any, symbol: str, market: Mapping[str, Any], date: dt.date) -> None:
+        """Refuse a market that another asset of the universe has on the same date, under whatever name."""
+        for other in self._universe.symbols:
+            if other == symbol or not is_listed(self._universe, other, date):
+                continue
+            name = self._universe.assets[other].name_on(date, other)
+            if (theirs := _market_of(client, name)) is not None and theirs["symbol"] == market["symbol"]:
+                raise SourceError(
+                    f"{self._universe.name}: {symbol} and {other} are both {self._config.venue}'s market "
+                    f"{market['symbol']!r} on {date}; allowed: a market of its own for each asset (venue_symbol)"
+                )
 
     def _rows(self, venue: VenueClient, symbol: str, part: _Part) -> list[Row]:
         """Rows of one part of a window, page by page along the grid."""
-        bars = bars_of(venue.client, part.market)
+        bars = bars_of(venue.client, part.market, self._config.contract_volume)
         self._check_reach(venue, symbol, part, bars)
         limit = min(self._config.page or bars.page, bars.page)
         rows: list[Row] = []
@@ -231,6 +249,13 @@ class Ccxt:
             new = [row for row in more if row[0] >= missing[0] and row not in rows]
             rows = _merged(rows, new)
             asked = 0 if np.isin([ts for ts, _ in new], missing).any() else asked + 1
+        if not rows and self._absent == "no_trades" and len(self._missing(symbol, window, rows)):
+            first, last = _time(window.first), _time(window.last)
+            raise SourceError(
+                f"{self._config.venue}: {symbol}: no bar at all from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} "
+                "UTC: a whole page without bars is not taken for one without trades (source.absent); allowed: a longer "
+                "page (source.page), longer bars (source.bar), or an outage that the universe lists"
+            )
         return rows
 
     def _missing(self, symbol: str, window: Window, rows: list[Row]) -> np.ndarray:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
+from lem.sources.volumes import volume_unit
+
 Bar = tuple[float, float, float, float, float, float]
 """Open, high, low, close, volume and quote volume; the last is NaN if there is none."""
 
@@ -249,10 +251,12 @@ class Unified:
     Args:
         page: most bars in one answer.
         reach: bars back from now that the venue still has; None if it has them all.
+        volume_unit: what one of the venue's volume is in base currency.
     """
 
     page: int
     reach: int | None = None
+    volume_unit: float = 1.0
 
     def ask(self, client: Any, window: Window) -> list[tuple[int, Bar]]:
         """As `Klines.ask`. ccxt sorts the rows by time; some venues give rows after the page, which are left out."""
@@ -261,15 +265,25 @@ class Unified:
         bars: list[tuple[int, Bar]] = []
         for ts, *numbers in rows:
             open_, high, low, close, volume = map(number, numbers)
-            bars.append((milliseconds(ts), (open_, high, low, close, volume, math.nan)))
+            bars.append((milliseconds(ts), (open_, high, low, close, volume * self.volume_unit, math.nan)))
         return [bar for bar in bars if window.first <= bar[0] <= window.last]
 
 
-def bars_of(client: Any, market: Mapping[str, Any]) -> Klines | Unified:
-    """How to ask for the bars of a market: the venue's own way if its bars have quote volume."""
+def bars_of(client: Any, market: Mapping[str, Any], stated: str | None = None) -> Klines | Unified:
+    """How to ask for the bars of a market: the venue's own way if its bars have quote volume.
+
+    Args:
+        client: ccxt's client of the venue.
+        market: ccxt's market.
+        stated: what the volume of the venue's contract markets counts, as the universe says (`source.contract_volume`).
+
+    Raises:
+        SourceError: the volume of the market cannot be told in base currency, or is stated although it is known.
+    """
     kind = "spot" if market.get("spot") else "linear" if market.get("linear") else "other"
     found = KLINES.get((client.id, kind))
+    unit = volume_unit(client.id, market, stated, known=found is not None)
     if found is not None:
         return found
     limit = client.feature_value(market["symbol"], "fetchOHLCV", "limit")
-    return Unified(page=min(int(limit), 1000) if limit else 100)
+    return Unified(page=min(int(limit), 1000) if limit else 100, volume_unit=unit)

@@ -6,58 +6,15 @@ names in `module`. Nobody else asks which kind a source is: what must be known o
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from dataclasses import dataclass
+import difflib
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-BarLength = Literal["1min", "5min", "15min", "30min", "1h", "2h", "4h", "1d"]
-
-
-@dataclass(frozen=True)
-class Capabilities:
-    """What a source declares of itself. The defaults are those of a source that keeps for ever what it answered once.
-
-    Args:
-        bar: length of the bars that it gives; without one, it gives the universe's.
-        revisit_days: it may revise its last partitions, so many; by default none.
-        adjusts_history: a dividend or a split may change all its days, however old; by default none changes.
-        grace_seconds: a bar is final so long after its end; by default at once.
-        venue: the exchange that it asks, in ccxt's name, and whose keys it takes; by default none.
-        quote_decimals: decimals to which it rounds quote volume; by default it does not.
-        utc_days: it has daily bars on the calendar 24/7 too; by default yes.
-    """
-
-    bar: BarLength | None = None
-    revisit_days: int = 0
-    adjusts_history: bool = False
-    grace_seconds: float = 0.0
-    venue: str | None = None
-    quote_decimals: int | None = None
-    utc_days: bool = True
-
-
-class SourceSection(BaseModel):
-    """A `[source]` section of any kind: its keys, the module that reads it, and what it declares.
-
-    Attributes:
-        module: where `opened(universe, data_root, credentials)` makes the `lem.sources.Source`; imported on use.
-        kind: as it stands in the universe file.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    module: ClassVar[str]
-    kind: str
-
-    @property
-    @abstractmethod
-    def capabilities(self) -> Capabilities:
-        """What the pipeline must know of a source with these keys."""
-
+from lem.universe.source_section import NAME_KEYS, Absent, BarLength, Capabilities, SourceSection, placed
 
 class SimulatedConfig(SourceSection):
     """A deterministic market, any (asset, date) by itself. Volatilities are per day, in fractions of the price.
@@ -78,6 +35,16 @@ class SimulatedConfig(SourceSection):
     daily_volatility: Annotated[float, Field(gt=0, lt=1)] = 0.04
     correlation: Annotated[float, Field(ge=0, lt=1)] = 0.6
     steps_per_bar: Annotated[int, Field(ge=2, le=600)] = 60
+
+    @model_validator(mode="after")
+    def _obeyed(self) -> SimulatedConfig:
+        if self.mode == "brownian" and "correlation" in self.model_fields_set:
+            raise ValueError("correlation: assets of mode 'brownian' are independent; allowed: mode 'market', or no key")
+        return self
+
+    def place(self, symbol: str, name: str) -> str:
+        """Each symbol has a market of its own."""
+        return symbol
 
     @property
     def capabilities(self) -> Capabilities:
@@ -113,18 +80,46 @@ class FilesConfig(SourceSection):
             or .parquet.
         columns: which column holds what.
         bar: length of the file's bars; if left out, the universe's. Shorter bars are aggregated.
+        zone: time zone of stamps without an offset, by its IANA name (`America/New_York`); if left out, UTC.
+        stamp: `open` where a bar's stamp is its begin, `close` where it is its end.
+        absent: `missing` where a bar that is not there stops its day; `no_trades` where the file leaves out bars in
+            which nobody traded.
         quote_decimals: decimals to which the file rounds quote volume; widens the VWAP's tolerance by half a unit.
         revisit_days: the last partitions that a run fetches again, to find what the source has revised. Above 0, a
             history that was adjusted again is found too.
     """
 
     module: ClassVar[str] = "lem.sources.files"
+    template: ClassVar[str] = "url"
+    tuning: ClassVar[frozenset[str]] = frozenset({"quote_decimals", "revisit_days"})
     kind: Literal["files"]
     url: Annotated[str, Field(min_length=1)]
     columns: Columns = Columns()
     bar: BarLength | None = None
+    zone: str | None = None
+    stamp: Literal["open", "close"] = "open"
+    absent: Absent = "missing"
     quote_decimals: Annotated[int, Field(ge=0, le=18)] = 8
     revisit_days: Annotated[int, Field(ge=0, le=366)] = 0
+
+    @field_validator("zone")
+    @classmethod
+    def _known(cls, zone: str | None) -> str | None:
+        if zone is not None and zone not in available_timezones():
+            near = difflib.get_close_matches(zone, available_timezones(), n=3)
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            raise ValueError(f"no time zone {zone!r}: {hint}allowed: an IANA name such as America/New_York")
+        return zone
+
+    @model_validator(mode="after")
+    def _obeyed(self) -> FilesConfig:
+        if "quote_decimals" in self.model_fields_set and not self.columns.quote_volume:
+            raise ValueError("quote_decimals: columns.quote_volume is \"\"; allowed: a column of quote volume, or no key")
+        return self
+
+    def place(self, symbol: str, name: str) -> str:
+        """The file's URL, with `{data}` as it stands there."""
+        return placed(self.url, symbol, name)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -134,6 +129,8 @@ class FilesConfig(SourceSection):
             revisit_days=self.revisit_days,
             adjusts_history=self.revisit_days > 0,
             quote_decimals=self.quote_decimals,
+            name_keys=("venue_symbol",) if "{venue_symbol}" in self.url else (),
+            absent=self.absent,
         )
 
 
@@ -144,7 +141,11 @@ class CcxtConfig(SourceSection):
         venue: ccxt's name of it (`binance`, `bybit`, `okx`, `kraken`, `coinbase`, ...).
         url: base URL of another REST interface in place of the venue's own (a proxy, a mirror).
         bar: length of the bars that are fetched; bars shorter than the universe's are aggregated.
-        page: bars asked for in one request; if left out, the most that the venue gives.
+        page: bars asked for in one request, if the venue gives so many; if left out, the most that it gives.
+        contract_volume: what the volume of a contract market counts (`base` currency or `contracts`), on a venue of
+            which this is not known.
+        absent: `missing` where a bar that is not there stops its day; `no_trades` where the venue leaves out bars in
+            which nobody traded.
         grace_seconds: a bar counts as closed this long after its end, by the venue's clock.
         timeout_seconds: of one request.
         retries: further tries of a request that failed.
@@ -153,11 +154,16 @@ class CcxtConfig(SourceSection):
     """
 
     module: ClassVar[str] = "lem.sources.ccxt_venue"
+    tuning: ClassVar[frozenset[str]] = frozenset(
+        {"page", "grace_seconds", "timeout_seconds", "retries", "requests_per_second", "revisit_days"}
+    )
     kind: Literal["ccxt"]
     venue: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     url: str = ""
     bar: BarLength = "1min"
     page: Annotated[int, Field(ge=2, le=5000)] | None = None
+    contract_volume: Literal["base", "contracts"] | None = None
+    absent: Absent = "missing"
     grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 60.0
     timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 20.0
     retries: Annotated[int, Field(ge=0, le=20)] = 6
@@ -168,7 +174,12 @@ class CcxtConfig(SourceSection):
     def capabilities(self) -> Capabilities:
         """An exchange: its last days may be revised, and a bar is final after the grace."""
         return Capabilities(
-            bar=self.bar, revisit_days=self.revisit_days, grace_seconds=self.grace_seconds, venue=self.venue
+            bar=self.bar,
+            revisit_days=self.revisit_days,
+            grace_seconds=self.grace_seconds,
+            venue=self.venue,
+            name_keys=NAME_KEYS,
+            absent=self.absent,
         )
 
 
@@ -183,11 +194,15 @@ class ArchiveConfig(SourceSection):
         max_bytes: the most that one archive may unpack to.
         timeout_seconds: of one request.
         retries: further tries of a request that failed.
+        absent: `missing` where a bar that is not there stops its day; `no_trades` where the venue leaves out bars in
+            which nobody traded. Counts for the fallback too.
         fallback: the venue, asked for days that are not archived yet; if left out, such a day is an error.
         revisit_days: the last partitions that a run fetches again, to find what the venue has revised.
     """
 
     module: ClassVar[str] = "lem.sources.archive"
+    template: ClassVar[str] = "daily"
+    tuning: ClassVar[frozenset[str]] = frozenset({"max_bytes", "timeout_seconds", "retries", "revisit_days"})
     kind: Literal["archive"]
     daily: Annotated[str, Field(min_length=1)]
     monthly: str = ""
@@ -195,8 +210,24 @@ class ArchiveConfig(SourceSection):
     max_bytes: Annotated[int, Field(ge=1000, le=2**34)] = 2**28
     timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
     retries: Annotated[int, Field(ge=0, le=20)] = 6
+    absent: Absent = "missing"
     fallback: CcxtConfig | None = None
     revisit_days: Annotated[int, Field(ge=0, le=366)] = 3
+
+    @model_validator(mode="after")
+    def _obeyed(self) -> ArchiveConfig:
+        given = self.fallback.model_fields_set if self.fallback else frozenset()
+        if twice := sorted(given & {"absent", "revisit_days"}):
+            raise ValueError(f"fallback.{twice[0]}: counts for both; allowed: source.{twice[0]} alone")
+        return self
+
+    def place(self, symbol: str, name: str) -> str:
+        """The URL of a day's archive, with `{data}` and `{date}` as they stand there."""
+        return placed(self.daily, symbol, name)
+
+    def identity(self) -> dict[str, Any]:
+        """As of any source; of the fallback what its own bars depend on."""
+        return super().identity() | ({"fallback": self.fallback.identity()} if self.fallback else {})
 
     @property
     def capabilities(self) -> Capabilities:
@@ -207,6 +238,8 @@ class ArchiveConfig(SourceSection):
             revisit_days=self.revisit_days,
             grace_seconds=self.fallback.grace_seconds if self.fallback else 0.0,
             venue=self.fallback.venue if self.fallback else None,
+            name_keys=NAME_KEYS if self.fallback or "{venue_symbol}" in self.daily + self.monthly else (),
+            absent=self.absent,
         )
 
 
@@ -221,11 +254,16 @@ class YahooConfig(SourceSection):
     """
 
     module: ClassVar[str] = "lem.sources.yahoo"
+    tuning: ClassVar[frozenset[str]] = frozenset({"grace_seconds", "timeout_seconds", "revisit_days"})
     kind: Literal["yfinance"]
     bar: Literal["1d"] = "1d"
     grace_seconds: Annotated[float, Field(ge=0, le=86400)] = 7200.0
     timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
     revisit_days: Annotated[int, Field(ge=0, le=366)] = 5
+
+    def place(self, symbol: str, name: str) -> str:
+        """Yahoo's name, which it takes in small letters too."""
+        return name.upper()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -235,6 +273,7 @@ class YahooConfig(SourceSection):
             revisit_days=self.revisit_days,
             adjusts_history=self.revisit_days > 0,
             grace_seconds=self.grace_seconds,
+            name_keys=("venue_symbol",),
         )
 
 

@@ -23,9 +23,11 @@ from lem.execution.costs_config import CostsConfig
 from lem.universe.backtest_config import BacktestConfig, GateConfig
 from lem.universe.drift_config import DriftConfig
 from lem.universe.features_config import FeatureConfig
+from lem.universe.instruments import ignored_names, shared_places
 from lem.universe.model_config import ModelConfig
 from lem.universe.night_hours import NightConfig, NightHours, night_of, night_problem
-from lem.universe.source_config import KINDS, BarLength, SourceConfig
+from lem.universe.source_config import KINDS, SourceConfig
+from lem.universe.source_section import BarLength
 from lem.universe.training_config import TrainingConfig
 
 SYMBOL = re.compile(r"^[A-Z0-9][A-Z0-9.]*(-[A-Z0-9]+)?$")
@@ -71,6 +73,8 @@ class Asset(_Section):
         until = [rename.until for rename in self.renames]
         if any(later <= earlier for earlier, later in pairwise(until)):
             raise ValueError("renames: each must end later than the one before it")
+        if self.listed and self.delisted and self.delisted < self.listed:
+            raise ValueError(f"delisted: {self.delisted} lies before listed {self.listed}")
         return self
 
     def name_on(self, date: dt.date, symbol: str) -> str:
@@ -153,6 +157,7 @@ class Universe(_Section):
             for symbol in outage.assets or ()
             if symbol not in self.assets
         ]
+        problems += [*ignored_names(self.source, self.assets), *shared_places(self.source, self.assets)]
         if self.end is not None and self.end < self.start:
             problems.append(f"end: {self.end} lies before start {self.start}")
         if self.bar == "1d" and self.calendar == "24/7" and not self.source.capabilities.utc_days:

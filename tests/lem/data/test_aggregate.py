@@ -173,7 +173,7 @@ def test_days_aggregated_together_are_the_days_one_by_one_and_an_unlisted_one_ha
 
 
 def test_a_daily_bar_of_a_market_that_never_closes_is_made_of_its_hours(make_universe):
-    source = {"kind": "files", "url": "x.csv", "bar": "1min"}
+    source = {"kind": "files", "url": "{symbol}.csv", "bar": "1min"}
     universe = make_universe(source=source, bar="1d", training={"window_days": 504})
     raw = raw_minutes()
     (day,) = validate_bars(raw, universe, "AAA-USD", DATE).table.to_dict("records")

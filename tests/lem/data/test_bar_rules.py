@@ -63,7 +63,7 @@ def test_the_vwap_may_leave_the_bar_by_one_basis_point(make_universe, raw, edge,
 @pytest.mark.parametrize(("decimals", "fine"), [(2, True), (8, False)])
 @pytest.mark.parametrize("off", [0.004, -0.004])
 def test_rounded_quote_volume_widens_the_tolerance_by_half_a_unit(make_universe, raw, decimals, fine, off):
-    universe = make_universe(source={"kind": "files", "url": "x.csv", "quote_decimals": decimals})
+    universe = make_universe(source={"kind": "files", "url": "{symbol}.csv", "quote_decimals": decimals})
     raw.loc[3, ["open", "high", "low", "close"]] = 0.3
     raw.loc[3, "volume"], raw.loc[3, "quote_volume"] = 0.1, 0.03 + off
     if fine:

@@ -19,7 +19,8 @@ from lem.sources import RAW_SCHEMA, Source, open_source
 from lem.sources.simulated import Simulated
 from lem.universe import Universe, load_universe
 from lem.universe.calendars import partition_window
-from lem.universe.source_config import KINDS, Capabilities, SimulatedConfig, SourceSection, any_kind
+from lem.universe.source_config import KINDS, SimulatedConfig, any_kind
+from lem.universe.source_section import Capabilities, SourceSection
 from lem_pipeline.planning.revisits import readjust_steps, revisit_steps, revisited
 from tests.lem.sources import test_contract
 

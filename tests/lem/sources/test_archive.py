@@ -332,7 +332,7 @@ def test_a_password_in_a_url_is_refused_and_not_shown(archive, make_universe):
 
 def test_an_unknown_protocol_is_an_error(archive):
     with pytest.raises(SourceError, match=r"gopher://.*allowed: a URL that fsspec can read"):
-        archive(daily="gopher://a/{symbol}-{date}.zip", monthly="").fetch("AAA-USDT", START, END)
+        archive(daily="gopher://a/{venue_symbol}-{date}.zip", monthly="").fetch("AAA-USDT", START, END)
 
 
 def test_archives_that_appear_later_are_seen_by_a_new_source(archive, bars, tmp_path):

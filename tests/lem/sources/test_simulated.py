@@ -118,7 +118,7 @@ def test_the_price_has_no_drift_at_any_hour_so_that_waiting_earns_nothing(make_u
 def test_brownian_assets_are_independent_and_market_assets_share_a_factor(make_universe):
     returns = {}
     for mode in ("brownian", "market"):
-        keys = {"kind": "simulated", "mode": mode, "correlation": 0.8}
+        keys = {"kind": "simulated", "mode": mode} | ({"correlation": 0.8} if mode == "market" else {})
         source = Simulated(make_universe(source=keys))
         tables = [days(source, symbol, "2023-01-01", 120) for symbol in ("AAA-USD", "BBB-USD")]
         returns[mode] = np.corrcoef(*(np.log(t["close"] / t["open"]) for t in tables))[0, 1]

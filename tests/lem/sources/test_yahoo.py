@@ -15,7 +15,7 @@ from lem.data.bars import validate_days
 from lem.errors import SourceError, UniverseError
 from lem.sources import open_source
 from lem.sources.base import RAW_DTYPES
-from lem.sources.yahoo import Yahoo
+from lem.sources.yahoo import Yahoo, opened
 from lem.universe.calendars import partition_dates, partition_window
 from tests.exchange.clock import FakeClock
 
@@ -178,7 +178,7 @@ def test_without_the_package_the_error_says_how_to_install_it(yahoo, monkeypatch
 
 def test_only_daily_bars_a_known_symbol_and_its_own_kind_are_taken(yahoo, make_universe):
     made = yahoo(history())
-    assert isinstance(open_source(made.universe, ""), Yahoo)
+    assert isinstance(opened(made.universe, "", {}), Yahoo)
     with pytest.raises(UniverseError, match="no asset 'AAB'"):
         made.source.fetch("AAB", *WINDOW)
     with pytest.raises(SourceError, match=r"source\.kind is 'simulated', not 'yfinance'"):

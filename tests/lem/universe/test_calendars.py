@@ -58,7 +58,7 @@ def test_the_intraday_grid_tiles_its_day(make_universe, bar, count):
 def test_a_daily_bar_of_a_market_that_never_closes_opens_at_midnight(make_universe):
     universe = make_universe(
         bar="1d",
-        source={"kind": "files", "url": "x.csv"},
+        source={"kind": "files", "url": "{symbol}.csv"},
         training={"window_days": 504},
     )
     opens = expected_bars(universe, "AAA-USD", dt.date(2024, 1, 6))

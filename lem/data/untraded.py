@@ -1,0 +1,72 @@
+"""Bars that the source leaves out because nobody traded, where the universe says that it does (`source.absent`).
+
+An absent bar counts as one without trades only between two bars of the same answer, the neighbours of its window
+included (`lem.sources.neighbours`). It is not one before the first bar, behind the last, or in a listed outage.
+
+Shapes: T = bars of the days' grids.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lem.universe import Universe
+from lem.universe.calendars import outage_mask
+
+
+def split_neighbours(
+    universe: Universe, raw: Sequence[pd.DataFrame], days: Sequence[dt.date]
+) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
+    """The rows of each day, and the neighbours of its window that came with them; none unless the universe says so.
+
+    Args:
+        universe: says what it means that there is no bar.
+        raw: raw rows of each day.
+        days: the days.
+    """
+    if universe.source.capabilities.absent != "no_trades":
+        return list(raw), [rows.iloc[:0] for rows in raw]
+    # A row without a time is no neighbour: the rules judge it with its day.
+    inside = [rows["ts"].isna() | (rows["ts"].dt.date == day) for rows, day in zip(raw, days, strict=True)]
+    kept = [rows[own].reset_index(drop=True) for rows, own in zip(raw, inside, strict=True)]
+    return kept, [rows[~own] for rows, own in zip(raw, inside, strict=True)]
+
+
+def last_closes(
+    universe: Universe,
+    symbol: str,
+    ts: pd.DatetimeIndex,
+    day_T: NDArray[np.int64],
+    close_T: NDArray[np.float64],
+    neighbours: Sequence[pd.DataFrame],
+) -> NDArray[np.float64]:
+    """The last close before each bar in which nobody traded; NaN for all other bars.
+
+    Args:
+        universe: says what it means that there is no bar, and lists the outages.
+        symbol: of the asset.
+        ts: open of each bar of the grid, UTC.
+        day_T: day of each bar of the grid, a position in `neighbours`.
+        close_T: closes of the bars that are there; NaN for the others.
+        neighbours: rows of other days that came with each day's answer.
+    """
+    if universe.source.capabilities.absent != "no_trades":
+        return np.full(len(ts), np.nan)
+    there = pd.Series(close_T).where(close_T > 0)
+    before, after = (there.groupby(day_T).transform(fill) for fill in ("ffill", "bfill"))
+    for day in np.flatnonzero([len(rows) > 0 for rows in neighbours]):
+        rows, own = neighbours[day], day_T == day
+        if not own.any() or there[own].isna().all():
+            continue
+        earlier, later = rows[rows["ts"] < ts[own][0]], rows[rows["ts"] > ts[own][-1]]
+        if len(earlier):
+            before[own] = before[own].fillna(float(earlier["close"].iloc[-1]))
+        if len(later):
+            after[own] = after[own].fillna(float(later["close"].iloc[0]))
+    absent = there.isna() & before.gt(0) & after.gt(0)
+    return before.where(absent & ~outage_mask(universe, symbol, ts)).to_numpy(float)
