@@ -71,9 +71,14 @@ class UniverseGraph:
             for read in stage.reads
         ]
 
-    def made_with(self, name: str) -> dict[str, str]:
-        """What every partition of a stage records of its settings and its code, beside the partitions that it read."""
-        return made_with(self.universe, stage_named(name))
+    def made_with(self, name: str, key: PartitionKey | None = None) -> dict[str, str]:
+        """What a partition of a stage records of its settings and its code, beside the partitions that it read.
+
+        Args:
+            name: of the stage.
+            key: of the partition; without one, what all partitions of the stage have in common.
+        """
+        return made_with(self.universe, stage_named(name), key)
 
     def reader(
         self, lake: Lake, table: str, wanted: dict[str, set[Date]], keep: int = 4096

@@ -32,8 +32,9 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
                 read = {d: fenced.read_versioned(fenced.path(universe.name, "raw_bars", d, symbol)) for d in dates}
                 good, bad = judge_days({date: raw for date, (raw, _) in read.items()}, universe, symbol)
                 for date, result in good.items():
-                    path, key = fenced.path(universe.name, "bars", date, symbol), str(PartitionKey(symbol, date))
-                    made_from = named([InputVersion("raw_bars", key, read[date][1])]) | graph.made_with("bars")
+                    path, of = fenced.path(universe.name, "bars", date, symbol), PartitionKey(symbol, date)
+                    key = str(of)
+                    made_from = named([InputVersion("raw_bars", key, read[date][1])]) | graph.made_with("bars", of)
                     written = fenced.write_table(path, result.table, BARS_SCHEMA, made_from)
                     wrote[key] = Wrote(written.data_version, {"rows": written.rows, **result.counts})
                 set_quarantine(fenced, universe.name, symbol, good, bad)

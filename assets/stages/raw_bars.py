@@ -5,17 +5,32 @@ An asset whose bars cannot be fetched is left at its first error; the others are
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of its functions as objects.
 
+import datetime as dt
+
 import dagster as dg
 
 from assets.graph import UniverseGraph
 from assets.recording import Wrote, record, recorded
 from lem.errors import SourceError
-from lem.lineage.keys import parse_keys
+from lem.lake import Lake
+from lem.lineage.keys import PartitionKey, parse_keys
+from lem.lineage.one_source import OneSource
 from lem.lineage.revisions import store_raw
 from lem.progress import track
 from lem.sources.base import refuse_failed
+from lem.universe import Universe
 from lem.universe.calendars import partition_window
 from resources.stores import LakeResource, SourceResource
+
+
+def _kept(lake: Lake, universe: Universe, key: PartitionKey) -> str | None:
+    """The data version of a stored day of a delisted asset, which a source may no longer have; else None."""
+    delisted = universe.assets[key.symbol].delisted
+    path = lake.path(universe.name, "raw_bars", key.date, key.symbol)
+    if delisted is None or dt.datetime.now(dt.UTC).date() <= delisted or not lake.exists(path):
+        return None
+    found = lake.versions(path)
+    return found.data if found else None
 
 
 def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
@@ -25,17 +40,27 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
     @dg.asset(**graph.options("raw_bars"))
     def asset(context: dg.AssetExecutionContext, lake: LakeResource, source: SourceResource):  # type: ignore[no-untyped-def]
         fenced, market = lake.fenced(), source.open(universe)
-        made_with = graph.made_with("raw_bars")
-        failed = dict[str, str]()
+        keys, failed = parse_keys(context.partition_keys), dict[str, str]()
+        dates = {symbol: [key.date for key in keys if key.symbol == symbol] for symbol in {key.symbol for key in keys}}
         with recorded(context) as wrote:
-            for key in track(parse_keys(context.partition_keys), f"{universe.name}: raw bars"):
+            for symbol in dates:
+                try:
+                    OneSource(fenced, universe, symbol).begin(dates[symbol])
+                except SourceError as error:
+                    failed[symbol] = str(error)
+            for key in track(keys, f"{universe.name}: raw bars"):
                 if key.symbol in failed:
                     continue
                 try:
                     answer = market.fetch(key.symbol, *partition_window(key.date))
                 except SourceError as error:
-                    failed[key.symbol] = str(error)
+                    if kept := _kept(fenced, universe, key):
+                        context.log.warning(f"{key}: kept as it is stored, since the asset is delisted: {error}")
+                        wrote[str(key)] = Wrote(kept, {"kept": str(error)})
+                    else:
+                        failed[key.symbol] = str(error)
                     continue
+                made_with = graph.made_with("raw_bars", key)
                 written, revised = store_raw(fenced, universe.name, key.date, key.symbol, answer.table, made_with)
                 figures: dict[str, object] = {
                     "rows": written.rows,
@@ -49,6 +74,8 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
                 if revised:
                     figures["revised"] = f"{revised} -> {written.data_version}"
                 wrote[str(key)] = Wrote(written.data_version, figures)
+            for symbol in sorted(set(dates) - set(failed)):
+                OneSource(fenced, universe, symbol).end()
             refuse_failed(failed)
         yield from record(context, wrote)
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from lem.data.panel import PANEL_SCHEMA
 from lem.errors import LakeError
-from lem.lake import Lake, Written
+from lem.lake import Lake, Written, inputs_version
 from lem.sources.base import RAW_SCHEMA, Source
 from lem.universe import Universe
 from lem.universe.calendars import partition_window
@@ -48,8 +48,7 @@ def store_raw(
         date: of the partition, UTC.
         asset: of the partition.
         table: what the source answered.
-        inputs: what it was made with (`lem.lineage.versions.made_with`); nothing for the first version of the code that
-            fetches.
+        inputs: what it was made with (`lem.lineage.versions.made_with`).
 
     Returns:
         What lies there now, and the data version that it replaced (None where it replaced nothing).
@@ -62,7 +61,7 @@ def store_raw(
     same = old is not None and lake.version_of(path, table, RAW_SCHEMA) == old
     if old and not same:
         lake.write_bytes(superseded_path(universe, date, asset, old), data)
-    if old and same and not inputs:
+    if old and same and _inputs_of(lake, path) == (inputs_version(inputs) if inputs else ""):
         return Written(path, old, len(table), len(data)), None
     return lake.write_table(path, table, RAW_SCHEMA, inputs or None), None if same else old
 
@@ -123,6 +122,11 @@ def store_panel(
     if replaced:
         lake.write_bytes(superseded_path(universe, date, None, replaced, "panel"), data)
     return lake.write_table(path, table, PANEL_SCHEMA, inputs), replaced
+
+
+def _inputs_of(lake: Lake, path: str) -> str:
+    found = lake.versions(path)
+    return found.inputs if found else ""
 
 
 def _there(lake: Lake, path: str) -> tuple[str | None, bytes]:

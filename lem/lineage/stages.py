@@ -10,6 +10,7 @@ from it becomes out of date.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ from lem.registry.decision_figures import FIRST_VERSION
 from lem.sources.base import RAW_SCHEMA
 from lem.strategies.rules import rule_names
 from lem.universe import Universe
+from lem.universe.calendars import is_listed
+from lem.universe.instruments import series_of
 from lem.universe.windows import feature_history_days, forward_days, gate_days, warmup_days
 
 MODEL, DECISION, REPORT = "lem_model", "champion", "execution_report"
@@ -50,6 +53,10 @@ class Grain(Enum):
 
 
 def _no_settings(universe: Universe) -> dict[str, Any]:
+    return {}
+
+
+def _of_no_partition(universe: Universe, asset: str, date: dt.date) -> dict[str, Any]:
     return {}
 
 
@@ -74,6 +81,7 @@ class Stage:
         words: what each column means.
         table: the dictionary's name of what it writes; if left out, the stage's own.
         settings: the sections and keys of the universe file on which its content depends.
+        of_partition: what else the content of an asset's date depends on.
         parts: names of the pieces of code of which it consists; one more or one less makes another version.
         code_version: raised when the same input gives another output.
         ranges: whether one run makes any number of partitions; otherwise it makes one.
@@ -92,6 +100,7 @@ class Stage:
     words: Mapping[str, Words] = field(default_factory=dict)
     table: str = ""
     settings: Callable[[Universe], dict[str, Any]] = _no_settings
+    of_partition: Callable[[Universe, str, dt.date], dict[str, Any]] = _of_no_partition
     parts: Callable[[], tuple[str, ...]] = _no_parts
     code_version: str = FIRST_VERSION
     ranges: bool = True
@@ -113,6 +122,20 @@ class Stage:
 def _bar(universe: Universe) -> dict[str, Any]:
     # What only judges bars (outages, tolerances) changes no row that was made.
     return {"bar": universe.bar}
+
+
+def _of_bars(universe: Universe) -> dict[str, Any]:
+    absent = universe.source.capabilities.absent
+    return _bar(universe) | ({"absent": absent} if absent != "missing" else {})
+
+
+def _of_listing(universe: Universe, asset: str, date: dt.date) -> dict[str, Any]:
+    """A day outside of the listing has no bars, whatever the source has."""
+    return {} if is_listed(universe, asset, date) else {"listed": False}
+
+
+def _of_source(universe: Universe, asset: str, date: dt.date) -> dict[str, Any]:
+    return _of_listing(universe, asset, date) or series_of(universe, asset, date)
 
 
 def _of_features(universe: Universe) -> dict[str, Any]:
@@ -137,6 +160,7 @@ STAGES: tuple[Stage, ...] = (
         "Rows that a source has revised stay under `superseded/raw_bars`.",
         schema=RAW_SCHEMA,
         words=RAW_WORDS,
+        of_partition=_of_source,
     ),
     Stage(
         "bars",
@@ -150,7 +174,8 @@ STAGES: tuple[Stage, ...] = (
         schema=BARS_TABLE,
         rules=BARS_SCHEMA,
         words=BARS_WORDS,
-        settings=_bar,
+        settings=_of_bars,
+        of_partition=_of_listing,
     ),
     Stage(
         "features",

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from lem.lake import Lake, Versions, inputs_version
 from lem.lineage.keys import Partition, PartitionKey
+from lem.lineage.origin import Origin
 from lem.lineage.stages import Stage, stage_named
 from lem.registry.decision_figures import FIRST_VERSION
 from lem.registry.records import InputVersion, ModelRecord
@@ -28,12 +29,19 @@ def traded_by(champion: ModelRecord | None) -> dict[str, str]:
     return {"champion": champion.id if champion else "none"}
 
 
-def made_with(universe: Universe, stage: Stage) -> dict[str, str]:
-    """The input that every partition of a stage has: its settings, its columns, and the version of its code.
+def made_with(universe: Universe, stage: Stage, key: PartitionKey | None = None) -> dict[str, str]:
+    """The input that a partition has beside those that it read: its settings, its columns, and the version of its code.
 
     The first version of the code is left out: it made everything from before stages had versions.
+
+    Args:
+        universe: whose stage it is.
+        stage: of the partition.
+        key: of the partition; without one, what all partitions of the stage have in common.
     """
     settings = stage.settings(universe)
+    if key is not None and key.asset is not None:
+        settings |= stage.of_partition(universe, key.asset, key.date)
     if stage.schema is not None and stage.reads:
         settings["columns"] = stage.schema.names
     if stage.version != FIRST_VERSION:
@@ -71,6 +79,7 @@ class Versioned:
     def __init__(self, lake: Lake, universe: Universe) -> None:
         self._lake, self._universe = lake, universe
         self._found: dict[str, Versions | None] = {}
+        self._origins: dict[str, Origin | None] = {}
 
     def path(self, partition: Partition) -> str:
         """Where a partition lies in the lake."""
@@ -102,32 +111,51 @@ class Versioned:
         return inputs_version(names | dict(more))
 
     def stale(
-        self, table: str, dates: Iterable[dt.date], more: Mapping[dt.date, Mapping[str, str]] | None = None
+        self,
+        table: str,
+        dates: Iterable[dt.date],
+        more: Mapping[dt.date, Mapping[str, str]] | None = None,
+        assets: Sequence[str | None] | None = None,
     ) -> dict[dt.date, list[PartitionKey]]:
         """By date, keys of the partitions that were made from something else than what is there now.
 
         A partition one of whose inputs is missing cannot be judged, and is left out. One without a record of its inputs
-        was made by an earlier version, and is out of date; but the first version of a table that is made from nothing
-        in the lake has no record either, and is not.
+        was made by an earlier version, and is out of date; but raw bars without a record count as those of the source
+        that is noted beside them (`lem.lineage.origin`), and are not where none is.
 
         Args:
             table: name of its stage.
             dates: that are looked at.
             more: versions of inputs from outside of the lake, by date and name.
+            assets: that are looked at; if left out, all.
 
         Raises:
             LakeError: the lake cannot be read.
         """
         universe, stage = self._universe, stage_named(table)
-        assets = assets_of(universe, stage)
-        there = self.read([Partition(table, PartitionKey(asset, date)) for date in dates for asset in assets])
+        chosen = assets_of(universe, stage) if assets is None else assets
+        there = self.read([Partition(table, PartitionKey(asset, date)) for date in dates for asset in chosen])
         needs = {partition: inputs_of(universe, stage, partition.key) for partition in there}
         self.read({upstream for inputs in needs.values() for upstream in inputs})
-        settings, found = made_with(universe, stage), dict[dt.date, list[PartitionKey]]()
+        found = dict[dt.date, list[PartitionKey]]()
         for partition, inputs in needs.items():
             key, made_from = partition.key, there[partition].inputs
-            known = settings | dict((more or {}).get(key.date, {}))
+            if not made_from and not stage.reads and key.asset is not None and stage.version == FIRST_VERSION:
+                made_from = self._assumed(stage, key)
+            known = made_with(universe, stage, key) | dict((more or {}).get(key.date, {}))
             now = self.version(inputs, known) if inputs or known else ""
             if now is not None and now != made_from:
                 found.setdefault(key.date, []).append(key)
         return found
+
+    def _assumed(self, stage: Stage, key: PartitionKey) -> str:
+        """The version of the inputs of a partition that was stored without a record of them."""
+        now = made_with(self._universe, stage, key)
+        noted = self._noted(key.asset or "")
+        same = noted is None or noted.has(self._universe, key.date)
+        return inputs_version(now) if now and same else ""
+
+    def _noted(self, asset: str) -> Origin | None:
+        if asset not in self._origins:
+            self._origins[asset] = Origin.read(self._lake, self._universe.name, asset)
+        return self._origins[asset]

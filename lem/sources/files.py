@@ -24,6 +24,7 @@ from lem.masking import Masking, url_passwords, without_userinfo
 from lem.sources.adjust import adjusted
 from lem.sources.base import NUMBERS, RAW_DTYPES, RawBars, check_window
 from lem.sources.columns import FIRST_TIME, LAST_TIME, as_text, epoch, numbers, refuse
+from lem.sources.stamps import opens_of, zoned
 from lem.sources.templates import template_fields
 from lem.universe import Universe
 from lem.universe.calendars import session_opens
@@ -110,7 +111,10 @@ class Files:
 
     def _times(self, url: str, column: pd.Series) -> pd.Series:
         """Bar opens in UTC. On a calendar of sessions, midnight means the open of that date's session."""
-        if pd.api.types.is_datetime64_any_dtype(column):
+        wall = None
+        if self._config.zone is not None:
+            times, wall = zoned(url, column, self._config.zone, sessions=self._universe.calendar != "24/7")
+        elif pd.api.types.is_datetime64_any_dtype(column):
             times = column.dt.tz_localize("UTC") if column.dt.tz is None else column
         elif pd.api.types.is_numeric_dtype(column):
             times = epoch(url, column)
@@ -130,9 +134,11 @@ class Files:
             ~times.between(FIRST_TIME, LAST_TIME, inclusive="left"),
             f"is out of range; allowed: times from {FIRST_TIME:%Y-%m-%d} to before {LAST_TIME:%Y-%m-%d}",
         )
-        if self._universe.calendar != "24/7":
-            wall = times.dt.tz_localize(None)
-            is_date = wall == wall.dt.normalize()
+        wall = times.dt.tz_localize(None) if wall is None else wall
+        is_date = wall == wall.dt.normalize()
+        if self._config.stamp == "close":
+            times = opens_of(url, column, times.dt.tz_convert("UTC"), is_date, self._universe)
+        elif self._universe.calendar != "24/7":
             dates = pd.DatetimeIndex(wall.dt.normalize())
             opens = pd.Series(session_opens(self._universe, dates), index=times.index)
             rule = f"is no session of {self._universe.calendar}; allowed: dates on which it trades"

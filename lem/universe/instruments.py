@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lem.universe.source_section import NAME_KEYS, SourceSection
 
 if TYPE_CHECKING:
-    from lem.universe.universe import Asset
+    from lem.universe.universe import Asset, Universe
 
 
 class _Span(NamedTuple):
@@ -20,6 +20,18 @@ class _Span(NamedTuple):
     place: str
     first: dt.date
     last: dt.date
+
+
+def series_of(universe: Universe, symbol: str, date: dt.date) -> dict[str, Any]:
+    """From which source an asset's bars of a date are: another answer is another price series.
+
+    Args:
+        universe: of the asset.
+        symbol: the asset.
+        date: UTC.
+    """
+    name = universe.assets[symbol].name_on(date, symbol)
+    return {"source": universe.source.identity(), "bar": universe.source_bar, "name": name}
 
 
 def ignored_names(source: SourceSection, assets: Mapping[str, Asset]) -> list[str]:

@@ -60,7 +60,7 @@ def run(universe: UniverseName, date: Day = None, force: Force = False, on_worke
     from lem_pipeline.planning.dates import dates_for, latest_report_date
     from lem_pipeline.planning.estimate import foretold, measured_rates
     from lem_pipeline.planning.plan import report_steps
-    from lem_pipeline.running.execute import readjust, revisit, run_steps
+    from lem_pipeline.running.execute import readjust, refetch, revisit, run_steps
     from lem_pipeline.running.home import instance
 
     chosen = universe_named(universe)
@@ -68,6 +68,7 @@ def run(universe: UniverseName, date: Day = None, force: Force = False, on_worke
     dates = dates_for(chosen, wanted, _today())
     runner = _runner(chosen, on_workers)
     lake, registry = runner.lake, runner.registry
+    refetch(runner, dates.data)
     readjust(runner, _today())
     if not force:
         revisit(runner, dates.data, _today())
@@ -109,7 +110,7 @@ def backfill(
     from lem_pipeline.planning.dates import data_dates, last_data_date
     from lem_pipeline.planning.estimate import foretold, measured_rates
     from lem_pipeline.planning.plan import backfill_steps
-    from lem_pipeline.running.execute import readjust, revisit, run_steps
+    from lem_pipeline.running.execute import readjust, refetch, revisit, run_steps
     from lem_pipeline.running.home import instance
 
     chosen, start, end = universe_named(universe), day(first), day(last)
@@ -120,6 +121,7 @@ def backfill(
     dates = partition_dates(chosen, start, end)
     data = data_dates(chosen, dates[0], dates[-1])
     runner = _runner(chosen, on_workers)
+    refetch(runner, data)
     readjust(runner, _today())
     if not force:
         revisit(runner, data, _today())

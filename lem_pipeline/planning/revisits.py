@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from lem.lake import Lake
 from lem.lineage.keys import PartitionKey
+from lem.lineage.one_source import OneSource
 from lem.lineage.revisions import rescaled
 from lem.lineage.stages import Stage
 from lem.lineage.tables import missing_partitions
@@ -29,7 +30,27 @@ def revisit_steps(lake: Lake, universe: Universe, dates: list[dt.date], today: d
     """The runs that fetch again, of `dates`, what is in the lake and the source may have revised since."""
     chosen = revisited(universe, dates, today)
     absent = absent_by_asset(lake, universe, "raw_bars", chosen)
-    return asset_steps(universe, ("raw_bars",), chosen, {symbol: set(chosen) - absent[symbol] for symbol in absent})
+    wanted = {symbol: set(chosen) - absent[symbol] if _trades(universe, symbol, today) else set() for symbol in absent}
+    return asset_steps(universe, ("raw_bars",), chosen, wanted)
+
+
+def _trades(universe: Universe, symbol: str, today: dt.date) -> bool:
+    """Whether the asset is not delisted: afterwards a source revises nothing, and may have dropped the asset."""
+    delisted = universe.assets[symbol].delisted
+    return delisted is None or today <= delisted
+
+
+def refetch_steps(lake: Lake, universe: Universe, dates: Sequence[dt.date]) -> list[Step]:
+    """The runs that fetch again, of `dates`, what is stored from another source than the universe names.
+
+    Raises:
+        LakeError: the lake cannot be read.
+        SourceError: some of `dates` would be new beside stored days of another source.
+    """
+    assets = [OneSource(lake, universe, symbol) for symbol in universe.symbols]
+    for asset in assets:
+        asset.refuse_mixture(dates)
+    return asset_steps(universe, ("raw_bars",), dates, {one.asset: one.older() & set(dates) for one in assets})
 
 
 def readjust_steps(lake: Lake, universe: Universe, data_root: str, today: dt.date) -> list[Step]:
@@ -43,7 +64,7 @@ def readjust_steps(lake: Lake, universe: Universe, data_root: str, today: dt.dat
         return []
     dates = partition_dates(universe, universe.start, last_data_date(universe, today))
     source, steps = open_source(universe, data_root), list[Step]()
-    for symbol in universe.symbols:
+    for symbol in (symbol for symbol in universe.symbols if _trades(universe, symbol, today)):
         absent = {key.date for key in missing_partitions(lake, universe, "raw_bars", dates, [symbol])}
         there = [date for date in dates if date not in absent]
         told = ((date, rescaled(lake, universe, source, symbol, date)) for date in there)

@@ -16,7 +16,7 @@ from lem.progress import showing
 from lem.registry import Registry
 from lem.universe import Universe
 from lem_pipeline.planning.estimate import duration, measured_rates, seconds_of
-from lem_pipeline.planning.revisits import outdated_steps, readjust_steps, revisit_steps
+from lem_pipeline.planning.revisits import outdated_steps, readjust_steps, refetch_steps, revisit_steps
 from lem_pipeline.planning.steps import Step
 from lem_pipeline.running.degraded import without_model
 from lem_pipeline.running.home import instance
@@ -102,6 +102,23 @@ def readjust(runner: Runner, today: dt.date) -> None:
     """Fetch again the history of assets that the source has adjusted again: no part of it may stay on the old scale."""
     if steps := readjust_steps(runner.lake, runner.universe, runner.data or Settings().data, today):
         console.print("The source has adjusted the history of some assets again: fetching all of it.")
+        run_steps(runner, steps)
+
+
+def refetch(runner: Runner, data: Mapping[str, list[dt.date]]) -> None:
+    """Fetch again what is stored from another source than the universe names.
+
+    Args:
+        runner: what the runs are carried out with.
+        data: dates by table (`lem_pipeline.planning.dates.data_dates`).
+
+    Raises:
+        SourceError: new days would stand beside stored ones of another source.
+    """
+    if steps := refetch_steps(runner.lake, runner.universe, data["raw_bars"]):
+        console.print(
+            "[source] or [assets] have changed: fetching again what is stored from another source.", markup=False
+        )
         run_steps(runner, steps)
 
 

@@ -11,7 +11,7 @@ from lem.universe.calendars import offset_partition, partition_dates
 from lem.universe.windows import is_training_date
 from lem_pipeline.planning.dates import Dates, data_dates, dates_for, last_data_date, latest_report_date
 from lem_pipeline.planning.plan import data_steps, report_steps
-from lem_pipeline.running.execute import Runner, readjust, revisit, run_steps
+from lem_pipeline.running.execute import Runner, readjust, refetch, revisit, run_steps
 
 
 def night_dates(universe: Universe, today: dt.date) -> Dates:
@@ -40,12 +40,13 @@ def make_night(runner: Runner, today: dt.date) -> int:
         UniverseError: the universe has no data yet.
     """
     universe = runner.universe
-    readjust(runner, today)
     try:
         dates: Dates | None = night_dates(universe, today)
     except UniverseError:
         dates = None
     data = dates.data if dates else data_dates(universe, universe.start, last_data_date(universe, today))
+    refetch(runner, data)
+    readjust(runner, today)
     revisit(runner, data, today)
     if dates:
         steps = report_steps(runner.lake, runner.registry, universe, dates, force=False)
