@@ -16,7 +16,7 @@ import pandera.pandas as pa
 from numpy.typing import NDArray
 
 from lem.data.units import unit_problem
-from lem.data.untraded import last_closes
+from lem.data.untraded import gap_hints, last_closes
 from lem.errors import BarsError
 from lem.sources.base import NUMBERS, PRICES, RAW_DTYPES
 from lem.universe import Universe
@@ -52,9 +52,7 @@ def row_rules(half_unit: float) -> pa.DataFrameSchema:
         "price > 0": lambda t: ~(t[prices] <= 0).any(axis=1),
         "volume is finite and >= 0": lambda t: np.isfinite(t["volume"]) & (t["volume"] >= 0),
         "low <= min(open, close) <= max(open, close) <= high": lambda t: t[prices].isna().any(axis=1) | ordered(t),
-        VWAP_RULE: lambda t: (
-            t[[*prices, "volume"]].isna().any(axis=1) | vwap_inside(t)
-        ),
+        VWAP_RULE: lambda t: t[[*prices, "volume"]].isna().any(axis=1) | vwap_inside(t),
     }
     checks = [pa.Check(rule, name=name) for name, rule in rules.items()]
     columns = {name: pa.Column(dtype, nullable=name in NUMBERS) for name, dtype in RAW_DTYPES.items()}
@@ -231,6 +229,7 @@ def refuse_faults(placed: PlacedRows, failed: pd.DataFrame, universe: Universe, 
             off_grid,
             lambda row: f"bar open on the grid: {_place(row)} ({row['ts']:%Y-%m-%d %H:%M:%S.%f}); {grid_rule}",
         ),
+        *gap_hints(universe, placed.ts[gap_T & (placed.day_T == first)]),
         *_missing(universe, placed.ts[gap_T & (placed.day_T == first)]),
     ]
     refuse(f"{universe.name}/{symbol} {days[first]}", problems)

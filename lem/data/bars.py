@@ -2,8 +2,8 @@
 
 Nothing is invented. A bar that the venue did not make must lie in an outage that the universe lists: it is flagged and
 has no values. Where the universe says that the venue makes no bar when nobody trades, it is one without trades at the
-last close (`lem.data.untraded`). A bar without trades has no VWAP. An estimated VWAP is marked. Rules are tested on the source's bars; if
-those are shorter than the universe's, they are aggregated afterwards.
+last close (`lem.data.untraded`). A bar without trades has no VWAP. An estimated VWAP is marked. Rules are tested on the
+source's bars; if those are shorter than the universe's, they are aggregated afterwards.
 
 Shapes: D = days, T = bars of their grids, N = numbers of a bar.
 """

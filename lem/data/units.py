@@ -35,6 +35,7 @@ def unit_problem(rows: pd.DataFrame) -> str:
             return "volume and quote volume may have changed places: quote volume / volume is 1 / price"
         return (
             f"this may be an inverse (coin-margined) contract: volume counts contracts of {size:.4g} of the quote "
-            "currency each, and quote volume counts coins; allowed: volume in base currency, quote volume in quote currency"
+            "currency each, and quote volume counts coins; allowed: volume in base currency, quote volume in quote "
+            "currency"
         )
     return ""

@@ -18,6 +18,11 @@ from numpy.typing import NDArray
 from lem.universe import Universe
 from lem.universe.calendars import outage_mask
 
+_MANY = 5
+"""Separate gaps in a day from which on they look like a convention and not like a fault."""
+_ZONES = ("America/New_York", "Europe/London", "Europe/Berlin", "Australia/Sydney")
+"""Zones whose clocks are set forward on different dates."""
+
 
 def split_neighbours(
     universe: Universe, raw: Sequence[pd.DataFrame], days: Sequence[dt.date]
@@ -59,9 +64,9 @@ def last_closes(
         return np.full(len(ts), np.nan)
     there = pd.Series(close_T).where(close_T > 0)
     before, after = (there.groupby(day_T).transform(fill) for fill in ("ffill", "bfill"))
-    for day in np.flatnonzero([len(rows) > 0 for rows in neighbours]):
-        rows, own = neighbours[day], day_T == day
-        if not own.any() or there[own].isna().all():
+    for day, rows in enumerate(neighbours):
+        own = day_T == day
+        if rows.empty or not own.any() or there[own].isna().all():
             continue
         earlier, later = rows[rows["ts"] < ts[own][0]], rows[rows["ts"] > ts[own][-1]]
         if len(earlier):
@@ -70,3 +75,29 @@ def last_closes(
             after[own] = after[own].fillna(float(later["close"].iloc[0]))
     absent = there.isna() & before.gt(0) & after.gt(0)
     return before.where(absent & ~outage_mask(universe, symbol, ts)).to_numpy(float)
+
+
+def gap_hints(universe: Universe, gaps: pd.DatetimeIndex) -> list[str]:
+    """What may be meant by bars that are missing, where a key of `[source]` could say it; one line each.
+
+    Args:
+        universe: with the source's bar length.
+        gaps: opens of a day's missing bars, UTC, ascending.
+    """
+    hints, source = list[str](), universe.source
+    keys = type(source).model_fields
+    places = int((gaps.to_series().diff() != universe.bar_length).sum())
+    if places >= _MANY and "absent" in keys and source.capabilities.absent == "missing":
+        hints.append(
+            f"{len(gaps)} bars are missing in {places} places; where the source makes no bar when nobody trades, no "
+            'outages are needed: absent = "no_trades" in [source]'
+        )
+    if "zone" in keys and getattr(source, "zone", None) is None:
+        naive = gaps.tz_localize(None)
+        skipped = [zone for zone in _ZONES if naive.tz_localize(zone, ambiguous=True, nonexistent="NaT").hasnans]
+        if skipped:
+            hints.append(
+                f"clocks of {' and '.join(skipped)} skipped one of the missing hours; stamps without an offset are "
+                "taken as UTC, and where they are local times, a key says so: zone in [source]"
+            )
+    return hints

@@ -69,8 +69,8 @@ class Origin:
             return cls(told["asset"], told["source"], told["bar"], names, told["mixed"])
         except (ValueError, KeyError, TypeError) as error:
             raise LakeError(
-                f"lake: {lake.show(path)} does not say from which source raw bars are: {error}; allowed: the note as it "
-                "was written, or none (the days beside it then count as from the source of the universe file)"
+                f"lake: {lake.show(path)} does not say from which source raw bars are: {error}; allowed: the note as "
+                "it was written, or none (the days beside it then count as from the source of the universe file)"
             ) from error
 
     def write(self, lake: Lake, universe: str) -> None:

@@ -234,6 +234,9 @@ class Ccxt:
 
         Bars can be missing because something failed at the moment, because the venue's pages are shorter, or because
         it leaves out the first bar. Bars that are still missing then are the venue's answer; validation judges it.
+
+        Raises:
+            SourceError: the page has no bar at all, although the venue is said to leave out some.
         """
         rows = self._ask(venue, symbol, bars, window, before)
         asked = 0
@@ -250,9 +253,9 @@ class Ccxt:
             rows = _merged(rows, new)
             asked = 0 if np.isin([ts for ts, _ in new], missing).any() else asked + 1
         if not rows and self._absent == "no_trades" and len(self._missing(symbol, window, rows)):
-            first, last = _time(window.first), _time(window.last)
+            opens = f"{_time(window.first):%Y-%m-%d %H:%M} to {_time(window.last):%Y-%m-%d %H:%M}"
             raise SourceError(
-                f"{self._config.venue}: {symbol}: no bar at all from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} "
+                f"{self._config.venue}: {symbol}: no bar at all from {opens} "
                 "UTC: a whole page without bars is not taken for one without trades (source.absent); allowed: a longer "
                 "page (source.page), longer bars (source.bar), or an outage that the universe lists"
             )

@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from lem.errors import SourceError
@@ -71,8 +72,9 @@ class WithNeighbours:
         """Opens of the bars that are expected in the window."""
         last = (end - dt.timedelta(microseconds=1)).date()
         days = [start.date() + dt.timedelta(days=n) for n in range((last - start.date()).days + 1)]
-        opens = pd.DatetimeIndex([]).append([expected_bars(self._universe, symbol, day) for day in days])
-        return opens[(opens >= start) & (opens < end)] if len(opens) else opens
+        parts = [expected_bars(self._universe, symbol, day).tz_localize(None) for day in days]
+        opens = pd.DatetimeIndex(np.concatenate(parts)).tz_localize("UTC")
+        return opens[(opens >= pd.Timestamp(start)) & (opens < pd.Timestamp(end))]
 
     def _closed(self) -> dt.datetime:
         """Until when bars can be final by now: the start of the bar in which the grace began."""

@@ -1,4 +1,4 @@
-"""What a file's time stamps mean: the zone of those without an offset, and whether they are a bar's begin or its end."""
+"""What a file's time stamps mean: the zone of those without an offset, and whether they are a bar's begin or end."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def zoned(url: str, column: pd.Series, zone: str, sessions: bool) -> tuple[pd.Se
         _refuse_zone(url, zone, "its stamps are dates of sessions")
     times = _in_order(wall, zone)
     rule = (
-        f"was shown never or twice by clocks of {zone}, which were set then; allowed: times that were shown once, twice "
-        "in the order of time, or stamps with their offset"
+        f"was shown never or twice by clocks of {zone}, which were set then; allowed: times that were shown once, "
+        "twice in the order of time, or stamps with their offset"
     )
     refuse(url, column, wall.notna() & times.isna(), rule)
     return times, wall
@@ -64,7 +64,7 @@ def _naive(url: str, column: pd.Series, zone: str) -> pd.Series:
 
 
 def _in_order(wall: pd.Series, zone: str) -> pd.Series:
-    """Naive times on a zone's clock; of an hour that was shown twice the second time follows the first in the column."""
+    """Naive times on a zone's clock; of an hour that was shown twice the second time follows the first."""
     first = wall.dt.tz_localize(zone, ambiguous=[True] * len(wall), nonexistent="NaT").dt.tz_convert("UTC")
     second = wall.dt.tz_localize(zone, ambiguous=[False] * len(wall), nonexistent="NaT").dt.tz_convert("UTC")
     twice = first != second

@@ -1,4 +1,4 @@
-"""Each asset has bars of its own: a name that the source would not obey is refused, and so is a place that two share."""
+"""Each asset has bars of its own: a name that the source would not obey is refused, as is a place that two share."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def shared_places(source: SourceSection, assets: Mapping[str, Asset]) -> list[st
             when = f" from {first}" if first > dt.date.min else ""
             problems.setdefault(
                 (one.symbol, other.symbol),
-                f"assets.{other.symbol}: its bars{when} would be those of {one.symbol}, both are {one.place!r}; allowed: "
-                f"bars of its own for each asset ({_how(source)})",
+                f"assets.{other.symbol}: its bars{when} would be those of {one.symbol}, both are {one.place!r}; "
+                f"allowed: bars of its own for each asset ({_how(source)})",
             )
     return list(problems.values())
 

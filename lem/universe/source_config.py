@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from lem.universe.source_section import NAME_KEYS, Absent, BarLength, Capabilities, SourceSection, placed
 
+
 class SimulatedConfig(SourceSection):
     """A deterministic market, any (asset, date) by itself. Volatilities are per day, in fractions of the price.
 
@@ -39,7 +40,7 @@ class SimulatedConfig(SourceSection):
     @model_validator(mode="after")
     def _obeyed(self) -> SimulatedConfig:
         if self.mode == "brownian" and "correlation" in self.model_fields_set:
-            raise ValueError("correlation: assets of mode 'brownian' are independent; allowed: mode 'market', or no key")
+            raise ValueError("correlation: those of mode 'brownian' are independent; allowed: mode 'market', or no key")
         return self
 
     def place(self, symbol: str, name: str) -> str:
@@ -114,7 +115,7 @@ class FilesConfig(SourceSection):
     @model_validator(mode="after")
     def _obeyed(self) -> FilesConfig:
         if "quote_decimals" in self.model_fields_set and not self.columns.quote_volume:
-            raise ValueError("quote_decimals: columns.quote_volume is \"\"; allowed: a column of quote volume, or no key")
+            raise ValueError("quote_decimals: columns.quote_volume is ''; allowed: a column of its own, or no key")
         return self
 
     def place(self, symbol: str, name: str) -> str:

@@ -116,9 +116,7 @@ def refetch(runner: Runner, data: Mapping[str, list[dt.date]]) -> None:
         SourceError: new days would stand beside stored ones of another source.
     """
     if steps := refetch_steps(runner.lake, runner.universe, data["raw_bars"]):
-        console.print(
-            "[source] or [assets] have changed: fetching again what is stored from another source.", markup=False
-        )
+        console.print("The source or the names of assets have changed: fetching again what is stored from another one.")
         run_steps(runner, steps)
 
 

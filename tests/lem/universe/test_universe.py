@@ -153,7 +153,7 @@ def test_an_outage_of_an_unknown_symbol_is_refused(refused):
         ),
         (
             {"source": {**ARCHIVE_SOURCE, "fallback": {"kind": "ccxt", "venue": "binance", "pages": 9}}},
-            r"source\.fallback\.pages: unknown key \(did you mean 'page'\?\); allowed: absent, bar, contract_volume, grace_seconds, kind, ",
+            r"source\.fallback\.pages: unknown key \(did you mean 'page'\?\); allowed: absent, bar, ",
         ),
         (
             {"source": {**FILES_SOURCE, "revisit_days": -1}},
