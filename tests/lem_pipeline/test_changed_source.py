@@ -65,7 +65,8 @@ def test_days_of_another_source_are_not_added_and_the_advice_ends_in_one_series(
     code, out = home.backfill(12, 14)
     assert code == 1
     assert "[source] has changed: " in out
-    assert 'seed = 3' in out and "seed = 4" in out
+    assert "seed = 3" in out
+    assert "seed = 4" in out
     assert home.closes(6) == before
     assert not home.lake.exists(home.lake.path("tiny", "raw_bars", dt.date(2024, 1, 14), "AAA-USD"))
     assert "what they are made from" in home.lem("status", "-u", "tiny")[1]

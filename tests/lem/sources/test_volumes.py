@@ -51,7 +51,13 @@ def test_a_contract_of_one_coin_needs_no_more_to_be_known():
         ("woo", "linear", {"contractSize": None}, None, "contracts of unknown size"),
         ("gate", "linear", {"contractSize": None}, None, "of unknown size"),
         ("hibachi", "linear", {}, None, "its volume is in USDT, not in AAA"),
-        ("gate", "linear", {}, "base", r"source\.contract_volume is 'base', but its volume is known to count contracts"),
+        (
+            "gate",
+            "linear",
+            {},
+            "base",
+            r"source\.contract_volume is 'base', but its volume is known to count contracts",
+        ),
         ("woo", "spot", {}, "contracts", "is known to count base"),
     ],
 )
