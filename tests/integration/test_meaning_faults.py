@@ -119,7 +119,7 @@ def _changed(place):
 CASES = {
     "two assets and a URL without their names": (
         _two_assets_one_file,
-        "blocked: both assets, and how each has its own",
+        "blocked: both assets, how each has its own",
     ),
     "a key of an asset that its kind of source would ignore": (_ignored_name, "blocked: the key, and what is allowed"),
     "a contract market of which nothing is known": (_unknown_contracts, "blocked: how to state what its volume counts"),
@@ -130,7 +130,7 @@ CASES = {
     "stamps at the bars' close, stated": (_close_stamps, "moved to their open, all bars"),
     "bars that the venue leaves out without trades, stated": (
         _omitted,
-        "without trades at the last close, and flagged",
+        "without trades at the last close, flagged",
     ),
     "bars behind the last that is known, so stated": (_behind_the_last, "blocked at validation: the bars are missing"),
     "an asset that is delisted and gone": (_delisted, "nothing is asked; a partition without rows"),
