@@ -168,17 +168,14 @@ def reap(
 
     That is: runs that never end, pool slots, backfills, files, and partitions that were written and not recorded.
     """
-    from lem.universe import load_universes
     from lem_pipeline.cli.show_reap import show_findings
     from lem_pipeline.repair.reap import age, findings
     from lem_pipeline.repair.unrecorded import unrecorded
     from lem_pipeline.running.home import instance
-    from resources.settings import Settings
+    from resources.opening import all_universes
 
     seconds, lake, dagster = age(older_than) if older_than else None, open_lake(), instance()
-    folder = Settings().universes
-    universes = load_universes(folder).values() if any(folder.glob("*.toml")) else ()
-    lost = partial(unrecorded, dagster, lake, universes)
+    lost = partial(unrecorded, dagster, lake, all_universes().values())
     show_findings(console, findings(dagster, Path(lake.root) if lake.local else None, seconds, lost), clear=yes)
 
 

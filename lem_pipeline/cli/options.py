@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-UniverseName = Annotated[str, typer.Option("--universe", "-u", help="Name of a file in universes/, without .toml.")]
+UniverseName = Annotated[str, typer.Option("--universe", "-u", help="Name of a universe: of its file, without .toml.")]
 Day = Annotated[
     str | None,
     typer.Option("--date", "-d", help="Date as 2024-03-30 (UTC); the latest possible if left out."),

@@ -12,9 +12,9 @@ from typing import NoReturn
 from rich.console import Console
 
 from lem.errors import LemError
-from lem.universe import load_universes
 from lem_pipeline.running.home import dagster_home
-from resources.settings import ROOT, Settings
+from resources.opening import all_universes
+from resources.settings import ROOT
 
 HOST = "127.0.0.1"
 
@@ -50,8 +50,8 @@ def become_webserver(console: Console, port: int) -> NoReturn:
         UniverseError: a universe file is wrong, and the UI would have no graph.
     """
     check_port(port)
-    home, settings = dagster_home(), Settings()
-    load_universes(settings.universes)
+    home = dagster_home()
+    all_universes()
     console.print(f"Dagster UI on http://{HOST}:{port} (history in {home}); stop it with Ctrl-C")
     bin_dir = str(Path(sys.executable).parent)
     command = ["dg", "dev", "-w", str(ROOT / "workspace.yaml"), "--host", HOST, "--port", str(port)]
