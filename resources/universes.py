@@ -39,7 +39,7 @@ class Place:
             found = []
         except OSError as error:
             raise UniverseError(
-                f"{self.folder} ({self.what}): cannot be read: {error.strerror}; allowed: a folder that this user may read"
+                f"{self.folder} ({self.what}): cannot be read: {error.strerror}; allowed: a folder this user may read"
             ) from error
         return {path.stem: path for path in found}
 
@@ -80,7 +80,7 @@ def universe_file(name: str) -> Path:
     for place in searched:
         if name in (files := place.files):
             return files[name]
-    raise UniverseError(f"no universe {name!r}: " + "; ".join(map(str, searched)) + "; `lem new` writes one")
+    raise UniverseError(f"no universe {name!r}: " + "; ".join(map(str, searched)) + f"; `lem new {name}` writes one")
 
 
 def universe_files() -> dict[str, Path]:
@@ -93,5 +93,5 @@ def universe_files() -> dict[str, Path]:
     taken = searched[:1] if searched[0].folder else searched
     found = {name: path for place in reversed(taken) for name, path in place.files.items()}
     if not found:
-        raise UniverseError(f"no universe files (*.toml): {'; '.join(map(str, taken))}; `lem new` writes one")
+        raise UniverseError(f"no universe files (*.toml): {'; '.join(map(str, taken))}; `lem new NAME` writes one")
     return dict(sorted(found.items()))

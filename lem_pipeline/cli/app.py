@@ -6,6 +6,7 @@ import datetime as dt
 import sys
 import warnings
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,8 @@ from lem.errors import LemError, UniverseError
 from lem_pipeline.cli.advise import advise, serve
 from lem_pipeline.cli.models import models
 from lem_pipeline.cli.options import Day, UniverseName
+from lem_pipeline.cli.panels import DAILY, ORDERS, SETTING_UP, UPKEEP, Panels
+from lem_pipeline.cli.setting_up import check, doctor, new
 from lem_pipeline.planning.days import day, partition_day
 from resources.opening import open_lake, open_registry, universe_named
 from resources.terminal import console
@@ -27,17 +30,33 @@ if TYPE_CHECKING:
     from lem_pipeline.running.execute import Runner
 
 app = typer.Typer(
-    help="Large Execution Models: bars to features to a champion model to a report you can believe.",
+    cls=Panels,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(models)
-app.add_typer(advise)
-app.command()(serve)
+app.add_typer(models, rich_help_panel=DAILY)
+app.add_typer(advise, rich_help_panel=ORDERS)
+app.command(rich_help_panel=ORDERS)(serve)
+for command in (new, check, doctor):
+    app.command(rich_help_panel=SETTING_UP)(command)
 
 Force = Annotated[bool, typer.Option("--force", help="Make again what is there already.")]
 OnWorkers = Annotated[bool, typer.Option("--on-workers", help="Let the workers of many machines make it.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"lem {metadata.version('lem-pipeline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Large Execution Models: bars to features to a champion model to a report you can believe."""
 
 
 def _today() -> dt.date:
@@ -52,7 +71,7 @@ def _runner(universe: Universe, on_workers: bool = False) -> Runner:
     return Runner(universe, build([universe]), open_lake(), open_registry(), workers=workers)
 
 
-@app.command()
+@app.command(rich_help_panel=DAILY)
 def run(universe: UniverseName, date: Day = None, force: Force = False, on_workers: OnWorkers = False) -> None:
     """Make a date's report and everything it needs: bars, features, models, decisions, backtests."""
     from lem.lineage.stages import MODEL
@@ -86,7 +105,7 @@ def run(universe: UniverseName, date: Day = None, force: Force = False, on_worke
     show_nights(console, registry, chosen, [wanted, *(s.first.date for s in steps if s.tables == (MODEL,))])
 
 
-@app.command()
+@app.command(rich_help_panel=DAILY)
 def night(universe: UniverseName) -> None:
     """Make all that is missing up to today, as the nightly schedule does: data, today's model, decision and report."""
     from lem_pipeline.running.night import make_night
@@ -97,7 +116,7 @@ def night(universe: UniverseName) -> None:
         console.print("Everything is there already.")
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def backfill(
     universe: UniverseName,
     first: Annotated[str, typer.Option("--from", help="First date of the panel (UTC).")],
@@ -133,7 +152,7 @@ def backfill(
     run_steps(runner, steps)
 
 
-@app.command()
+@app.command(rich_help_panel=DAILY)
 def status(universe: UniverseName) -> None:
     """What is in the lake, what is missing there, stale or quarantined and how to repair it, and the champion."""
     from lem_pipeline.cli.status import show_status
@@ -141,7 +160,7 @@ def status(universe: UniverseName) -> None:
     show_status(console, open_lake(), open_registry(), universe_named(universe), _today())
 
 
-@app.command()
+@app.command(rich_help_panel=DAILY)
 def report(
     universe: UniverseName,
     date: Day = None,
@@ -157,7 +176,7 @@ def report(
         save_report(console, lake, chosen, wanted, save)
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def reap(
     older_than: Annotated[
         str, typer.Option(help="Also what nothing was heard of for longer than this, as in 90m, 6h or 2d.")
@@ -179,7 +198,7 @@ def reap(
     show_findings(console, findings(dagster, Path(lake.root) if lake.local else None, seconds, lost), clear=yes)
 
 
-@app.command()
+@app.command(rich_help_panel=DAILY)
 def ui(port: Annotated[int, typer.Option(help="Port on the loopback address.", min=1, max=65535)] = 3000) -> None:
     """Open the Dagster UI on http://127.0.0.1:PORT, with the daemon that runs what is started there."""
     from lem_pipeline.running.webserver import become_webserver
