@@ -124,7 +124,7 @@ class Ui:
 
 @contextlib.contextmanager
 def lem_ui(folder: Path, env: Mapping[str, str], python: str | Path = sys.executable) -> Iterator[Ui]:
-    """`lem ui` of the environment of `python` with `folder` as its working directory; nothing of it is left afterwards."""
+    """`lem ui` of the environment of `python`, with `folder` as its working directory; nothing of it is left."""
     port, log = free_port(), folder / "ui.log"
     # DAGSTER_HOME follows LEM_HOME, and the checkout's own `.env` is out of sight.
     kept = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME" and not name.startswith("LEM_")}
