@@ -71,3 +71,12 @@ def test_the_versions_of_python_that_are_named_begin_with_the_one_that_is_requir
     named = [line for line in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", line)]
     assert named[0].endswith(PROJECT["requires-python"].removeprefix(">="))
     assert named == sorted(named)
+
+
+def test_the_lock_has_the_versions_that_are_tested_from_an_index_that_users_have():
+    locked = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))["package"]
+    locked = [package for package in locked if package["name"] != PROJECT["name"]]
+    assert {package["source"]["registry"] for package in locked} == {"https://pypi.org/simple"}
+    wrong = {package["name"]: package["version"] for package in locked if package["name"] in PINNED}
+    wrong = {name: version for name, version in wrong.items() if not PINNED[name].specifier.contains(version)}
+    assert not wrong

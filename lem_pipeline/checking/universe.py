@@ -29,7 +29,8 @@ def universe_findings(name: str, today: dt.date) -> Iterator[Finding]:
     yield (file := tried("file", lambda: str(universe_file(name))))
     if file.state == "failed":
         return
-    if others := [str(place.files[name]) for place in places() if name in place.files][1:]:
+    same = [place.files[name] for place in places() if name in place.files]
+    if others := [str(path) for path in same if not path.samefile(same[0])]:
         yield Finding("warning", "file", f"of the same name, and not used: {', '.join(others)}")
     yield (read := tried("settings", lambda: _described(universe_named(name))))
     if read.state == "failed":
