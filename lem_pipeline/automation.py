@@ -24,7 +24,7 @@ from lem.lineage.keys import PartitionKey
 from lem.lineage.stages import DECISION, MODEL, Stage, data_tables, delay
 from lem.universe import Universe
 from lem.universe.calendars import offset_partition
-from lem.universe.windows import forward_days, is_training_date, training_window
+from lem.universe.windows import is_training_date, training_window
 
 Predicate = Callable[[Universe, dt.date, dt.datetime], bool]
 
@@ -42,12 +42,6 @@ def may_train(universe: Universe, date: dt.date, now: dt.datetime) -> bool:
 def decides_first(universe: Universe, date: dt.date, now: dt.datetime) -> bool:
     """Whether the decision of the date is the universe's first."""
     return not may_decide(universe, offset_partition(universe, date, -1), now)
-
-
-def orders_ended(universe: Universe, date: dt.date, now: dt.datetime) -> bool:
-    """Whether all orders of the date have ended: Dagster waits for no partition that does not exist yet."""
-    yesterday = now.date() - dt.timedelta(days=1)
-    return offset_partition(universe, date, forward_days(universe)) <= min(universe.end or yesterday, yesterday)
 
 
 class OnDates(When):
@@ -181,7 +175,7 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
             return raw & idle
         if stage in data:
             return below(1)
-        return below(behind + 1, OnDates(universe, orders_ended))
+        return below(behind + 1)
 
     data = data_tables()
     return {stage.name: condition(stage) for stage in stages.STAGES}
