@@ -96,7 +96,7 @@ def run(
         "Everything is there already." if not steps else foretold(chosen, steps, measured_rates(instance(), chosen))
     )
     if steps:
-        run_steps(runner, steps)
+        run_steps(runner, steps, keep=not force)
     show_report(console, lake, chosen, wanted)
     show_undecided(console, registry, chosen, dates, _today())
     show_nights(console, registry, chosen, [wanted, *(s.first.date for s in steps if s.tables == (MODEL,))])
@@ -145,7 +145,7 @@ def backfill(
         f"{foretold(chosen, steps, measured_rates(instance(), chosen))}; bars from {data['raw_bars'][0]}, features and "
         f"panels from {dates[0]}, both to {dates[-1]}"
     )
-    run_steps(runner, steps)
+    run_steps(runner, steps, keep=not force)
 
 
 @app.command()

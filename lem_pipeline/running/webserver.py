@@ -14,13 +14,28 @@ from rich.console import Console
 from lem.errors import LemError
 from lem.universe import load_universes
 from lem_pipeline.running.home import dagster_home
+from resources.locks import take_for_life
 from resources.settings import ROOT, Settings
 
 HOST = "127.0.0.1"
 
 
 class PortError(LemError):
-    """The port of the UI cannot be listened on."""
+    """The port of the UI cannot be listened on, or another UI has the home."""
+
+
+def check_alone(home: Path, port: int) -> None:
+    """Take Dagster's home for the UI and the daemon of this process: two daemons would start every run twice.
+
+    Raises:
+        PortError: another UI has it.
+    """
+    other = take_for_life(home / "ui.lock", f"http://{HOST}:{port} (process {os.getpid()})")
+    if other is not None:
+        raise PortError(
+            f"the UI of {home} is open already, on {other}; allowed: that page, or one UI for each home "
+            "(DAGSTER_HOME, or the setting LEM_HOME)"
+        )
 
 
 def check_port(port: int) -> None:
@@ -45,12 +60,13 @@ def become_webserver(console: Console, port: int) -> NoReturn:
     """Replace this process by Dagster's webserver and daemon, so that Ctrl-C and signals reach them.
 
     Raises:
-        PortError: the port is taken.
+        PortError: the port is taken, or another UI serves this home.
         HomeError: Dagster's history has no place.
         UniverseError: a universe file is wrong, and the UI would have no graph.
     """
-    check_port(port)
     home, settings = dagster_home(), Settings()
+    check_alone(home, port)
+    check_port(port)
     load_universes(settings.universes)
     console.print(f"Dagster UI on http://{HOST}:{port} (history in {home}); stop it with Ctrl-C")
     bin_dir = str(Path(sys.executable).parent)
