@@ -60,7 +60,7 @@ def _daily(universe: Universe, extra: int) -> dg.TimeWindowPartitionsDefinition:
         end=(last + dt.timedelta(days=1)).strftime(FORMAT) if last else None,
         fmt=FORMAT,
         cron_schedule="0 0 * * *",
-        end_offset=0 if last else extra,
+        end_offset=extra,
         exclusions=weekends or None,
     )
 

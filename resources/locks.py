@@ -26,7 +26,11 @@ def one_at_a_time(file: Path, number: int) -> Iterator[None]:
         os.close(descriptor)
 
 
-def take_for_life(file: Path, text: str) -> str | None:
+class TakenError(Exception):
+    """Another process has the file; the message is what the file says."""
+
+
+def take_for_life(file: Path, text: str) -> int:
     """Take a file until this process ends, or the program that replaces it does.
 
     Args:
@@ -34,7 +38,10 @@ def take_for_life(file: Path, text: str) -> str | None:
         text: what it says from then on.
 
     Returns:
-        None if it was taken; what it says if another process has it.
+        A descriptor; closing it gives the file back.
+
+    Raises:
+        TakenError: another process has it.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
@@ -42,8 +49,8 @@ def take_for_life(file: Path, text: str) -> str | None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         with os.fdopen(descriptor, encoding="utf-8") as there:
-            return there.read()
+            raise TakenError(there.read()) from None
     os.set_inheritable(descriptor, True)
     os.ftruncate(descriptor, 0)
     os.write(descriptor, text.encode())
-    return None
+    return descriptor

@@ -41,10 +41,10 @@ def show_decisions(console: Console, lake: Lake, registry: Registry, universe: U
 
 def show_undecided(console: Console, registry: Registry, universe: Universe, dates: Dates, today: dt.date) -> None:
     """Say on which days of a report no decision was made although later days are decided, and who traded then."""
-    for date in undecided(registry.promotions(universe.name), dates.orders):
-        champion = registry.champion_on(universe.name, date)
-        traded = f"champion {champion.id} traded on" if champion else "no model traded"
+    missed = undecided(registry.promotions(universe.name), dates.orders)
+    if missed:
         console.print(
-            f"[yellow]{date} was not decided[/yellow]: {traded}, as later days are decided and stand; to decide it "
-            f"and them again: {how_to_decide_again(universe, date, today)}"
+            f"[yellow]not decided:[/yellow] {escape(name_missing(missed))}; later days are decided, and what was "
+            "decided stands. On these days the champion of the decision before them trades, or no model; to decide "
+            f"them and what follows again: {how_to_decide_again(universe, missed[0], today)}"
         )
