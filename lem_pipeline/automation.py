@@ -6,8 +6,8 @@ never joins the run of the one above it: what is good goes on while what failed 
 - What is new: a missing partition of the last `night.catch_up_days`, once an input of it has been made.
 - What was missed or has failed: tried again each night, and those of the last night every `night.retry_hours`.
 - What was rewritten with another content, however old: the tables made from it are made again. So are the partitions of
-  a stage whose code version was raised. Models and decisions are not: what traded, traded. `lem run` makes again those
-  that a report needs.
+  a stage whose code version was raised. Models and decisions are not: what traded, traded. `lem run --redecide` makes
+  them again.
 """
 
 from __future__ import annotations

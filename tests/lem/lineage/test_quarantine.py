@@ -88,6 +88,6 @@ def test_the_first_error_is_raised_and_the_other_days_are_named():
         refuse_quarantined("small", errors)
     text = str(many.value)
     assert text.startswith("error 10\n14 more partition(s) break rules: AAA-USD|2024-01-11, ")
-    assert text.endswith("AAA-USD|2024-01-22 and others; lem status lists them")
-    with pytest.raises(BarsError, match=r"\n1 more .*: AAA-USD\|2024-01-11; lem status lists them$"):
+    assert text.endswith("AAA-USD|2024-01-22 and others; they are listed by: lem status -u small")
+    with pytest.raises(BarsError, match=r"\n1 more .*: AAA-USD\|2024-01-11; they are listed by: lem status -u small$"):
         refuse_quarantined("small", {key: errors[key] for key in list(errors)[-2:]})
