@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import dagster as dg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test, instance_for_test
 
+from assets.stages import lem_model
 from assets.stages.lem_model import TRAINING_POOL
+from lem.lake import Lake
+from lem.registry import Registry
+from lem.training import nightly
+from lem_pipeline.build import build
 from lem_pipeline.planning.steps import TABLES_TAG
 from lem_pipeline.running import turns
 from lem_pipeline.running.launch import RUN_PROCESS
@@ -23,6 +30,7 @@ from lem_pipeline.running.turns import Turns
 from resources.dagster_internals import range_tags
 from resources.locks import TakenError, one_at_a_time, take_for_life
 from resources.processes import this_process
+from resources.stores import LakeResource, RegistryResource
 from tests.lem_pipeline.plans import run_of
 
 MODEL = run_of(("lem_model",), "2024-01-17")
@@ -215,3 +223,29 @@ def test_what_a_process_has_taken_for_life_says_what_it_wrote_until_it_ends(tmp_
     process.kill()
     process.wait()
     os.close(take_for_life(tmp_path / "lock", "mine"))
+
+
+def test_a_model_that_another_run_trains_while_this_one_waits_is_not_trained_again(home, tiny_home, monkeypatch):
+    universe = tiny_home.universe
+    lake, registry = Lake(str(home / "home" / "lake")), Registry(f"sqlite:///{home}/home/registry.sqlite")
+    date, trainings, train = dt.date(2024, 1, 19), [], nightly.train_for
+
+    @contextmanager
+    def held_by_another(file, number):
+        train(lake, registry, universe, date)
+        yield
+
+    monkeypatch.setattr(lem_model, "one_at_a_time", held_by_another)
+    monkeypatch.setattr(nightly, "train_for", lambda *_: trainings.append(1))
+    key = dg.AssetKey(["tiny", "lem_model"])
+    job = build([universe]).get_repository_def().get_implicit_job_def_for_assets([key])
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = job.get_subset(asset_selection={key}).execute_in_process(
+            instance=instance,
+            partition_key=str(date),
+            resources={"lake": LakeResource(root=lake.root), "registry": RegistryResource(url=registry.url_shown)},
+        )
+    assert done.success
+    assert trainings == []
+    (event,) = done.asset_materializations_for_node("tiny__lem_model")
+    assert event.metadata["model_id"].value == registry.candidate("tiny", date).id
