@@ -65,9 +65,11 @@ def _schema(
 
 def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
     """All checks of a universe's assets."""
-    universe, by_asset = graph.universe, graph.partitions.by_asset
+    universe = graph.universe
 
-    @dg.asset_check(asset=graph.key("bars"), partitions_def=by_asset, description="Every expected bar has a row.")
+    @dg.asset_check(
+        asset=graph.key("bars"), partitions_def=graph.partitions_of("bars"), description="Every expected bar has a row."
+    )
     def complete(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         outages = 0
 
@@ -81,20 +83,26 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         return verdict(_each(graph, lake.open(), "bars", keys, test), len(keys), bars_in_known_outages=outages)
 
     @dg.asset_check(
-        asset=graph.key("bars"), partitions_def=by_asset, description="The table keeps its schema and rules."
+        asset=graph.key("bars"),
+        partitions_def=graph.partitions_of("bars"),
+        description="The table keeps its schema and rules.",
     )
     def schema(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         keys = list(context.partition_keys)
         return verdict(_schema(graph, lake.open(), "bars", keys, check_bars), len(keys))
 
-    @dg.asset_check(asset=graph.key("features"), partitions_def=by_asset, description="The table keeps its schema.")
+    @dg.asset_check(
+        asset=graph.key("features"),
+        partitions_def=graph.partitions_of("features"),
+        description="The table keeps its schema.",
+    )
     def feature_schema(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         keys = list(context.partition_keys)
         return verdict(_schema(graph, lake.open(), "features", keys, check_features), len(keys))
 
     @dg.asset_check(
         asset=graph.key("features"),
-        partitions_def=by_asset,
+        partitions_def=graph.partitions_of("features"),
         description="Changing later bars changes no earlier feature.",
     )
     def causal_features(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
@@ -107,7 +115,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(
         asset=graph.key("lem_model"),
-        partitions_def=graph.partitions.model_dates,
+        partitions_def=graph.partitions_of("lem_model"),
         description="Changing later bars changes no slice.",
     )
     def causal_model(
@@ -130,7 +138,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(
         asset=graph.key("backtest"),
-        partitions_def=by_asset,
+        partitions_def=graph.partitions_of("backtest"),
         description="Every order is executed or excluded with a reason.",
     )
     def orders_accounted_for(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:

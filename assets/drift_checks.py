@@ -62,7 +62,7 @@ def drift_checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(
         asset=graph.key("execution_report"),
-        partitions_def=graph.partitions.dates,
+        partitions_def=graph.partitions_of("execution_report"),
         description="The last days' features are distributed as in the champion's training window.",
     )
     def input_drift(
@@ -91,7 +91,7 @@ def drift_checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(
         asset=graph.key("execution_report"),
-        partitions_def=graph.partitions.dates,
+        partitions_def=graph.partitions_of("execution_report"),
         description="Walk-forward orders gain what the gate measured for the models that traded them.",
     )
     def gain_drift(
@@ -125,7 +125,7 @@ def drift_checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
     @dg.asset_check(
         name="model_age",
         asset=graph.key("champion"),
-        partitions_def=graph.partitions.model_dates,
+        partitions_def=graph.partitions_of("champion"),
         description="The champion's training has not ended too long ago.",
     )
     def age_of_champion(context: dg.AssetCheckExecutionContext, registry: RegistryResource) -> dg.AssetCheckResult:

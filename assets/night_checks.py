@@ -15,7 +15,7 @@ def night_checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(
         asset=graph.key("champion"),
-        partitions_def=graph.partitions.model_dates,
+        partitions_def=graph.partitions_of("champion"),
         description="The model that was due has come, and passes the gate's sanity checks.",
     )
     def candidate_may_trade(context: dg.AssetCheckExecutionContext, registry: RegistryResource) -> dg.AssetCheckResult:

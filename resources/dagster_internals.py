@@ -31,6 +31,7 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     EXTERNALLY_MANAGED_ASSETS_TAG,
+    PARTITION_NAME_TAG,
 )
 from dagster._serdes import ConfigurableClassData as ConfigurableClassData
 from dagster._serdes import unpack_value
@@ -153,6 +154,35 @@ def range_tags(first: str, last: str) -> dict[str, str]:
         last: partition key.
     """
     return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last, DEFER_EVENTS: "true"}
+
+
+def partitions_named(run: dg.DagsterRun) -> tuple[str, str] | None:
+    """First and last key of the partitions that a run makes; None where it names none. `dg.DagsterRun` has no such."""
+    first = run.tags.get(ASSET_PARTITION_RANGE_START_TAG) or run.tags.get(PARTITION_NAME_TAG)
+    return (first, run.tags.get(ASSET_PARTITION_RANGE_END_TAG) or first) if first else None
+
+
+def pools_of(run: dg.DagsterRun) -> set[str]:
+    """The pools that a run takes a slot of while it is executed, as the queue counts them. There is no public field."""
+    return set(run.run_op_concurrency.all_pools or ()) if run.run_op_concurrency else set()
+
+
+def pool_limit(instance: dg.DagsterInstance, pool: str) -> int | None:
+    """How many runs may take a slot of a pool at a time; None for any number.
+
+    The queue asks the same of the storage. The public `dagster instance concurrency` prints it.
+    """
+    storage = instance.event_log_storage
+    limits = {one.name: one for one in storage.get_pool_limits()} if storage.supports_global_concurrency_limits else {}
+    if pool in limits and not limits[pool].from_default:
+        return limits[pool].limit
+    return instance.global_op_concurrency_default_limit
+
+
+def queue_is_served(instance: dg.DagsterInstance) -> bool:
+    """Whether a daemon starts queued runs: one was heard of in the last two minutes. No public call tells it."""
+    heard = instance.get_daemon_heartbeats().get("QUEUED_RUN_COORDINATOR")
+    return heard is not None and time.time() - heard.timestamp < 120
 
 
 def launch_on_workers(

@@ -39,7 +39,7 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
                     wrote[key] = Wrote(written.data_version, {"rows": written.rows, **result.counts})
                 set_quarantine(fenced, universe.name, symbol, good, bad)
                 errors |= {str(PartitionKey(symbol, date)): error for date, error in bad.items()}
-            refuse_quarantined(errors)
+            refuse_quarantined(universe.name, errors)
         yield from record(context, wrote)
 
     return asset

@@ -255,7 +255,7 @@ STAGES: tuple[Stage, ...] = (
         seconds=20.0,
         table="report.csv",
         parts=section_names,
-        code_version="2",
+        code_version="3",
         ranges=False,
     ),
 )

@@ -13,13 +13,14 @@ from lem.lake import Lake
 from lem.lineage.keys import PartitionKey, span
 from lem.lineage.quarantine import quarantine_path
 from lem.lineage.stages import below, data_tables
-from lem.lineage.staleness import report_is_stale, stale_decisions
+from lem.lineage.staleness import report_is_stale
 from lem.lineage.state import TableState, states
 from lem.lineage.tables import name_missing
 from lem.lineage.versions import Versioned
 from lem.registry import Registry
 from lem.universe import Universe
 from lem.universe.calendars import partition_dates
+from lem_pipeline.cli.decided import show_decisions
 from lem_pipeline.cli.show import report_dates
 from lem_pipeline.planning.dates import last_data_date, latest_report_date
 
@@ -39,12 +40,6 @@ def repair(universe: Universe, table: str, keys: Sequence[PartitionKey], there: 
     return f"lem run --universe {universe.name} --date {last}"
 
 
-def _decide_again(universe: Universe, date: dt.date, today: dt.date) -> str:
-    """A report makes the decisions of its window; those of the last nights are the night's."""
-    latest = latest_report_date(universe, today)
-    return f"lem night -u {universe.name}" if date > latest else f"lem run --universe {universe.name} --date {date}"
-
-
 def show_status(console: Console, lake: Lake, registry: Registry, universe: Universe, today: dt.date) -> None:
     """Print each stage's partitions and what is wrong with them, stale decisions, the champion and the next report."""
     found = states(lake, registry, universe, partition_dates(universe, universe.start, last_data_date(universe, today)))
@@ -58,12 +53,7 @@ def show_status(console: Console, lake: Lake, registry: Registry, universe: Univ
     console.print(table)
     for state in found:
         _show_wrong(console, lake, universe, state)
-    if old := stale_decisions(lake, registry, universe):
-        console.print(
-            f"[yellow]stale[/yellow] decisions: {escape(name_missing(old))}; their model, "
-            "panels, code or earlier champion are others now, decide again with: "
-            f"{_decide_again(universe, old[-1], today)}"
-        )
+    show_decisions(console, lake, registry, universe, today)
     champion = registry.champion_on(universe.name, today)
     console.print(f"Champion: {champion.id + f' (trained for {champion.usable_on})' if champion else 'none yet'}")
     reports = report_dates(lake, universe)

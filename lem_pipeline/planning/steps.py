@@ -24,11 +24,13 @@ class Step:
         tables: stages of a universe that it makes, all of one grain.
         first: its first partition.
         last: its last one; the same for a single partition.
+        again: whether it replaces decisions that stand.
     """
 
     tables: tuple[str, ...]
     first: PartitionKey
     last: PartitionKey
+    again: bool = False
 
     @property
     def text(self) -> str:
@@ -37,9 +39,9 @@ class Step:
         return f"{', '.join(self.tables)}  {span}"
 
 
-def step_on(stage: str, date: dt.date) -> Step:
+def step_on(stage: str, date: dt.date, again: bool = False) -> Step:
     """The run that makes one date of a stage that has no assets."""
-    return Step((stage,), PartitionKey.of(date), PartitionKey.of(date))
+    return Step((stage,), PartitionKey.of(date), PartitionKey.of(date), again)
 
 
 def partitions_of(universe: Universe, step: Step) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from assets.stages.champion import REDECIDE
 from lem.errors import LemError
 from lem.universe import Universe
 from lem_pipeline.planning.steps import PARTITIONS_TAG, TABLES_TAG, Step, partitions_of
@@ -76,6 +77,8 @@ def run_step(defs: dg.Definitions, instance: dg.DagsterInstance, universe: Unive
         TABLES_TAG: json.dumps(step.tables),
         PARTITIONS_TAG: str(partitions_of(universe, step)),
     }
+    if step.again:
+        tags[REDECIDE] = "true"
     if step.first != step.last:
         tags |= range_tags(str(step.first), str(step.last))
     logging.getLogger("dagster").setLevel(logging.CRITICAL)

@@ -30,10 +30,26 @@ def said(tiny_home, tmp_path):
     return registry, say
 
 
-def test_decisions_about_a_champion_that_no_longer_was_one_are_named_with_what_decides_again(said):
+def test_decisions_that_follow_from_each_other_are_said_to(said):
+    _, say = said
+    assert "Decisions: 2, 2024-01-17 to 2024-01-18; each follows from the one before it\n" in say()
+    assert "stale decisions" not in say()
+
+
+def test_decisions_that_do_not_follow_are_named_with_what_decides_them_again(said):
     registry, say = said
-    assert "decisions" not in say()
-    first = registry.promotion("tiny", dt.date(2024, 1, 17))
+    first, last = registry.promotions("tiny")
     registry.record_promotion(replace(first, champion_id=None, decision="none"))
-    assert "stale decisions: 2024-01-18; " in say()
-    assert "decide again with: lem run --universe tiny --date 2024-01-18\n" in say()
+    told = say()
+    assert f"decision of 2024-01-18 was decided with champion {last.previous_id}, and none traded before\n" in told
+    assert "decide them and what follows again with: lem run -u tiny -d 2024-01-19 --redecide\n" in told
+    assert "each follows" not in told
+
+
+def test_a_decision_about_a_model_that_is_another_now_stands_and_is_called_stale(said):
+    registry, say = said
+    last = registry.promotion("tiny", dt.date(2024, 1, 18))
+    registry.record_promotion(replace(last, figures=replace(last.figures, stage_version="1")))
+    told = say()
+    assert "stale decisions: 2024-01-18; " in told
+    assert "What was decided stands; to decide them and what follows again: lem run -u tiny -d 2024-01-19" in told
