@@ -74,6 +74,7 @@ class Stage:
         words: what each column means.
         table: the dictionary's name of what it writes; if left out, the stage's own.
         settings: the sections and keys of the universe file on which its content depends.
+        outages: whether the outages that are listed over a partition are among what it is made with.
         parts: names of the pieces of code of which it consists; one more or one less makes another version.
         code_version: raised when the same input gives another output.
         ranges: whether one run makes any number of partitions; otherwise it makes one.
@@ -92,6 +93,7 @@ class Stage:
     words: Mapping[str, Words] = field(default_factory=dict)
     table: str = ""
     settings: Callable[[Universe], dict[str, Any]] = _no_settings
+    outages: bool = False
     parts: Callable[[], tuple[str, ...]] = _no_parts
     code_version: str = FIRST_VERSION
     ranges: bool = True
@@ -111,7 +113,7 @@ class Stage:
 
 
 def _bar(universe: Universe) -> dict[str, Any]:
-    # What only judges bars (outages, tolerances) changes no row that was made.
+    # What only judges bars (tolerances) changes no row that was made.
     return {"bar": universe.bar}
 
 
@@ -146,11 +148,12 @@ STAGES: tuple[Stage, ...] = (
         kinds=("parquet", "pandera"),
         seconds=0.03,
         meaning="A row for each bar that the calendar expects, no more and no fewer: a gap that is not listed as an "
-        "outage stops its day, and nothing is filled in.",
+        "outage stops its day, nothing is filled in, and what the source has in a listed outage is left out.",
         schema=BARS_TABLE,
         rules=BARS_SCHEMA,
         words=BARS_WORDS,
         settings=_bar,
+        outages=True,
     ),
     Stage(
         "features",
