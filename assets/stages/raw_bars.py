@@ -1,20 +1,25 @@
 """raw_bars: what the source answered.
 
-An asset whose bars cannot be fetched is left at its first error; the others are fetched, and then the run fails.
+An asset whose bars cannot be fetched is left at its first error, and a date whose rows cannot be read is left out; all
+else is fetched, and then the run fails. A day that lies in a listed outage as a whole needs no answer.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of its functions as objects.
+
+import datetime as dt
 
 import dagster as dg
 
 from assets.graph import UniverseGraph
 from assets.recording import Wrote, record, recorded
-from lem.errors import SourceError
-from lem.lineage.keys import parse_keys
+from lem.errors import RowsError, SourceError
+from lem.lineage.keys import PartitionKey, parse_keys
 from lem.lineage.revisions import store_raw
+from lem.lineage.wholes import refuse_shrunk
 from lem.progress import track
-from lem.sources.base import refuse_failed
-from lem.universe.calendars import partition_window
+from lem.sources.base import RAW_SCHEMA, RawBars, Source, refuse_failed
+from lem.universe import Universe
+from lem.universe.calendars import expected_bars, outage_mask, partition_window
 from resources.stores import LakeResource, SourceResource
 
 
@@ -29,14 +34,18 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
         failed = dict[str, str]()
         with recorded(context) as wrote:
             for key in track(parse_keys(context.partition_keys), f"{universe.name}: raw bars"):
-                if key.symbol in failed:
+                if key.symbol in failed:  # a date alone does not stop the others
                     continue
                 try:
-                    answer = market.fetch(key.symbol, *partition_window(key.date))
+                    answer = _answer(market, universe, key)
+                    refuse_shrunk(fenced, universe.name, key.symbol, answer)
+                    written, revised = store_raw(fenced, universe.name, key.date, key.symbol, answer.table, made_with)
+                except RowsError as error:
+                    failed[str(key)] = str(error)
+                    continue
                 except SourceError as error:
                     failed[key.symbol] = str(error)
                     continue
-                written, revised = store_raw(fenced, universe.name, key.date, key.symbol, answer.table, made_with)
                 figures: dict[str, object] = {
                     "rows": written.rows,
                     "source": answer.source,
@@ -53,3 +62,19 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
         yield from record(context, wrote)
 
     return asset
+
+
+def _answer(market: Source, universe: Universe, key: PartitionKey) -> RawBars:
+    """What the source answers; nothing where it fails, but every bar of the day lies in a listed outage.
+
+    Raises:
+        SourceError: the source does not answer, and bars are wanted.
+    """
+    try:
+        return market.fetch(key.symbol, *partition_window(key.date))
+    except SourceError as error:
+        grid = expected_bars(universe, key.symbol, key.date)
+        if not (len(grid) and outage_mask(universe, key.symbol, grid).all()):
+            raise
+        told = f"not read, all of the day lies in a listed outage: {error}"
+        return RawBars(RAW_SCHEMA.empty_table().to_pandas(), told, dt.datetime.now(dt.UTC))

@@ -96,7 +96,9 @@ def check_bars(table: pd.DataFrame, where: str = "bars") -> pd.DataFrame:
         BarsError: it does not; lists every broken rule with its rows.
     """
     found = failures(BARS_SCHEMA, table.reset_index(drop=True))
-    refuse(where, {check: [f"{check}: row {row}" for row in part] for check, part in found.groupby("check")["row"]})
+    refuse(
+        where, {f"{check}": [f"{check}: row {row}" for row in part] for check, part in found.groupby("check")["row"]}
+    )
     return table
 
 
@@ -131,17 +133,17 @@ def validate_days(raw: Mapping[dt.date, pd.DataFrame], universe: Universe, symbo
     source = universe.model_copy(update={"bar": universe.source_bar})
     listed = [raw[day] if is_listed(universe, symbol, day) else raw[day].iloc[:0] for day in days]
     rows = pd.concat(listed, ignore_index=True)
-    day = np.repeat(np.arange(len(days)), [len(part) for part in listed])
+    row_day = np.repeat(np.arange(len(days)), [len(part) for part in listed])
     inside = _in_outage(rows, source, symbol)
-    dropped, dropped_day = rows["ts"][inside], day[inside]
-    rows, day = rows[~inside].reset_index(drop=True), day[~inside]
+    dropped, dropped_day = rows["ts"][inside], row_day[inside]
+    rows = rows[~inside].reset_index(drop=True)
     decimals = universe.source.capabilities.quote_decimals
     half_unit = 0.0 if decimals is None else 0.5 * 10.0**-decimals
     where = f"{universe.name}/{symbol}"
     failed = failures(row_rules(half_unit), rows)
     for check in failed["check"][failed["row"].isna()]:
         raise BarsError(f"{where} {days[0]}: no table of raw bars: {check}; its columns: {', '.join(RAW_DTYPES)}")
-    rows["day"] = day
+    rows["day"] = row_day[~inside]
     placed = place_rows(rows, source, symbol, days)
     refuse_faults(placed, failed, source, symbol)
     table = check_bars(_complete(placed, source), where)

@@ -111,7 +111,7 @@ def _levels(rows: pd.DataFrame, move_T: NDArray, usual_T: NDArray, volume_T: NDA
     step_T = np.abs(move_T) > np.where(np.isfinite(usual_T), np.maximum(STEP, many_T), STEP_UNKNOWN)
     log_close_T, times = np.log(rows["close"].to_numpy(float)), rows["ts"].array
     until = 0
-    for t in np.flatnonzero(spike_T | step_T):
+    for t in np.flatnonzero(spike_T | step_T).tolist():
         if t < until:
             continue
         sigmas = f", {abs(move_T[t]) / usual_T[t]:.0f} times its usual size" if usual_T[t] > 0 else ""
@@ -165,7 +165,7 @@ def _wicks(rows: pd.DataFrame, usual_T: NDArray) -> Iterator[Doubt]:
     beyond_T = np.maximum(np.log(high_T / np.maximum(open_T, close_T)), np.log(np.minimum(open_T, close_T) / low_T))
     beyond_T = np.maximum(beyond_T, np.where(np.abs(np.log(close_T / open_T)) > STEP_UNKNOWN, np.inf, 0))
     limit_T = np.where(np.isfinite(usual_T), np.maximum(WICK, WICK_SIGMA * usual_T), STEP_UNKNOWN)
-    for t in np.flatnonzero(beyond_T > limit_T):
+    for t in np.flatnonzero(beyond_T > limit_T).tolist():
         text = (
             f"low {low_T[t]:.6g} and high {high_T[t]:.6g} lie far from open {open_T[t]:.6g} and close {close_T[t]:.6g}"
         )
@@ -176,7 +176,7 @@ def _splits(rows: pd.DataFrame, volume_T: NDArray) -> Iterator[Doubt]:
     """Splits that the adjustment shows and the source's own volume does not."""
     factor_T = rows["adjustment"].to_numpy(float)
     step_T = np.append(0.0, np.diff(np.log(factor_T)))
-    for t in np.flatnonzero(np.abs(step_T) > SPLIT):
+    for t in np.flatnonzero(np.abs(step_T) > SPLIT).tolist():
         ratio = _volumes(volume_T * factor_T, t)
         if ratio and abs(np.log(ratio)) < abs(np.log(ratio) - step_T[t]):
             text = (

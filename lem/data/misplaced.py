@@ -13,27 +13,13 @@ import numpy as np
 import pandas as pd
 
 from lem.universe import Universe
-from lem.universe.calendars import bar_close
+from lem.universe.calendars import bar_close, outage_lines
 
 ZONES = ("America/New_York", "America/Sao_Paulo", "Europe/London", "Europe/Berlin", "Europe/Athens", "Australia/Sydney")
 """Zones whose change of the clocks is looked for: one for each of the common rules."""
 _EXCHANGE = "America/New_York"
 _JUST_BEFORE = [pd.Timedelta("1us"), pd.Timedelta("1ms"), pd.Timedelta("1s")]
 _SHOWN_MINUTES = pd.Timedelta("15min")
-
-
-def outage_lines(symbol: str, start: dt.datetime, end: dt.datetime) -> str:
-    """Lines for the universe file that list an outage of one asset.
-
-    Args:
-        symbol: of the asset.
-        start: begin, UTC.
-        end: end, UTC, exclusive.
-    """
-    return (
-        f"    [[outages]]\n    start = {start:%Y-%m-%dT%H:%M:%SZ}\n    end = {end:%Y-%m-%dT%H:%M:%SZ}\n"
-        f'    assets = ["{symbol}"]\n    reason = "why there are none"'
-    )
 
 
 def told_of_misplaced(

@@ -129,8 +129,8 @@ def _rows(raw: pd.DataFrame, universe: Universe, symbol: str, date: dt.date) -> 
     if not is_listed(universe, symbol, date):
         return _NONE
     table = raw if "adjustment" in raw else raw.assign(adjustment=1.0)
-    prices = table[list(PRICES)]
-    sound = (np.isfinite(prices) & (prices > 0)).all(axis=1) & (table["high"] >= table["low"]) & table["ts"].notna()
+    sound = table[list(PRICES)].gt(0).all(axis=1) & (table["high"] >= table["low"]) & (table["high"] < np.inf)
+    sound &= table["ts"].notna()
     return table.loc[sound & ~_inside(raw, universe, symbol), list(_COLUMNS)]
 
 

@@ -149,6 +149,7 @@ class CcxtConfig(SourceSection):
         timeout_seconds: of one request.
         retries: further tries of a request that failed.
         requests_per_second: limit of all requests to the venue; if left out, the limit that ccxt knows.
+        quote_decimals: decimals to which the venue rounds quote volume; widens the VWAP's tolerance by half a unit.
         revisit_days: the last partitions that a run fetches again, to find what the venue has revised.
     """
 
@@ -162,13 +163,18 @@ class CcxtConfig(SourceSection):
     timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 20.0
     retries: Annotated[int, Field(ge=0, le=20)] = 6
     requests_per_second: Annotated[float, Field(gt=0, le=1000)] | None = None
+    quote_decimals: Annotated[int, Field(ge=0, le=18)] = 8
     revisit_days: Annotated[int, Field(ge=0, le=366)] = 3
 
     @property
     def capabilities(self) -> Capabilities:
         """An exchange: its last days may be revised, and a bar is final after the grace."""
         return Capabilities(
-            bar=self.bar, revisit_days=self.revisit_days, grace_seconds=self.grace_seconds, venue=self.venue
+            bar=self.bar,
+            revisit_days=self.revisit_days,
+            grace_seconds=self.grace_seconds,
+            venue=self.venue,
+            quote_decimals=self.quote_decimals,
         )
 
 
@@ -183,6 +189,7 @@ class ArchiveConfig(SourceSection):
         max_bytes: the most that one archive may unpack to.
         timeout_seconds: of one request.
         retries: further tries of a request that failed.
+        quote_decimals: decimals to which the venue rounds quote volume; widens the VWAP's tolerance by half a unit.
         fallback: the venue, asked for days that are not archived yet; if left out, such a day is an error.
         revisit_days: the last partitions that a run fetches again, to find what the venue has revised.
     """
@@ -195,6 +202,7 @@ class ArchiveConfig(SourceSection):
     max_bytes: Annotated[int, Field(ge=1000, le=2**34)] = 2**28
     timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
     retries: Annotated[int, Field(ge=0, le=20)] = 6
+    quote_decimals: Annotated[int, Field(ge=0, le=18)] = 8
     fallback: CcxtConfig | None = None
     revisit_days: Annotated[int, Field(ge=0, le=366)] = 3
 
@@ -207,6 +215,8 @@ class ArchiveConfig(SourceSection):
             revisit_days=self.revisit_days,
             grace_seconds=self.fallback.grace_seconds if self.fallback else 0.0,
             venue=self.fallback.venue if self.fallback else None,
+            # Days of both may lie in one batch: the coarser rounding counts.
+            quote_decimals=min(self.quote_decimals, self.fallback.quote_decimals if self.fallback else 18),
         )
 
 

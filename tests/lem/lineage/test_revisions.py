@@ -66,7 +66,7 @@ def test_old_rows_are_copied_before_they_are_replaced(any_lake, raw, monkeypatch
 
     monkeypatch.setattr(any_lake, "write_bytes", full)
     with pytest.raises(LakeError, match="disk is full"):
-        store_raw(any_lake, "small", DATE, "AAA-USD", raw.iloc[1:])
+        store_raw(any_lake, "small", DATE, "AAA-USD", raw.assign(volume=1.0))
     monkeypatch.undo()
     assert any_lake.read_versioned(first.path)[1] == first.data_version
 
