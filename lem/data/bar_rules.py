@@ -16,7 +16,7 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
-from lem.data.misplaced import repeated_in, told_of_misplaced, told_of_missing, told_of_repeated
+from lem.data.misplaced import repeated_in, told_of_bad, told_of_misplaced, told_of_missing, told_of_repeated
 from lem.errors import BarsError
 from lem.sources.base import NUMBERS, PRICES, RAW_DTYPES
 from lem.universe import Universe
@@ -234,8 +234,16 @@ def refuse_faults(placed: PlacedRows, failed: pd.DataFrame, universe: Universe, 
         ),
         "missing bars": _missing(universe, symbol, placed.ts[placed.day_T == first], missing, beside),
     }
-    hints = {"conflicting duplicates": told_of_repeated(universe, twice)} if twice else {}
+    count = int((bars["day"] == first).sum())
+    hints = {
+        str(check): told_of_bad(universe, symbol, pd.DatetimeIndex(part["ts"].dropna()), count)
+        for check, part in broken[broken["day"] == first].groupby("check")
+    }
+    hints["conflicting duplicates"] = (
+        told_of_repeated(universe, twice)
+        if twice
+        else told_of_bad(universe, symbol, pd.DatetimeIndex(conflicts["ts"]), count)
+    )
     if is_session(universe, days[first]):
-        count = int((bars["day"] == first).sum())
         hints["bar open on the grid"] = told_of_misplaced(universe, symbol, beside, missing, count)
     refuse(f"{universe.name}/{symbol} {days[first]}", problems, hints)

@@ -49,6 +49,29 @@ def told_of_misplaced(
     )
 
 
+def told_of_bad(universe: Universe, symbol: str, opens: pd.DatetimeIndex, rows: int) -> str:
+    """The way on where the venue's own rows break a rule; empty where most of the day's rows do.
+
+    Args:
+        universe: gives the grid; its bar is the source's.
+        symbol: of the asset.
+        opens: of the rows that break it, UTC.
+        rows: number of all of the day's rows.
+    """
+    if opens.empty or 2 * len(opens) > rows or universe.calendar != "24/7":
+        return ""
+    first, last = opens.min(), opens.max()
+    if (last - first) / universe.bar_length + 1 > len(opens) + 1:
+        return (
+            f"Where the source cannot be corrected, an outage that is listed for {symbol} over just such a bar leaves "
+            "it out; it is then counted in the report"
+        )
+    return (
+        f"Where the source cannot be corrected, an outage that is listed for {symbol} from {first:%Y-%m-%d %H:%M:%S} "
+        f"to {last + universe.bar_length:%Y-%m-%d %H:%M:%S} UTC leaves them out; they are then counted in the report"
+    )
+
+
 def told_of_missing(universe: Universe, symbol: str, block: pd.DatetimeIndex, off_grid: pd.Series, day: bool) -> str:
     """What is said of bars in a row that are absent: an outage is offered only where no row stands at a wrong time.
 

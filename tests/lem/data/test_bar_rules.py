@@ -119,6 +119,9 @@ def test_conflicting_duplicates_are_an_error_that_shows_both_rows(make_universe,
     other = raw.iloc[[5]].assign(volume=lambda t: t["volume"] * 1.00001, source_row=999)
     both = pd.concat([raw.iloc[:6], other, raw.iloc[6:]], ignore_index=True)
     line = problems(both, make_universe())
+    assert line.pop().startswith(
+        "  Where the source cannot be corrected, an outage that is listed for AAA-USD from 2024-"
+    )
     assert len(line) == 1
     for part in ("conflicting duplicates of 2024-01-05 05:00", place(raw, 5), "simulated:7:999 (", "volume"):
         assert part in line[0]
