@@ -62,9 +62,9 @@ def found(url: str, column: pd.Series, bad: pd.Series, rule: str) -> list[Unread
         bad: true for rows that break the rule, in the same order.
         rule: in words, with what is allowed.
     """
-    where = np.flatnonzero(bad.to_numpy())
+    where = np.flatnonzero(bad.to_numpy()).tolist()
     return [
-        Unread(int(n), f"{url}: row {column.index[n]}, column {column.name!r}: {str(column.iloc[n])!r} {rule}", rule)
+        Unread(n, f"{url}: row {column.index[n]}, column {column.name!r}: {str(column.iloc[n])!r} {rule}", rule)
         for n in where
     ]
 
