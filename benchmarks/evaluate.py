@@ -104,6 +104,7 @@ def gains(
     risk_aversion: float = 1.0,
     costs: CostsConfig | None = None,
     before_costs: bool = True,
+    impact_decay: float = 0.0,
 ) -> Gains:
     """Execute all arrivals for every m and scenario; a model is used as the strategy `Learned`.
 
@@ -116,6 +117,7 @@ def gains(
         risk_aversion: lambda of the orders.
         costs: none if left out.
         before_costs: whether orders are executed without costs too.
+        impact_decay: see `simulate`.
     """
     context_NTH = context_of(panel, strategy) if isinstance(strategy, LEM) else None
     rule: Strategy = Learned(strategy) if isinstance(strategy, LEM) else strategy
@@ -129,7 +131,7 @@ def gains(
         if before_costs or costs is None:
             gross.append((simulate(rule, market, terms).gain_O * BPS).float().numpy())
         if costs is not None:
-            net.append((simulate(rule, market, terms, costs).net_gain_O * BPS).float().numpy())
+            net.append((simulate(rule, market, terms, costs, impact_decay).net_gain_O * BPS).float().numpy())
     before = np.concatenate(gross) if gross else None
     return Gains(before, before if before is not None and costs is None else np.concatenate(net))
 

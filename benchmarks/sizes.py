@@ -27,8 +27,9 @@ MIN_BARS = (1, 6)
 CONDITIONS: tuple[dict[str, float], ...] = (
     *({"order_size": size} for size in (0.05, 0.1, 0.2, 0.5, 1.0)),
     *({"impact": impact} for impact in (0.25, 1.0)),
+    *({"impact_decay": bars} for bars in (1.0, 3.0)),
 )
-"""What differs from the universe's costs."""
+"""What differs from the universe's costs; with `impact_decay` the impact is transient, which no strategy knows."""
 COLUMNS = (
     Column("condition", "costs"),
     Column("m", "m", "d"),
@@ -48,15 +49,17 @@ def one_seed(seed: int, panel: Panel, split: Split, universe: Universe, orders: 
     model = train(window, HORIZON, universe.model, training, universe.costs).model
     found: dict[str, Any] = {}
     for changes in CONDITIONS:
-        costs = universe.costs.model_copy(update=changes)
+        decay = changes.get("impact_decay", 0.0)
+        costs = universe.costs.model_copy(update={key: x for key, x in changes.items() if key != "impact_decay"})
         name = ", ".join(f"{key} {value:g}" for key, value in changes.items())
         made = {
-            f"lem, lambda {each:g}": gains(panel, orders, model, MIN_BARS, HORIZON, each, costs, False).net_AMS
+            f"lem, lambda {each:g}": gains(panel, orders, model, MIN_BARS, HORIZON, each, costs, False, decay).net_AMS
             for each in RISK_AVERSIONS
         }
         if seed == 0:
             for rule, strategy in rules_beside(model, fill_law(window), costs).items():
-                made[rule] = gains(panel, orders, strategy, MIN_BARS, HORIZON, RISK_AVERSION, costs, False).net_AMS
+                done = gains(panel, orders, strategy, MIN_BARS, HORIZON, RISK_AVERSION, costs, False, decay)
+                made[rule] = done.net_AMS
         found[name] = made
     return found
 

@@ -6,13 +6,14 @@ H = context.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from lem.errors import OrderError
-from lem.execution.costs import charged_price, with_costs
+from lem.execution.costs import charged_price, impact_of, with_costs
 from lem.execution.costs_config import CostsConfig
 from lem.execution.fills import achieved, benchmark, gain, open_ledger
 from lem.execution.orders import check_limits
@@ -85,7 +86,9 @@ def check_terms(terms: Terms, horizon: int) -> None:
             raise OrderError(f"max_bars {int(n)} on a market of {horizon} bars; allowed: at most {horizon}")
 
 
-def simulate(strategy: Strategy, market: Market, terms: Terms, costs: CostsConfig | None = None) -> Executions:
+def simulate(
+    strategy: Strategy, market: Market, terms: Terms, costs: CostsConfig | None = None, impact_decay: float = 0.0
+) -> Executions:
     """Execute orders with one strategy.
 
     Limits, end times and the budget hold whatever the strategy asks for (`lem.execution.step`).
@@ -93,16 +96,24 @@ def simulate(strategy: Strategy, market: Market, terms: Terms, costs: CostsConfi
     With costs, the participation cap bounds the rate per bar, and a second ledger books what was paid. The strategy
     sees the fills before costs, so what they cost changes none of its decisions.
 
+    Impact is temporary: a slice alone pays for it. With `impact_decay` it is transient: what a slice moved the price by
+    decays exponentially, and later slices of the order pay what is left of it (the exponential kernel of Obizhaeva and
+    Wang, "Optimal trading strategy and supply/demand dynamics", 2013). No strategy knows of that, and the benchmark is
+    the market's without us. It shows how far a result rests on the assumption.
+
     Args:
         strategy: what decides.
         market: of the arrivals.
         terms: of the orders, broadcastable to (A, M, S).
         costs: none if left out.
+        impact_decay: bars after which 1 / e of a slice's impact is left; 0 leaves nothing of it.
 
     Raises:
-        OrderError: infeasible limits, an order too large for its participation cap, or the strategy asked for something
-            that is not finite.
+        OrderError: infeasible limits, an order too large for its participation cap, a decay that is negative, not
+            finite or without costs, or the strategy asked for something that is not finite.
     """
+    if not 0.0 <= impact_decay < math.inf or (impact_decay and costs is None):
+        raise OrderError(f"impact_decay {impact_decay:g}; allowed: finite, at least 0, and 0 where there are no costs")
     horizon = market.price_AK.shape[1]
     check_terms(terms, horizon)
     if costs is not None:
@@ -113,6 +124,7 @@ def simulate(strategy: Strategy, market: Market, terms: Terms, costs: CostsConfi
     ledger = charged = open_ledger(terms, shape)
     active_O = torch.ones(shape, dtype=torch.bool)
     end_O = torch.zeros(shape, dtype=torch.int64)
+    left_O = torch.zeros(shape, dtype=torch.float64) if impact_decay else None
     slices = []
     for k in range(horizon):
         last_close_A11 = market.last_close_AK[:, k, None, None]
@@ -125,7 +137,10 @@ def simulate(strategy: Strategy, market: Market, terms: Terms, costs: CostsConfi
         bar = slice_O, market.price_AK[:, k, None, None], market.volume_AK[:, k, None, None]
         ledger = book(ledger, terms, *bar, active_O)
         if costs is not None:
-            charged = book(charged, terms, *bar, active_O, charged_price(terms, *bar))
+            charged = book(charged, terms, *bar, active_O, charged_price(terms, *bar, left_O))
+            if left_O is not None:
+                own_O = torch.where(slice_O > 0, impact_of(terms, slice_O, bar[2]), 0.0)
+                left_O = (left_O + own_O) * math.exp(-1.0 / impact_decay)
         end_O += active_O
         active_O = active_O & ~taken.ends_O
         slices.append(slice_O)

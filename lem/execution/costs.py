@@ -8,7 +8,7 @@ The square root of participation times volatility is the temporary impact of Alm
 estimation of equity market impact" (Risk, 2005; they measure an exponent of 0.6 and, on daily volatility, a factor of
 0.142), and the form of the square-root law of Bouchaud, Bonart, Donier and Gould, "Trades, Quotes and Prices"
 (Cambridge, 2018, chapter 12), with Y of order one. It is paid by each slice alone: nothing of it stays in the price of
-later bars.
+later bars, unless the simulator is told how slowly it decays (`lem.backtest.simulator.simulate`).
 
 Shapes: O = any batch of orders, as in lem.execution.
 """
@@ -72,7 +72,22 @@ def with_costs(terms: Terms, costs: CostsConfig, size: Limit | None = None, begu
     )
 
 
-def charged_price(terms: Terms, slice_O: Tensor, price_O: Tensor, volume_O: Tensor) -> Tensor:
+def impact_of(terms: Terms, slice_O: Tensor, volume_O: Tensor) -> Tensor:
+    """What a slice moves its own price by, as a fraction of it.
+
+    Args:
+        terms: of the orders, with their costs.
+        slice_O: share of the order that trades in the bar.
+        volume_O: the bar's volume, in trailing mean bar volumes at arrival.
+    """
+    # Not below a hair: the root has no gradient at 0, where training may come. A slice of 0 pays nothing either way.
+    participation_O = (slice_O * terms.size_O / volume_O).clamp(min=1e-12)
+    return terms.impact_O * terms.sigma_O * participation_O.sqrt()
+
+
+def charged_price(
+    terms: Terms, slice_O: Tensor, price_O: Tensor, volume_O: Tensor, left_O: Tensor | None = None
+) -> Tensor:
     """Price of our fill after costs, relative to the arrival price: the one definition of what trading costs.
 
     Args:
@@ -80,8 +95,9 @@ def charged_price(terms: Terms, slice_O: Tensor, price_O: Tensor, volume_O: Tens
         slice_O: share of the order that trades in the bar.
         price_O: the bar's volume-weighted price, relative to the arrival price.
         volume_O: the bar's volume, in trailing mean bar volumes at arrival.
+        left_O: what is left in the price of the impact of earlier slices, as a fraction; nothing if left out.
     """
-    # Not below a hair: the root has no gradient at 0, where training may come. A slice of 0 pays nothing either way.
-    participation_O = (slice_O * terms.size_O / volume_O).clamp(min=1e-12)
-    factor_O = 1.0 + terms.fixed_O + terms.impact_O * terms.sigma_O * participation_O.sqrt()
+    factor_O = 1.0 + terms.fixed_O + impact_of(terms, slice_O, volume_O)
+    if left_O is not None:
+        factor_O = factor_O + left_O
     return torch.where(terms.sign_O > 0, price_O * factor_O, price_O / factor_O)

@@ -15,7 +15,7 @@ from lem.backtest.simulator import Executions, simulate
 from lem.errors import EvaluationError, OrderError
 from lem.execution.costs import with_costs
 from lem.execution.costs_config import CostsConfig
-from lem.execution.orders import SCENARIOS, Side, Target
+from lem.execution.orders import SCENARIOS, Benchmark, Side, Target
 from lem.strategies.base import Setting
 from lem.strategies.optimal_stopping import OptimalStopping
 from lem.strategies.rules import make_rules
@@ -26,6 +26,11 @@ from tests.lem.builders import PROPERTY, SIGMA, Erratic, random_limits, random_m
 FREE = CostsConfig(fee_bps=0, half_spread_bps=0, impact=0, order_size=0.2, participation_cap=0.2)
 """Nothing is charged and, at a cap of the order's size, nothing capped."""
 CURVE_W = torch.from_numpy(np.exp(np.random.default_rng(4).normal(0, 1, 24)))
+BUY_QUANTITY_TWAP = next(
+    s
+    for s, each in enumerate(SCENARIOS)
+    if (each.side, each.benchmark, each.target) == (Side.BUY, Benchmark.TWAP, Target.QUANTITY)
+)
 RULES = make_rules(Setting(12, CostsConfig(), CURVE_W))
 
 
@@ -178,3 +183,33 @@ def test_capacity_at_its_edges():
     for wrong in (([1.0], [1.0, 2.0]), ([1.0, math.nan], [1.0, 2.0])):
         with pytest.raises(EvaluationError, match="allowed: finite gains of the same executed orders"):
             capacity(*wrong, costs)
+
+
+def test_transient_impact_leaves_a_share_of_what_earlier_slices_moved_for_later_ones():
+    market, terms = random_market(np.random.default_rng(1), 3, 3), terms_of(3, 3)
+    costs = CostsConfig(fee_bps=2, half_spread_bps=1, impact=0.7, order_size=0.5, participation_cap=0.5)
+    done = simulate(Twap(), market, terms, costs, impact_decay=2.0)
+    price, volume = market.price_AK.numpy(), market.volume_AK.numpy()
+    own = 0.7 * SIGMA * np.sqrt(0.5 / 3 / volume)
+    left = math.exp(-1 / 2)
+    after = np.stack([np.zeros(3), own[:, 0] * left, (own[:, 0] * left + own[:, 1]) * left], axis=1)
+    average = (price * (1 + 3e-4 + own + after)).mean(axis=1)
+    bench = done.benchmark_O[:, 0, BUY_QUANTITY_TWAP].numpy()
+    np.testing.assert_allclose(done.net_gain_O[:, 0, BUY_QUANTITY_TWAP], (bench - average) / bench, atol=1e-13)
+
+
+@pytest.mark.parametrize("decay", [0.5, 3.0, 50.0])
+def test_transient_impact_changes_no_decision_and_only_costs_more(decay):
+    rng = np.random.default_rng(7)
+    market, terms = random_market(rng, 20, 8), terms_of(2, 8)
+    temporary, transient = (simulate(Erratic(1), market, terms, CostsConfig(), bars) for bars in (0.0, decay))
+    assert same_bits(replace(transient, net_gain_O=temporary.net_gain_O), temporary)
+    assert (transient.net_gain_O <= temporary.net_gain_O).all()
+    assert (transient.net_gain_O < temporary.net_gain_O).float().mean() > 0.9
+
+
+@pytest.mark.parametrize(("decay", "costs"), [(-1.0, CostsConfig()), (math.inf, CostsConfig()), (2.0, None)])
+def test_a_decay_that_cannot_be_charged_is_refused(decay, costs):
+    market = random_market(np.random.default_rng(1), 2, 4)
+    with pytest.raises(OrderError, match="allowed: finite, at least 0, and 0 where there are no costs"):
+        simulate(Twap(), market, terms_of(1, 4), costs, decay)
