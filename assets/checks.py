@@ -14,6 +14,7 @@ import dagster as dg
 import pandas as pd
 
 from assets.graph import UniverseGraph
+from assets.partitions import batches
 from lem.backtest.schema import expected_rows
 from lem.data.bars import check_bars
 from lem.data.feature_causality import features_are_causal
@@ -21,13 +22,15 @@ from lem.data.features import check_features
 from lem.data.panel import Panel
 from lem.errors import LemError
 from lem.lake import Lake
-from lem.lineage.keys import parse_keys
+from lem.lineage.doubts import doubts_on
+from lem.lineage.keys import PartitionKey, parse_keys
 from lem.lineage.tables import read_range
 from lem.universe.calendars import expected_bars
 from lem.universe.windows import dates_before, history_dates, training_window
 from resources.stores import LakeResource, RegistryResource
 
 Problems = dict[str, str]
+DOUBTS_SHOWN = 8
 
 
 def verdict(problems: Problems, checked: int, **figures: Any) -> dg.AssetCheckResult:
@@ -90,6 +93,29 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
     def schema(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         keys = list(context.partition_keys)
         return verdict(_schema(graph, lake.open(), "bars", keys, check_bars), len(keys))
+
+    @dg.asset_check(
+        asset=graph.key("bars"),
+        partitions_def=graph.partitions_of("bars"),
+        description="No number is hardly possible beside the others, and the source has nothing in a listed outage.",
+    )
+    def plausible(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
+        store, keys, found = lake.open(), list(context.partition_keys), dict[str, list[str]]()
+        for symbol, dates in batches(parse_keys(keys)):
+            of_days = doubts_on(store, universe, symbol, dates)
+            found |= {str(PartitionKey(symbol, date)): lines for date, lines in of_days.items()}
+        shown = [f"{key}: {line}" for key, lines in found.items() for line in lines]
+        more = f"; and {len(shown) - DOUBTS_SHOWN} more, see: lem status" if len(shown) > DOUBTS_SHOWN else ""
+        return dg.AssetCheckResult(
+            passed=not found,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(shown[:DOUBTS_SHOWN]) + more or "No bar is doubted.",
+            metadata={
+                "partitions_checked": len(keys),
+                "partitions_doubted": len(found),
+                "details": dg.MetadataValue.json(dict(list(found.items())[:20])),
+            },
+        )
 
     @dg.asset_check(
         asset=graph.key("features"),
@@ -156,4 +182,4 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         keys = list(context.partition_keys)
         return verdict(_each(graph, lake.open(), "backtest", keys, test), len(keys))
 
-    return [complete, schema, feature_schema, causal_features, causal_model, orders_accounted_for]
+    return [complete, schema, plausible, feature_schema, causal_features, causal_model, orders_accounted_for]

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lem.lake import Lake
+from lem.lineage.doubts import doubted, doubts_of, doubts_path
 from lem.lineage.keys import PartitionKey, span
 from lem.lineage.quarantine import quarantine_path
 from lem.lineage.stages import below, data_tables
@@ -23,6 +24,9 @@ from lem.universe.calendars import partition_dates
 from lem_pipeline.cli.decided import show_decisions
 from lem_pipeline.cli.show import report_dates
 from lem_pipeline.planning.dates import last_data_date, latest_report_date
+
+DOUBTS_SHOWN = 10
+"""Days of which the doubts are printed."""
 
 
 def repair(universe: Universe, table: str, keys: Sequence[PartitionKey], there: bool) -> str:
@@ -53,6 +57,7 @@ def show_status(console: Console, lake: Lake, registry: Registry, universe: Univ
     console.print(table)
     for state in found:
         _show_wrong(console, lake, universe, state)
+    _show_doubts(console, lake, universe)
     show_decisions(console, lake, registry, universe, today)
     champion = registry.champion_on(universe.name, today)
     console.print(f"Champion: {champion.id + f' (trained for {champion.usable_on})' if champion else 'none yet'}")
@@ -85,6 +90,17 @@ def _show_wrong(console: Console, lake: Lake, universe: Universe, state: TableSt
         where = lake.show(quarantine_path(universe.name, bad[0].date, bad[0].symbol))
         console.print(
             f"[red]quarantined[/red] {state.table}: {escape(name_missing(bad))}; what is wrong: {escape(where)}"
-            f"{' and beside it' if len(bad) > 1 else ''}; list the outage in the universe file or correct the source, "
-            f"then: {repair(universe, state.table, bad, there=True)}"
+            f"{' and beside it' if len(bad) > 1 else ''}; correct the source, or do what is said there, then: "
+            f"{repair(universe, state.table, bad, there=True)}"
         )
+
+
+def _show_doubts(console: Console, lake: Lake, universe: Universe) -> None:
+    """The latest days of which something is doubted, with the bar."""
+    found = sorted(doubted(lake, universe), key=lambda key: (key[1], key[0]))
+    for asset, date in found[-DOUBTS_SHOWN:]:
+        for line in doubts_of(lake, universe.name, date, asset):
+            console.print(f"[yellow]doubtful[/yellow] bars {asset}|{date}: {escape(line)}")
+    if len(found) > DOUBTS_SHOWN:
+        where = lake.show(doubts_path(universe.name, found[0][1], found[0][0]))
+        console.print(f"and {len(found) - DOUBTS_SHOWN} earlier days with doubts, see {escape(where)} and beside it")
