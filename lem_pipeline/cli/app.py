@@ -18,6 +18,7 @@ from lem.errors import LemError, UniverseError
 from lem_pipeline.cli.advise import advise, serve
 from lem_pipeline.cli.models import models
 from lem_pipeline.cli.options import Day, UniverseName
+from lem_pipeline.cli.stopping import Stoppable
 from lem_pipeline.planning.days import day, partition_day
 from resources.opening import open_lake, open_registry, universe_named
 from resources.terminal import console
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lem_pipeline.running.execute import Runner
 
 app = typer.Typer(
+    cls=Stoppable,
     help="Large Execution Models: bars to features to a champion model to a report you can believe.",
     no_args_is_help=True,
     add_completion=False,
