@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from assets.failing import told
 from assets.graph import UniverseGraph
 from lem.backtest.schema import expected_rows
 from lem.data.bars import check_bars
@@ -68,6 +69,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
     universe, by_asset = graph.universe, graph.partitions.by_asset
 
     @dg.asset_check(asset=graph.key("bars"), partitions_def=by_asset, description="Every expected bar has a row.")
+    @told
     def complete(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         outages = 0
 
@@ -83,11 +85,13 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
     @dg.asset_check(
         asset=graph.key("bars"), partitions_def=by_asset, description="The table keeps its schema and rules."
     )
+    @told
     def schema(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         keys = list(context.partition_keys)
         return verdict(_schema(graph, lake.open(), "bars", keys, check_bars), len(keys))
 
     @dg.asset_check(asset=graph.key("features"), partitions_def=by_asset, description="The table keeps its schema.")
+    @told
     def feature_schema(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         keys = list(context.partition_keys)
         return verdict(_schema(graph, lake.open(), "features", keys, check_features), len(keys))
@@ -97,6 +101,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=by_asset,
         description="Changing later bars changes no earlier feature.",
     )
+    @told
     def causal_features(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         store, keys = lake.open(), parse_keys(context.partition_keys)
         key = next((k for k in reversed(keys) if len(expected_bars(universe, k.symbol, k.date))), keys[-1])
@@ -110,6 +115,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=graph.partitions.model_dates,
         description="Changing later bars changes no slice.",
     )
+    @told
     def causal_model(
         context: dg.AssetCheckExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.AssetCheckResult:
@@ -133,6 +139,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=by_asset,
         description="Every order is executed or excluded with a reason.",
     )
+    @told
     def orders_accounted_for(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         def test(key: Any, table: pd.DataFrame) -> str | None:
             arrivals = len(expected_bars(universe, key.symbol, key.date))

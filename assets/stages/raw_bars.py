@@ -22,7 +22,7 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
     """What the source answered."""
     universe = graph.universe
 
-    @dg.asset(**graph.options("raw_bars"))
+    @graph.asset("raw_bars")
     def asset(context: dg.AssetExecutionContext, lake: LakeResource, source: SourceResource):  # type: ignore[no-untyped-def]
         fenced, market = lake.fenced(), source.open(universe)
         made_with = graph.made_with("raw_bars")
