@@ -1,4 +1,4 @@
-"""A failed run says in a sentence what was wrong: the library's own, first on the run's page, with the stack behind it."""
+"""A failed run says in a sentence what was wrong, first on its page: the library's own, with the stack behind it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from lem.errors import LemError
 def told(body: Callable[..., Any]) -> Callable[..., Any]:
     """The body of an asset, a check or an op, whose errors that a user can act on become `dg.Failure` with their text.
 
-    Dagster shows the first error of a chain first, and its own stands before that of a body. Any other error is a defect
-    of ours and stays what it is.
+    Dagster shows the first error of a chain first, and its own stands before that of a body. Any other error is a
+    defect of ours and stays what it is.
     """
     if inspect.isgeneratorfunction(body):
 

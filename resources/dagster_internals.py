@@ -260,9 +260,7 @@ def clear_evaluations(instance: dg.DagsterInstance, before: float) -> None:
         instance.schedule_storage.purge_asset_evaluations(before=before)
 
 
-def storing(
-    tick: SensorExecutionData, keep: Callable[[AutomationConditionEvaluation], bool]
-) -> SensorExecutionData:
+def storing(tick: SensorExecutionData, keep: Callable[[AutomationConditionEvaluation], bool]) -> SensorExecutionData:
     """A tick that stores these of its evaluations alone, without the operands of an operand that found nothing.
 
     Dagster stores all operands of all evaluations in which anything has changed. A setting would replace this.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -17,7 +16,7 @@ CODE = 130
 class Stoppable(TyperGroup):
     """The commands of a group."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Carry out the command that was asked for."""
         try:
             return super().invoke(ctx)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import dagster as dg
 
 from lem.errors import LemError
 from lem.universe import Universe
-from lem_pipeline.planning.steps import PARTITIONS_TAG, TABLES_TAG, Step, partitions_of
+from lem_pipeline.planning.steps import PARTITIONS_TAG, SECONDS_TAG, TABLES_TAG, Step, partitions_of
 from resources.dagster_internals import errors_of, interrupted, range_tags
 from resources.interrupts import deaf_helpers
 from resources.processes import this_process
@@ -79,6 +80,7 @@ def run_step(defs: dg.Definitions, instance: dg.DagsterInstance, universe: Unive
     }
     if step.first != step.last:
         tags |= range_tags(str(step.first), str(step.last))
+    started = time.monotonic()
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     with deaf_helpers(instance):
         result = job.execute_in_process(
@@ -93,6 +95,7 @@ def run_step(defs: dg.Definitions, instance: dg.DagsterInstance, universe: Unive
         if interrupted(result.all_events):
             raise KeyboardInterrupt
         raise RunError(reason(result.all_events, result.run_id))
+    instance.add_run_tags(result.run_id, {SECONDS_TAG: f"{time.monotonic() - started:.2f}"})
     return failed_checks(result)
 
 

@@ -13,6 +13,7 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 from lem.lake import Lake
 from lem.registry import Registry
 from lem_pipeline.build import build
+from lem_pipeline.planning.steps import TABLES_TAG
 from lem_pipeline.running import night_job
 from lem_pipeline.running.execute import Runner
 from lem_pipeline.running.night import make_night, night_dates
