@@ -21,9 +21,9 @@ CLEARED_EVERY_S = 3600
 class AutomationSensor(dg.AutomationConditionSensorDefinition):
     """Dagster's own, but for what it stores.
 
-    Dagster stores each evaluation in which anything has changed, such as the tick of a clock, with all of its operands:
-    85 kB an asset. It deletes none of them, and no log of a tick: 45 MB a day that say that nothing was asked for. This
-    one stores the evaluations that ask for something, of the others those in which something has changed that lasts, and
+    Dagster stores each evaluation in which anything has changed, a tick of a clock too, with all of its operands: 85 kB
+    an asset. It deletes none of them, and no log of a tick: 45 MB a day that say that nothing was asked for. This
+    one stores evaluations that ask for something, of the others those in which something has changed that lasts, and
     the log of a tick where it warns.
     """
 
