@@ -187,7 +187,7 @@ STAGES: tuple[Stage, ...] = (
         reads=(Reads("panel", first=lambda u: -u.training.window_days, last=lambda u: -1),),
         kinds=("torch",),
         seconds=60.0,
-        code_version="2",
+        code_version="3",
         table="models",
         ranges=False,
         ahead=True,
@@ -219,7 +219,7 @@ STAGES: tuple[Stage, ...] = (
         words=BACKTEST_WORDS,
         settings=_of_orders,
         parts=rule_names,
-        code_version="2",
+        code_version="3",
     ),
     Stage(
         REPORT,

@@ -11,7 +11,6 @@ Inside the heads the scenarios come first, (S, *X, D): then every layer is one b
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,8 +21,7 @@ from lem.execution.fills import Ledger, achieved, benchmark, limits
 from lem.execution.orders import SCENARIOS, Benchmark, Side, Target
 from lem.execution.step import allowed_end
 from lem.execution.terms import Terms
-from lem.theory.reader import Reader
-from lem.theory.table import empty_table, programme_table
+from lem.model.base import Base, EvenBase, ProgrammeBase, even_pace, pace_logit
 from lem.universe.model_config import ModelConfig
 
 VOLUME_GUESSES = (1.0, 2.0, 4.0)
@@ -79,10 +77,10 @@ def order_state(
         1.0 / (terms.max_rate_O * terms.n_O),
         torch.log1p(terms.risk_aversion_O),
     ]
-    if base is not None and base.margin_O is not None:
+    if base is not None and base.advised_O is not None and base.margin_O is not None:
         low_O, high_O = limits(ledger, terms, k)
         values += [
-            (base.pace_O - _even_pace(ledger, terms, low_O, high_O, k)) / 4.0,
+            (base.advised_O - even_pace(ledger, terms, low_O, high_O, k)) / 4.0,
             base.margin_O.clamp(-2.0, 2.0),
             terms.whole_impact_O,
             terms.caution_O,
@@ -91,99 +89,21 @@ def order_state(
     return torch.stack(first_SX, dim=-1)
 
 
-def _pace(slice_O: Tensor, low_O: Tensor, high_O: Tensor, edge: float) -> Tensor:
-    """Logit of a slice's place between its limits; `edge` keeps the logit finite."""
-    return torch.logit(((slice_O - low_O) / (high_O - low_O).clamp(min=1e-6)).clamp(edge, 1.0 - edge))
-
-
-def _even_pace(ledger: Ledger, terms: Terms, low_O: Tensor, high_O: Tensor, k: int | Tensor) -> Tensor:
-    return _pace(ledger.remaining_O / (terms.n_O - k).clamp(min=1.0), low_O, high_O, 1e-3)
-
-
 def _benchmark_paces(ledger: Ledger, terms: Terms, k: int | Tensor) -> list[Tensor]:
     """Paces at which the order keeps the same share for after bar k as its benchmark does, for each volume guess.
 
     As differences to the even pace, divided by 4.
     """
     low_O, high_O = limits(ledger, terms, k)
-    even_O = _even_pace(ledger, terms, low_O, high_O, k)
+    even_O = even_pace(ledger, terms, low_O, high_O, k)
     left_O = (terms.n_O - k).clamp(min=1.0)
     paces = []
     for guess in VOLUME_GUESSES:
         # In a TWAP each bar has the same weight, whatever its volume.
         bar_O = torch.where(terms.vwap_O, guess, 1.0)
         after_O = (left_O - 1.0) * bar_O / (ledger.weight_O + left_O * bar_O)
-        paces.append((_pace(ledger.remaining_O - after_O, low_O, high_O, 1e-2) - even_O) / 4.0)
+        paces.append((pace_logit(ledger.remaining_O - after_O, low_O, high_O, 1e-2) - even_O) / 4.0)
     return paces
-
-
-SHARPNESS = 40.0
-"""How sure the theory is to finish, in logits a sigma of margin: what it may lose by being unsure is below a bp."""
-EDGE = 0.01
-"""Closest to the limits of a slice that the theory's pace comes: nearer to them a correction would move nothing."""
-
-
-@dataclass(frozen=True)
-class Base:
-    """What a head's two logits correct.
-
-    Args:
-        pace_O: logit of the slice's place between its limits.
-        finish_O: logit of the probability to finish.
-        margin_O: value of finishing less that of going on, in sigma; None without a theory.
-    """
-
-    pace_O: Tensor
-    finish_O: Tensor
-    margin_O: Tensor | None = None
-
-
-RISK_AT_REST, RISK_PER_AVERSION = 0.05, 0.25
-"""Price of risk of the theory for lambda = 0, and what a lambda of 1 adds; chosen on the half year before 2021-04."""
-
-
-def theory_risk(terms: Terms) -> Tensor:
-    """Price of risk (`risk` of `lem.theory.programme`) that goes with an order's risk aversion."""
-    return RISK_AT_REST + RISK_PER_AVERSION * terms.risk_aversion_O
-
-
-class EvenBase(nn.Module):
-    """No theory: the even pace over the bars left, and a finish of one half."""
-
-    def forward(self, ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int | Tensor) -> Base:
-        """The base before bar k; of the last close it makes no use."""
-        even_O = _even_pace(ledger, terms, *limits(ledger, terms, k), k)
-        return Base(even_O, torch.zeros_like(even_O))
-
-
-class ProgrammeBase(nn.Module):
-    """The dynamic programme with costs (`lem.theory.table`): a model is the rule before it learns.
-
-    Its tables are kept with the weights. The more cautious an order, the more its pace is the even one from the start.
-
-    Args:
-        solved: False leaves the tables empty, to be loaded.
-    """
-
-    def __init__(self, solved: bool = True) -> None:
-        super().__init__()
-        self.margin: Tensor
-        self.pace: Tensor
-        for name, table in (programme_table() if solved else empty_table()).items():
-            self.register_buffer(name, table)
-        self._reader: Reader | None = None  # of the last orders: their terms stay the same from bar to bar
-
-    def forward(self, ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int | Tensor) -> Base:
-        """The base before bar k."""
-        reader = self._reader
-        if reader is None or reader.terms is not terms:
-            self._reader = reader = Reader(self.margin, self.pace, terms, theory_risk(terms))
-        distance_O = (last_close_O - benchmark(ledger)) * (terms.sign_O / terms.sigma_O)
-        advice = reader.read(ledger.remaining_O, distance_O, k)
-        pace_O = torch.logit(advice.place_O.clamp(EDGE, 1.0 - EDGE))
-        even_O = _even_pace(ledger, terms, *limits(ledger, terms, k), k)
-        pace_O = torch.where(terms.m_O < terms.n_O, pace_O, even_O)  # with a fixed end there is only a pace to keep
-        return Base(pace_O, SHARPNESS * advice.margin_O, advice.margin_O)
 
 
 def within_limits(
@@ -191,6 +111,7 @@ def within_limits(
 ) -> tuple[Tensor, Tensor]:
     """Slice and probability to finish, within the order's limits, from a head's two logits and what they correct."""
     low_O, high_O = limits(ledger, terms, k)
+    low_O = low_O if base.least_O is None else base.least_O
     slice_O = low_O + (high_O - low_O) * torch.sigmoid(pace_O.to(low_O.dtype) + base.pace_O)
     finish_O = torch.sigmoid(finish_O.to(low_O.dtype) + base.finish_O)
     return slice_O, allowed_end(finish_O, ledger, terms, k)

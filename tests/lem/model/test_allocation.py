@@ -13,9 +13,9 @@ from lem.model.allocation import (
     STATE_INPUTS,
     VOLUME_GUESSES,
     _benchmark_paces,
-    _even_pace,
     _Perceptron,
 )
+from lem.model.base import even_pace
 from tests.lem.builders import PROPERTY, TINY, lively_model, terms_of
 
 S = 8
@@ -102,7 +102,7 @@ def test_a_benchmark_pace_leaves_what_the_benchmark_has_to_come_if_each_bar_has_
     remaining = data.draw(st.floats(0.05, 1.0)) * one
     ledger = Ledger(remaining, 1 - remaining, 1 - remaining, weight, weight)
     for guess, pace in zip(VOLUME_GUESSES, _benchmark_paces(ledger, terms, k), strict=True):
-        even = _even_pace(ledger, terms, 0 * one, remaining, k)
+        even = even_pace(ledger, terms, 0 * one, remaining, k)
         left_after = remaining - remaining * torch.sigmoid(4 * pace + even)
         bar = torch.where(vwap, guess, 1.0)
         expected = bar * (n - k - 1) / (weight + bar * (n - k))
