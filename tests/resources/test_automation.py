@@ -17,9 +17,18 @@ RAW = dg.AssetKey(["tiny", "raw_bars"])
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory):
+def universe(make_universe, tiny_keys):
+    return make_universe(**tiny_keys(end=None, start="2024-01-09"))
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory, universe):
+    """An instance whose history has everything up to 2024-01-19."""
     folder = str(tmp_path_factory.mktemp("history"))
     with dg.DagsterInstance.local_temp(folder, overrides={"telemetry": {"enabled": False}}) as instance:
+        nights = Nights.__new__(Nights)
+        nights.instance, nights.now, nights.content, nights.universe = instance, dt.datetime.now(dt.UTC), {}, universe
+        nights.history("2024-01-19")
         yield instance
 
 
@@ -58,12 +67,10 @@ def stored(instance) -> int:
 
 
 @pytest.fixture
-def resting(history, make_universe, tiny_keys):
-    """A daemon whose universe has everything up to 2024-01-19, after its first ticks."""
-    universe = make_universe(**tiny_keys(end=None))
-    nights = Nights.__new__(Nights)
-    nights.instance, nights.now, nights.content, nights.universe = history, dt.datetime.now(dt.UTC), {}, universe
-    nights.history("2024-01-19")
+def resting(history, universe):
+    """A daemon that has nothing to do, after its first ticks."""
+    with history.schedule_storage.connect() as connection:
+        connection.execute(text("DELETE FROM asset_daemon_asset_evaluations"))
     daemon = Daemon(history, universe)
     for at in ("2024-01-20 09:10:00", "2024-01-20 09:10:30", "2024-01-20 09:30:10", "2024-01-20 09:30:40"):
         daemon.tick(at)
