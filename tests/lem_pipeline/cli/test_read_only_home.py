@@ -12,8 +12,24 @@ import pytest
 from lem.registry import Registry
 
 
+@pytest.fixture(scope="module")
+def said(tiny_home, lem_command):
+    """What each command that only reads says of the home by who may write it."""
+    registry = Registry(f"sqlite:///{tiny_home.folder}/home/registry.sqlite", read_only=True)
+    one, other = [model.id for model in registry.models("tiny")]
+    commands = (
+        ("models", "show", one),
+        ("models", "diff", one, other),
+        ("models", "history", "-u", "tiny"),
+        ("models", "list"),
+        ("status", "-u", "tiny"),
+        ("report", "-u", "tiny"),
+    )
+    return {command: lem_command(tiny_home.folder, *command).out for command in commands}
+
+
 @pytest.fixture
-def read_only(tiny_home):
+def read_only(tiny_home, said):
     """A copy of the tiny home that nobody may write, looked at by somebody who is not root."""
     folder = Path(tempfile.mkdtemp())  # pytest's own folders are closed to others
     shutil.copytree(tiny_home.folder, folder, dirs_exist_ok=True)
@@ -32,26 +48,15 @@ def read_only(tiny_home):
         shutil.rmtree(folder)
 
 
-def test_status_report_and_models_work_and_say_what_they_say_elsewhere(read_only, tiny_home, lem_command):
-    registry = Registry(f"sqlite:///{tiny_home.folder}/home/registry.sqlite", read_only=True)
-    one, other = [model.id for model in registry.models("tiny")]
-    for command in (
-        ["status", "-u", "tiny"],
-        ["report", "-u", "tiny"],
-        ["models", "list"],
-        ["models", "show", one],
-        ["models", "diff", one, other],
-        ["models", "history", "-u", "tiny"],
-    ):
+def test_status_report_and_models_work_and_say_what_they_say_elsewhere(read_only, tiny_home, said, lem_command):
+    for command, elsewhere in said.items():
         here = lem_command(read_only, *command)
         assert here.code == 0, (command, here.err)
-        assert here.out.replace(str(read_only), "") == lem_command(tiny_home.folder, *command).out.replace(
-            str(tiny_home.folder), ""
-        )
+        assert here.out.replace(str(read_only), "") == elsewhere.replace(str(tiny_home.folder), "")
 
 
-def test_what_writes_is_refused_by_a_message(read_only, lem_command, tiny_home):
-    model = Registry(f"sqlite:///{tiny_home.folder}/home/registry.sqlite", read_only=True).models("tiny")[0].id
+def test_what_writes_is_refused_by_a_message(read_only, said, lem_command):
+    model = next(iter(said))[-1]
     for command in (["run", "-u", "tiny", "-d", "2024-01-18"], ["models", "promote", model, "--reason", "x"]):
         done = lem_command(read_only, *command)
         assert done.code == 1

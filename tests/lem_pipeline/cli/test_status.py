@@ -82,7 +82,7 @@ def test_an_asset_that_was_renamed_or_removed_is_named_with_what_is_left_of_it(s
 def test_in_a_narrow_terminal_nothing_is_cut(said):
     registry, _ = said
     out = io.StringIO()
-    show_models(Console(file=out, width=60, force_terminal=True, soft_wrap=True, no_color=True), registry, "tiny")
+    show_models(Console(file=out, width=60, force_terminal=True, soft_wrap=True, highlight=False), registry, "tiny")
     for model in registry.models("tiny"):
         decision = next(d for d in registry.decisions("tiny") if d.candidate_id == model.id)
         for text in (model.id, f"trained on: {model.train_start} to {model.train_end}", f"why: {decision.sentence}"):
