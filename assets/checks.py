@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from assets.failing import told
 from assets.graph import UniverseGraph
 from assets.partitions import batches
 from lem.backtest.schema import expected_rows
@@ -73,6 +74,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
     @dg.asset_check(
         asset=graph.key("bars"), partitions_def=graph.partitions_of("bars"), description="Every expected bar has a row."
     )
+    @told
     def complete(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         outages = 0
 
@@ -90,6 +92,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=graph.partitions_of("bars"),
         description="The table keeps its schema and rules.",
     )
+    @told
     def schema(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         keys = list(context.partition_keys)
         return verdict(_schema(graph, lake.open(), "bars", keys, check_bars), len(keys))
@@ -99,6 +102,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=graph.partitions_of("bars"),
         description="No number is hardly possible beside the others, and the source has nothing in a listed outage.",
     )
+    @told
     def plausible(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         store, keys, found = lake.open(), list(context.partition_keys), dict[str, list[str]]()
         for symbol, dates in batches(parse_keys(keys)):
@@ -122,6 +126,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=graph.partitions_of("features"),
         description="The table keeps its schema.",
     )
+    @told
     def feature_schema(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         keys = list(context.partition_keys)
         return verdict(_schema(graph, lake.open(), "features", keys, check_features), len(keys))
@@ -131,6 +136,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=graph.partitions_of("features"),
         description="Changing later bars changes no earlier feature.",
     )
+    @told
     def causal_features(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         store, keys = lake.open(), parse_keys(context.partition_keys)
         key = next((k for k in reversed(keys) if len(expected_bars(universe, k.symbol, k.date))), keys[-1])
@@ -144,6 +150,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=graph.partitions_of("lem_model"),
         description="Changing later bars changes no slice.",
     )
+    @told
     def causal_model(
         context: dg.AssetCheckExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.AssetCheckResult:
@@ -167,6 +174,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=graph.partitions_of("backtest"),
         description="Every order is executed or excluded with a reason.",
     )
+    @told
     def orders_accounted_for(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         def test(key: Any, table: pd.DataFrame) -> str | None:
             arrivals = len(expected_bars(universe, key.symbol, key.date))

@@ -25,6 +25,7 @@ from lem.lineage.stages import DECISION, MODEL, Stage, data_tables, delay
 from lem.universe import Universe
 from lem.universe.calendars import offset_partition
 from lem.universe.windows import is_training_date, training_window
+from resources.automation import AutomationSensor
 
 Predicate = Callable[[Universe, dt.date, dt.datetime], bool]
 
@@ -196,7 +197,7 @@ def automation_of(universe: Universe) -> dg.AutomationConditionSensorDefinition:
     A checkout that is only looked at shall neither ask venues nor train.
     """
     night = universe.night_begins
-    return dg.AutomationConditionSensorDefinition(
+    return AutomationSensor(
         name=f"{universe.name}_automation",
         target=dg.AssetSelection.groups(universe.name),
         description=(

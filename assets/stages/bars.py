@@ -26,7 +26,7 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
     """Validated bars on a complete grid."""
     universe = graph.universe
 
-    @dg.asset(**graph.options("bars"))
+    @graph.asset("bars")
     def asset(context: dg.AssetExecutionContext, lake: LakeResource):  # type: ignore[no-untyped-def]
         fenced, errors = lake.fenced(), dict[str, str]()
         with recorded(context) as wrote:

@@ -48,7 +48,7 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
     """Which model trades on a date, and why."""
     universe = graph.universe
 
-    @dg.asset(**graph.options("champion"))
+    @graph.asset("champion")
     def asset(context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource):  # type: ignore[no-untyped-def]
         from lem.gate.champion import decide_champion  # here, as most processes need no torch
 

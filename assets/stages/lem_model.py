@@ -54,7 +54,7 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
     """The model trained for a date."""
     universe = graph.universe
 
-    @dg.asset(**graph.options("lem_model"), pool=TRAINING_POOL)
+    @graph.asset("lem_model", pool=TRAINING_POOL)
     def asset(
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.MaterializeResult:

@@ -39,7 +39,7 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
     """What the source answered."""
     universe = graph.universe
 
-    @dg.asset(**graph.options("raw_bars"))
+    @graph.asset("raw_bars")
     def asset(context: dg.AssetExecutionContext, lake: LakeResource, source: SourceResource):  # type: ignore[no-untyped-def]
         fenced, market = lake.fenced(), source.open(universe)
         keys, failed = parse_keys(context.partition_keys), dict[str, str]()

@@ -18,8 +18,9 @@ from lem.errors import LemError, UniverseError
 from lem_pipeline.cli.advise import advise, serve
 from lem_pipeline.cli.models import models
 from lem_pipeline.cli.options import Day, UniverseName
+from lem_pipeline.cli.stopping import Stoppable
 from lem_pipeline.planning.days import day, partition_day
-from resources.opening import open_lake, open_registry, universe_named
+from resources.opening import open_lake, open_registry, registry_to_read, universe_named
 from resources.terminal import console
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lem_pipeline.running.execute import Runner
 
 app = typer.Typer(
+    cls=Stoppable,
     help="Large Execution Models: bars to features to a champion model to a report you can believe.",
     no_args_is_help=True,
     add_completion=False,
@@ -155,7 +157,7 @@ def status(universe: UniverseName) -> None:
     """What is in the lake, what is missing there, stale or quarantined and how to repair it, and the champion."""
     from lem_pipeline.cli.status import show_status
 
-    show_status(console, open_lake(), open_registry(), universe_named(universe), _today())
+    show_status(console, open_lake(), registry_to_read(), universe_named(universe), _today())
 
 
 @app.command()

@@ -12,8 +12,12 @@ from lem.lineage.stages import stage_named
 from lem.universe import Universe
 from lem.universe.calendars import partition_dates
 
-TABLES_TAG, PARTITIONS_TAG = "lem/tables", "lem/partitions"
-"""Tags of a step's run: what it makes (JSON list) and how many partitions of it, for estimates of later runs."""
+TABLES_TAG, PARTITIONS_TAG = ".dagster/lem/tables", ".dagster/lem/partitions"
+"""Tags of a step's run: what it makes (JSON list) and how many partitions of it, for estimates of later runs.
+
+The UI hides tags with this prefix."""
+SECONDS_TAG = ".dagster/lem/seconds"
+"""Tag of a step's run that has succeeded: what it took whoever waited for it, its beginning and its end included."""
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,12 @@ def unrecorded(
         for stage in tables():
             key = dg.AssetKey([universe.name, stage.name])
             there = _partitions(lake, universe, stage)
-            there = {name: there[name] for name in there.keys() - instance.get_materialized_partitions(key)}
+            # In this order: a run that ends meanwhile has recorded all that it had written.
             if not there or any(key in (run.asset_selection or ()) for run in alive(instance, dead)):
+                continue
+            recorded = instance.get_materialized_partitions(key)
+            there = {name: path for name, path in there.items() if name not in recorded}
+            if not there:
                 continue
             graph = graph or build(universes).get_repository_def().asset_graph
             yield Finding(

@@ -1,4 +1,4 @@
-"""`lem ui`: checks what would stop the Dagster UI, in words, and then becomes it."""
+"""`lem ui`: checks what would stop the Dagster UI, in words, and then runs it until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.console import Console
 from lem.errors import LemError
 from lem.universe import load_universes
 from lem_pipeline.running.home import dagster_home
+from resources.interrupts import supervise
 from resources.locks import TakenError, take_for_life
 from resources.settings import ROOT, Settings
 
@@ -64,7 +65,7 @@ def check_port(port: int) -> None:
 
 
 def become_webserver(console: Console, port: int) -> NoReturn:
-    """Replace this process by Dagster's webserver and daemon, so that Ctrl-C and signals reach them.
+    """Run Dagster's webserver and daemon until they end or are to be stopped, and then end this process.
 
     Raises:
         PortError: the port is taken, or another UI serves this home.
@@ -80,9 +81,11 @@ def become_webserver(console: Console, port: int) -> NoReturn:
         refused.pop_all()
     console.print(f"Dagster UI on http://{HOST}:{port} (history in {home}); stop it with Ctrl-C")
     bin_dir = str(Path(sys.executable).parent)
-    command = ["dg", "dev", "-w", str(ROOT / "workspace.yaml"), "--host", HOST, "--port", str(port)]
+    command = ["dev", "-w", str(ROOT / "workspace.yaml"), "--host", HOST, "--port", str(port)]
     env = os.environ | {"PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}"}
     sys.stdout.flush()
-    # A shell starts what runs in its background with SIGINT ignored, and Dagster stops its own processes with it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.execvpe(f"{bin_dir}/dg", command, env)
+    ended = supervise([f"{bin_dir}/dg", *command], env)
+    if isinstance(ended, signal.Signals):
+        console.print("Stopped: the UI and its daemon have ended.")
+        sys.exit(0 if ended is signal.SIGINT else 128 + ended)
+    sys.exit(ended)

@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+import dagster
 import pytest
 
 from lem.lineage.stages import STAGES
@@ -25,6 +26,11 @@ from tests.lem_ui import CHROMIUM, PICTURES, WRITE, lem_ui, new_page, picture, u
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the dev extra")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium")
 LARGEST = 150 * 1024
+SHORTEN = """([long, short]) => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) texts.currentNode.nodeValue = texts.currentNode.nodeValue.replaceAll(long, short);
+}"""
+"""Writes paths of this machine shorter, for a picture."""
 
 
 class Place(NamedTuple):
@@ -240,6 +246,42 @@ def test_the_gains_of_the_backtest_are_plotted(page, ui, place):
     page.get_by_text("gain_bps_twap", exact=True).first.wait_for()
     page.locator("canvas").first.wait_for()
     picture(page, "plots_backtest")
+
+
+@pytest.mark.slow
+def test_the_runs_of_a_command_show_what_they_make_and_no_bookkeeping(page, ui, place, lem_command):
+    settings = {"DAGSTER_HOME": str(place.home / "dagster"), "LEM_HOME": str(place.home)}
+    command = ("backfill", "-u", place.universe, "--from", place.date, "--to", place.last, "--force")
+    universes = {"LEM_UNIVERSES": str(ROOT / "universes")} if WRITE else {}
+    made = lem_command(place.folder, *command, **settings, **universes)
+    assert made.code == 0, made.out + made.err
+    page.goto(f"{ui.url}/runs?q%5B0%5D=status%3ASUCCESS")
+    for table in ("raw_bars", "features", "panel"):
+        page.get_by_text(f"{place.universe} / {table}").first.wait_for()
+    body = page.inner_text("body")
+    assert f"lem/universe: {place.universe}" in body
+    assert "process" not in body
+    assert "lem/tables" not in body
+    picture(page, "runs_targets", height=420)
+
+
+@pytest.mark.slow
+def test_the_page_of_a_failed_run_begins_with_what_was_wrong(page, ui, place):
+    lost = place.home / "lake" / place.universe / "features" / f"asset={place.asset}" / f"date={place.last}.parquet"
+    kept = lost.rename(lost.with_suffix(".kept"))
+    try:
+        launch(page, ui, place, "panel", place.last)
+        page.goto(f"{ui.url}/runs")
+        page.get_by_text("Failure").first.wait_for()
+    finally:
+        kept.rename(lost)
+    page.locator("a[href*='/runs/']").first.click()
+    sentence = f"Failure: {place.universe}/features: 1 of "
+    page.get_by_text(sentence).first.wait_for()
+    said = page.inner_text("body")
+    assert said.index(sentence) < said.index("Stack Trace:")
+    page.evaluate(SHORTEN, [str(Path(dagster.__file__).parents[1]), ".venv/site-packages"])
+    picture(page, "failed_run")
 
 
 @pytest.mark.slow

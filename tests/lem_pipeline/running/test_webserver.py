@@ -17,10 +17,9 @@ from lem_pipeline.running.home import HomeError, dagster_home
 
 @pytest.fixture
 def executed(monkeypatch):
-    """The command lines that would have replaced this process."""
+    """The command lines that would have been run."""
     found = []
-    monkeypatch.setattr(webserver.os, "execvpe", lambda file, command, env: found.append((command, env)))
-    monkeypatch.setattr(webserver.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(webserver, "supervise", lambda command, env: found.append((command, env)) or 0)
     return found
 
 
@@ -49,7 +48,8 @@ def test_a_free_port_becomes_the_server_on_the_loopback_address_only(ui, execute
     assert done.code == 0, done.err
     assert f"Dagster UI on http://127.0.0.1:{free} (history in {tmp_path / 'history'})" in done.out
     ((command, env),) = executed
-    assert command[:2] == ["dg", "dev"]
+    assert command[0].endswith("/bin/dg")
+    assert command[1] == "dev"
     assert command[-4:] == ["--host", "127.0.0.1", "--port", free]
     assert env["DAGSTER_HOME"] == str(tmp_path / "history")
 
