@@ -152,7 +152,7 @@ def marked_rows(
     min_bars: Sequence[int],
     block_days: int,
 ) -> tuple[list[Row], list[Row]]:
-    """What is paid against the arrival price, and the moves after the orders' ends, of the model, TWAP and the rule.
+    """What the model, the rule and TWAP pay against the arrival price, and the moves after the model's and rule's ends.
 
     Args:
         market: named in the rows.
@@ -173,7 +173,8 @@ def marked_rows(
             sd = float(np.sqrt(max(0.0, square_A.mean() - mean_A.mean() ** 2)))
             paid.append({"market": market, "m": m, "strategy": name, "sd_bps": sd})
             paid_columns.append(mean_A)
-            for j, bars in enumerate(MARK_OUTS):
+            # TWAP's buys and sells end together, so their mean is zero whatever the market does.
+            for j, bars in enumerate(MARK_OUTS if name != "twap" else ()):
                 out_A = marks.markout_AMJ[:, i, j]
                 there_A = np.isfinite(out_A)
                 outs.append({"market": market, "m": m, "strategy": name, "bars": bars, "arrivals": int(there_A.sum())})

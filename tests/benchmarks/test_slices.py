@@ -111,7 +111,7 @@ def test_a_market_without_weekends_has_no_slices_of_days():
     assert {row["kind"] for row in rows} == {"volatility", "trend"}
 
 
-def test_shortfalls_and_mark_outs_have_a_row_for_the_model_the_rule_and_twap():
+def test_shortfalls_have_rows_for_the_model_the_rule_and_twap_and_mark_outs_for_the_first_two():
     rng = np.random.default_rng(0)
     values = rng.normal(10.0, 4.0, len(ORDERS.bar_A))
     low, high = RULES_WITH_COSTS
@@ -134,7 +134,7 @@ def test_shortfalls_and_mark_outs_have_a_row_for_the_model_the_rule_and_twap():
         f"{MODEL} minus twap": pytest.approx(-6.0),
     }
     assert paid[0]["sd_bps"] == pytest.approx(1.0), "of 2 and 4 about 3"
-    assert len(outs) == len(slices.MARKED) * 3 * len(MARK_OUTS)
+    assert len(outs) == len(slices.MARKED) * 2 * len(MARK_OUTS)
     found = {(row["m"], row["strategy"], row["bars"]): row for row in outs}
     assert found[1, MODEL, 1]["markout_bps"] == pytest.approx(4.0)
     assert found[1, MODEL, 1]["arrivals"] == len(values) - 10

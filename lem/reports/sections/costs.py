@@ -9,7 +9,7 @@ import pandas as pd
 
 from lem.execution.costs_config import CostsConfig
 from lem.reports import tables
-from lem.reports.capacity_curve import curve, sensitivity_grid, sensitivity_table, sizes_grid, sizes_table
+from lem.reports.capacity_curve import SIZES, curve, sensitivity_grid, sensitivity_table, sizes_grid, sizes_table
 from lem.reports.figures import Picture
 from lem.reports.grids import Grid, grid_by_m
 from lem.reports.inputs import ReportInputs
@@ -67,9 +67,9 @@ def pictures(_: pd.DataFrame, own: Mapping[str, pd.DataFrame]) -> dict[str, Pict
 
 
 def words(material: Material) -> dict[str, Any]:
-    """The largest order that the cap lets through."""
-    inputs = material.inputs
-    return {"horizon": inputs.horizon, "largest": bar_volumes(inputs.costs.participation_cap * inputs.horizon)}
+    """The largest order that the cap lets through, and whether sizes are shown beyond it."""
+    horizon, most = material.inputs.horizon, material.inputs.costs.participation_cap * material.inputs.horizon
+    return {"horizon": horizon, "largest": bar_volumes(most), "beyond": most < max(SIZES)}
 
 
 SECTION = Section(

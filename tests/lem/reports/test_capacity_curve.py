@@ -11,10 +11,10 @@ import pytest
 from lem.execution.costs_config import CostsConfig
 from lem.reports import capacity_curve as module
 from lem.reports.capacity_curve import FEES_BPS, IMPACTS, SIZES, curve, sensitivity_table, sizes_table
-from lem.reports.report import Report
+from lem.reports.report import Report, render_report
 from lem.reports.tables import MODEL, RIVALS, prepare_orders
 from lem.reports.wording import label, number, size
-from tests.lem.reports.pages import COSTS, Page, make_orders, text_of
+from tests.lem.reports.pages import COSTS, Page, make_inputs, make_orders, text_of
 
 ORDERS = make_orders(days=2)
 FIXED = COSTS.fee_bps + COSTS.half_spread_bps
@@ -77,6 +77,13 @@ def test_the_page_prints_both_and_says_whose_slices_they_are(report: Report) -> 
     assert body[3][2] == f"{number(own[1]['mean_bps'])}|worst 5\N{NO-BREAK SPACE}% {number(own[1]['cvar5_bps'])}"
     assert "the slices and the cap are those of the traded size" in words
     assert "decides anew at each size" in words
+    assert "cannot be traded under the cap at all" not in words
+
+
+def test_the_page_says_where_the_curve_goes_beyond_what_the_cap_lets_trade() -> None:
+    costs = COSTS.model_copy(update={"participation_cap": 0.05})
+    words = text_of(render_report(make_inputs(ORDERS, costs=costs)).html)
+    assert "Orders above 60 % of a bar’s volume cannot be traded under the cap at all." in words
 
 
 def test_the_lines_lie_where_the_table_says(monkeypatch: pytest.MonkeyPatch) -> None:
