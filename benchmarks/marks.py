@@ -79,8 +79,8 @@ def joined(parts: Sequence[Marks]) -> Marks:
 
 def over_seeds(runs: Sequence[Marks]) -> Marks:
     """Means over seeds, arrival by arrival."""
-    return Marks(
-        np.mean([run.shortfall_AM for run in runs], axis=0, dtype=np.float64),
-        np.mean([run.square_AM for run in runs], axis=0, dtype=np.float64),
-        np.mean([run.markout_AMJ for run in runs], axis=0, dtype=np.float64),
+    shortfall_AM, square_AM, markout_AMJ = (
+        np.stack([getattr(run, name) for run in runs]).mean(axis=0, dtype=np.float64)
+        for name in ("shortfall_AM", "square_AM", "markout_AMJ")
     )
+    return Marks(shortfall_AM, square_AM, markout_AMJ)

@@ -283,7 +283,9 @@ def main(argv: list[str] | None = None) -> None:
         rows,
         arguments,
         at_equal_risk=ahead,
-        **found,
+        slices=found["slices"],
+        shortfall=found["shortfall"],
+        markouts=found["markouts"],
         trainings=told,
         risk_aversions=list(RISK_AVERSIONS),
     )

@@ -35,8 +35,8 @@ def group_grids(_: ReportInputs, statistics: pd.DataFrame, __: Mapping[str, pd.D
             if off is None or on is None:
                 continue
             name = short(group) if level == "model" else group
-            gap = difference(gaps[group], said[group]) if group in gaps else ""
-            rows.append([name, with_interval(off), with_interval(on), gap, count(off["orders"]), count(off["blocks"])])
+            more = difference(gaps[group], said[group]) if group in gaps else ""
+            rows.append([name, with_interval(off), with_interval(on), more, count(off["orders"]), count(off["blocks"])])
         head = [TITLES[level].split()[1].rstrip(",").capitalize(), "Model before costs", "Model after costs"]
         known = sum(row_interval(gap).known for gap in gaps.values())
         grids[f"by_{level}"] = Grid(
