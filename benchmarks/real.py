@@ -108,7 +108,7 @@ def crypto_year(root: str, quick: bool, every: int = 1) -> tuple[Split, Universe
     split = shipped_splits()[0]
     split = split.quick() if quick else split
     seen = {"assets": {name: split.universe.assets[name] for name in split.seen}}
-    universe = Universe.model_validate(split.universe.model_dump(exclude_unset=True) | seen)
+    universe = Universe.model_validate(split.universe.model_dump() | seen)
     panel = real_panel(universe, root)
     return split, universe, panel, arrivals(panel, split.test_start, split.test_end, HORIZON, every=every)
 

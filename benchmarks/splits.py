@@ -65,7 +65,7 @@ class Split:
             changes["assets"] = {name: self.universe.assets[name] for name in seen + unseen}
         return replace(
             self,
-            universe=Universe.model_validate(self.universe.model_dump(exclude_unset=True) | changes),
+            universe=Universe.model_validate(self.universe.model_dump() | changes),
             train_end=self.test_start,
             test_end=end,
             training=self.training.model_copy(update={"steps": 5}),
@@ -143,7 +143,7 @@ def read_split(path: Path) -> Split:
         raise BenchmarkError(
             f"--split {path}: unseen {', '.join(unknown)}; allowed: {', '.join(universe.symbols)} of {universe.name}"
         )
-    whole = Universe.model_validate(universe.model_dump(exclude_unset=True) | {"start": start, "end": test_end})
+    whole = Universe.model_validate(universe.model_dump() | {"start": start, "end": test_end})
     seen = tuple(name for name in universe.symbols if name not in said.unseen)
     return Split(
         path.stem,
