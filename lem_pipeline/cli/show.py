@@ -44,7 +44,7 @@ def show_report(console: Console, lake: Lake, universe: Universe, date: dt.date 
     summary: dict[str, Any] = json.loads(lake.read_bytes(report_path(universe.name, date, "report.json")))
     if "worth_most" not in summary:
         raise LakeError(
-            f"{universe.name}: the report of {date} was made by an earlier version, whose verdicts hold one by one; "
+            f"{universe.name}: the report of {date} was made by an earlier version and its verdicts hold one by one; "
             f"make it again with: lem run -u {universe.name} -d {date} --force"
         )
     console.print(results_table(universe, date, summary))
