@@ -13,7 +13,9 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from assets.failing import told
 from assets.graph import UniverseGraph
+from assets.partitions import batches
 from lem.backtest.schema import expected_rows
 from lem.data.bars import check_bars
 from lem.data.feature_causality import features_are_causal
@@ -21,13 +23,15 @@ from lem.data.features import check_features
 from lem.data.panel import Panel
 from lem.errors import LemError
 from lem.lake import Lake
-from lem.lineage.keys import parse_keys
+from lem.lineage.doubts import doubts_on
+from lem.lineage.keys import PartitionKey, parse_keys
 from lem.lineage.tables import read_range
 from lem.universe.calendars import expected_bars
 from lem.universe.windows import dates_before, history_dates, training_window
 from resources.stores import LakeResource, RegistryResource
 
 Problems = dict[str, str]
+DOUBTS_SHOWN = 8
 
 
 def verdict(problems: Problems, checked: int, **figures: Any) -> dg.AssetCheckResult:
@@ -65,9 +69,12 @@ def _schema(
 
 def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
     """All checks of a universe's assets."""
-    universe, by_asset = graph.universe, graph.partitions.by_asset
+    universe = graph.universe
 
-    @dg.asset_check(asset=graph.key("bars"), partitions_def=by_asset, description="Every expected bar has a row.")
+    @dg.asset_check(
+        asset=graph.key("bars"), partitions_def=graph.partitions_of("bars"), description="Every expected bar has a row."
+    )
+    @told
     def complete(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         outages = 0
 
@@ -81,22 +88,55 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         return verdict(_each(graph, lake.open(), "bars", keys, test), len(keys), bars_in_known_outages=outages)
 
     @dg.asset_check(
-        asset=graph.key("bars"), partitions_def=by_asset, description="The table keeps its schema and rules."
+        asset=graph.key("bars"),
+        partitions_def=graph.partitions_of("bars"),
+        description="The table keeps its schema and rules.",
     )
+    @told
     def schema(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         keys = list(context.partition_keys)
         return verdict(_schema(graph, lake.open(), "bars", keys, check_bars), len(keys))
 
-    @dg.asset_check(asset=graph.key("features"), partitions_def=by_asset, description="The table keeps its schema.")
+    @dg.asset_check(
+        asset=graph.key("bars"),
+        partitions_def=graph.partitions_of("bars"),
+        description="No number is hardly possible beside the others, and the source has nothing in a listed outage.",
+    )
+    @told
+    def plausible(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
+        store, keys, found = lake.open(), list(context.partition_keys), dict[str, list[str]]()
+        for symbol, dates in batches(parse_keys(keys)):
+            of_days = doubts_on(store, universe, symbol, dates)
+            found |= {str(PartitionKey(symbol, date)): lines for date, lines in of_days.items()}
+        shown = [f"{key}: {line}" for key, lines in found.items() for line in lines]
+        more = f"; and {len(shown) - DOUBTS_SHOWN} more, see: lem status" if len(shown) > DOUBTS_SHOWN else ""
+        return dg.AssetCheckResult(
+            passed=not found,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(shown[:DOUBTS_SHOWN]) + more or "No bar is doubted.",
+            metadata={
+                "partitions_checked": len(keys),
+                "partitions_doubted": len(found),
+                "details": dg.MetadataValue.json(dict(list(found.items())[:20])),
+            },
+        )
+
+    @dg.asset_check(
+        asset=graph.key("features"),
+        partitions_def=graph.partitions_of("features"),
+        description="The table keeps its schema.",
+    )
+    @told
     def feature_schema(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         keys = list(context.partition_keys)
         return verdict(_schema(graph, lake.open(), "features", keys, check_features), len(keys))
 
     @dg.asset_check(
         asset=graph.key("features"),
-        partitions_def=by_asset,
+        partitions_def=graph.partitions_of("features"),
         description="Changing later bars changes no earlier feature.",
     )
+    @told
     def causal_features(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         store, keys = lake.open(), parse_keys(context.partition_keys)
         key = next((k for k in reversed(keys) if len(expected_bars(universe, k.symbol, k.date))), keys[-1])
@@ -107,9 +147,10 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(
         asset=graph.key("lem_model"),
-        partitions_def=graph.partitions.model_dates,
+        partitions_def=graph.partitions_of("lem_model"),
         description="Changing later bars changes no slice.",
     )
+    @told
     def causal_model(
         context: dg.AssetCheckExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.AssetCheckResult:
@@ -130,9 +171,10 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(
         asset=graph.key("backtest"),
-        partitions_def=by_asset,
+        partitions_def=graph.partitions_of("backtest"),
         description="Every order is executed or excluded with a reason.",
     )
+    @told
     def orders_accounted_for(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         def test(key: Any, table: pd.DataFrame) -> str | None:
             arrivals = len(expected_bars(universe, key.symbol, key.date))
@@ -148,4 +190,4 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         keys = list(context.partition_keys)
         return verdict(_each(graph, lake.open(), "backtest", keys, test), len(keys))
 
-    return [complete, schema, feature_schema, causal_features, causal_model, orders_accounted_for]
+    return [complete, schema, plausible, feature_schema, causal_features, causal_model, orders_accounted_for]

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.failing import told
 from assets.graph import UniverseGraph
 from lem.backtest.bootstrap import MIN_BLOCKS
 from lem.drift.measures import CLOCK, InputDrift, model_age
@@ -62,9 +63,10 @@ def drift_checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(
         asset=graph.key("execution_report"),
-        partitions_def=graph.partitions.dates,
+        partitions_def=graph.partitions_of("execution_report"),
         description="The last days' features are distributed as in the champion's training window.",
     )
+    @told
     def input_drift(
         context: dg.AssetCheckExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.AssetCheckResult:
@@ -91,9 +93,10 @@ def drift_checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(
         asset=graph.key("execution_report"),
-        partitions_def=graph.partitions.dates,
+        partitions_def=graph.partitions_of("execution_report"),
         description="Walk-forward orders gain what the gate measured for the models that traded them.",
     )
+    @told
     def gain_drift(
         context: dg.AssetCheckExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.AssetCheckResult:
@@ -125,9 +128,10 @@ def drift_checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
     @dg.asset_check(
         name="model_age",
         asset=graph.key("champion"),
-        partitions_def=graph.partitions.model_dates,
+        partitions_def=graph.partitions_of("champion"),
         description="The champion's training has not ended too long ago.",
     )
+    @told
     def age_of_champion(context: dg.AssetCheckExecutionContext, registry: RegistryResource) -> dg.AssetCheckResult:
         models, ages = registry.open(), dict[dt.date, int]()
         dates, limit = [key.date for key in parse_keys(context.partition_keys)], universe.max_model_age

@@ -13,7 +13,8 @@ import dagster as dg
 import pandas as pd
 
 from assets.catalogue import column_schema, describe
-from assets.partitions import Partitions, mapping_of, partitions_of
+from assets.failing import told
+from assets.partitions import Partitions, mapping_of
 from lem.dictionary.entries import entry_of
 from lem.lake import Lake
 from lem.lineage import stages
@@ -42,11 +43,24 @@ class UniverseGraph:
     @classmethod
     def of(cls, universe: Universe) -> UniverseGraph:
         """The graph of a universe."""
-        return cls(universe, partitions_of(universe))
+        return cls(universe, Partitions(universe))
 
     def key(self, stage: str) -> dg.AssetKey:
         """`<universe>/<stage>`."""
         return dg.AssetKey([self.universe.name, stage])
+
+    def partitions_of(self, stage: str) -> dg.PartitionsDefinition:
+        """The partitions of a stage, for its checks."""
+        return self.partitions.of(stage_named(stage))
+
+    def asset(self, name: str, **more: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+        """A decorator that makes a stage's body its asset.
+
+        Args:
+            name: of the stage.
+            **more: arguments of `dg.asset` that only this stage has.
+        """
+        return lambda body: dg.asset(**self.options(name), **more)(told(body))
 
     def options(self, name: str) -> dict[str, Any]:
         """The arguments of `dg.asset` for a stage: everything but its body and its pool."""

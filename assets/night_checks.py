@@ -4,6 +4,7 @@
 
 import dagster as dg
 
+from assets.failing import told
 from assets.graph import UniverseGraph
 from lem.lineage.keys import parse_keys
 from resources.stores import RegistryResource
@@ -15,9 +16,10 @@ def night_checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(
         asset=graph.key("champion"),
-        partitions_def=graph.partitions.model_dates,
+        partitions_def=graph.partitions_of("champion"),
         description="The model that was due has come, and passes the gate's sanity checks.",
     )
+    @told
     def candidate_may_trade(context: dg.AssetCheckExecutionContext, registry: RegistryResource) -> dg.AssetCheckResult:
         models, dates, bad = registry.open(), [key.date for key in parse_keys(context.partition_keys)], dict[str, str]()
         for date in dates:

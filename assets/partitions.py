@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import groupby
 
 import dagster as dg
@@ -16,32 +15,39 @@ import dagster as dg
 from lem.errors import LineageError
 from lem.lineage.keys import PartitionKey
 from lem.lineage.reads import Reads
-from lem.lineage.stages import Stage, stage_named
+from lem.lineage.stages import Stage, delay, stage_named
 from lem.universe import Universe
 from lem.universe.calendars import offset_partition
 
 FORMAT = "%Y-%m-%d"
 
 
-@dataclass(frozen=True)
 class Partitions:
     """The partitions definitions of a universe.
 
     Args:
-        dates: dates with data.
-        model_dates: one more, so that the model for today exists today.
-        by_asset: asset x date.
+        universe: whose they are.
     """
 
-    dates: dg.TimeWindowPartitionsDefinition
-    model_dates: dg.TimeWindowPartitionsDefinition
-    by_asset: dg.MultiPartitionsDefinition
+    def __init__(self, universe: Universe) -> None:
+        self._universe = universe
+        self._made = dict[tuple[int, bool], dg.PartitionsDefinition]()
 
     def of(self, stage: Stage) -> dg.PartitionsDefinition:
-        """The partitions of a stage."""
-        if stage.per_asset:
-            return self.by_asset
-        return self.model_dates if stage.ahead else self.dates
+        """The partitions of a stage.
+
+        They end where a partition can be made: with the last closed day, or as many partitions before it as the stage
+        waits for, as a backtest does for the end of its orders. A stage that is `ahead` has one more, so that the model
+        for today exists today.
+        """
+        extra = 1 if stage.ahead else -delay(self._universe, stage)
+        wanted = (extra, stage.per_asset)
+        if wanted not in self._made:
+            dates = _daily(self._universe, extra)
+            assets = dg.StaticPartitionsDefinition(self._universe.symbols)
+            by_asset = dg.MultiPartitionsDefinition({"asset": assets, "date": dates})
+            self._made[wanted] = by_asset if stage.per_asset else dates
+        return self._made[wanted]
 
 
 def _daily(universe: Universe, extra: int) -> dg.TimeWindowPartitionsDefinition:
@@ -54,16 +60,9 @@ def _daily(universe: Universe, extra: int) -> dg.TimeWindowPartitionsDefinition:
         end=(last + dt.timedelta(days=1)).strftime(FORMAT) if last else None,
         fmt=FORMAT,
         cron_schedule="0 0 * * *",
-        end_offset=0 if last else extra,
+        end_offset=extra,
         exclusions=weekends or None,
     )
-
-
-def partitions_of(universe: Universe) -> Partitions:
-    """The partitions definitions of a universe."""
-    dates = _daily(universe, 0)
-    by_asset = dg.MultiPartitionsDefinition({"asset": dg.StaticPartitionsDefinition(universe.symbols), "date": dates})
-    return Partitions(dates, _daily(universe, 1), by_asset)
 
 
 def days(start: int, end: int) -> dg.TimeWindowPartitionMapping:

@@ -51,7 +51,7 @@ def recorded(context: dg.AssetExecutionContext) -> Iterator[dict[str, Wrote]]:
         try:
             record_partitions(context, wrote)
         except Exception as error:
-            stop.add_note(f"what was written before could not be recorded ({error}); lem reap --yes does that")
+            stop.add_note(f"what was written before could not be recorded ({error}); record it with: lem reap --yes")
         raise
 
 

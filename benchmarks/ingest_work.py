@@ -110,7 +110,7 @@ def ingest(universe: Universe, folder: Path, dates: list[dt.date]) -> int:
                 made_from |= made_with(universe, stage_named("bars"))
                 lake.write_table(lake.path(universe.name, "bars", date, symbol), result.table, TABLE_SCHEMA, made_from)
             set_quarantine(lake, universe.name, symbol, good, bad)
-            refuse_quarantined({str(PartitionKey(symbol, date)): error for date, error in bad.items()})
+            refuse_quarantined(universe.name, {str(PartitionKey(symbol, date)): error for date, error in bad.items()})
     return rows
 
 

@@ -19,6 +19,10 @@ class SourceError(LemError):
     """A source did not answer, or answered with something that is not a table of bars."""
 
 
+class RowsError(SourceError):
+    """Rows of the time asked for cannot be read; the source may answer for other times."""
+
+
 class BarsError(LemError):
     """Bars or features break a rule; the message lists every broken rule with its rows."""
 

@@ -6,8 +6,8 @@ never joins the run of the one above it: what is good goes on while what failed 
 - What is new: a missing partition of the last `night.catch_up_days`, once an input of it has been made.
 - What was missed or has failed: tried again each night, and those of the last night every `night.retry_hours`.
 - What was rewritten with another content, however old: the tables made from it are made again. So are the partitions of
-  a stage whose code version was raised. Models and decisions are not: what traded, traded. `lem run` makes again those
-  that a report needs.
+  a stage whose code version was raised. Models and decisions are not: what traded, traded. `lem run --redecide` makes
+  them again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from lem.lineage.keys import PartitionKey
 from lem.lineage.stages import DECISION, MODEL, Stage, data_tables, delay
 from lem.universe import Universe
 from lem.universe.calendars import offset_partition
-from lem.universe.windows import forward_days, is_training_date, training_window
+from lem.universe.windows import is_training_date, training_window
+from resources.automation import AutomationSensor
 
 Predicate = Callable[[Universe, dt.date, dt.datetime], bool]
 
@@ -42,12 +43,6 @@ def may_train(universe: Universe, date: dt.date, now: dt.datetime) -> bool:
 def decides_first(universe: Universe, date: dt.date, now: dt.datetime) -> bool:
     """Whether the decision of the date is the universe's first."""
     return not may_decide(universe, offset_partition(universe, date, -1), now)
-
-
-def orders_ended(universe: Universe, date: dt.date, now: dt.datetime) -> bool:
-    """Whether all orders of the date have ended: Dagster waits for no partition that does not exist yet."""
-    yesterday = now.date() - dt.timedelta(days=1)
-    return offset_partition(universe, date, forward_days(universe)) <= min(universe.end or yesterday, yesterday)
 
 
 class OnDates(When):
@@ -181,7 +176,7 @@ def conditions(universe: Universe) -> dict[str, dg.AutomationCondition]:
             return raw & idle
         if stage in data:
             return below(1)
-        return below(behind + 1, OnDates(universe, orders_ended))
+        return below(behind + 1)
 
     data = data_tables()
     return {stage.name: condition(stage) for stage in stages.STAGES}
@@ -202,7 +197,7 @@ def automation_of(universe: Universe) -> dg.AutomationConditionSensorDefinition:
     A checkout that is only looked at shall neither ask venues nor train.
     """
     night = universe.night_begins
-    return dg.AutomationConditionSensorDefinition(
+    return AutomationSensor(
         name=f"{universe.name}_automation",
         target=dg.AssetSelection.groups(universe.name),
         description=(

@@ -7,6 +7,7 @@ changes it: after an upgrade, run that file first.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +24,7 @@ from dagster._core.definitions.data_version import (
     get_input_data_version_tag,
     get_input_event_pointer_tag,
 )
+from dagster._core.definitions.declarative_automation.operators import SinceCondition
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.events import DagsterEventBatchMetadata, generate_event_batch_id
 from dagster._core.launcher import CheckRunHealthResult as CheckRunHealthResult
@@ -31,14 +33,20 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     EXTERNALLY_MANAGED_ASSETS_TAG,
+    PARTITION_NAME_TAG,
 )
 from dagster._serdes import ConfigurableClassData as ConfigurableClassData
-from dagster._serdes import unpack_value
+from dagster._serdes import serialize_value, unpack_value
 from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.record import copy
 
 # `lem_pipeline.run_queue` is a run launcher: CeleryRunLauncher is its base; CheckRunHealthResult, WorkerStatus and
 # ConfigurableClassData are what Dagster wants from it and gives to it. A public base of launchers would replace them.
 if TYPE_CHECKING:
+    from dagster._core.definitions.declarative_automation.serialized_objects import (
+        AutomationConditionEvaluation as AutomationConditionEvaluation,
+    )
+    from dagster._core.definitions.sensor_definition import SensorExecutionData as SensorExecutionData
     from dagster._core.execution.backfill import PartitionBackfill
     from dagster_celery.launcher import CeleryRunLauncher as CeleryRunLauncher
 else:
@@ -155,6 +163,35 @@ def range_tags(first: str, last: str) -> dict[str, str]:
     return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last, DEFER_EVENTS: "true"}
 
 
+def partitions_named(run: dg.DagsterRun) -> tuple[str, str] | None:
+    """First and last key of the partitions that a run makes; None where it names none. `dg.DagsterRun` has no such."""
+    first = run.tags.get(ASSET_PARTITION_RANGE_START_TAG) or run.tags.get(PARTITION_NAME_TAG)
+    return (first, run.tags.get(ASSET_PARTITION_RANGE_END_TAG) or first) if first else None
+
+
+def pools_of(run: dg.DagsterRun) -> set[str]:
+    """The pools that a run takes a slot of while it is executed, as the queue counts them. There is no public field."""
+    return set(run.run_op_concurrency.all_pools or ()) if run.run_op_concurrency else set()
+
+
+def pool_limit(instance: dg.DagsterInstance, pool: str) -> int | None:
+    """How many runs may take a slot of a pool at a time; None for any number.
+
+    The queue asks the same of the storage. The public `dagster instance concurrency` prints it.
+    """
+    storage = instance.event_log_storage
+    limits = {one.name: one for one in storage.get_pool_limits()} if storage.supports_global_concurrency_limits else {}
+    if pool in limits and not limits[pool].from_default:
+        return limits[pool].limit
+    return instance.global_op_concurrency_default_limit
+
+
+def queue_is_served(instance: dg.DagsterInstance) -> bool:
+    """Whether a daemon starts queued runs: one was heard of in the last two minutes. No public call tells it."""
+    heard = instance.get_daemon_heartbeats().get("QUEUED_RUN_COORDINATOR")
+    return heard is not None and time.time() - heard.timestamp < 120
+
+
 def launch_on_workers(
     instance: dg.DagsterInstance,
     module: str,
@@ -196,13 +233,15 @@ def launch_on_workers(
 
 
 def errors_of(events: Iterable[dg.DagsterEvent]) -> Iterator[SerializableErrorInfo]:
-    """The errors of failed steps, each followed by its causes; `message` begins with the class, its module before it.
+    """The errors of failed steps and runs, each followed by its causes.
 
-    The terminal shows what the library's own error said. The public `DagsterEvent.step_failure_data` has the same error
-    without a public type.
+    Their `message` begins with the class, its module before it. The terminal shows what the library's own error said.
+    The public `DagsterEvent.step_failure_data` has the same error without a public type.
     """
     for event in events:
         error = event.step_failure_data.error if event.is_step_failure else None
+        if event.event_type == dg.DagsterEventType.RUN_FAILURE:
+            error = event.job_failure_data.error
         while error is not None:
             yield error
             error = error.cause
@@ -211,8 +250,9 @@ def errors_of(events: Iterable[dg.DagsterEvent]) -> Iterator[SerializableErrorIn
 def interrupted(events: Iterable[dg.DagsterEvent]) -> bool:
     """Whether a run ended because its process was asked to stop.
 
-    Dagster reports that as a failed step, with its own error among the causes; the plan of a night must then end, and
-    not go on as after any failed step. A public status of interrupted runs would replace this.
+    Dagster reports that as a failed step or, between two steps, as a failed run, with its own error among the causes;
+    the plan of a night must then end, and not go on as after any failed step. A public status of interrupted runs would
+    replace this.
     """
     return any(error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors_of(events))
 
@@ -236,6 +276,51 @@ def last_heard(instance: dg.DagsterInstance, run_id: str) -> float | None:
     """
     last = instance.event_log_storage.get_logs_for_run(run_id, limit=1, ascending=False)
     return last[0].timestamp if last else None
+
+
+# Automation: what its sensors store of each tick.
+
+
+def clear_evaluations(instance: dg.DagsterInstance, before: float) -> None:
+    """Delete the evaluations of automation conditions that are older than `before` (seconds since 1970).
+
+    Dagster keeps those for ever that it evaluates in the code location. A retention in dagster.yaml would replace this.
+    """
+    if instance.schedule_storage:
+        instance.schedule_storage.purge_asset_evaluations(before=before)
+
+
+def storing(tick: SensorExecutionData, keep: Callable[[AutomationConditionEvaluation], bool]) -> SensorExecutionData:
+    """A tick that stores these of its evaluations alone, without the operands of an operand that found nothing.
+
+    Dagster stores all operands of all evaluations in which anything has changed. A setting would replace this.
+    """
+    kept = [_told(evaluation) for evaluation in tick.automation_condition_evaluations if keep(evaluation)]
+    return copy(tick, automation_condition_evaluations=kept)
+
+
+def asks(evaluation: AutomationConditionEvaluation) -> bool:
+    """Whether an evaluation asks for a partition."""
+    return not evaluation.true_subset.is_empty
+
+
+def lasting(evaluation: AutomationConditionEvaluation) -> str:
+    """What an evaluation found, as text, without times and without the moments that a `since` remembers by itself."""
+    return serialize_value(_lasting(evaluation))
+
+
+def _told(evaluation: AutomationConditionEvaluation) -> AutomationConditionEvaluation:
+    operands = [_told(operand) for operand in evaluation.child_evaluations]
+    nothing = all(operand.true_subset.is_empty and not operand.child_evaluations for operand in operands)
+    return dataclasses.replace(evaluation, child_evaluations=[] if nothing else operands)
+
+
+def _lasting(evaluation: AutomationConditionEvaluation) -> AutomationConditionEvaluation:
+    moments = evaluation.condition_snapshot.class_name == SinceCondition.__name__
+    operands = [] if moments else [_lasting(operand) for operand in evaluation.child_evaluations]
+    return dataclasses.replace(
+        evaluation, child_evaluations=operands, start_timestamp=None, end_timestamp=None, metadata=None
+    )
 
 
 # What killed processes leave behind.

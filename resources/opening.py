@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lem.lake import Lake
 from lem.registry import Registry
+from lem.registry.connection import may_write
 from lem.universe import Universe, load_universe
 from resources.settings import Settings
 from resources.universes import universe_file, universe_files
@@ -25,6 +26,16 @@ def open_registry() -> Registry:
         RegistryError: it cannot be opened.
     """
     return Registry(Settings().registry)
+
+
+def registry_to_read() -> Registry:
+    """The registry of the settings for a command that changes nothing: where this user may not write it, too.
+
+    Raises:
+        RegistryError: it cannot be opened; or an earlier version wrote it, and this user may not bring it up to date.
+    """
+    url = Settings().registry
+    return Registry(url, read_only=not may_write(url))
 
 
 def universe_named(name: str) -> Universe:

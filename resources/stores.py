@@ -12,8 +12,10 @@ from lem.universe import Universe
 from resources.processes import this_process
 from resources.settings import Credentials, Settings
 
-PROCESS_TAG = "lem/process"
-"""Tag of a run: the process that executes it, so that another one can tell whether it still does (lem reap)."""
+PROCESS_TAG = ".dagster/lem/process"
+"""Tag of a run: the process that executes it, so that another one can tell whether it still does (lem reap).
+
+The UI hides tags with this prefix."""
 
 
 class LakeResource(dg.ConfigurableResource):

@@ -68,12 +68,13 @@ def new_page(browser: Any) -> Any:
     return page
 
 
-def picture(page: Any, name: str) -> None:
-    """Write a picture of the page, if pictures are wanted."""
+def picture(page: Any, name: str, height: int = 800) -> None:
+    """Write a picture of the page from its top to a height in pixels, if pictures are wanted."""
     if WRITE:
         page.wait_for_timeout(4000)  # until what fades in has done so
         PICTURES.mkdir(exist_ok=True)
-        page.screenshot(path=PICTURES / f"{name}.png", timeout=PATIENCE * 1000)
+        part = {"x": 0, "y": 0, "width": 1280, "height": height}
+        page.screenshot(path=PICTURES / f"{name}.png", clip=part, timeout=PATIENCE * 1000)
 
 
 @dataclass(frozen=True)

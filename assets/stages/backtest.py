@@ -31,7 +31,7 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
     """The orders that arrived on a date, executed by its champion and by every rule."""
     universe = graph.universe
 
-    @dg.asset(**graph.options("backtest"))
+    @graph.asset("backtest")
     def asset(context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource):  # type: ignore[no-untyped-def]
         # Here, as most processes need no torch.
         from lem.backtest.walk_forward import backtest_day

@@ -24,7 +24,7 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
     """The page that a desk reads."""
     universe = graph.universe
 
-    @dg.asset(**graph.options("execution_report"))
+    @graph.asset("execution_report")
     def asset(
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.MaterializeResult:

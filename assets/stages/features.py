@@ -24,7 +24,7 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
     """The feature table."""
     universe = graph.universe
 
-    @dg.asset(**graph.options("features"))
+    @graph.asset("features")
     def asset(context: dg.AssetExecutionContext, lake: LakeResource):  # type: ignore[no-untyped-def]
         fenced, keys = lake.fenced(), parse_keys(context.partition_keys)
         wanted: dict[str, set[dt.date]] = {}

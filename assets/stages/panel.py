@@ -18,7 +18,7 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
     """All assets' features of a date."""
     universe = graph.universe
 
-    @dg.asset(**graph.options("panel"))
+    @graph.asset("panel")
     def asset(context: dg.AssetExecutionContext, lake: LakeResource):  # type: ignore[no-untyped-def]
         fenced, dates = lake.fenced(), [key.date for key in parse_keys(context.partition_keys)]
         read = graph.reader(fenced, "features", {symbol: set(dates) for symbol in universe.symbols}, keep=0)

@@ -119,15 +119,15 @@ class LiveMarket:
         record = self._registry.champion_on(name, date)
         if record is None:
             raise AdviceError(
-                f"{name}: no champion may trade on {date}; no advice: make one with lem run --universe {name}, or "
-                "promote a model by hand (lem models promote)"
+                f"{name}: no champion may trade on {date}; no advice: make one with lem night --universe {name}, or "
+                "promote a model by hand (lem models promote --help)"
             )
         age = model_age(self._universe, record.train_end, date)
         if age > self._universe.max_model_age:
             raise AdviceError(
                 f"{name}: the champion {record.id} last learnt from the day before {record.train_end} and is {age} "
                 f"partitions old on {date}; allowed: {self._universe.max_model_age} (drift.max_age in the universe "
-                f"file); no advice: make a new one with lem run --universe {name}"
+                f"file); no advice: make a new one with lem night --universe {name} --redecide"
             )
         return self.model(record.id)
 

@@ -193,7 +193,9 @@ class AdviceStore:
     def _known(self, connection: Connection, order_id: str) -> OrderRecord:
         order = self._find(connection, order_id)
         if order is None:
-            raise UnknownOrderError(f"there is no order {order_id[:80]!a}; allowed: an id that lem advise list shows")
+            raise UnknownOrderError(
+                f"there is no order {order_id[:80]!a}; allowed: an id of the list (lem advise list --help)"
+            )
         return order
 
 

@@ -6,26 +6,31 @@ Shapes: T = bars of the days' grids.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
+from lem.data.misplaced import repeated_in, told_of_bad, told_of_misplaced, told_of_missing, told_of_repeated
 from lem.data.units import unit_problem
-from lem.data.untraded import gap_hints, last_closes
+from lem.data.untraded import absent_hint, last_closes
 from lem.errors import BarsError
 from lem.sources.base import NUMBERS, PRICES, RAW_DTYPES
 from lem.universe import Universe
-from lem.universe.calendars import bar_close, expected_grid, is_session, outage_mask
+from lem.universe.calendars import expected_grid, is_session, outage_mask
 
 VWAP_TOLERANCE = 1e-4
 """1 bp: every venue rounds quote volume and prices in its own way."""
 VWAP_RULE = "low <= VWAP = quote volume / volume <= high (1 bp tolerance)"
-MAX_SHOWN = 20
+_NONE: Mapping[str, str] = MappingProxyType({})
+MAX_SHOWN = 5
+"""Problems of one kind that an error lists."""
+QUOTED_ALIKE = "quote volume is there for all bars or for none"
 
 
 @cache
@@ -71,20 +76,27 @@ def failures(schema: pa.DataFrameSchema, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"check": [], "row": []})
 
 
-def refuse(where: str, problems: list[str]) -> None:
+def refuse(where: str, problems: Mapping[str, Sequence[str]], hints: Mapping[str, str] = _NONE) -> None:
     """Raise if there are problems.
 
     Args:
         where: names the table in the error.
-        problems: one line each; may be empty.
+        problems: a line for each, by their kind.
+        hints: what is said of a kind as a whole, behind its lines.
 
     Raises:
-        BarsError: there are; lists at most MAX_SHOWN of them.
+        BarsError: there are; counts them by kind, and lists at most MAX_SHOWN of a kind.
     """
-    if problems:
-        more = [f"  and {len(problems) - MAX_SHOWN} more"] if len(problems) > MAX_SHOWN else []
-        shown = [f"  {problem}" for problem in problems[:MAX_SHOWN]]
-        raise BarsError("\n".join([f"{where}: {len(problems)} problem(s) in these bars", *shown, *more]))
+    problems = {kind: lines for kind, lines in problems.items() if lines}
+    if not problems:
+        return
+    kinds = ", ".join(f"{len(lines)} x {kind}" for kind, lines in problems.items())
+    told = [f"{where}: {sum(map(len, problems.values()))} problem(s) in these bars: {kinds}"]
+    for kind, lines in problems.items():
+        told += [f"  {line}" for line in lines[:MAX_SHOWN]]
+        told += [f"  and {len(lines) - MAX_SHOWN} more of: {kind}"] if len(lines) > MAX_SHOWN else []
+        told += [f"  {hints[kind]}"] if hints.get(kind) else []
+    raise BarsError("\n".join(told))
 
 
 @dataclass(frozen=True)
@@ -159,19 +171,14 @@ def _grid_rule(universe: Universe, date: dt.date, grid: pd.DatetimeIndex) -> str
     return f"allowed: {date} 00:00 and every {universe.bar} after it"
 
 
-def _missing(universe: Universe, missing: pd.DatetimeIndex) -> list[str]:
-    """Missing bars as ranges, each with the lines for the universe file that list it as an outage."""
+def _missing(
+    universe: Universe, symbol: str, grid: pd.DatetimeIndex, missing: pd.DatetimeIndex, off_grid: pd.Series
+) -> list[str]:
+    """Missing bars as ranges, and what to do about each."""
     times = missing.to_series()
-    problems = []
-    for _, block in times.groupby((times.diff() != universe.bar_length).cumsum()):
-        first, end = block.iloc[0], bar_close(universe, pd.DatetimeIndex(block.iloc[-1:]))[0]
-        problems.append(
-            f"missing bars: {len(block)} from {first:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC; where "
-            "the venue never made them, list it in the universe file:\n"
-            f"    [[outages]]\n    start = {first:%Y-%m-%dT%H:%M:%SZ}\n    end = {end:%Y-%m-%dT%H:%M:%SZ}\n"
-            '    reason = "why there are none"'
-        )
-    return problems
+    blocks = times.groupby((times.diff() != universe.bar_length).cumsum())
+    day = len(missing) == len(grid)
+    return [told_of_missing(universe, symbol, pd.DatetimeIndex(block), off_grid, day) for _, block in blocks]
 
 
 def refuse_faults(placed: PlacedRows, failed: pd.DataFrame, universe: Universe, symbol: str) -> None:
@@ -206,30 +213,49 @@ def refuse_faults(placed: PlacedRows, failed: pd.DataFrame, universe: Universe, 
     grid_rule = _grid_rule(universe, days[first], placed.ts[placed.day_T == first])
     kept = bars[bars["day"] == first].set_index("ts")
 
-    def told(fault: pd.DataFrame, text: Callable[[pd.Series], str]) -> Iterator[str]:
-        return (text(row) for _, row in fault[fault["day"] == first].iterrows())
+    def told(fault: pd.DataFrame, text: Callable[[pd.Series], str]) -> list[str]:
+        return [text(row) for _, row in fault[fault["day"] == first].iterrows()]
 
-    unit = unit_problem(broken[(broken["day"] == first) & (broken["check"] == VWAP_RULE)])
-    problems = [
-        *([unit] if unit else []),
-        *told(broken, lambda row: f"{row['check']}: {_place_and_values(row)}"),
-        *told(unquoted, lambda row: f"quote volume is there for all bars or for none: {_place_and_values(row)}"),
-        *told(
+    def by_rule() -> Iterator[tuple[str, list[str]]]:
+        for check, part in broken.groupby("check", sort=False):
+            yield str(check), told(part, lambda row: f"{row['check']}: {_place_and_values(row)}")
+
+    beside = off_grid.loc[(off_grid["day"] == first) & (off_grid["ts"].dt.date == days[first]), "ts"]
+    conflicts = placed.conflicts[placed.conflicts["day"] == first]
+    missing = placed.ts[gap_T & (placed.day_T == first)]
+    twice = repeated_in(pd.DatetimeIndex(conflicts["ts"]))
+    problems = dict(by_rule()) | {
+        QUOTED_ALIKE: told(unquoted, lambda row: f"{QUOTED_ALIKE}: {_place_and_values(row)}"),
+        "conflicting duplicates": told(
             placed.conflicts,
             lambda row: (
                 f"conflicting duplicates of {row['ts']:%Y-%m-%d %H:%M}: {_place_and_values(kept.loc[row['ts']])} "
                 f"and {_place_and_values(row)}; allowed: one bar, or identical rows"
             ),
         ),
-        *told(
+        "time strictly increasing": told(
             back,
             lambda row: f"time strictly increasing: {_place(row)} ({row['ts']:%Y-%m-%d %H:%M} follows a later bar)",
         ),
-        *told(
+        "bar open on the grid": told(
             off_grid,
             lambda row: f"bar open on the grid: {_place(row)} ({row['ts']:%Y-%m-%d %H:%M:%S.%f}); {grid_rule}",
         ),
-        *gap_hints(universe, placed.ts[gap_T & (placed.day_T == first)]),
-        *_missing(universe, placed.ts[gap_T & (placed.day_T == first)]),
-    ]
-    refuse(f"{universe.name}/{symbol} {days[first]}", problems)
+        "missing bars": _missing(universe, symbol, placed.ts[placed.day_T == first], missing, beside),
+    }
+    count = int((bars["day"] == first).sum())
+    hints = {
+        str(check): told_of_bad(universe, symbol, pd.DatetimeIndex(part["ts"].dropna()), count)
+        for check, part in broken[broken["day"] == first].groupby("check")
+    }
+    hints["conflicting duplicates"] = (
+        told_of_repeated(universe, twice)
+        if twice
+        else told_of_bad(universe, symbol, pd.DatetimeIndex(conflicts["ts"]), count)
+    )
+    if unit := unit_problem(broken[(broken["day"] == first) & (broken["check"] == VWAP_RULE)]):
+        hints[VWAP_RULE] = unit
+    hints["missing bars"] = absent_hint(universe, missing)
+    if is_session(universe, days[first]):
+        hints["bar open on the grid"] = told_of_misplaced(universe, symbol, beside, missing, count)
+    refuse(f"{universe.name}/{symbol} {days[first]}", problems, hints)

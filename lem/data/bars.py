@@ -2,8 +2,9 @@
 
 Nothing is invented. A bar that the venue did not make must lie in an outage that the universe lists: it is flagged and
 has no values. Where the universe says that the venue makes no bar when nobody trades, it is one without trades at the
-last close (`lem.data.untraded`). A bar without trades has no VWAP. An estimated VWAP is marked. Rules are tested on the
-source's bars; if those are shorter than the universe's, they are aggregated afterwards.
+last close (`lem.data.untraded`). Rows of the source in a listed outage are dropped and counted, whatever they hold. A
+bar without trades has no VWAP. An estimated VWAP is marked. Rules are tested on the source's bars; if those are shorter
+than the universe's, they are aggregated afterwards.
 
 Shapes: D = days, T = bars of their grids, N = numbers of a bar.
 """
@@ -26,7 +27,7 @@ from lem.data.untraded import split_neighbours
 from lem.errors import BarsError
 from lem.sources.base import NUMBERS, PRICES, RAW_DTYPES
 from lem.universe import Universe
-from lem.universe.calendars import bar_close, is_listed
+from lem.universe.calendars import bar_close, is_listed, outage_mask
 
 FLAGS = ("ok", "no_trades", "outage")
 VWAP_KINDS = ("exact", "estimated")
@@ -77,9 +78,9 @@ class BarsResult:
     Args:
         table: the `bars` table (`TABLE_SCHEMA`).
         counts: in bars of the source's length: expected (bars of the grid), received (rows of the source), missing
-            (expected bars without a row), outage (missing bars in a listed outage: the same number, but for those that
-            count as bars without trades, see `source.absent`), no_trades (those included),
-            duplicates (identical rows that were dropped).
+            (expected bars without a row), outage (bars in a listed outage, each without values), in_outage (rows of
+            the source in a listed outage, which were dropped), no_trades (with those of missing bars that count as
+            bars without trades, see `source.absent`), duplicates (identical rows that were dropped).
     """
 
     table: pd.DataFrame
@@ -97,7 +98,9 @@ def check_bars(table: pd.DataFrame, where: str = "bars") -> pd.DataFrame:
         BarsError: it does not; lists every broken rule with its rows.
     """
     found = failures(BARS_SCHEMA, table.reset_index(drop=True))
-    refuse(where, [f"{check}: row {row}" for check, row in zip(found["check"], found["row"], strict=True)])
+    refuse(
+        where, {f"{check}": [f"{check}: row {row}" for row in part] for check, part in found.groupby("check")["row"]}
+    )
     return table
 
 
@@ -115,7 +118,7 @@ def validate_bars(raw: pd.DataFrame, universe: Universe, symbol: str, date: dt.d
         that the universe states. Rows of the source for such a day are counted as received and dropped.
 
     Raises:
-        BarsError: a rule is broken; lists every broken rule with file and row, at most MAX_SHOWN of them.
+        BarsError: a rule is broken; lists every broken rule with file and row, at most MAX_SHOWN rows of each.
         UniverseError: unknown symbol, or a date that the exchange's calendar does not know.
     """
     return validate_days({date: raw}, universe, symbol)[date]
@@ -133,17 +136,24 @@ def validate_days(raw: Mapping[dt.date, pd.DataFrame], universe: Universe, symbo
     listed = [raw[day] if is_listed(universe, symbol, day) else raw[day].iloc[:0] for day in days]
     listed, neighbours = split_neighbours(universe, listed, days)
     rows = pd.concat(listed, ignore_index=True)
+    row_day = np.repeat(np.arange(len(days)), [len(part) for part in listed])
+    inside = _in_outage(rows, source, symbol)
+    dropped, dropped_day = rows["ts"][inside], row_day[inside]
+    rows = rows[~inside].reset_index(drop=True)
     decimals = universe.source.capabilities.quote_decimals
     half_unit = 0.0 if decimals is None else 0.5 * 10.0**-decimals
     where = f"{universe.name}/{symbol}"
     failed = failures(row_rules(half_unit), rows)
     for check in failed["check"][failed["row"].isna()]:
         raise BarsError(f"{where} {days[0]}: no table of raw bars: {check}; its columns: {', '.join(RAW_DTYPES)}")
-    rows["day"] = np.repeat(np.arange(len(days)), [len(part) for part in listed])
+    rows["day"] = row_day[~inside]
     placed = place_rows(rows, source, symbol, days, neighbours)
     refuse_faults(placed, failed, source, symbol)
     table = check_bars(_complete(placed, source), where)
-    counts = _counts(placed, table)
+    counts = _counts(placed, table) | {"in_outage": np.bincount(dropped_day, minlength=len(days))}
+    there = placed.day_T[placed.absent_T & placed.ts.isin(pd.DatetimeIndex(dropped))]
+    absent_D = np.bincount(placed.day_T[placed.absent_T], minlength=len(days))
+    counts["missing"] = absent_D - np.bincount(there, minlength=len(days))
     if parts > 1:
         table = check_bars(aggregate(table, parts), where)
     end_D = np.cumsum(counts["expected"]) // parts
@@ -154,6 +164,13 @@ def validate_days(raw: Mapping[dt.date, pd.DataFrame], universe: Universe, symbo
         part.index = pd.RangeIndex(len(part))
         out[day] = BarsResult(part, {name: int(n_D[d]) for name, n_D in counts.items()} | {"received": len(raw[day])})
     return out
+
+
+def _in_outage(rows: pd.DataFrame, universe: Universe, symbol: str) -> NDArray[np.bool_]:
+    """True for rows that open in a listed outage; a table without times has none, and is refused by its own rule."""
+    if not isinstance(rows.get("ts", pd.Series()).dtype, pd.DatetimeTZDtype):
+        return np.zeros(len(rows), dtype=bool)
+    return outage_mask(universe, symbol, pd.DatetimeIndex(rows["ts"]))
 
 
 def _complete(placed: PlacedRows, universe: Universe) -> pd.DataFrame:
@@ -179,15 +196,13 @@ def _complete(placed: PlacedRows, universe: Universe) -> pd.DataFrame:
 
 
 def _counts(placed: PlacedRows, table: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
-    """The counts of `BarsResult.counts` by day, without the rows received."""
+    """The counts of `BarsResult.counts` by day that the placed rows tell."""
 
     def by_day(day: ArrayLike) -> NDArray[np.int64]:
         return np.bincount(np.asarray(day), minlength=len(placed.days))
 
-    absent_D = by_day(placed.day_T[placed.absent_T])
     return {
         "expected": by_day(placed.day_T),
-        "missing": absent_D,
         "outage": by_day(placed.day_T[placed.absent_T & np.isnan(placed.last_close_T)]),
         "no_trades": by_day(placed.day_T[table["volume"] == 0]),
         "duplicates": by_day(placed.rows["day"]) - by_day(placed.bars["day"]),

@@ -80,8 +80,8 @@ class Panel:
             raise BarsError("panel: no bars in this range of dates")
         if lacking := [name for name in PANEL_SCHEMA.names if name not in table.columns]:
             raise BarsError(
-                f"panel: no column {', '.join(lacking)}: these partitions were made by an earlier version; what "
-                "makes them again is said by: lem status"
+                f"panel: no column {', '.join(lacking)}: these partitions were made by an earlier version; the "
+                "status of their universe says what makes them again (lem status --help)"
             )
         if table.duplicated(["asset", "ts"]).any():
             twice = table[table.duplicated(["asset", "ts"])].iloc[0]

@@ -20,8 +20,6 @@ from lem.universe.calendars import outage_mask
 
 _MANY = 5
 """Separate gaps in a day from which on they look like a convention and not like a fault."""
-_ZONES = ("America/New_York", "Europe/London", "Europe/Berlin", "Australia/Sydney")
-"""Zones whose clocks are set forward on different dates."""
 
 
 def split_neighbours(
@@ -77,27 +75,18 @@ def last_closes(
     return before.where(absent & ~outage_mask(universe, symbol, ts)).to_numpy(float)
 
 
-def gap_hints(universe: Universe, gaps: pd.DatetimeIndex) -> list[str]:
-    """What may be meant by bars that are missing, where a key of `[source]` could say it; one line each.
+def absent_hint(universe: Universe, gaps: pd.DatetimeIndex) -> str:
+    """That a venue may leave out bars in which nobody traded, where a day's gaps look like it; else empty.
 
     Args:
         universe: with the source's bar length.
         gaps: opens of a day's missing bars, UTC, ascending.
     """
-    hints, source = list[str](), universe.source
-    keys = type(source).model_fields
+    source = universe.source
     places = int((gaps.to_series().diff() != universe.bar_length).sum())
-    if places >= _MANY and "absent" in keys and source.capabilities.absent == "missing":
-        hints.append(
-            f"{len(gaps)} bars are missing in {places} places; where the source makes no bar when nobody trades, no "
-            'outages are needed: absent = "no_trades" in [source]'
-        )
-    if "zone" in keys and getattr(source, "zone", None) is None:
-        naive = gaps.tz_localize(None)
-        skipped = [zone for zone in _ZONES if naive.tz_localize(zone, ambiguous=True, nonexistent="NaT").hasnans]
-        if skipped:
-            hints.append(
-                f"clocks of {' and '.join(skipped)} skipped one of the missing hours; stamps without an offset are "
-                "taken as UTC, and where they are local times, a key says so: zone in [source]"
-            )
-    return hints
+    if places < _MANY or "absent" not in type(source).model_fields or source.capabilities.absent != "missing":
+        return ""
+    return (
+        f"{len(gaps)} bars are missing in {places} places; where the source makes no bar when nobody trades, no "
+        'outages are needed: absent = "no_trades" in [source]'
+    )

@@ -17,25 +17,35 @@ from lem.universe import Universe
 from lem.universe.windows import dates_before, gate_dates, is_training_date, training_window
 
 
-def decide_champion(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> PromotionRecord:
-    """Decide which model trades on `date` and record it; deciding a date again replaces its record.
+def decide_champion(
+    lake: Lake, registry: Registry, universe: Universe, date: dt.date, again: bool = False
+) -> PromotionRecord | None:
+    """Decide which model trades on `date` and record it. What was decided stands.
 
-    The champion before is that of the last decision with an earlier date, whatever was decided for later dates. A
-    decision that was made by hand for `date` stands, and is returned.
+    A date that was decided keeps its decision. A date before the last decided one gets none: the decisions after it
+    were made without it, and no longer would follow from those before them. The champion before is that of the last
+    decision with an earlier date.
 
     Args:
         lake: with the panels and the weights.
         registry: of the models and decisions.
         universe: for which the decision is.
         date: UTC.
+        again: decide whatever was decided, and replace the record; then all later dates must be decided again too. A
+            decision that was made by hand stands here too.
+
+    Returns:
+        The decision that stands for the date; None where there is none, and later dates are decided.
 
     Raises:
         LakeError: the gate's window is incomplete, or a model's weights cannot be read or were changed.
         RegistryError: the champion before was replaced by hand while the gate judged.
     """
     standing = registry.promotion(universe.name, date)
-    if standing is not None and standing.by_hand:
+    if standing is not None and (standing.by_hand or not again):
         return standing
+    if not again and any(decision.date > date for decision in registry.promotions(universe.name)):
+        return None
     candidate, before = registry.candidate(universe.name, date), registry.champion_before(universe.name, date)
     panel_version = None
     if candidate is None:

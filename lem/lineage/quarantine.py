@@ -87,10 +87,11 @@ def quarantined_dates(lake: Lake, universe: str, asset: str) -> list[dt.date]:
     return dates_in(lake, f"{universe}/quarantine/asset={asset}", ".txt")
 
 
-def refuse_quarantined(errors: Mapping[str, str]) -> None:
+def refuse_quarantined(universe: str, errors: Mapping[str, str]) -> None:
     """Refuse to go on if there are errors.
 
     Args:
+        universe: its name.
         errors: by partition key.
 
     Raises:
@@ -100,4 +101,4 @@ def refuse_quarantined(errors: Mapping[str, str]) -> None:
         first, *others = sorted(errors)
         more = f"\n{len(others)} more partition(s) break rules: {', '.join(others[:12])}" if others else ""
         end = f"{more}{' and others' if len(others) > 12 else ''}"
-        raise BarsError(f"{errors[first]}{end}" + ("; lem status lists them" if others else ""))
+        raise BarsError(f"{errors[first]}{end}" + (f"; they are listed by: lem status -u {universe}" if others else ""))

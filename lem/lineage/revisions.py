@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from lem.data.panel import PANEL_SCHEMA
-from lem.errors import LakeError
+from lem.errors import LakeError, RowsError
 from lem.lake import Lake, Written, inputs_version
-from lem.sources.base import RAW_SCHEMA, Source
+from lem.sources.base import NUMBERS, RAW_SCHEMA, Source
 from lem.universe import Universe
 from lem.universe.calendars import partition_window
 
@@ -54,16 +54,36 @@ def store_raw(
         What lies there now, and the data version that it replaced (None where it replaced nothing).
 
     Raises:
+        RowsError: the answer is a part of what is there; what was there stays.
         LakeError: the lake cannot be read or written; what was there stays.
     """
     path = lake.path(universe, "raw_bars", date, asset)
     old, data = _there(lake, path)
+    if old:
+        _refuse_part(lake, path, data, table, f"{universe}/{asset} {date}")
     same = old is not None and lake.version_of(path, table, RAW_SCHEMA) == old
     if old and not same:
         lake.write_bytes(superseded_path(universe, date, asset, old), data)
     if old and same and _inputs_of(lake, path) == (inputs_version(inputs) if inputs else ""):
         return Written(path, old, len(table), len(data)), None
     return lake.write_table(path, table, RAW_SCHEMA, inputs or None), None if same else old
+
+
+def _refuse_part(lake: Lake, path: str, data: bytes, table: pd.DataFrame, where: str) -> None:
+    """Hold back an answer that has only some of the bars that were read before, and nothing else."""
+    stored = lake.decode(path, data)[0]
+    if not {"ts", *NUMBERS} <= set(stored.columns):
+        return
+    before, now = (rows.drop_duplicates(["ts", *NUMBERS]) for rows in (stored, table))
+    if now["ts"].nunique() >= before["ts"].nunique() or len(now.merge(before, on=["ts", *NUMBERS])) < len(now):
+        return
+    lost = before.loc[~before["ts"].isin(now["ts"]), "ts"]
+    raise RowsError(
+        f"{where}: the source had {before['ts'].nunique()} bars of this day when it was last read, and has "
+        f"{now['ts'].nunique()} of them now, without that of {lost.iloc[0]:%Y-%m-%d %H:%M} UTC: what is stored stays. "
+        "Ask again when the source is whole; where it has withdrawn these bars for good, delete "
+        f"{lake.show(path)} and fetch the day again"
+    )
 
 
 def rescaled(lake: Lake, universe: Universe, source: Source, symbol: str, date: dt.date) -> bool | None:

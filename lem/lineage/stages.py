@@ -82,6 +82,7 @@ class Stage:
         table: the dictionary's name of what it writes; if left out, the stage's own.
         settings: the sections and keys of the universe file on which its content depends.
         of_partition: what else the content of an asset's date depends on.
+        outages: whether the outages that are listed over a partition are among what it is made with.
         parts: names of the pieces of code of which it consists; one more or one less makes another version.
         code_version: raised when the same input gives another output.
         ranges: whether one run makes any number of partitions; otherwise it makes one.
@@ -101,6 +102,7 @@ class Stage:
     table: str = ""
     settings: Callable[[Universe], dict[str, Any]] = _no_settings
     of_partition: Callable[[Universe, str, dt.date], dict[str, Any]] = _of_no_partition
+    outages: bool = False
     parts: Callable[[], tuple[str, ...]] = _no_parts
     code_version: str = FIRST_VERSION
     ranges: bool = True
@@ -120,7 +122,7 @@ class Stage:
 
 
 def _bar(universe: Universe) -> dict[str, Any]:
-    # What only judges bars (outages, tolerances) changes no row that was made.
+    # What only judges bars (tolerances) changes no row that was made.
     return {"bar": universe.bar}
 
 
@@ -170,12 +172,13 @@ STAGES: tuple[Stage, ...] = (
         kinds=("parquet", "pandera"),
         seconds=0.03,
         meaning="A row for each bar that the calendar expects, no more and no fewer: a gap that is not listed as an "
-        "outage stops its day, and nothing is filled in.",
+        "outage stops its day, nothing is filled in, and what the source has in a listed outage is left out.",
         schema=BARS_TABLE,
         rules=BARS_SCHEMA,
         words=BARS_WORDS,
         settings=_of_bars,
         of_partition=_of_listing,
+        outages=True,
     ),
     Stage(
         "features",
@@ -255,7 +258,7 @@ STAGES: tuple[Stage, ...] = (
         seconds=20.0,
         table="report.csv",
         parts=section_names,
-        code_version="2",
+        code_version="4",
         ranges=False,
     ),
 )

@@ -102,6 +102,22 @@ def stale_decisions(lake: Lake, registry: Registry, universe: Universe) -> list[
     return found
 
 
+def stale_models(versioned: Versioned, registry: Registry, universe: Universe) -> list[dt.date]:
+    """Dates whose candidate is out of date.
+
+    Args:
+        versioned: the lake's versions.
+        registry: with the models.
+        universe: whose models are looked at.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    dates = sorted({record.usable_on for record in registry.models(universe.name)})
+    candidates = {date: registry.candidate(universe.name, date) for date in dates}
+    return [date for date, one in candidates.items() if one is not None and model_is_stale(versioned, universe, one)]
+
+
 def report_is_stale(lake: Lake, versioned: Versioned, universe: Universe, date: dt.date) -> bool:
     """Whether the report of a date is missing, or was made from other backtests than are there now, or by other code.
 

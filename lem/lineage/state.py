@@ -10,7 +10,7 @@ from lem.lake import Lake
 from lem.lineage.keys import PartitionKey
 from lem.lineage.quarantine import quarantined
 from lem.lineage.stages import DECISION, Stage, tables
-from lem.lineage.tables import missing_partitions
+from lem.lineage.tables import dates_in, missing_partitions
 from lem.lineage.versions import Versioned, assets_of, traded_by
 from lem.registry import Registry
 from lem.universe import Universe
@@ -77,6 +77,21 @@ def _state(
     present = sum(len(keys[date]) for date in dates) - len(absent)
     first, last = (there[0], there[-1]) if there else (None, None)
     return TableState(stage.name, present, first, last, sorted(holes - bad), sorted(stale - bad), sorted(bad))
+
+
+def orphans(lake: Lake, universe: Universe) -> dict[str, dict[str, int]]:
+    """Partitions by table of each asset that is in the lake and not in the universe file, as after a renaming.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for stage in (stage for stage in tables() if stage.per_asset):
+        folder = f"{universe.name}/{stage.name}"
+        for asset in (name.removeprefix("asset=") for name in lake.names(folder) if name.startswith("asset=")):
+            if asset not in universe.symbols:
+                found.setdefault(asset, {})[stage.name] = len(dates_in(lake, f"{folder}/asset={asset}", ".parquet"))
+    return found
 
 
 def traders(

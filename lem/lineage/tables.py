@@ -15,6 +15,7 @@ from lem.lineage.keys import PartitionKey, span
 from lem.lineage.stages import stage_named
 from lem.registry.records import InputVersion
 from lem.universe import Universe
+from lem.universe.calendars import partition_dates
 
 _SHOWN = 12
 _Asset = TypeVar("_Asset", bound=str | None)
@@ -67,6 +68,27 @@ def name_missing(missing: Sequence[object]) -> str:
     """A short list of partition keys for an error message."""
     more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
     return ", ".join(str(key) for key in missing[:_SHOWN]) + more
+
+
+def ranges(universe: Universe, keys: Iterable[PartitionKey]) -> list[str]:
+    """Keys as text, with neighbours of one asset as one range: `BTC-USDT|2024-01-10 ... 2024-01-12`.
+
+    Args:
+        universe: whose calendar says which dates are neighbours.
+        keys: of partitions.
+    """
+    wanted = sorted(keys)
+    if not wanted:
+        return []
+    place = {date: number for number, date in enumerate(partition_dates(universe, *span(wanted)))}
+    found: list[list[PartitionKey]] = []
+    for key in wanted:
+        before = found[-1][-1] if found else None
+        if before and before.asset == key.asset and place.get(key.date, -1) == place.get(before.date, -3) + 1:
+            found[-1].append(key)
+        else:
+            found.append([key])
+    return [str(keys[0]) if len(keys) == 1 else f"{keys[0]} ... {keys[-1].date}" for keys in found]
 
 
 def refuse_missing(lake: Lake, universe: Universe, table: str, wanted: Mapping[_Asset, Collection[dt.date]]) -> None:

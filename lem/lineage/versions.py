@@ -17,6 +17,7 @@ from lem.lineage.stages import Stage, stage_named
 from lem.registry.decision_figures import FIRST_VERSION
 from lem.registry.records import InputVersion, ModelRecord
 from lem.universe import Universe
+from lem.universe.calendars import partition_window
 
 
 def named(inputs: Iterable[InputVersion]) -> dict[str, str]:
@@ -47,6 +48,22 @@ def made_with(universe: Universe, stage: Stage, key: PartitionKey | None = None)
     if stage.version != FIRST_VERSION:
         settings["code"] = stage.version
     return {"settings": json.dumps(settings, sort_keys=True)} if settings else {}
+
+
+def outages_over(universe: Universe, stage: Stage, key: PartitionKey) -> dict[str, str]:
+    """The input of a partition that leaves out what lies in listed outages: those that reach into it.
+
+    Nothing where no outage does, so that a new one makes only its own days out of date.
+    """
+    if not stage.outages:
+        return {}
+    start, end = partition_window(key.date)
+    found = [
+        [f"{outage.start:%Y-%m-%dT%H:%M:%S.%f}", f"{outage.end:%Y-%m-%dT%H:%M:%S.%f}"]
+        for outage in universe.outages
+        if outage.start < end and outage.end > start and (outage.assets is None or key.asset in outage.assets)
+    ]
+    return {"outages": json.dumps(sorted(found))} if found else {}
 
 
 def inputs_of(universe: Universe, stage: Stage, key: PartitionKey) -> list[Partition]:
@@ -142,7 +159,8 @@ class Versioned:
             key, made_from = partition.key, there[partition].inputs
             if not made_from and not stage.reads and key.asset is not None and stage.version == FIRST_VERSION:
                 made_from = self._assumed(stage, key)
-            known = made_with(universe, stage, key) | dict((more or {}).get(key.date, {}))
+            known = made_with(universe, stage, key) | outages_over(universe, stage, key)
+            known |= dict((more or {}).get(key.date, {}))
             now = self.version(inputs, known) if inputs or known else ""
             if now is not None and now != made_from:
                 found.setdefault(key.date, []).append(key)

@@ -121,6 +121,28 @@ class Database:
             raise RegistryError(message) from error
 
 
+def may_write(url: str) -> bool:
+    """Whether this user may write a registry; of one that is no file, or is not there yet, its server or folder tells.
+
+    Args:
+        url: an SQLAlchemy URL.
+
+    Raises:
+        RegistryError: the URL is not one of the allowed kinds.
+    """
+    parsed = _parse(url)
+    if parsed.get_backend_name() != "sqlite":
+        return True
+    path = _sqlite_path(parsed)
+    return not path.exists() or not _unwritable(path)
+
+
+def _unwritable(path: Path) -> Path | None:
+    effective = os.access in os.supports_effective_ids
+    places = (path.parent, path)
+    return next((p for p in places if p.exists() and not os.access(p, os.W_OK, effective_ids=effective)), None)
+
+
 def _parse(text: str) -> URL:
     # What SQLAlchemy raises may quote a piece of the URL, and with it of the password: it is not chained.
     try:
@@ -169,13 +191,11 @@ def _check_file(path: Path, shown: str, read_only: bool) -> None:
             "name another path"
         ) from error
     # SQLite opens what it may not write as read-only, and complains at the first write: after the training.
-    effective = os.access in os.supports_effective_ids
-    for place in (path.parent, path):
-        if os.path.exists(place) and not os.access(place, os.W_OK, effective_ids=effective):
-            raise RegistryError(
-                f"registry {shown}: cannot open it for writing: this user may not write {place}; ask for the "
-                "right to write, or open it read-only"
-            )
+    if place := _unwritable(path):
+        raise RegistryError(
+            f"registry {shown}: cannot open it for writing: this user may not write {place}; ask for the "
+            "right to write, or open it read-only"
+        )
 
 
 def _engine(url: URL, connect_args: dict[str, Any], shown: str) -> Engine:

@@ -265,6 +265,13 @@ class PromotionRecord:
         return f"{_OUTCOMES[self.decision]}{' by hand' if self.by_hand else ''}"
 
     @property
+    def verdict(self) -> str:
+        """What became of the candidate: `promoted`, `promoted by hand`, `refused`, or `no candidate` without one."""
+        if self.candidate_id is None:
+            return "no candidate"
+        return self.outcome if self.decision == "promoted" else "refused"
+
+    @property
     def sentence(self) -> str:
         """Who trades and the first reason, in a sentence without its full stop."""
         why = self.reasons[0].removesuffix(".") if self.reasons else "no reason is recorded"

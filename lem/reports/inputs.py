@@ -17,10 +17,11 @@ from lem.registry import ModelRecord, PromotionRecord
 CURVE = ["step", "loss", "gain_sigma", "learning_rate"]
 TAPE = ["asset", "ts", "vwap", "volume"]
 DRIFT = ["reading", "name", "value", "low", "high", "usual", "threshold", "verdict"]
-COUNTED = ["expected", "received", "missing", "outage", "no_trades", "duplicates", "estimated_vwap"]
+COUNTED = ["expected", "received", "missing", "outage", "in_outage", "no_trades", "duplicates", "estimated_vwap"]
 QUALITY = ["asset", "date", *COUNTED]
 QUARANTINE = ["asset", "date", "problem"]
 OUTAGES = ["start", "end", "assets", "reason"]
+DOUBTS = ["asset", "date", "doubt"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class ReportInputs:
         bar: length of a bar ("1h", "1d", ...).
         orders: the backtest's rows with `asset` and `date` (columns: `lem.reports.tables.COLUMNS`).
         costs: those that the backtest charged.
+        risk_aversion: lambda of the orders, by which the gate weighs losses.
         promotions: decisions of up to `date`, about who trades.
         champion: who trades on the date; None without a model.
         training_curve: the champion's (columns `CURVE`); None without a model.
@@ -51,6 +53,7 @@ class ReportInputs:
         drift: readings of drift (columns `DRIFT`).
         quarantine: days that broke a rule (columns `QUARANTINE`).
         outages: those that the universe lists (columns `OUTAGES`).
+        doubts: bars whose numbers are hardly possible together, and rows in listed outages (columns `DOUBTS`).
     """
 
     universe: str
@@ -60,6 +63,7 @@ class ReportInputs:
     bar: str
     orders: pd.DataFrame
     costs: CostsConfig
+    risk_aversion: float
     promotions: Sequence[PromotionRecord]
     champion: ModelRecord | None
     training_curve: pd.DataFrame | None
@@ -76,6 +80,7 @@ class ReportInputs:
     drift: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=DRIFT))
     quarantine: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=QUARANTINE))
     outages: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=OUTAGES))
+    doubts: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=DOUBTS))
 
     def check(self) -> None:
         """Refuse tables that are not of the promised form; the orders are checked where they are prepared.
@@ -93,6 +98,7 @@ class ReportInputs:
             ("drift table", self.drift, DRIFT),
             ("quarantine table", self.quarantine, QUARANTINE),
             ("outages table", self.outages, OUTAGES),
+            ("table of doubts", self.doubts, DOUBTS),
         ):
             _check_columns(what, table, needed)
 

@@ -33,7 +33,7 @@ from lem.reports.leak_reading import leaks_of
 from lem.reports.report import Report, render_report
 from lem.reports.schedule import replayed_orders
 from lem.reports.sections.drift import drift_table
-from lem.reports.sections.quality import data_quality, days_in_quarantine, listed_outages
+from lem.reports.sections.quality import data_quality, days_in_quarantine, doubted_bars, listed_outages
 from lem.training.manifest import curve_path
 from lem.universe import Universe
 from lem.universe.calendars import offset_partition, partition_dates
@@ -125,6 +125,7 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
         bar=universe.bar,
         orders=orders,
         costs=universe.costs,
+        risk_aversion=universe.backtest.risk_aversion,
         promotions=promotions,
         champion=champion,
         training_curve=lake.read_table(curve_path(universe.name, champion.id)) if champion else None,
@@ -150,6 +151,7 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
         drift=drift_table(lake, registry, universe, date),
         quarantine=days_in_quarantine(lake, universe, date),
         outages=listed_outages(universe, covered),
+        doubts=doubted_bars(lake, universe, covered),
     )
 
 

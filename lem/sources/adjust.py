@@ -13,9 +13,33 @@ import pandas as pd
 from lem.sources.base import PRICES
 from lem.sources.columns import refuse
 
+FACTOR_RULE = "gives no adjustment; allowed: an adjusted close whose ratio to the row's close is finite and > 0"
+
+
+def factor_is_wrong(table: pd.DataFrame, adjusted_close: pd.Series) -> pd.Series:
+    """True for rows whose adjusted close gives no finite factor above 0.
+
+    Args:
+        table: raw bars.
+        adjusted_close: of each row.
+    """
+    return ~(adjusted_close / table["close"]).between(0, np.inf, inclusive="neither")
+
+
+def scaled(table: pd.DataFrame, adjusted_close: pd.Series) -> pd.DataFrame:
+    """The rows with adjusted prices and volume, and the factor in `adjustment`.
+
+    Args:
+        table: raw bars whose open, high, low, close and volume are on one scale.
+        adjusted_close: of each row.
+    """
+    factor = adjusted_close / table["close"]
+    prices = {name: table[name] * factor for name in PRICES}
+    return table.assign(**prices, volume=table["volume"] / factor, adjustment=factor)
+
 
 def adjusted(where: str, table: pd.DataFrame, adjusted_close: pd.Series) -> pd.DataFrame:
-    """The rows with adjusted prices and volume, and the factor in `adjustment`.
+    """`scaled`, where every row has a factor.
 
     Args:
         where: names the source in an error.
@@ -25,12 +49,5 @@ def adjusted(where: str, table: pd.DataFrame, adjusted_close: pd.Series) -> pd.D
     Raises:
         SourceError: a row's adjusted close gives no finite factor above 0; names source, row, column, and the rule.
     """
-    factor = adjusted_close / table["close"]
-    refuse(
-        where,
-        adjusted_close,
-        ~factor.between(0, np.inf, inclusive="neither"),
-        "gives no adjustment; allowed: an adjusted close whose ratio to the row's close is finite and > 0",
-    )
-    scaled = {name: table[name] * factor for name in PRICES}
-    return table.assign(**scaled, volume=table["volume"] / factor, adjustment=factor)
+    refuse(where, adjusted_close, factor_is_wrong(table, adjusted_close), FACTOR_RULE)
+    return scaled(table, adjusted_close)

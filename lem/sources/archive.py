@@ -1,14 +1,15 @@
 """A venue's daily and monthly zip archives of bars, with SHA-256 sidecars, under any fsspec URL (https://, s3://, ...).
 
 Archives are unpacked and read in memory. The rows are handed on as they are: broken prices, duplicates and gaps are
-judged when bars are validated. One file that is damaged, unverified or of another time fails the whole window.
+judged when bars are validated. One file that is damaged or unverified fails the whole window; a row that cannot be
+read, or is of another time, blocks its own day.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from lem.errors import SourceError
+from lem.sources.bad_rows import BadRow, refuse_bad
 from lem.sources.base import RAW_DTYPES, RawBars, Source, check_window
 from lem.sources.download import Downloads
 from lem.sources.klines import read_klines
@@ -23,7 +25,7 @@ from lem.sources.limits import CLOCK, Clock
 from lem.sources.templates import template_fields
 from lem.sources.zipped import unpack
 from lem.universe import Universe
-from lem.universe.calendars import expected_bars, outage_mask, partition_window
+from lem.universe.calendars import expected_bars, outage_lines, outage_mask, partition_window
 from lem.universe.source_config import ArchiveConfig
 from lem.universe.source_section import BarLength
 
@@ -43,11 +45,13 @@ class _Day(NamedTuple):
         date: the day.
         url: of the archive; `nothing` if no bar is expected, `missing` if the day is not archived yet.
         table: the archive's rows; None if there is no archive.
+        bad: its rows that cannot be read.
     """
 
     date: dt.date
     url: str
     table: pd.DataFrame | None
+    bad: Sequence[BadRow] = ()
 
 
 class Archive:
@@ -78,7 +82,7 @@ class Archive:
         self._data_root, self._credentials = data_root.rstrip("/"), credentials
         self._downloads = Downloads(self._config.timeout_seconds, self._config.retries, clock)
         self._clock = clock
-        self._tables: OrderedDict[str, pd.DataFrame] = OrderedDict()
+        self._tables: OrderedDict[str, tuple[pd.DataFrame, list[BadRow]]] = OrderedDict()
         self._without_monthly: set[str] = set()
         self._fallback: Source | None = None
         self._check("daily", self._config.daily, "date", "month")
@@ -117,9 +121,11 @@ class Archive:
         """Rows whose bar opens in [start, end), UTC, archive by archive, in each archive's order.
 
         Days without an archive come from `source.fallback`, and the answer's `source` says so. No archive is needed
-        for a day on which the universe expects no bar (not listed, or all of it in an outage).
+        for a day on which the universe expects no bar (not listed), or, without a fallback, for one that lies in a
+        listed outage.
 
         Raises:
+            RowsError: a row of the window cannot be read; names file, row and rule.
             SourceError: an archive is missing, cannot be read, or breaks a rule; names file, rule and what is allowed.
             UniverseError: unknown symbol.
         """
@@ -141,6 +147,7 @@ class Archive:
                 source = f"no bars expected: {self._named(symbol, days)}"
             else:
                 table = table[(table["ts"] >= since) & (table["ts"] < until)].assign(source=url)
+                refuse_bad(days[0].bad, since, until, empty=table.empty)
             if table is not None:
                 tables.append(table[list(RAW_DTYPES)])
             sources.append(source)
@@ -175,24 +182,25 @@ class Archive:
             if url not in self._without_monthly:
                 table = self._table(url, month, next_month)
                 if table is not None:
-                    return _Day(date, url, table)
+                    return _Day(date, url, *table)
                 self._without_monthly.add(url)
         url = self.url(symbol, date)
         table = self._table(url, begin, end)
         if table is not None:
-            return _Day(date, url, table)
-        if outage_mask(self._grid, symbol, grid).all():
-            return _Day(date, _NOTHING, None)
+            return _Day(date, url, *table)
         if self._config.fallback is None:
+            if outage_mask(self._grid, symbol, grid).all():
+                return _Day(date, _NOTHING, None)
             monthly = self.url(symbol, date, monthly=True) if self._config.monthly else ""
             also = f", and no {monthly}" if monthly in self._without_monthly else ""
             raise SourceError(
-                f"{url}: no such archive{also}; allowed: a day that is archived, a day in an outage that the universe "
-                "lists, or a venue to ask instead (source.fallback)"
+                f"{url}: no such archive{also}; allowed: a day that is archived, or a venue to ask instead "
+                "(source.fallback); where the venue never made these bars, list it in the universe file:\n"
+                f"{outage_lines(symbol, begin, end)}"
             )
         return _Day(date, _MISSING, None)
 
-    def _table(self, url: str, start: dt.datetime, end: dt.datetime) -> pd.DataFrame | None:
+    def _table(self, url: str, start: dt.datetime, end: dt.datetime) -> tuple[pd.DataFrame, list[BadRow]] | None:
         """All rows of an archive, from memory if it was read lately; None if there is no such file."""
         if url in self._tables:
             self._tables.move_to_end(url)
@@ -200,7 +208,8 @@ class Archive:
         content = self._downloads.verified(url)
         if content is None:
             return None
-        table = read_klines(url, unpack(url, content, self._config.max_bytes), start, end)
+        text = unpack(url, content, self._config.max_bytes)
+        table = read_klines(url, text, start, end, self._universe.source_bar_length)
         self._tables[url] = table
         if len(self._tables) > KEPT:
             self._tables.popitem(last=False)

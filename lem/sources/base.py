@@ -15,6 +15,8 @@ from lem.errors import SourceError
 PRICES = ("open", "high", "low", "close")
 NUMBERS = (*PRICES, "volume", "quote_volume")
 
+MAX_NAMED = 12
+
 RAW_SCHEMA = arrow.schema(
     [
         ("ts", arrow.timestamp("us", tz="UTC")),
@@ -38,6 +40,21 @@ RAW_DTYPES = {
 
 
 @dataclass(frozen=True)
+class Whole:
+    """A table that a source has read as a whole, of which an answer is a part.
+
+    Args:
+        rows: of the table.
+        first: open of its first bar, UTC.
+        last: open of its last bar, UTC.
+    """
+
+    rows: int
+    first: dt.datetime
+    last: dt.datetime
+
+
+@dataclass(frozen=True)
 class RawBars:
     """A source's answer.
 
@@ -45,11 +62,13 @@ class RawBars:
         table: rows of `RAW_SCHEMA` in the source's order, exactly as it gave them apart from `adjustment`.
         source: where they came from (URL, or `simulated:<seed>`).
         fetched_at: when (UTC).
+        whole: the table that these rows are a part of; None where the source has no such table.
     """
 
     table: pd.DataFrame
     source: str
     fetched_at: dt.datetime
+    whole: Whole | None = None
 
 
 class Source(Protocol):
@@ -59,6 +78,7 @@ class Source(Protocol):
         """Rows whose bar opens in [start, end). A window without rows is an answer, not an error.
 
         Raises:
+            RowsError: rows of the window cannot be read.
             SourceError: the source cannot be read, or its content is no table of bars.
             UniverseError: the universe has no such symbol.
         """
@@ -93,11 +113,13 @@ def refuse_failed(errors: Mapping[str, str]) -> None:
     """Raise if assets failed.
 
     Args:
-        errors: by asset; may be empty.
+        errors: by asset, or by asset and date; may be empty.
 
     Raises:
-        SourceError: an asset failed; holds the first asset's error and the names of the others.
+        SourceError: an asset failed; holds the first error and the names of the others.
     """
     if errors:
         first, *others = sorted(errors)
-        raise SourceError(errors[first] + (f"\nno bars either of: {', '.join(others)}" if others else ""))
+        more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
+        named = f"\nno bars either of: {', '.join(others[:MAX_NAMED])}{more}"
+        raise SourceError(errors[first] + (named if others else ""))

@@ -1,4 +1,4 @@
-"""Columns of bars: text or numbers made into times and doubles, or an error that names file, row and rule."""
+"""Columns of bars: text or numbers made into doubles, or an error that names file, row and rule."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 from lem.errors import SourceError
 
 FIRST_TIME, LAST_TIME = pd.Timestamp("1990-01-01", tz="UTC"), pd.Timestamp("2100-01-01", tz="UTC")
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+NO_NUMBER = "is not a number; allowed: decimal numbers"
 _EMPTY = ("", "nan", "na", "null", "none")
 
 
@@ -37,44 +37,35 @@ def as_text(column: pd.Series) -> pd.Series:
     return text.str.strip()
 
 
+def plain(column: pd.Series) -> pd.Series:
+    """The column without what Parquet may wrap around its values: a dictionary, or bytes for text."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    if pd.api.types.infer_dtype(column, skipna=True) == "bytes":
+        column = column.map(lambda value: value.decode("utf-8", "replace"), na_action="ignore")
+    return column
+
+
 def numbers(url: str, column: pd.Series) -> pd.Series:
     """The column as doubles, each the nearest double to its text; NaN where the text is empty.
 
     Raises:
         SourceError: a text is no number.
     """
+    values, bad = read_numbers(column)
+    refuse(url, column, bad, NO_NUMBER)
+    return values
+
+
+def read_numbers(column: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """The column as doubles (NaN where the text is empty or no number), and true for the rows whose text is none."""
+    column = plain(column)
+    if pd.api.types.is_bool_dtype(column):
+        return pd.Series(np.nan, index=column.index), pd.Series(True, index=column.index)
     if pd.api.types.is_numeric_dtype(column):
-        return column.astype("float64")
+        return column.astype("float64"), pd.Series(False, index=column.index)
     text = as_text(column)
     values = pd.to_numeric(text, errors="coerce")
     absent = values.isna()
-    if absent.any():
-        empty = text.isna() | text.str.lower().isin(_EMPTY)
-        refuse(url, column, absent & ~empty, "is not a number; allowed: decimal numbers")
-    return values.astype("float64")
-
-
-def epoch(url: str, column: pd.Series) -> pd.Series:
-    """Times from numbers since 1970 in s, ms, us or ns. Their size tells the unit: the four ranges are disjoint.
-
-    Raises:
-        SourceError: a number is a time in none of the units, or in another unit than the first row.
-    """
-    values = column.to_numpy()
-    first, last = (int(limit.timestamp()) for limit in (FIRST_TIME, LAST_TIME))
-    fits = {unit: (values >= first * size) & (values < last * size) for unit, size in _PER_SECOND.items()}
-    refuse(
-        url,
-        column,
-        pd.Series(~np.logical_or.reduce(list(fits.values()))),
-        f"is in no unit a time; allowed: {', '.join(_PER_SECOND)} since 1970 that give "
-        f"{FIRST_TIME:%Y-%m-%d} to before {LAST_TIME:%Y-%m-%d}",
-    )
-    unit = next(unit for unit, inside in fits.items() if inside[0])
-    refuse(url, column, pd.Series(~fits[unit]), f"is not in {unit} as row 1 is; allowed: one unit in a file")
-    size = _PER_SECOND[unit]
-    if np.issubdtype(values.dtype, np.integer):
-        micros = values * (10**6 // size) if size <= 10**6 else values // (size // 10**6)
-    else:
-        micros = np.rint(values * (10**6 / size)).astype("int64")
-    return pd.Series(pd.to_datetime(micros, unit="us", utc=True))
+    bad = absent & ~(text.isna() | text.str.lower().isin(_EMPTY)) if absent.any() else absent
+    return values.astype("float64"), bad.astype(bool)

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import os
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,11 +89,11 @@ class Downloads:
         if line is None:
             raise SourceError(f"{sidecar}: no such file, so {name} cannot be verified; {allowed}")
         # A sidecar that is no checksum line can be any page of the server: only its size is shown.
-        match = _SIDECAR_LINE.fullmatch(line.decode("ascii", "replace"))
+        match = _SIDECAR_LINE.fullmatch(line.decode("utf-8-sig", "replace"))
         if match is None:
             raise _Unreadable(f"{name}{SIDECAR} is no checksum ({len(line)} bytes); {allowed}")
         want, of = match[1].lower(), match[2]
-        if of != name:
+        if unicodedata.normalize("NFC", of) != unicodedata.normalize("NFC", name):
             raise _Unreadable(f"{name}{SIDECAR} is the checksum of {of[:200]!r}; {allowed}")
         got = hashlib.sha256(content).hexdigest()
         if got != want:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from lem.errors import SourceError
-from lem.sources.columns import as_text, refuse
+from lem.sources.bad_rows import Unread, found
+from lem.sources.columns import FIRST_TIME, LAST_TIME, as_text, plain
+from lem.sources.times import IN_RANGE
 from lem.universe import Universe
 from lem.universe.calendars import bar_close, session_opens
 
+_NO_TIME = "is no time; allowed: ISO 8601 without an offset, or dates"
 _OFFSET = r"(?:[zZ]|[+-]\d{2}(?::?\d{2})?(?::?\d{2})?)$"
 """At the end of a text with a time of day."""
 
@@ -18,19 +21,19 @@ def has_offset(text: pd.Series) -> pd.Series:
     return text.str.contains(r"\d[T ]\d", na=False) & text.str.contains(_OFFSET, regex=True, na=False)
 
 
-def zoned(url: str, column: pd.Series, zone: str, sessions: bool) -> tuple[pd.Series, pd.Series]:
-    """Naive stamps as times in UTC, and as the clock of their zone showed them; NaT where there is none.
+def zoned(url: str, column: pd.Series, zone: str, sessions: bool) -> tuple[pd.Series, pd.Series, list[Unread]]:
+    """Naive stamps in UTC and as the clock of their zone showed them, NaT where a row has none, and those rows.
 
     Args:
         url: names the file in an error.
-        column: as it stands in the file.
+        column: as it stands in the file, with the number of each row as its index.
         zone: whose clock they show (`source.zone`).
         sessions: a stamp at midnight is the date of a session, whatever the zone.
 
     Raises:
-        SourceError: the stamps are not naive, so that no zone is obeyed; or the clock showed one never or twice.
+        SourceError: most of the stamps are not naive, so that no zone is obeyed.
     """
-    wall = _naive(url, column, zone)
+    wall, unread = _naive(url, plain(column), zone)
     if sessions and (wall.isna() | (wall == wall.dt.normalize())).all():
         _refuse_zone(url, zone, "its stamps are dates of sessions")
     times = _in_order(wall, zone)
@@ -38,29 +41,35 @@ def zoned(url: str, column: pd.Series, zone: str, sessions: bool) -> tuple[pd.Se
         f"was shown never or twice by clocks of {zone}, which were set then; allowed: times that were shown once, "
         "twice in the order of time, or stamps with their offset"
     )
-    refuse(url, column, wall.notna() & times.isna(), rule)
-    return times, wall
+    unread += found(url, column, wall.notna() & times.isna(), rule)
+    late = times.notna() & ~times.between(FIRST_TIME, LAST_TIME, inclusive="left")
+    unread += found(url, column, late, f"is out of range; allowed: times from {IN_RANGE}")
+    return times.mask(late), wall.mask(late), unread
 
 
 def _refuse_zone(url: str, zone: str, what: str) -> None:
     raise SourceError(f"{url}: source.zone is {zone!r}, but {what}; allowed there: no source.zone")
 
 
-def _naive(url: str, column: pd.Series, zone: str) -> pd.Series:
-    """The stamps without their zone, which they must not have; NaT where there is none."""
+def _naive(url: str, column: pd.Series, zone: str) -> tuple[pd.Series, list[Unread]]:
+    """The stamps without their zone, which they must not have; NaT where there is none, and those rows."""
     if pd.api.types.is_datetime64_any_dtype(column):
         if column.dt.tz is not None:
             _refuse_zone(url, zone, f"its stamps have the zone {column.dt.tz}")
-        return column
+        return column, found(url, column, column.isna(), _NO_TIME)
     if pd.api.types.is_numeric_dtype(column):
         _refuse_zone(url, zone, "numbers since 1970 have none")
     text = as_text(column)
-    if pd.to_numeric(text, errors="coerce").notna().any():
+    there = (text.notna() & (text != "")).sum()
+    if pd.to_numeric(text, errors="coerce").notna().sum() > 0.5 * there:
         _refuse_zone(url, zone, "numbers since 1970 have none")
-    offset = has_offset(text)
-    if offset.any():
+    offset = has_offset(text).astype(bool)
+    if offset.sum() > 0.5 * there:
         _refuse_zone(url, zone, f"{offset.sum()} of its {len(text)} stamps have an offset")
-    return pd.to_datetime(text, format="ISO8601", errors="coerce")
+    wall = pd.to_datetime(text.mask(offset), format="ISO8601", errors="coerce")
+    unread = found(url, column, wall.isna() & ~offset, _NO_TIME)
+    rule = f"has an offset, which most rows have not; allowed where source.zone is {zone!r}: stamps without one"
+    return wall, unread + found(url, column, offset, rule)
 
 
 def _in_order(wall: pd.Series, zone: str) -> pd.Series:
@@ -81,28 +90,27 @@ def _in_order(wall: pd.Series, zone: str) -> pd.Series:
     return times.where(~(twice & wall.notna()) | whole)
 
 
-def opens_of(url: str, column: pd.Series, times: pd.Series, dates: pd.Series, universe: Universe) -> pd.Series:
-    """Opens of the bars that end at some times.
+def opens_of(
+    url: str, column: pd.Series, times: pd.Series, dates: pd.Series, universe: Universe
+) -> tuple[pd.Series, list[Unread]]:
+    """Opens of the bars that end at some times; NaT where a row has none, and those rows.
 
     Args:
         url: names the file in an error.
-        column: as it stands in the file.
-        times: of its rows, UTC.
+        column: as it stands in the file, with the number of each row as its index.
+        times: of its rows, UTC; NaT where a row has none.
         dates: which rows are the date of a session and no time.
         universe: gives bar length and calendar.
-
-    Raises:
-        SourceError: a row is a session's date, or no session ends then; names file and row.
     """
     if universe.calendar == "24/7":
-        return times - universe.source_bar_length
+        return times - universe.source_bar_length, []
     rule = "is a date, and source.stamp is 'close'; allowed: the time at which the session ends, or no source.stamp"
-    refuse(url, column, dates, rule)
+    unread = found(url, column, dates, rule)
     days = pd.DatetimeIndex(times.dt.tz_localize(None).dt.normalize())
-    opens = session_opens(universe, days)
+    opens = pd.Series(session_opens(universe, days), index=times.index)
     known = opens.notna()
     closes = pd.Series(pd.NaT, index=times.index, dtype="datetime64[us, UTC]")
-    closes[known] = bar_close(universe, opens[known])
+    closes[known] = bar_close(universe, pd.DatetimeIndex(opens[known]))
+    none = times.notna() & ~dates & (times != closes)
     rule = f"is not the end of a session of {universe.calendar}; allowed: the time at which one ends, UTC"
-    refuse(url, column, times != closes, rule)
-    return pd.Series(opens, index=times.index)
+    return opens.mask(dates | none), unread + found(url, column, none, rule)

@@ -10,6 +10,7 @@ from lem.errors import SourceError
 
 _CHUNK = 1 << 16
 _ENCRYPTED = 1
+_JOINERS = {0x200C: None, 0x200D: None}
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
 
@@ -55,6 +56,7 @@ def unpack(url: str, content: bytes, max_bytes: int) -> bytes:
 
 
 def _check_name(url: str, name: str) -> None:
-    plain = name.isprintable() and not set(name) & set("/\\:") and not name.startswith(".")
+    # Some scripts join letters with marks that do not count as printable.
+    plain = name.translate(_JOINERS).isprintable() and not set(name) & set("/\\:") and not name.startswith(".")
     if not (plain and name.lower().endswith(".csv")):
         raise SourceError(f"{url}: the member is named {name[:200]!r}; allowed: a plain file name that ends in .csv")

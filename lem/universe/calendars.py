@@ -177,3 +177,17 @@ def outage_mask(universe: Universe, symbol: str, opens: pd.DatetimeIndex) -> NDA
         if outage.assets is None or symbol in outage.assets:
             mask |= np.asarray((opens >= pd.Timestamp(outage.start)) & (opens < pd.Timestamp(outage.end)))
     return mask
+
+
+def outage_lines(symbol: str, start: dt.datetime, end: dt.datetime) -> str:
+    """Lines for the universe file that list an outage of one asset.
+
+    Args:
+        symbol: of the asset.
+        start: begin, UTC.
+        end: end, UTC, exclusive.
+    """
+    return (
+        f"    [[outages]]\n    start = {start:%Y-%m-%dT%H:%M:%SZ}\n    end = {end:%Y-%m-%dT%H:%M:%SZ}\n"
+        f'    assets = ["{symbol}"]\n    reason = "why there are none"'
+    )

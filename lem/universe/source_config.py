@@ -39,7 +39,7 @@ class SimulatedConfig(SourceSection):
 
     @model_validator(mode="after")
     def _obeyed(self) -> SimulatedConfig:
-        if self.mode == "brownian" and "correlation" in self.model_fields_set:
+        if self.mode == "brownian" and "correlation" in self.stated():
             raise ValueError("correlation: those of mode 'brownian' are independent; allowed: mode 'market', or no key")
         return self
 
@@ -114,7 +114,7 @@ class FilesConfig(SourceSection):
 
     @model_validator(mode="after")
     def _obeyed(self) -> FilesConfig:
-        if "quote_decimals" in self.model_fields_set and not self.columns.quote_volume:
+        if "quote_decimals" in self.stated() and not self.columns.quote_volume:
             raise ValueError("quote_decimals: columns.quote_volume is ''; allowed: a column of its own, or no key")
         return self
 
@@ -151,6 +151,7 @@ class CcxtConfig(SourceSection):
         timeout_seconds: of one request.
         retries: further tries of a request that failed.
         requests_per_second: limit of all requests to the venue; if left out, the limit that ccxt knows.
+        quote_decimals: decimals to which the venue rounds quote volume; widens the VWAP's tolerance by half a unit.
         revisit_days: the last partitions that a run fetches again, to find what the venue has revised.
     """
 
@@ -169,6 +170,7 @@ class CcxtConfig(SourceSection):
     timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 20.0
     retries: Annotated[int, Field(ge=0, le=20)] = 6
     requests_per_second: Annotated[float, Field(gt=0, le=1000)] | None = None
+    quote_decimals: Annotated[int, Field(ge=0, le=18)] = 8
     revisit_days: Annotated[int, Field(ge=0, le=366)] = 3
 
     @property
@@ -181,6 +183,7 @@ class CcxtConfig(SourceSection):
             venue=self.venue,
             name_keys=NAME_KEYS,
             absent=self.absent,
+            quote_decimals=self.quote_decimals,
         )
 
 
@@ -197,6 +200,7 @@ class ArchiveConfig(SourceSection):
         retries: further tries of a request that failed.
         absent: `missing` where a bar that is not there stops its day; `no_trades` where the venue leaves out bars in
             which nobody traded. Counts for the fallback too.
+        quote_decimals: decimals to which the venue rounds quote volume; widens the VWAP's tolerance by half a unit.
         fallback: the venue, asked for days that are not archived yet; if left out, such a day is an error.
         revisit_days: the last partitions that a run fetches again, to find what the venue has revised.
     """
@@ -212,12 +216,13 @@ class ArchiveConfig(SourceSection):
     timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
     retries: Annotated[int, Field(ge=0, le=20)] = 6
     absent: Absent = "missing"
+    quote_decimals: Annotated[int, Field(ge=0, le=18)] = 8
     fallback: CcxtConfig | None = None
     revisit_days: Annotated[int, Field(ge=0, le=366)] = 3
 
     @model_validator(mode="after")
     def _obeyed(self) -> ArchiveConfig:
-        given = self.fallback.model_fields_set if self.fallback else frozenset()
+        given = self.fallback.stated() if self.fallback else frozenset()
         if twice := sorted(given & {"absent", "revisit_days"}):
             raise ValueError(f"fallback.{twice[0]}: counts for both; allowed: source.{twice[0]} alone")
         return self
@@ -241,6 +246,8 @@ class ArchiveConfig(SourceSection):
             venue=self.fallback.venue if self.fallback else None,
             name_keys=NAME_KEYS if self.fallback or "{venue_symbol}" in self.daily + self.monthly else (),
             absent=self.absent,
+            # Days of both may lie in one batch: the coarser rounding counts.
+            quote_decimals=min(self.quote_decimals, self.fallback.quote_decimals if self.fallback else 18),
         )
 
 

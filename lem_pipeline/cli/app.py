@@ -21,16 +21,22 @@ from lem_pipeline.cli.models import models
 from lem_pipeline.cli.options import Day, UniverseName
 from lem_pipeline.cli.panels import DAILY, ORDERS, SETTING_UP, UPKEEP, Panels
 from lem_pipeline.cli.setting_up import check, doctor, new
+from lem_pipeline.cli.stopping import Stoppable
 from lem_pipeline.planning.days import day, partition_day
-from resources.opening import open_lake, open_registry, universe_named
+from resources.opening import open_lake, open_registry, registry_to_read, universe_named
 from resources.terminal import console
 
 if TYPE_CHECKING:
     from lem.universe import Universe
     from lem_pipeline.running.execute import Runner
 
+
+class Commands(Stoppable, Panels):
+    """The commands of `lem`."""
+
+
 app = typer.Typer(
-    cls=Panels,
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -41,6 +47,10 @@ for command in (new, check, doctor):
     app.command(rich_help_panel=SETTING_UP)(command)
 
 Force = Annotated[bool, typer.Option("--force", help="Make again what is there already.")]
+Redecide = Annotated[
+    bool,
+    typer.Option("--redecide", help="Decide again what was decided; says first what it replaces."),
+]
 OnWorkers = Annotated[bool, typer.Option("--on-workers", help="Let the workers of many machines make it.")]
 
 
@@ -72,13 +82,21 @@ def _runner(universe: Universe, on_workers: bool = False) -> Runner:
 
 
 @app.command(rich_help_panel=DAILY)
-def run(universe: UniverseName, date: Day = None, force: Force = False, on_workers: OnWorkers = False) -> None:
+def run(
+    universe: UniverseName,
+    date: Day = None,
+    force: Force = False,
+    redecide: Redecide = False,
+    on_workers: OnWorkers = False,
+) -> None:
     """Make a date's report and everything it needs: bars, features, models, decisions, backtests."""
     from lem.lineage.stages import MODEL
+    from lem_pipeline.cli.decided import show_undecided
     from lem_pipeline.cli.show import show_nights, show_report
     from lem_pipeline.planning.dates import dates_for, latest_report_date
     from lem_pipeline.planning.estimate import foretold, measured_rates
     from lem_pipeline.planning.plan import report_steps
+    from lem_pipeline.planning.redecide import redecided, told
     from lem_pipeline.running.execute import readjust, refetch, revisit, run_steps
     from lem_pipeline.running.home import instance
 
@@ -87,6 +105,10 @@ def run(universe: UniverseName, date: Day = None, force: Force = False, on_worke
     dates = dates_for(chosen, wanted, _today())
     runner = _runner(chosen, on_workers)
     lake, registry = runner.lake, runner.registry
+    if redecide:
+        dates = redecided(lake, registry, chosen, dates)
+        for line in told(registry, chosen, dates):
+            console.print(escape(line))
     refetch(runner, dates.data)
     readjust(runner, _today())
     if not force:
@@ -100,19 +122,20 @@ def run(universe: UniverseName, date: Day = None, force: Force = False, on_worke
         "Everything is there already." if not steps else foretold(chosen, steps, measured_rates(instance(), chosen))
     )
     if steps:
-        run_steps(runner, steps)
+        run_steps(runner, steps, keep=not force)
     show_report(console, lake, chosen, wanted)
+    show_undecided(console, registry, chosen, dates, _today())
     show_nights(console, registry, chosen, [wanted, *(s.first.date for s in steps if s.tables == (MODEL,))])
 
 
 @app.command(rich_help_panel=DAILY)
-def night(universe: UniverseName) -> None:
+def night(universe: UniverseName, redecide: Redecide = False) -> None:
     """Make all that is missing up to today, as the nightly schedule does: data, today's model, decision and report."""
     from lem_pipeline.running.night import make_night
 
     chosen = universe_named(universe)
     console.print(f"Night of [bold]{chosen.name}[/bold], {_today()}")
-    if not make_night(_runner(chosen), _today()):
+    if not make_night(_runner(chosen), _today(), redecide):
         console.print("Everything is there already.")
 
 
@@ -149,7 +172,7 @@ def backfill(
         f"{foretold(chosen, steps, measured_rates(instance(), chosen))}; bars from {data['raw_bars'][0]}, features and "
         f"panels from {dates[0]}, both to {dates[-1]}"
     )
-    run_steps(runner, steps)
+    run_steps(runner, steps, keep=not force)
 
 
 @app.command(rich_help_panel=DAILY)
@@ -157,7 +180,7 @@ def status(universe: UniverseName) -> None:
     """What is in the lake, what is missing there, stale or quarantined and how to repair it, and the champion."""
     from lem_pipeline.cli.status import show_status
 
-    show_status(console, open_lake(), open_registry(), universe_named(universe), _today())
+    show_status(console, open_lake(), registry_to_read(), universe_named(universe), _today())
 
 
 @app.command(rich_help_panel=DAILY)

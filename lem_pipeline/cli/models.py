@@ -9,7 +9,7 @@ import typer
 from lem.registry import PromotionRecord
 from lem_pipeline.cli.options import UniverseName
 from lem_pipeline.planning.days import day
-from resources.opening import open_lake, open_registry, universe_named
+from resources.opening import open_lake, open_registry, registry_to_read, universe_named
 from resources.terminal import console
 
 models = typer.Typer(
@@ -35,7 +35,7 @@ def list_models(
     """List the registered models with the last decision about each, and the champion."""
     from lem_pipeline.cli.show_models import show_models
 
-    show_models(console, open_registry(), universe_named(universe).name if universe else None)
+    show_models(console, registry_to_read(), universe_named(universe).name if universe else None)
 
 
 @models.command()
@@ -43,7 +43,7 @@ def show(model: ModelId) -> None:
     """Show a model's manifest, metrics and the decisions about it."""
     from lem_pipeline.cli.show_models import show_model
 
-    show_model(console, open_registry(), model)
+    show_model(console, registry_to_read(), model)
 
 
 @models.command()
@@ -51,7 +51,7 @@ def diff(one: ModelId, other: ModelId) -> None:
     """Show what differs between two models: what they were made from, and their metrics."""
     from lem_pipeline.cli.show_models import show_difference
 
-    show_difference(console, open_registry(), one, other)
+    show_difference(console, registry_to_read(), one, other)
 
 
 @models.command()
@@ -79,7 +79,7 @@ def rebuild(model: ModelId) -> None:
     from lem.training.rebuild import rebuild as train_again
     from lem_pipeline.cli.show_models import show_rebuilt
 
-    lake, registry = open_lake(), open_registry()
+    lake, registry = open_lake(), registry_to_read()
     record = registry.model(model)
     with showing(console):
         again = train_again(lake, record)
@@ -92,7 +92,7 @@ def history(universe: UniverseName) -> None:
     """Show every decision of a universe that was ever made, by the gate and by hand, and why."""
     from lem_pipeline.cli.show_models import show_history
 
-    show_history(console, open_registry(), universe_named(universe).name)
+    show_history(console, registry_to_read(), universe_named(universe).name)
 
 
 def _say(decision: PromotionRecord) -> None:

@@ -26,7 +26,7 @@ def show_advised(console: Console, advised: Advised) -> None:
         keys = ", ".join(key for key, why in advised.refused.items() if why == reason)
         console.print(f"[red]no advice[/red] for {escape(f'{keys}: {reason}')}")
     if not (advised.slices or advised.ended or advised.waiting or advised.refused):
-        console.print("No open orders; make one with: lem advise new")
+        console.print("No open orders; how to make one: lem advise new --help")
 
 
 def told(advice: Advice) -> str:

@@ -12,6 +12,7 @@ from rich.table import Table
 from lem.lineage.tables import name_missing
 from lem.registry import ModelRecord, Registry
 from lem.registry.manifest_difference import manifest_difference
+from resources.terminal import show_table
 
 if TYPE_CHECKING:
     from lem.training.rebuild import Rebuilt
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
 def show_models(console: Console, registry: Registry, universe: str | None) -> None:
     """Print the registered models with the last decision about each, and the champion of each universe."""
     table = Table(title="Models")
-    whole = ("model", "usable on", "decision")  # never broken over two lines: ids are there to be copied
-    for column in ("universe", "model", "usable on", "trained on", "before costs (gate, bps)", "decision", "why"):
-        table.add_column(column, no_wrap=column in whole)
+    for column in ("model", "universe", "usable on", "trained on", "before costs (gate, bps)", "decision", "why"):
+        table.add_column(column, no_wrap=True)
     records = registry.models(universe)
     universes = sorted({record.universe for record in records})
     judged = {d.candidate_id: d for name in universes for d in registry.decisions(name)}
@@ -30,15 +30,15 @@ def show_models(console: Console, registry: Registry, universe: str | None) -> N
         decision = judged.get(record.id)
         gain = registry.gate_gain(record.id)
         table.add_row(
-            record.universe,
             record.id,
+            record.universe,
             str(record.usable_on),
             f"{record.train_start} to {record.train_end}",
             "-" if gain is None else f"{gain:.2f}",
-            decision.outcome if decision else "not judged",
+            decision.verdict if decision else "not judged",
             escape(decision.sentence) if decision else "",
         )
-    console.print(table)
+    show_table(console, table)
     for name in universes:
         last = registry.promotions(name)[-1:]
         trades = [decision.champion_id for decision in last if decision.champion_id]
@@ -98,7 +98,8 @@ def show_history(console: Console, registry: Registry, universe: str) -> None:
     stands = {decision.date: decision for decision in registry.promotions(universe)}
     for decision in registry.decisions(universe):
         made = f"{decision.decided_at:%Y-%m-%d %H:%M:%S} UTC"
-        what = f"{decision.outcome}{'' if stands[decision.date] == decision else ', replaced'}"
+        refused = "candidate refused, " if decision.verdict == "refused" else ""
+        what = f"{refused}{decision.outcome}{'' if stands[decision.date] == decision else ', replaced'}"
         console.print(f"{made}  for {decision.date}: [bold]{what}[/bold], champion {decision.champion_id or 'none'}")
         for reason in decision.reasons:
             console.print(f"    {escape(reason)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lem.errors import UniverseError
 from lem.lineage.stages import data_tables
@@ -24,6 +24,8 @@ class Dates:
         decisions: dates that a champion is decided for.
         training: those of them that a model is trained for.
         data: dates of each table that no decision goes into, by its name.
+        redecide: whether decisions that stand are made again.
+        reports: dates of reports that are made again beside it.
     """
 
     report: dt.date
@@ -31,6 +33,8 @@ class Dates:
     decisions: list[dt.date]
     training: list[dt.date]
     data: Mapping[str, list[dt.date]]
+    redecide: bool = False
+    reports: list[dt.date] = field(default_factory=list)
 
     @property
     def fetched(self) -> list[dt.date]:

@@ -10,14 +10,14 @@ from lem.lake import Lake
 from lem.lineage.keys import PartitionKey
 from lem.lineage.reads import Reads
 from lem.lineage.stages import DECISION, MODEL, REPORT, Stage, data_tables, judged_tables
-from lem.lineage.staleness import decision_is_stale, model_is_stale, report_is_stale
+from lem.lineage.staleness import model_is_stale, report_is_stale
 from lem.lineage.state import traders
 from lem.lineage.tables import missing_partitions
 from lem.lineage.versions import Versioned, assets_of
 from lem.registry import Registry
 from lem.universe import Universe
-from lem.universe.calendars import partition_dates
-from lem.universe.windows import dates_before, gate_dates, training_window
+from lem.universe.calendars import offset_partition, partition_dates
+from lem.universe.windows import dates_before, training_window
 from lem_pipeline.planning.absent import to_fetch
 from lem_pipeline.planning.dates import Dates, data_dates
 from lem_pipeline.planning.steps import Step, asset_steps, span_steps, step_on
@@ -92,42 +92,36 @@ class _Plan:
     def add_decisions(self, dates: Dates) -> None:
         """The runs that train and decide, in date order.
 
-        A decision depends on the champion before it: where one is made again, so are all that follow it.
+        What was decided stands, and so does its model: a date up to the last decided one is left alone, unless it is
+        said to be decided again.
         """
         universe, registry, panels = self.universe, self.registry, self.made.get("panel", set())
         assert registry is not None
-        decided = {} if self.force else {p.date: p for p in registry.promotions(universe.name)}
-        before = registry.champion_before(universe.name, dates.decisions[0]) if dates.decisions else None
-        champion, judged = before.id if before else None, self.made.setdefault(DECISION, set())
+        last = max((decision.date for decision in registry.promotions(universe.name)), default=None)
+        judged = self.made.setdefault(DECISION, set())
         for date in dates.decisions:
+            if last and date <= last and not dates.redecide:
+                continue
             candidate = registry.candidate(universe.name, date)
-            trains = date in dates.training and (
+            if date in dates.training and (
                 self.force
                 or candidate is None
                 or not panels.isdisjoint(_trained_on(universe, date))
                 or model_is_stale(self.versioned, universe, candidate)
-            )
-            if trains:
+            ):
                 self.made.setdefault(MODEL, set()).add(date)
                 self.steps.append(step_on(MODEL, date))
-            if (
-                trains
-                or judged
-                or date not in decided
-                or not panels.isdisjoint(gate_dates(universe, date))
-                or decision_is_stale(self.versioned, universe, decided[date], candidate, champion)
-            ):
-                self._add_decision(date)
-                judged.add(date)
-            champion = decided[date].champion_id if date in decided else champion
+            self._add_decision(date, again=dates.redecide)
+            judged.add(date)
 
-    def _add_decision(self, date: dt.date) -> None:
+    def _add_decision(self, date: dt.date, again: bool) -> None:
         """A run of its own, or one more date of the run before it."""
         last, judged = self.steps[-1] if self.steps else None, self.made[DECISION]
-        if last and judged and last.tables == (DECISION,) and last.last.date == max(judged):
+        next_ = offset_partition(self.universe, max(judged), 1) if judged else None
+        if last and last.tables == (DECISION,) and date == next_:
             self.steps[-1] = replace(last, last=PartitionKey.of(date))
         else:
-            self.steps.append(step_on(DECISION, date))
+            self.steps.append(step_on(DECISION, date, again))
 
     def add_outdated(self, dates: Sequence[dt.date]) -> None:
         """The runs that make again those partitions of the tables that a decision goes into that are out of date."""
@@ -188,5 +182,5 @@ def report_steps(lake: Lake, registry: Registry, universe: Universe, dates: Date
     plan.add_decisions(dates)
     plan.add_judged(dates.orders)
     if plan.steps or report_is_stale(lake, plan.versioned, universe, dates.report):
-        plan.steps.append(step_on(REPORT, dates.report))
+        plan.steps += [step_on(REPORT, date) for date in sorted({*dates.reports, dates.report})]
     return plan.steps

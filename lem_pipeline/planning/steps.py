@@ -12,8 +12,12 @@ from lem.lineage.stages import stage_named
 from lem.universe import Universe
 from lem.universe.calendars import partition_dates
 
-TABLES_TAG, PARTITIONS_TAG = "lem/tables", "lem/partitions"
-"""Tags of a step's run: what it makes (JSON list) and how many partitions of it, for estimates of later runs."""
+TABLES_TAG, PARTITIONS_TAG = ".dagster/lem/tables", ".dagster/lem/partitions"
+"""Tags of a step's run: what it makes (JSON list) and how many partitions of it, for estimates of later runs.
+
+The UI hides tags with this prefix."""
+SECONDS_TAG = ".dagster/lem/seconds"
+"""Tag of a step's run that has succeeded: what it took whoever waited for it, its beginning and its end included."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,13 @@ class Step:
         tables: stages of a universe that it makes, all of one grain.
         first: its first partition.
         last: its last one; the same for a single partition.
+        again: whether it replaces decisions that stand.
     """
 
     tables: tuple[str, ...]
     first: PartitionKey
     last: PartitionKey
+    again: bool = False
 
     @property
     def text(self) -> str:
@@ -37,9 +43,9 @@ class Step:
         return f"{', '.join(self.tables)}  {span}"
 
 
-def step_on(stage: str, date: dt.date) -> Step:
+def step_on(stage: str, date: dt.date, again: bool = False) -> Step:
     """The run that makes one date of a stage that has no assets."""
-    return Step((stage,), PartitionKey.of(date), PartitionKey.of(date))
+    return Step((stage,), PartitionKey.of(date), PartitionKey.of(date), again)
 
 
 def partitions_of(universe: Universe, step: Step) -> int:

@@ -109,8 +109,10 @@ def _run(
     instance: dg.DagsterInstance, run: dg.DagsterRun, created: float, older_than_s: float | None
 ) -> Finding | None:
     what = f"run {run.run_id} ({run.status.value}, {_named(run)})"
-    process = run.tags.get(RUN_PROCESS) or run.tags.get(PROCESS_TAG, "")
-    if RUN_PROCESS in run.tags or pid_of(process) in executors(instance, run.run_id):
+    # A run that was executed again elsewhere has the tags of the first one.
+    command = run.tags.get(RUN_PROCESS, "") if run.parent_run_id is None else ""
+    process = command or run.tags.get(PROCESS_TAG, "")
+    if command or pid_of(process) in executors(instance, run.run_id):
         running = is_running(process)
         if running:
             return None

@@ -14,7 +14,7 @@ import dagster as dg
 
 from lem.errors import LakeError
 from lem.lake import Lake
-from lem.lineage.keys import PartitionKey
+from lem.lineage.keys import PartitionKey, span
 from lem.lineage.stages import Stage, tables
 from lem.lineage.tables import dates_in, name_missing
 from lem.lineage.versions import assets_of
@@ -40,8 +40,12 @@ def unrecorded(
         for stage in tables():
             key = dg.AssetKey([universe.name, stage.name])
             there = _partitions(lake, universe, stage)
-            there = {name: there[name] for name in there.keys() - instance.get_materialized_partitions(key)}
+            # In this order: a run that ends meanwhile has recorded all that it had written.
             if not there or any(key in (run.asset_selection or ()) for run in alive(instance, dead)):
+                continue
+            recorded = instance.get_materialized_partitions(key)
+            there = {name: path for name, path in there.items() if name not in recorded}
+            if not there:
                 continue
             graph = graph or build(universes).get_repository_def().asset_graph
             yield Finding(
@@ -78,7 +82,9 @@ def _record(instance: dg.DagsterInstance, lake: Lake, node: dg.AssetNode, there:
             event = dg.AssetMaterialization(node.key, partition=name, tags=tags, metadata={"recorded_by": "lem reap"})
             instance.report_runless_asset_event(event)
     if unread := sorted(name for name, path in there.items() if path not in versions):
+        (universe, _), (first, last) = node.key.path, span(map(PartitionKey.parse, unread))
         raise LakeError(
             f"lake {lake.url}: {node.key.to_user_string()}: no data version can be read of {name_missing(unread)}, so "
-            "they were not recorded: the files are damaged; make them again with: lem backfill --force"
+            "they were not recorded: the files are damaged; make them again with: "
+            f"lem backfill --universe {universe} --from {first} --to {last} --force"
         )

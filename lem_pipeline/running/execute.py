@@ -21,6 +21,7 @@ from lem_pipeline.planning.steps import Step
 from lem_pipeline.running.degraded import without_model
 from lem_pipeline.running.home import instance
 from lem_pipeline.running.launch import FailedCheck, RunError, run_step
+from lem_pipeline.running.turns import Turns
 from resources.settings import Settings
 from resources.terminal import console
 
@@ -48,10 +49,16 @@ class Runner:
     workers: str = ""
 
 
-def run_steps(runner: Runner, steps: Sequence[Step]) -> None:
+def run_steps(runner: Runner, steps: Sequence[Step], keep: bool = True) -> None:
     """Execute the steps, one after the other or on workers, and say how far they are.
 
-    Where a model cannot be trained, the night goes on with the champion there is.
+    Where a model cannot be trained, the night goes on with the champion there is. What a run of somebody else has in
+    hand is waited for.
+
+    Args:
+        runner: what they are carried out with.
+        steps: in the order of the plan.
+        keep: whether what others make in the meantime is left alone.
 
     Raises:
         RunError: a step failed; those before it stay.
@@ -60,13 +67,16 @@ def run_steps(runner: Runner, steps: Sequence[Step]) -> None:
     if runner.workers:
         _spread(runner, dagster, steps)
     else:
+        turns = Turns(dagster, runner.universe, keep)
         rates = measured_rates(dagster, runner.universe)
         left = [seconds_of(runner.universe, step, rates) for step in steps]
         with showing(console):
             for number, step in enumerate(steps, 1):
                 remaining = duration(sum(left[number - 1 :]))
                 console.print(f"[bold][{number}/{len(steps)}][/bold] {step.text}  (about {remaining} left)")
-                _show_problems(_attempt(runner, dagster, step))
+                for part in turns.wait(step):
+                    _show_problems(_attempt(runner, dagster, part))
+                    turns.done(part)
     console.print(f"{len(steps)} {'steps' if runner.workers else 'runs'} in {time.monotonic() - started:.0f} s")
 
 

@@ -35,12 +35,22 @@ run_monitoring:
   max_runtime_seconds: 21600
   free_slots_after_run_end_seconds: 300
 """
+RETENTION_YAML = """\
+retention:
+  # Days after which the history of schedules and sensors is deleted; runs and partitions are kept. Two evaluations a
+  # minute that ask for nothing are 2 MB a day.
+  schedule: {purge_after_days: 90}
+  sensor:
+    purge_after_days: {skipped: 2, started: 30, success: 30, failure: 30}
+"""
 POSTGRESQL_YAML = f"""\
 storage:
   postgres:
     postgres_url: {{env: {STORAGE}}}
 """
 _ALLOWED = "allowed is postgresql+psycopg2://user:password@host/database, or nothing for SQLite files in DAGSTER_HOME"
+_OWN = {"", *(DAGSTER_YAML + more + storage for more in ("", RETENTION_YAML) for storage in ("", POSTGRESQL_YAML))}
+"""What `lem` has written, in this version or before there was a retention."""
 EVENT_BATCH_SIZE = "100"
 """Events of a range run that Dagster writes at a time, where its storage can (PostgreSQL)."""
 
@@ -66,12 +76,13 @@ def dagster_home() -> Path:
     if settings.dagster_storage:
         _check_storage(settings.dagster_storage)
         os.environ[STORAGE] = settings.dagster_storage  # it may be from a .env file, and Dagster reads only this
-    wanted = DAGSTER_YAML + (POSTGRESQL_YAML if settings.dagster_storage else "")
+    storage = POSTGRESQL_YAML if settings.dagster_storage else ""
+    wanted = DAGSTER_YAML + RETENTION_YAML + storage
     try:
         home.mkdir(parents=True, exist_ok=True)
         file = home / "dagster.yaml"
         there = file.read_text(encoding="utf-8") if file.exists() else ""
-        if there in ("", DAGSTER_YAML, DAGSTER_YAML + POSTGRESQL_YAML):
+        if there in _OWN:
             if there != wanted:
                 _replace(file, wanted)
         else:

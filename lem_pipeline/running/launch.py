@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import dagster as dg
 
+from assets.stages.champion import REDECIDE
 from lem.errors import LemError
 from lem.universe import Universe
-from lem_pipeline.planning.steps import PARTITIONS_TAG, TABLES_TAG, Step, partitions_of
+from lem_pipeline.planning.steps import PARTITIONS_TAG, SECONDS_TAG, TABLES_TAG, Step, partitions_of
 from resources.dagster_internals import errors_of, interrupted, range_tags
+from resources.interrupts import deaf_helpers
 from resources.processes import this_process
 
-RUN_PROCESS = "lem/run_process"
+RUN_PROCESS = ".dagster/lem/run_process"
 """Tag of a run that this process executes from its first moment to its last: who it is, for `lem reap`."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -76,20 +79,26 @@ def run_step(defs: dg.Definitions, instance: dg.DagsterInstance, universe: Unive
         TABLES_TAG: json.dumps(step.tables),
         PARTITIONS_TAG: str(partitions_of(universe, step)),
     }
+    if step.again:
+        tags[REDECIDE] = "true"
     if step.first != step.last:
         tags |= range_tags(str(step.first), str(step.last))
+    started = time.monotonic()
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    result = job.get_subset(asset_selection=set(keys)).execute_in_process(
-        run_config=QUIET,
-        instance=instance,
-        partition_key=str(step.first) if step.first == step.last else None,
-        tags=tags,
-        raise_on_error=False,
-    )
+    with deaf_helpers(instance):
+        result = job.execute_in_process(
+            run_config=QUIET,
+            instance=instance,
+            asset_selection=keys,
+            partition_key=str(step.first) if step.first == step.last else None,
+            tags=tags,
+            raise_on_error=False,
+        )
     if not result.success:
         if interrupted(result.all_events):
             raise KeyboardInterrupt
         raise RunError(reason(result.all_events, result.run_id))
+    instance.add_run_tags(result.run_id, {SECONDS_TAG: f"{time.monotonic() - started:.2f}"})
     return failed_checks(result)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import dagster as dg
 
+from assets.failing import told
 from lem.universe import Universe
 from lem_pipeline.running.execute import Runner
 from lem_pipeline.running.night import make_night
@@ -38,6 +39,7 @@ def night_job_of(universe: Universe, runnable: Callable[[Resources], dg.Definiti
     )
 
     @dg.op(name=f"{universe.name}_make_night", description=what, pool=f"{universe.name}_night", out=dg.Out(int))
+    @told
     def make(
         context: dg.OpExecutionContext, lake: LakeResource, registry: RegistryResource, source: SourceResource
     ) -> int:

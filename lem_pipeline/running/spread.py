@@ -9,10 +9,11 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
+from assets.stages.champion import REDECIDE
 from lem.lineage.keys import PartitionKey
 from lem.lineage.stages import DECISION as DECIDING
 from lem.registry import Registry
@@ -52,7 +53,7 @@ def stages(universe: Universe, steps: Sequence[Step]) -> list[list[Step]]:
 def _by_asset(universe: Universe, step: Step) -> list[Step]:
     start, end = step.first.date, step.last.date
     symbols = symbols_of(universe, step)
-    return [Step(step.tables, PartitionKey(symbol, start), PartitionKey(symbol, end)) for symbol in symbols]
+    return [replace(step, first=PartitionKey(symbol, start), last=PartitionKey(symbol, end)) for symbol in symbols]
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,7 @@ def _queued(
 
 def _launch(instance: dg.DagsterInstance, definitions: str, universe: Universe, step: Step) -> str:
     keys, tags = {dg.AssetKey([universe.name, table]) for table in step.tables}, {"lem/universe": universe.name}
+    tags |= {REDECIDE: "true"} if step.again else {}
     run_id = launch_on_workers(instance, definitions, keys, str(step.first), str(step.last), tags)
     if run_id is None:
         raise RunError(

@@ -10,10 +10,12 @@ import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
 
 from assets.factory import graph_of
-from assets.partitions import partitions_of
+from assets.partitions import Partitions
 from lem.lineage.keys import PartitionKey, parse_keys
+from lem.lineage.stages import stage_named
 from lem.universe.calendars import partition_dates
 from lem.universe.windows import execution_dates, forward_days, history_dates, training_window, warmup_days
+from lem_pipeline.planning.dates import latest_report_date
 from resources.stores import LakeResource, RegistryResource, SourceResource
 
 NOW = dt.datetime(2024, 2, 10, 12, tzinfo=dt.UTC)
@@ -24,6 +26,9 @@ XNYS = {
     "source": {"kind": "files", "url": "{data}/{symbol}.csv"},
     "training": {"window_days": 20, "holdout_days": 5, "sequence": 12},
 }
+
+
+LONG = {"window_days": 8, "holdout_days": 2, "steps": 3, "batch": 2, "sequence": 24}
 
 
 @pytest.fixture
@@ -143,7 +148,7 @@ def test_offsets_of_an_equity_universe_skip_weekends_and_count_holidays(graph):
 def test_dagster_and_the_library_have_the_same_partition_dates(keys, make_universe, tiny_keys):
     universe = make_universe(**tiny_keys(**keys))
     expected = partition_dates(universe, universe.start, universe.end)
-    assert partitions_of(universe).dates.get_partition_keys() == list(map(str, expected))
+    assert Partitions(universe).of(stage_named("panel")).get_partition_keys() == list(map(str, expected))
 
 
 @pytest.mark.parametrize(
@@ -151,6 +156,7 @@ def test_dagster_and_the_library_have_the_same_partition_dates(keys, make_univer
     [
         ({}, NOW, "2024-02-01"),
         ({"end": None}, NOW, "2024-02-10"),
+        ({"end": "2024-12-31"}, NOW, "2024-02-10"),
         ({**XNYS, "end": "2024-02-01"}, NOW, "2024-02-02"),
         ({**XNYS, "end": "2024-01-05"}, NOW, "2024-01-08"),
         ({**XNYS, "end": None}, NOW - dt.timedelta(days=1), "2024-02-09"),
@@ -158,15 +164,48 @@ def test_dagster_and_the_library_have_the_same_partition_dates(keys, make_univer
         ({**XNYS, "end": None}, NOW + dt.timedelta(days=1), "2024-02-12"),
         ({**XNYS, "end": None}, NOW + dt.timedelta(days=2), "2024-02-12"),
     ],
-    ids=["end", "no end", "end on a Thursday", "end on a Friday", "Friday", "Saturday", "Sunday", "Monday"],
+    ids=[
+        "end",
+        "no end",
+        "later end",
+        "end on a Thursday",
+        "end on a Friday",
+        "Friday",
+        "Saturday",
+        "Sunday",
+        "Monday",
+    ],
 )
 def test_models_have_one_date_more_than_the_data_so_that_the_model_for_today_exists(
     keys, now, last, make_universe, tiny_keys
 ):
-    parts = partitions_of(make_universe(**tiny_keys(**keys)))
-    data = parts.dates.get_partition_keys(current_time=now)
-    models = parts.model_dates.get_partition_keys(current_time=now)
+    parts = Partitions(make_universe(**tiny_keys(**keys)))
+    data = parts.of(stage_named("panel")).get_partition_keys(current_time=now)
+    models = parts.of(stage_named("lem_model")).get_partition_keys(current_time=now)
     assert models == [*data, last]
+
+
+@pytest.mark.parametrize(
+    ("keys", "now"),
+    [
+        ({}, NOW),
+        ({"end": "2024-12-31"}, NOW),
+        ({"end": None}, NOW),
+        (XNYS, NOW),
+        ({**XNYS, "end": None}, NOW),
+        ({"horizon": 13, "training": LONG}, NOW),
+    ],
+    ids=["end", "later end", "no end", "XNYS, later end", "XNYS, no end", "orders of three days"],
+)
+def test_backtests_and_reports_have_partitions_up_to_the_last_date_whose_orders_have_ended(
+    keys, now, make_universe, tiny_keys
+):
+    universe = make_universe(**tiny_keys(**keys))
+    parts, latest = Partitions(universe), str(latest_report_date(universe, now.date()))
+    assert parts.of(stage_named("execution_report")).get_partition_keys(current_time=now)[-1] == latest
+    of_assets = parse_keys(parts.of(stage_named("backtest")).get_partition_keys(current_time=now))
+    assert {str(key.date) for key in of_assets if str(key.date) >= latest} == {latest}
+    assert {key.symbol for key in of_assets} == set(universe.symbols)
 
 
 def test_a_universe_of_one_asset_has_the_same_mappings(graph):
@@ -185,6 +224,6 @@ def test_keys_are_parsed_and_sorted_whatever_order_they_come_in():
 
 
 def test_dagster_spells_the_keys_of_asset_and_date_as_we_read_them(make_universe):
-    keys = partitions_of(make_universe()).by_asset.get_partition_keys()
+    keys = Partitions(make_universe()).of(stage_named("bars")).get_partition_keys()
     assert {str(key) for key in parse_keys(keys)} == set(keys)
     assert len(keys) == 2 * 31

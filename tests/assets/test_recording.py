@@ -198,5 +198,5 @@ def test_a_record_that_fails_hides_no_error(monkeypatch):
     with pytest.raises(LakeError, match="disk full") as found, recorded(None):
         raise LakeError("disk full")
     assert found.value.__notes__ == [
-        "what was written before could not be recorded (no database); lem reap --yes does that"
+        "what was written before could not be recorded (no database); record it with: lem reap --yes"
     ]

@@ -50,6 +50,26 @@ CONTENT_FAULTS = {
         [("a.csv", klines_csv(TRUTH.iloc[:9], header=HEADER) + klines_csv(TRUTH.iloc[9:], header=HEADER))],
         "row 10, column 'open_time': 'open_time' is not a number",
     ),
+    "a volume a thousand times too small": (
+        [("a.csv", klines_csv(TRUTH.assign(volume=TRUTH["volume"].where(TRUTH.index != 7, TRUTH["volume"] / 1000))))],
+        "low <= VWAP .*row|VWAP",
+    ),
+    "bars 14.789 s late": (
+        [("a.csv", klines_csv(TRUTH.assign(ts=TRUTH["ts"] + pd.to_timedelta(14789 * (TRUTH.index > 90), unit="ms"))))],
+        "looks like a shifted grid: 14.789 s",
+    ),
+    "bars at their close": (
+        [("a.csv", klines_csv(TRUTH.assign(ts=TRUTH["ts"] + pd.Timedelta("899s"))))],
+        "looks like close stamps",
+    ),
+    "the last number cut": (
+        [("a.csv", b"open_time,open,high,low,close,quote_volume,volume\n1706659200000,1,1,1,1,57654321,576")],
+        "the last line has no end, so its volume may be cut",
+    ),
+    "a column twice": (
+        [("a.csv", klines_csv(TRUTH, header=HEADER.replace("count", "volume")))],
+        "2 columns 'volume'",
+    ),
     "bars missing in the file": ([("a.csv", klines_csv(TRUTH.drop([40, 41])))], "missing|gap"),
     "one bar twice with other numbers": (
         [
@@ -87,6 +107,9 @@ FAULTS = [
     *CONTENT_FAULTS,
     "an archive that was cut before its checksum was made",
     "identical rows twice",
+    "rows in a listed outage",
+    "a name in another script",
+    "quote volume rounded to eight decimals",
     "no monthly archive of a month that is over",
     "s3: no such bucket",
 ]

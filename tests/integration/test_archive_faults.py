@@ -23,6 +23,7 @@ from lem.errors import LemError
 from lem.sources.archive import Archive
 from lem.sources.base import NUMBERS
 from lem.sources.limits import Clock
+from lem.universe import Asset, Outage
 from tests.exchange.archive_cases import (
     CONTENT_FAULTS,
     DATE,
@@ -259,6 +260,47 @@ def test_a_cut_archive_with_the_checksum_of_the_cut_file_blocks_the_day(serve, t
 def test_a_row_that_is_there_twice_collapses(serve, tmp_path):
     put(tmp_path / PATH, zipped("a.csv", klines_csv(pd.concat([TRUTH, TRUTH.iloc[5:8]]))))
     passes(serve("http"), "identical rows twice", "collapse into one when the day is validated")
+
+
+def test_rows_in_a_listed_outage_are_left_out_and_nothing_else(serve, tmp_path):
+    bad = TRUTH.assign(volume=TRUTH["volume"].where(~TRUTH.index.isin([5, 6]), 0.001))
+    put(tmp_path / PATH, zipped("a.csv", klines_csv(bad)))
+    made = serve("http")
+    listed = {"start": TRUTH["ts"][5], "end": TRUTH["ts"][7], "assets": ["AAA-USDT"], "reason": "wrong volume"}
+    universe = made.universe.model_copy(update={"outages": (Outage(**listed),)})
+    result = validate_bars(made.source.fetch("AAA-USDT", START, END).table, universe, "AAA-USDT", DATE)
+    assert result.counts["in_outage"] == 2
+    kept = result.table[result.table["flag"] == "ok"]
+    pd.testing.assert_frame_equal(
+        kept[["ts", *NUMBERS]].reset_index(drop=True), TRUTH.drop([5, 6])[["ts", *NUMBERS]].reset_index(drop=True)
+    )
+    record("rows in a listed outage", "left out, counted and told of; all other bars", 0, 0, 0, part=PART)
+
+
+def test_a_name_in_another_script_is_read_with_its_checksum(serve, tmp_path):
+    put_bars(tmp_path, DAILY, "币安人生USDT", TRUTH, bar="15m")
+    made = serve("http")
+    asset = {"AAA-USDT": Asset(venue_symbol="币安人生USDT")}
+    universe = made.universe.model_copy(update={"assets": asset})
+    source = Archive(universe, "", {}, made.clock)
+    passes(
+        SimpleNamespace(**{**vars(made), "universe": universe, "source": source}), "a name in another script", "read"
+    )
+
+
+def test_quote_volume_that_the_venue_rounds_is_read(serve, tmp_path):
+    dust = TRUTH.copy()
+    dust.loc[7, ["open", "high", "low", "close"]] = 1.71e-6
+    dust.loc[7, "volume"], dust.loc[7, "quote_volume"] = 0.3, 5.1e-7
+    put(tmp_path / PATH, zipped("a.csv", klines_csv(dust)))
+    made = serve("http")
+    raw = made.source.fetch("AAA-USDT", START, END).table
+    assert len(validate_bars(raw, made.universe, "AAA-USDT", DATE).table) == len(TRUTH)
+    exact = made.universe.model_copy(update={"source": made.universe.source.model_copy(update={"quote_decimals": 18})})
+    with pytest.raises(LemError, match="VWAP"):
+        validate_bars(raw, exact, "AAA-USDT", DATE)
+    fault = "quote volume rounded to eight decimals"
+    record(fault, "within source.quote_decimals: all bars", 0, 0, 0, part=PART)
 
 
 def test_a_month_that_is_not_archived_yet_is_read_by_days(serve, tmp_path):

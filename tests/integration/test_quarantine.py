@@ -47,7 +47,7 @@ def test_bad_days_are_quarantined_until_they_are_repaired(tmp_path, market, tiny
     done = lem_command(tmp_path, *BACKFILL)
     assert done.code == 1
     assert done.err.startswith("error: tiny/AAA-USD 2024-01-10: 1 problem(s) in these bars")
-    assert "1 more partition(s) break rules: BBB-USD|2024-01-12; lem status lists them" in done.err
+    assert "1 more partition(s) break rules: BBB-USD|2024-01-12; they are listed by: lem status -u" in done.err
     days = [f"2024-01-{n:02}" for n in range(5, 13)]
     assert bars(tmp_path, "AAA-USD") == [day for day in days if day != "2024-01-10"]
     assert bars(tmp_path, "BBB-USD") == days[:-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 
 import dagster as dg
 import pytest
@@ -129,3 +130,46 @@ def test_an_age_that_is_none_is_one_message(tmp_path, lem_command, text):
     done = lem_command(tmp_path, "reap", "--older-than", text)
     assert done.code == 1
     assert done.err.startswith(f"error: age '{text}' is none; allowed: ")
+
+
+LIVING = """
+import pathlib, sys, time
+from lem.lake import Lake
+from lem_pipeline.cli.app import app
+
+whole, written = Lake.write_table, []
+
+def write_table(lake, path, *more):
+    if len(written) == 7:
+        pathlib.Path("seven").touch()
+        while not pathlib.Path("on").exists():
+            time.sleep(0.1)
+    written.append(path)
+    return whole(lake, path, *more)
+
+Lake.write_table = write_table
+app(["backfill", "-u", "tiny", "--from", "2024-01-10", "--to", "2024-01-12"])
+"""
+
+
+def test_beside_a_living_backfill_nothing_is_found(tmp_path, lem_command, write_universe, tiny_keys, monkeypatch):
+    settings = {"DAGSTER_HOME": str(tmp_path / "history"), "LEM_HOME": str(tmp_path / "home")}
+    write_universe(tmp_path / "universes", tiny_keys())
+    for name, value in (settings | {"PYTHONPATH": str(ROOT), "LEM_UNIVERSES": str(tmp_path / "universes")}).items():
+        monkeypatch.setenv(name, value)
+    living = subprocess.Popen([sys.executable, "-c", LIVING], cwd=tmp_path)
+    try:
+        while not (tmp_path / "seven").exists():
+            assert living.poll() is None
+            time.sleep(0.1)
+        told = lem_command(tmp_path, "reap", **settings)
+        assert told.out == "Nothing was left behind.\n"
+        with dg.DagsterInstance.get() as instance:
+            (run,) = instance.get_runs()
+            assert run.asset_selection == {RAW, dg.AssetKey(["tiny", "bars"])}
+            shown = {name for name in run.tags if not name.startswith((".dagster/", "dagster/"))}
+            assert shown == {"lem/universe"}
+    finally:
+        (tmp_path / "on").touch()
+        assert living.wait(300) == 0
+    assert lem_command(tmp_path, "reap", **settings).out == "Nothing was left behind.\n"

@@ -108,8 +108,9 @@ def test_nothing_of_the_nights_is_missing_or_stale(nights, told, instance):
     assert len(trained) >= 2
     status = nights.command("status", "-u", "tiny", at=dt.datetime.fromisoformat(told.ended))
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in status.splitlines() if "│" in line]
-    assert [row[0] for row in rows] == ["raw_bars", "bars", "features", "panel", "backtest"]
-    assert {tuple(row[4:]) for row in rows} == {("0", "0", "0")}, status
+    tables = ["raw_bars", "bars", "features", "panel", "backtest"]
+    assert [row[0] for row in rows] == [*tables, "lem_model", "champion", "execution_report"]
+    assert {tuple(row[4:]) for row in rows} == {("0", "0", "0"), ("-", "0", "-")}, status
     assert [row[3] for row in rows[:4]] == [data[-1]] * 4
     assert f"Latest report: {REPORTS[-1]}; possible: {REPORTS[-1]}" in status
 

@@ -30,7 +30,8 @@ def problems(raw: pd.DataFrame, universe: Universe, symbol: str = "AAA-USD", dat
 
 
 def only(lines: list[str], rule: str, place: str) -> str:
-    """The line of one broken rule, on one row; there is no other."""
+    """The line of one broken rule, on one row; there is no other but the one that says how to go on."""
+    lines = [line for line in lines if not line.startswith("  Where the source cannot be corrected")]
     assert len(lines) == 1, lines
     assert lines[0].startswith(f"  {rule}: {place}"), lines
     return lines[0]

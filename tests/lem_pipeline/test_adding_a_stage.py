@@ -65,7 +65,7 @@ def body(graph: UniverseGraph) -> dg.AssetsDefinition:
         yield from record(context, wrote)
 
     heights.__annotations__ = {"context": dg.AssetExecutionContext, "lake": LakeResource}
-    return dg.asset(**graph.options("heights"))(heights)
+    return graph.asset("heights")(heights)
 
 
 @pytest.fixture

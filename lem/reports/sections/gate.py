@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from lem.gate.walk_forward import broken_decisions, broken_orders, undecided
 from lem.registry import PromotionRecord
 from lem.registry.decision_figures import GateFigures
 from lem.registry.records import canonical_json
@@ -165,12 +167,37 @@ def words(material: Material) -> dict[str, Any]:
     """All decisions, and those that are told in words."""
     gate = material.tables["gate"]
     rows = {"gate_rows": gate.to_dict("records"), "gate_judged": judged(gate).to_dict("records")}
-    return rows | {"listed": LISTED_ROWS}
+    inputs = material.inputs
+    dates = sorted({as_date(date) for date in material.orders["date"].unique()})
+    missed = [str(date) for date in undecided(inputs.promotions, dates)]
+    return rows | {"listed": LISTED_ROWS, "order_days": len(dates), "undecided": missed, "broken": broken(inputs)}
+
+
+def broken(inputs: ReportInputs) -> list[str]:
+    """What is wrong between decisions and orders: a decision, or a day's model, that does not follow."""
+    orders = inputs.orders[["date", "model_id"]].drop_duplicates()
+    dates, traded = sorted({as_date(date) for date in orders["date"]}), dict[dt.date, set[str]]()
+    for row in orders[orders["model_id"] != ""].to_dict("records"):
+        traded.setdefault(as_date(row["date"]), set()).add(row["model_id"])
+    found = [f"The decision of {one.date} {one.text}" for one in broken_decisions(inputs.promotions)]
+    return found + [f"On {one.date} {one.text}" for one in broken_orders(inputs.promotions, traded, dates)]
+
+
+def as_date(value: Any) -> dt.date:
+    """A day of orders, which a table has as a date or as its ISO form."""
+    return dt.date.fromisoformat(str(value)[:10])
+
+
+def warnings(inputs: ReportInputs) -> list[str]:
+    """That the orders are not those of a walk-forward by these decisions."""
+    found = broken(inputs)
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return [f"The walk-forward does not follow from the decisions: {found[0]}{more}."] if found else []
 
 
 SECTION = Section(
     "The gate",
-    reads=("promotions",),
+    reads=("promotions", "orders"),
     rows={
         "gate": "a decision of the promotion gate: models, means after costs and before, paired differences, reasons",
         "sanity": "a sanity check that the gate made of a candidate: passed or not, what was found, its figures",
@@ -178,4 +205,5 @@ SECTION = Section(
     tables=stored,
     grids=grids,
     words=words,
+    warnings=warnings,
 )

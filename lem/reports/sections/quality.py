@@ -1,4 +1,4 @@
-"""The data behind a report: bars counted, days in quarantine, outages that the universe lists."""
+"""The data behind a report: bars counted, bars that are doubted, days in quarantine, outages that are listed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from collections.abc import Mapping
 import pandas as pd
 
 from lem.lake import Lake
+from lem.lineage.doubts import doubts_on
 from lem.lineage.quarantine import quarantine_path, quarantined
 from lem.lineage.tables import refuse_missing
 from lem.reports.grids import LISTED_ROWS, Columns, Grid, grid_of
-from lem.reports.inputs import COUNTED, OUTAGES, QUALITY, QUARANTINE, ReportInputs
+from lem.reports.inputs import COUNTED, DOUBTS, OUTAGES, QUALITY, QUARANTINE, ReportInputs
 from lem.reports.section import Section
 from lem.reports.wording import count
 from lem.universe import Universe
+from lem.universe.calendars import expected_grid, outage_mask
 
 
 def data_quality(lake: Lake, universe: Universe, dates: list[dt.date]) -> pd.DataFrame:
@@ -26,6 +28,7 @@ def data_quality(lake: Lake, universe: Universe, dates: list[dt.date]) -> pd.Dat
         LakeError: a partition is missing or cannot be read.
     """
     rows, parts = [], universe.bar_length // universe.source_bar_length
+    source = universe.model_copy(update={"bar": universe.source_bar})
     for table in ("raw_bars", "bars"):
         refuse_missing(lake, universe, table, dict.fromkeys(universe.symbols, dates))
     for symbol in universe.symbols:
@@ -33,18 +36,21 @@ def data_quality(lake: Lake, universe: Universe, dates: list[dt.date]) -> pd.Dat
             raw, bars = (
                 lake.read_table(lake.path(universe.name, table, date, symbol)) for table in ("raw_bars", "bars")
             )
-            once = raw.drop_duplicates("ts") if len(bars) else raw.iloc[:0]
-            expected = len(bars) * parts
+            inside = outage_mask(universe, symbol, pd.DatetimeIndex(raw["ts"]))
+            kept = (raw[~inside] if len(bars) else raw.iloc[:0]).drop_duplicates("ts")
+            expected, left_out = len(bars) * parts, raw["ts"][inside] if len(bars) else raw["ts"].iloc[:0]
+            on_grid = expected_grid(source, symbol, [date])[0].isin(pd.DatetimeIndex(left_out))
             rows.append(
                 {
                     "asset": symbol,
                     "date": date,
                     "expected": expected,
                     "received": len(raw),
-                    "missing": expected - len(once),
-                    "outage": expected - len(once),
-                    "no_trades": int((once["volume"] == 0).sum()),
-                    "duplicates": len(raw) - len(once) if len(bars) else 0,
+                    "missing": expected - len(kept) - int(on_grid.sum()),
+                    "outage": expected - len(kept),
+                    "in_outage": len(left_out),
+                    "no_trades": int((kept["volume"] == 0).sum()),
+                    "duplicates": len(raw) - len(left_out) - len(kept) if len(bars) else 0,
                     "estimated_vwap": int((bars["vwap"].notna() & (bars["vwap_kind"] != "exact")).sum()),
                 }
             )
@@ -65,6 +71,22 @@ def days_in_quarantine(lake: Lake, universe: Universe, last: dt.date) -> pd.Data
     return pd.DataFrame(rows, columns=QUARANTINE)
 
 
+def doubted_bars(lake: Lake, universe: Universe, dates: list[dt.date]) -> pd.DataFrame:
+    """What is doubted of these days (`lem.lineage.doubts`), latest first: columns `DOUBTS`.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    rows = [
+        {"asset": symbol, "date": str(date), "doubt": line}
+        for symbol in universe.symbols
+        for date, lines in doubts_on(lake, universe, symbol, sorted(dates)).items()
+        for line in lines
+    ]
+    rows.sort(key=lambda row: row["date"], reverse=True)
+    return pd.DataFrame(rows, columns=DOUBTS)
+
+
 def listed_outages(universe: Universe, dates: list[dt.date]) -> pd.DataFrame:
     """The universe's outages that reach into these dates."""
     rows = [
@@ -81,33 +103,42 @@ def listed_outages(universe: Universe, dates: list[dt.date]) -> pd.DataFrame:
 
 
 def stored(inputs: ReportInputs, _: pd.DataFrame, __: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The three tables as they were read."""
-    return {"quality": inputs.data_quality, "quarantine": inputs.quarantine, "outages": inputs.outages}
+    """The four tables as they were read."""
+    return {
+        "quality": inputs.data_quality,
+        "doubts": inputs.doubts,
+        "quarantine": inputs.quarantine,
+        "outages": inputs.outages,
+    }
 
 
 def grids(_: ReportInputs, __: pd.DataFrame, own: Mapping[str, pd.DataFrame]) -> dict[str, Grid]:
-    """Counts of bars by asset, days on which bars were missing, days in quarantine, and outages listed.
+    """Counts of bars by asset, days on which bars were missing, doubts, days in quarantine, and outages listed.
 
-    Their columns are those of `QUALITY`, `QUARANTINE` and `OUTAGES`.
+    Their columns are those of `QUALITY`, `DOUBTS`, `QUARANTINE` and `OUTAGES`.
     """
     quality = own["quality"].assign(date=own["quality"]["date"].astype(str).str[:10])
-    gaps = quality[(quality[["missing", "outage", "duplicates"]] > 0).any(axis=1)]
+    gaps = quality[(quality[["missing", "outage", "in_outage", "duplicates"]] > 0).any(axis=1)]
     gaps = gaps.sort_values(["date", "asset"], ascending=[False, True])
-    some = f" (the latest {LISTED_ROWS} of {len(gaps)})" if len(gaps) > LISTED_ROWS else ""
     bars: Columns = [(_named(name), name, count) for name in COUNTED]
     totals = quality.groupby("asset", sort=True)[QUALITY[2:]].sum().reset_index()
     return {
         "quality": grid_of("Bars by asset, all days together", totals, [("Asset", "asset", str), *bars]),
         "gaps": grid_of(
-            f"Days with missing bars, outages or duplicates{some}",
+            f"Days with missing bars, outages or duplicates{_latest(gaps)}",
             gaps.head(LISTED_ROWS),
             [("Asset", "asset", str), ("Day", "date", str), *bars],
         ),
+        "doubts": _words(f"Bars to look at{_latest(own['doubts'])}", DOUBTS, own["doubts"]),
         "quarantine": _words(
             "Days in quarantine: they broke a rule and are in no figure", QUARANTINE, own["quarantine"]
         ),
         "outages": _words("Outages that the universe lists, in these days", OUTAGES, own["outages"]),
     }
+
+
+def _latest(rows: pd.DataFrame) -> str:
+    return f" (the latest {LISTED_ROWS} of {len(rows)})" if len(rows) > LISTED_ROWS else ""
 
 
 def _named(name: str) -> str:
@@ -123,9 +154,10 @@ def _words(caption: str, columns: list[str], part: pd.DataFrame) -> Grid:
 
 SECTION = Section(
     "Data quality",
-    reads=("data_quality", "quarantine", "outages"),
+    reads=("data_quality", "doubts", "quarantine", "outages"),
     rows={
         "quality": "bars of an asset and day counted",
+        "doubts": "a bar whose numbers are hardly possible together, or rows of the source in a listed outage",
         "quarantine": "a day that broke a rule",
         "outages": "a listed outage",
     },

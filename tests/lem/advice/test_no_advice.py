@@ -178,7 +178,7 @@ def test_without_a_champion_of_the_right_kind_and_age_there_is_no_advice(desk, c
         replace(desk, universe=changed).advisor(clock).advise("one")
     registry.record_promotion(PromotionRecord("tiny", DATE, None, None, desk.model_id, "none"))
     with pytest.raises(
-        AdviceError, match="tiny: no champion may trade on 2024-01-18; no advice: make one with lem run"
+        AdviceError, match="tiny: no champion may trade on 2024-01-18; no advice: make one with lem night"
     ):
         advisor.advise("one")
 

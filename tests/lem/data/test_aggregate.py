@@ -145,7 +145,15 @@ def test_raw_minutes_become_hours_and_are_counted_in_minutes(minutes_universe):
     assert result.table["volume"][0] == math.fsum(raw["volume"][:60])
     assert result.table["volume"][11] == math.fsum(raw["volume"][660:720].drop([700, 701]))
     assert set(result.table["flag"]) == {"ok"}
-    counts = {"expected": 1440, "received": 1440, "missing": 2, "outage": 2, "no_trades": 2, "duplicates": 2}
+    counts = {
+        "expected": 1440,
+        "received": 1440,
+        "missing": 2,
+        "outage": 2,
+        "no_trades": 2,
+        "duplicates": 2,
+        "in_outage": 0,
+    }
     assert result.counts == counts
 
 

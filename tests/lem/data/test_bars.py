@@ -28,8 +28,8 @@ def test_good_rows_become_the_complete_grid_with_exact_vwap(make_universe, raw):
     assert (table["vwap"] == raw["quote_volume"] / raw["volume"]).all()
     assert set(table["flag"]) == {"ok"}
     assert set(table["vwap_kind"]) == {"exact"}
-    names = ("expected", "received", "missing", "outage", "no_trades", "duplicates")
-    assert result.counts == dict(zip(names, (24, 24, 0, 0, 0, 0), strict=True))
+    nothing = dict.fromkeys(("missing", "outage", "in_outage", "no_trades", "duplicates"), 0)
+    assert result.counts == {"expected": 24, "received": 24} | nothing
     assert list(table.columns) == TABLE_SCHEMA.names
     arrow.Table.from_pandas(table, schema=TABLE_SCHEMA, preserve_index=False)
 
@@ -50,18 +50,34 @@ def test_identical_duplicates_without_quote_volume_collapse(make_universe, raw):
     assert result.counts["duplicates"] == 1
 
 
-def test_a_listed_outage_has_no_values_and_a_flag_and_bars_inside_it_are_kept(make_universe, raw):
+def test_a_listed_outage_has_no_values_and_a_flag_and_rows_inside_it_are_dropped_and_counted(make_universe, raw):
     result = validate_bars(raw.drop([5, 6]), make_universe(outages=[outage("04:00", "08:00")]), "AAA-USD", DATE)
     table = result.table
-    assert list(table["flag"][4:8]) == ["ok", "outage", "outage", "ok"]
-    assert table.loc[[5, 6], ["open", "high", "low", "close", "volume", "quote_volume", "vwap"]].isna().all(axis=None)
-    assert table.drop([5, 6]).notna().all(axis=None)
-    assert {name: result.counts[name] for name in ("expected", "received", "missing", "outage")} == {
+    assert list(table["flag"][3:9]) == ["ok", "outage", "outage", "outage", "outage", "ok"]
+    numbers = ["open", "high", "low", "close", "volume", "quote_volume", "vwap"]
+    assert table.loc[4:7, numbers].isna().all(axis=None)
+    assert table.drop([4, 5, 6, 7]).notna().all(axis=None)
+    assert {name: result.counts[name] for name in ("expected", "received", "missing", "outage", "in_outage")} == {
         "expected": 24,
         "received": 22,
         "missing": 2,
-        "outage": 2,
+        "outage": 4,
+        "in_outage": 2,
     }
+
+
+def test_a_bad_row_in_a_listed_outage_lets_its_day_pass(make_universe, raw):
+    raw.loc[5, "quote_volume"] *= 1000
+    raw.loc[6, "ts"] += pd.Timedelta("14789ms")
+    raw.loc[7, "close"] = np.nan
+    with pytest.raises(BarsError):
+        validate_bars(raw, make_universe(), "AAA-USD", DATE)
+    universe = make_universe(outages=[outage("05:00", "08:00") | {"assets": ["AAA-USD"]}])
+    result = validate_bars(raw, universe, "AAA-USD", DATE)
+    assert list(result.table["flag"][4:9]) == ["ok", "outage", "outage", "outage", "ok"]
+    assert (result.counts["in_outage"], result.counts["missing"], result.counts["outage"]) == (3, 1, 3)
+    with pytest.raises(BarsError):
+        validate_bars(raw, universe, "BBB-USD", DATE)
 
 
 def test_a_day_that_is_one_outage_is_a_grid_without_values(make_universe, raw):
@@ -203,8 +219,8 @@ def test_a_valid_partition_holds_the_grid_and_no_value_that_the_source_did_not_g
     if all(first <= bar <= last for bar in gone):
         table = validate_bars(kept, universe, "AAA-USD", DATE).table
         assert list(table["ts"]) == list(raw["ts"])
-        assert set(np.flatnonzero(table["flag"] == "outage")) == gone
-        pd.testing.assert_series_equal(table["close"].dropna(), kept["close"])
+        assert set(np.flatnonzero(table["flag"] == "outage")) == set(range(first, last + 1))
+        pd.testing.assert_series_equal(table["close"].dropna(), raw["close"].drop(range(first, last + 1)))
     else:
         problems(kept, universe)
 

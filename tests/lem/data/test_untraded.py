@@ -111,5 +111,5 @@ def test_an_hour_that_clocks_skipped_is_told_with_the_key_for_zones(tmp_path, ma
     source = {"kind": "files", "url": "{data}/{symbol}.csv"}
     universe = make_universe(source=source, assets={"AAA-USD": {}}, end="2024-03-31")
     answer = open_source(universe, str(tmp_path)).fetch("AAA-USD", *partition_window(date))
-    with pytest.raises(BarsError, match=r"clocks of America/New_York skipped one of the missing hours.*zone in"):
+    with pytest.raises(BarsError, match=r"in America/New_York the clocks are put forward.*source\.zone = "):
         validate_bars(answer.table, universe, "AAA-USD", date)

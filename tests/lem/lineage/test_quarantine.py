@@ -79,15 +79,15 @@ def test_what_else_lies_there_is_no_quarantined_day(lake, make_universe):
 
 
 def test_the_first_error_is_raised_and_the_other_days_are_named():
-    refuse_quarantined({})
+    refuse_quarantined("small", {})
     with pytest.raises(BarsError) as one:
-        refuse_quarantined({"AAA-USD|2024-01-10": "bars are missing"})
+        refuse_quarantined("small", {"AAA-USD|2024-01-10": "bars are missing"})
     assert str(one.value) == "bars are missing"
     errors = {f"AAA-USD|2024-01-{n}": f"error {n}" for n in range(24, 9, -1)}
     with pytest.raises(BarsError) as many:
-        refuse_quarantined(errors)
+        refuse_quarantined("small", errors)
     text = str(many.value)
     assert text.startswith("error 10\n14 more partition(s) break rules: AAA-USD|2024-01-11, ")
-    assert text.endswith("AAA-USD|2024-01-22 and others; lem status lists them")
-    with pytest.raises(BarsError, match=r"\n1 more .*: AAA-USD\|2024-01-11; lem status lists them$"):
-        refuse_quarantined({key: errors[key] for key in list(errors)[-2:]})
+    assert text.endswith("AAA-USD|2024-01-22 and others; they are listed by: lem status -u small")
+    with pytest.raises(BarsError, match=r"\n1 more .*: AAA-USD\|2024-01-11; they are listed by: lem status -u small$"):
+        refuse_quarantined("small", {key: errors[key] for key in list(errors)[-2:]})

@@ -7,7 +7,7 @@ import datetime as dt
 import pyarrow.parquet as pq
 import pytest
 
-from lem.errors import LakeError
+from lem.errors import LakeError, RowsError
 from lem.lake import Lake, Versions, inputs_version
 from lem.lineage.revisions import store_raw, superseded_path
 from lem.lineage.versions import named
@@ -66,7 +66,7 @@ def test_old_rows_are_copied_before_they_are_replaced(any_lake, raw, monkeypatch
 
     monkeypatch.setattr(any_lake, "write_bytes", full)
     with pytest.raises(LakeError, match="disk is full"):
-        store_raw(any_lake, "small", DATE, "AAA-USD", raw.iloc[1:])
+        store_raw(any_lake, "small", DATE, "AAA-USD", raw.assign(volume=1.0))
     monkeypatch.undo()
     assert any_lake.read_versioned(first.path)[1] == first.data_version
 
@@ -130,3 +130,13 @@ def test_an_object_is_removed_and_one_that_is_not_there_is_no_error(any_lake):
     for _ in range(2):
         any_lake.remove("t/a.txt")
         assert not any_lake.exists("t/a.txt")
+
+
+@pytest.mark.parametrize("left", [slice(0, 10), slice(0, 0), slice(1, None)])
+def test_a_day_of_which_the_source_has_only_a_part_now_stays_as_it_was(any_lake, raw, left):
+    first, _ = store_raw(any_lake, "small", DATE, "AAA-USD", raw)
+    with pytest.raises(RowsError, match="the source had 24 bars of this day when it was last read, and has "):
+        store_raw(any_lake, "small", DATE, "AAA-USD", raw.iloc[left])
+    assert any_lake.read_versioned(first.path)[1] == first.data_version
+    revised = raw.iloc[left].assign(volume=1.0) if left != slice(0, 0) else raw.assign(volume=1.0)
+    store_raw(any_lake, "small", DATE, "AAA-USD", revised)

@@ -186,7 +186,7 @@ def make_champion() -> ModelRecord:
 
 def make_inputs(orders: pd.DataFrame, **changes: Any) -> ReportInputs:
     last = max(orders["date"])
-    bars = {"expected": 24, "outage": 0, "no_trades": 1, "duplicates": 0, "estimated_vwap": 2}
+    bars = {"expected": 24, "outage": 0, "in_outage": 0, "no_trades": 1, "duplicates": 0, "estimated_vwap": 2}
     gaps = ((last, 0), (dt.date(2024, 1, 1), 3))
     quality = pd.DataFrame(
         [
@@ -209,6 +209,7 @@ def make_inputs(orders: pd.DataFrame, **changes: Any) -> ReportInputs:
         bar="1h",
         orders=orders,
         costs=COSTS,
+        risk_aversion=1.0,
         promotions=make_promotions(last),
         champion=make_champion(),
         training_curve=pd.DataFrame(curve),
@@ -221,6 +222,9 @@ def make_inputs(orders: pd.DataFrame, **changes: Any) -> ReportInputs:
         leaks=make_leaks(),
         drift=make_drift(),
         quarantine=pd.DataFrame([{"asset": "BTC-USDT", "date": "2024-01-02", "problem": "high below low"}]),
+        doubts=pd.DataFrame(
+            [{"asset": "ETH-USDT", "date": "2024-01-02", "doubt": "the close jumps by a factor of 100"}]
+        ),
         outages=pd.DataFrame(
             [{"start": "2024-01-03 01:00", "end": "2024-01-03 04:00", "assets": "all", "reason": "no bars"}]
         ),

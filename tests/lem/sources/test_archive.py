@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+import tomllib
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,17 @@ from lem.sources.archive import KEPT, Archive
 from lem.sources.base import RAW_DTYPES, RawBars
 from lem.sources.download import Downloads
 from lem.sources.limits import Clock
-from tests.exchange.archive_server import DAILY, HEADER, MONTHLY, klines_csv, minute_bars, put, put_bars, zipped
+from tests.exchange.archive_server import (
+    DAILY,
+    HEADER,
+    MONTHLY,
+    ArchiveServer,
+    klines_csv,
+    minute_bars,
+    put,
+    put_bars,
+    zipped,
+)
 
 NOW = dt.datetime(2024, 2, 20, 12, tzinfo=dt.UTC)
 START, END = dt.datetime(2024, 1, 30, tzinfo=dt.UTC), dt.datetime(2024, 2, 3, tzinfo=dt.UTC)
@@ -175,11 +186,62 @@ def test_the_same_archives_give_the_same_rows_and_source(archive, bars, tmp_path
     assert first.source == second.source
 
 
-def test_a_monthly_archive_with_a_bar_of_another_month_is_an_error(archive, bars, tmp_path):
+def test_a_bar_of_another_month_blocks_the_day_beside_it_and_no_other(archive, bars, tmp_path):
     path = tmp_path / MONTHLY.format(venue_symbol="AAAUSDT", bar="1h", month="2024-01")
     put(path, zipped("x.csv", klines_csv(bars)))
+    same_bars(archive().fetch("AAA-USDT", START, START + DAY).table, bars.iloc[:24])
     with pytest.raises(SourceError, match=r"row 49, .*allowed: opens of 2024-01-01 to 2024-01-31, UTC \(48 rows"):
+        archive().fetch("AAA-USDT", START + DAY, START + 2 * DAY)
+
+
+def test_a_row_of_a_month_that_cannot_be_read_blocks_its_own_day(archive, bars, tmp_path):
+    lines = klines_csv(bars.iloc[:48]).splitlines()
+    fields = lines[30].split(b",")
+    lines[30] = b",".join([*fields[:4], b"n/a", *fields[5:]])
+    path = tmp_path / MONTHLY.format(venue_symbol="AAAUSDT", bar="1h", month="2024-01")
+    put(path, zipped("x.csv", b"\n".join([*lines, b""])))
+    same_bars(archive().fetch("AAA-USDT", START, START + DAY).table, bars.iloc[:24])
+    with pytest.raises(SourceError, match=r"row 31, column 'close': 'n/a' is not a number"):
+        archive().fetch("AAA-USDT", START + DAY, START + 2 * DAY)
+
+
+def test_a_last_number_that_may_be_cut_is_not_read(archive, bars, tmp_path):
+    lines = ["open_time,open,high,low,close,quote_volume,volume"]
+    stamps = bars["ts"].dt.as_unit("ms").astype("int64")
+    lines += [f"{ts},1,1,1,1,57654321,57654321" for ts in stamps.iloc[:24]]
+    text = "\n".join(lines)
+    path = tmp_path / DAILY.format(venue_symbol="AAAUSDT", bar="1h", date="2024-01-30")
+    put(path, zipped("x.csv", f"{text}\n".encode()))
+    assert len(archive().fetch("AAA-USDT", START, START + DAY).table) == 24
+    put(path, zipped("x.csv", text[:-5].encode()))
+    with pytest.raises(SourceError, match="the last line has no end, so its volume may be cut"):
         archive().fetch("AAA-USDT", START, START + DAY)
+
+
+def test_names_in_any_script_are_read_with_their_checksums(archive, bars, tmp_path):
+    name = "币安人生USDT"
+    put_bars(tmp_path, DAILY, name, bars, bar="1h")
+    same_bars(archive({"venue_symbol": name}).fetch("AAA-USDT", START, END).table, bars)
+    with ArchiveServer(tmp_path) as server:
+        daily = f"{server.url}/{DAILY}"
+        same_bars(archive({"venue_symbol": name}, daily=daily, monthly="").fetch("AAA-USDT", START, END).table, bars)
+
+
+def test_an_outage_of_a_whole_day_does_not_keep_the_venue_from_being_asked(archive, bars, tmp_path, venue):
+    outage = {"start": "2024-01-30T00:00:00Z", "end": "2024-01-31T00:00:00Z", "reason": "upgrade"}
+    answered = archive(universe={"outages": [outage]}, fallback=FALLBACK).fetch("AAA-USDT", START, START + DAY)
+    assert "not archived" in answered.source
+    assert len(answered.table), "what the venue has is told of, and left out when bars are validated"
+
+
+def test_the_lines_that_a_missing_archive_offers_are_of_its_asset_and_day(archive, bars, tmp_path):
+    with pytest.raises(SourceError, match="no such archive") as caught:
+        archive().fetch("AAA-USDT", START, START + DAY)
+    told = tomllib.loads("\n".join(str(caught.value).splitlines()[1:]))
+    assert told["outages"][0]["assets"] == ["AAA-USDT"]
+    assert archive(universe=told).fetch("AAA-USDT", START, START + DAY).table.empty
+    with pytest.raises(SourceError, match="no such archive"):
+        archive(universe=told).fetch("AAA-USDT", START + DAY, START + 2 * DAY)
 
 
 def test_a_file_that_is_no_table_of_bars_is_an_error_that_names_the_archive(archive, tmp_path):

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+from decimal import Decimal
 
 import fsspec
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -143,7 +146,7 @@ def test_columns_are_mapped_and_a_file_may_lack_quote_volume(files, tmp_path):
 
 def test_compressed_csv_and_any_fsspec_url_are_read_once_for_each_source(files):
     memory = fsspec.filesystem("memory")
-    memory.pipe("/lem-test/x_AAAUSD.csv.gz", gzip.compress("\n".join([HEADER, *ROWS]).encode()))
+    memory.pipe("/lem-test/x_AAAUSD.csv.gz", gzip.compress("\n".join([HEADER, *ROWS, ""]).encode()))
     universe = {"assets": {"AAA-USD": {"venue_symbol": "AAAUSD"}}}
     source = files("memory://lem-test/", "{data}/x_{venue_symbol}.csv.gz", universe=universe)
     raw = source.fetch("AAA-USD", *WINDOW)
@@ -274,8 +277,9 @@ def test_a_truncated_file_is_an_error_wherever_it_is_cut(files, tmp_path, suffix
 
 
 def test_rows_with_more_fields_than_the_header_are_an_error(files, tmp_path):
-    assert rows_error(files, tmp_path, *(row + ",9" for row in ROWS)).startswith("rows have more fields")
-    assert "malformed CSV: " in rows_error(files, tmp_path, ROWS[0], ROWS[1] + ",9")
+    text = rows_error(files, tmp_path, *(row + ",9" for row in ROWS))
+    assert text.startswith("row 1 has 8 fields; allowed: 7 (no row of the file can be read)")
+    assert rows_error(files, tmp_path, ROWS[0], ROWS[1] + ",9") == "row 2 has 8 fields; allowed: 7"
 
 
 @pytest.mark.parametrize(
@@ -294,3 +298,145 @@ def test_a_template_that_cannot_work_is_an_error_before_anything_is_read(files, 
 def test_a_template_with_data_needs_a_data_root(files):
     with pytest.raises(SourceError, match=r"\{data\} has no value; set LEM_DATA"):
         files("")
+
+
+GOOD = [f"2024-01-0{day}T00:00:00Z,1,2,1,2,10,15" for day in range(1, 7)]
+
+
+def day_of(source, day):
+    start = dt.datetime(2024, 1, day, tzinfo=dt.UTC)
+    return source.fetch("AAA-USD", start, start + dt.timedelta(days=1)).table
+
+
+def daily(files, tmp_path, url="{data}/{symbol}.csv"):
+    return files(tmp_path, url, universe={"bar": "1d", "training": {"window_days": 504}})
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "2024-01-04T00:00:00Z,1,2,1,n.v.,10,15",
+        "soon,1,2,1,2,10,15",
+        "1924-01-04T00:00:00Z,1,2,1,2,10,15",
+        "2024-01-04T00:00:00Z,1,2",
+        "2024-01-04T00:00:00Z,1,2,1,2,10,15,7",
+    ],
+)
+def test_a_bad_row_blocks_its_own_date_and_no_other(files, tmp_path, row):
+    write(tmp_path, *GOOD[:3], row, *GOOD[4:])
+    source = daily(files, tmp_path)
+    with pytest.raises(SourceError, match="row 4"):
+        day_of(source, 4)
+    assert [int(day_of(source, day)["source_row"].iloc[0]) for day in (1, 2, 3, 5, 6)] == [1, 2, 3, 5, 6]
+
+
+@pytest.mark.parametrize("row", ["1985-01-04,1,2,1,2,10,15", "1985-01-04,x,2,1,2,10,15", "n/a,1,2,1,2,10,15"])
+def test_a_row_before_all_that_is_asked_for_refuses_nothing(files, tmp_path, row):
+    write(tmp_path, row, *GOOD)
+    assert [len(day_of(daily(files, tmp_path), day)) for day in range(1, 7)] == [1] * 6
+
+
+@pytest.mark.parametrize("early", ["1985-01-04", "473385600", "-7258118400"])
+def test_a_history_longer_than_the_calendar_s_refuses_nothing_on_an_exchange(files, tmp_path, early):
+    opens = ["2024-01-02", "2024-01-03"] if "-0" in early else ["1704153600", "1704240000"]
+    write(tmp_path, *(f"{ts},1,2,1,2,10,15" for ts in (early, *opens)))
+    source = files(tmp_path, universe={"calendar": "XNYS"})
+    assert [len(day_of(source, day)) for day in (1, 2, 3)] == [0, 1, 1]
+
+
+def test_a_weekend_row_refuses_nothing_but_a_session_near_it_that_has_no_bar(files, tmp_path):
+    dates = ["2024-01-02", "2024-01-03", "2024-01-04", "2024-01-07", "2024-01-08"]
+    write(tmp_path, *(f"{date},1,2,1,2,10,15" for date in dates))
+    source = files(tmp_path, universe={"calendar": "XNYS"})
+    assert [len(day_of(source, day)) for day in (2, 3, 4, 8)] == [1] * 4
+    with pytest.raises(SourceError, match="row 4, column 'ts': '2024-01-07' is no session of XNYS"):
+        day_of(source, 5)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_mapped_column_that_occurs_twice_is_refused_and_another_one_is_not(files, tmp_path, suffix):
+    def put(header):
+        columns = [pa.array(["2024-01-01T00:00:00Z"]), *([pa.array([1.0])] * (len(header) - 1))]
+        table = pa.table(columns, names=header)
+        if suffix == "parquet":
+            pq.write_table(table, tmp_path / "AAA-USD.parquet")
+        else:
+            write(tmp_path, "2024-01-01T00:00:00Z" + ",1" * (len(header) - 1), header=",".join(header))
+
+    put([*HEADER.split(","), "close"])
+    with pytest.raises(SourceError, match=r"2 columns 'close' \(source\.columns\.close\)"):
+        day_of(files(tmp_path, f"{{data}}/{{symbol}}.{suffix}"), 1)
+    put([*HEADER.split(","), "note", "note"])
+    assert len(day_of(files(tmp_path, f"{{data}}/{{symbol}}.{suffix}"), 1)) == 1
+
+
+@pytest.mark.parametrize("end", range(1, 40, 3))
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz"])
+def test_a_last_line_without_its_end_is_held_back_and_the_days_before_it_are_read(files, tmp_path, end, suffix):
+    whole = "\n".join([HEADER, *GOOD, ""]).encode()
+    cut = whole[:-end]
+    (tmp_path / f"AAA-USD.{suffix}").write_bytes(gzip.compress(cut) if suffix == "csv.gz" else cut)
+    source = daily(files, tmp_path, f"{{data}}/{{symbol}}.{suffix}")
+    last = 6 if end <= len(GOOD[-1]) + 1 else 5
+    for day in range(1, last):
+        assert len(day_of(source, day)) == 1
+    with pytest.raises(SourceError, match=f"row {last}, the last one, has no line end: .* copy in progress"):
+        day_of(source, last)
+
+
+INTEGERS = ["uint32", "int64", "uint64", "int32"]
+
+
+@pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9])
+@pytest.mark.parametrize(
+    "spelling", [*INTEGERS, "string", "large_string", "binary", "dictionary", "decimal", "nulls", "double"]
+)
+def test_epoch_numbers_of_any_type_in_parquet_are_the_same_times(files, tmp_path, spelling, unit):
+    stamps = [(1704067200 + 3600 * hour) * unit for hour in range(2)]
+    if spelling in INTEGERS and stamps[-1] >= 2 ** (32 if spelling == "uint32" else 31) and "32" in spelling:
+        pytest.skip("does not fit")
+    text = [str(stamp) for stamp in stamps]
+    column = {
+        "string": lambda: pa.array(text),
+        "large_string": lambda: pa.array(text, pa.large_string()),
+        "binary": lambda: pa.array([t.encode() for t in text], pa.binary()),
+        "dictionary": lambda: pa.array(text).dictionary_encode(),
+        "decimal": lambda: pa.array([Decimal(stamp) for stamp in stamps], pa.decimal128(25, 0)),
+        "nulls": lambda: pa.array([*stamps, None], pa.int64()),
+        "double": lambda: pa.array([float(stamp) for stamp in stamps], pa.float64()),
+    }.get(spelling, lambda: pa.array(stamps, getattr(pa, spelling)()))()
+    ones = pa.array([1.0] * len(column))
+    table = pa.table([column, *([ones] * 6)], names=HEADER.split(","))
+    pq.write_table(table, tmp_path / "AAA-USD.parquet")
+    got = files(tmp_path, "{data}/{symbol}.parquet").fetch("AAA-USD", WINDOW[0], WINDOW[0] + dt.timedelta(hours=2))
+    assert list(got.table["ts"].dt.strftime("%H:%M:%S.%f")) == ["00:00:00.000000", "01:00:00.000000"]
+
+
+def test_a_time_in_32_bit_floats_is_refused_as_it_is_rounded(files, tmp_path):
+    table = pa.table([pa.array([1704067260.0], pa.float32()), *([pa.array([1.0])] * 6)], names=HEADER.split(","))
+    pq.write_table(table, tmp_path / "AAA-USD.parquet")
+    with pytest.raises(SourceError, match="type float32, which cannot hold times"):
+        files(tmp_path, "{data}/{symbol}.parquet").fetch("AAA-USD", *WINDOW)
+
+
+@pytest.mark.parametrize(
+    "dates", [["20240101", "20240102"], ["2024-01-01", "2024-01-02"], ["20240101T00Z", "20240102T00Z"]]
+)
+def test_dates_may_be_written_with_and_without_dashes(files, tmp_path, dates):
+    write(tmp_path, *(f"{date},1,2,1,2,10,15" for date in dates))
+    assert [len(day_of(daily(files, tmp_path), day)) for day in (1, 2)] == [1, 1]
+    columns = [pa.array([20240101, 20240102], pa.int32()), *([pa.array([1.0, 1.0])] * 6)]
+    pq.write_table(pa.table(columns, names=HEADER.split(",")), tmp_path / "AAA-USD.parquet")
+    assert [len(day_of(daily(files, tmp_path, "{data}/{symbol}.parquet"), day)) for day in (1, 2)] == [1, 1]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends_and_a_mark_of_the_byte_order_change_nothing(files, tmp_path, end):
+    (tmp_path / "AAA-USD.csv").write_bytes(b"\xef\xbb\xbf" + end.join([HEADER, *GOOD, ""]).encode())
+    assert len(files(tmp_path).fetch("AAA-USD", *WINDOW).table) == 6
+
+
+def test_the_answer_says_how_much_the_whole_table_has(files, tmp_path):
+    write(tmp_path, *GOOD)
+    whole = files(tmp_path).fetch("AAA-USD", WINDOW[0], WINDOW[0] + dt.timedelta(days=1)).whole
+    assert (whole.rows, whole.first.day, whole.last.day) == (6, 1, 6)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lem.errors import SourceError
+from lem.sources.bad_rows import refuse_bad
 from lem.sources.base import NUMBERS, RAW_DTYPES
 from lem.sources.columns import numbers
 from lem.sources.klines import read_klines
@@ -30,7 +31,9 @@ def line(ts="1706572800000", open_="1.0", rest=VALUES):
 def read(*lines, content=None, start=START, end=None):
     """The rows of a day's file of these lines."""
     content = ("\n".join(lines) + "\n").encode(errors="surrogateescape") if content is None else content
-    return read_klines(URL, content, start, end or start + DAY)
+    table, bad = read_klines(URL, content, start, end or start + DAY, pd.Timedelta("1h"))
+    refuse_bad(bad, start, end or start + DAY, empty=table.empty)
+    return table
 
 
 def test_the_rows_have_the_raw_tables_dtypes_and_are_numbered_below_the_header():

@@ -84,16 +84,23 @@ def test_an_hour_that_was_shown_once_or_never_is_refused_with_its_row(stored):
     ("change", "told"),
     [
         (lambda ts: ts.tz_localize("UTC"), "24 of its 24 stamps have an offset"),
-        (lambda ts: [f"{t}{'Z' if n == 3 else ''}" for n, t in enumerate(ts)], "1 of its 24 stamps have an offset"),
         (lambda ts: ts.astype("int64") // 10**3, "numbers since 1970 have none"),
     ],
-    ids=["offset", "one offset", "epoch"],
+    ids=["offset", "epoch"],
 )
 def test_a_zone_that_would_not_be_obeyed_is_refused(stored, change, told):
     table = bars(pd.date_range("2024-01-05", periods=24, freq="1h", unit="us"))
     made = stored(table.assign(ts=change(pd.DatetimeIndex(table["ts"]))), zone="Europe/Paris")
     with pytest.raises(SourceError, match=rf"source\.zone is 'Europe/Paris', but {told}"):
         day(made, dt.date(2024, 1, 5))
+
+
+def test_one_stamp_with_an_offset_among_naive_ones_blocks_its_own_date(stored):
+    opens = pd.date_range("2024-01-05", periods=48, freq="1h", unit="us")
+    made = stored(bars(opens).assign(ts=[f"{t}{'Z' if n == 3 else ''}" for n, t in enumerate(opens)]), zone="UTC")
+    with pytest.raises(SourceError, match=r"row 4, column 'ts': '2024-01-05 03:00:00Z' has an offset"):
+        day(made, dt.date(2024, 1, 5))
+    assert len(day(made, dt.date(2024, 1, 6))) == 24
 
 
 def test_a_zone_of_dates_of_sessions_is_refused(stored):

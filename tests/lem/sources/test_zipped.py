@@ -84,7 +84,8 @@ def test_a_name_that_is_no_plain_csv_file_is_an_error(name):
 
 
 def test_names_in_other_scripts_are_plain_names():
-    assert unpack("a.zip", archive("币安人生USDT-1m-2026-01-01.CSV"), 10**6) == CONTENT
+    for name in ("币安人生USDT-1m-2026-01-01.CSV", "می\u200cخواهم-1m.csv", "क्\u200dष-1m.csv", "ΩμέγαУкр-1m.csv"):
+        assert unpack("a.zip", archive(name), 10**6) == CONTENT
 
 
 @pytest.mark.parametrize("names", [[], ["a.csv", "b.csv"], ["a.csv", "a.csv.sig"]])

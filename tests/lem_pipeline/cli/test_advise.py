@@ -121,7 +121,7 @@ def test_an_order_may_be_sent_again_in_a_later_bar(folder, lem_command):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["next", "nothing"], "there is no order 'nothing'; allowed: an id that lem advise list shows"),
+        (["next", "nothing"], "there is no order 'nothing'; allowed: an id of the list (lem advise list --help)"),
         (["new", "--asset", "DOGE", "--size", "1"], "asset 'DOGE'; allowed: BTC-USDT, ETH-USDT"),
         (["new", "--asset", "BTC-USDT", "--size", "nan"], "size nan; allowed: more than 0"),
         (["new", "--asset", "BTC-USDT", "--size", "1", "--start", "soon"], "--start 'soon' is not a time"),

@@ -14,6 +14,7 @@ from lem.lineage.stored_report import report_path
 from lem.registry import Registry
 from lem_pipeline.planning.dates import data_dates, dates_for, last_data_date, latest_report_date
 from lem_pipeline.planning.plan import data_steps, report_steps
+from lem_pipeline.planning.redecide import redecided, told
 from lem_pipeline.planning.steps import span_steps
 
 DAY = dt.date(2024, 1, 18)
@@ -52,8 +53,9 @@ def stores(tiny_home, tmp_path):
 def plan(stores, tiny_home):
     """`plan(force=True)`: the steps of the tiny report, as `table first` (or `table first..last`)."""
 
-    def steps(date=DAY, force=False):
+    def steps(date=DAY, force=False, redecide=False):
         dates = dates_for(tiny_home.universe, date, LATER)
+        dates = redecided(*stores, tiny_home.universe, dates) if redecide else dates
         made = report_steps(*stores, tiny_home.universe, dates, force)
         return [f"{'+'.join(s.tables)} {s.first}" + ("" if s.first == s.last else f"..{s.last}") for s in made]
 
@@ -181,8 +183,18 @@ def test_the_second_time_there_is_nothing_to_do(plan):
     assert plan() == []
 
 
-def test_force_makes_everything_again(plan):
-    assert len(plan(force=True)) == 9
+def test_force_makes_everything_again_but_what_was_decided(plan):
+    assert [step.split()[0] for step in plan(force=True)] == [
+        "raw_bars+bars",
+        "features",
+        "panel",
+        "backtest",
+        "execution_report",
+    ]
+
+
+def test_force_and_redecide_make_everything_again(plan):
+    assert len(plan(force=True, redecide=True)) == 9
 
 
 def test_the_next_nights_report_makes_one_more_day_and_one_more_model(plan):
@@ -208,9 +220,14 @@ def test_a_lost_backtest_is_made_again_with_its_report(plan, lose):
     assert plan() == ["backtest AAA-USD|2024-01-17..BBB-USD|2024-01-17", "execution_report 2024-01-18"]
 
 
-def test_a_lost_panel_of_the_first_models_window_only_brings_back_that_model_and_later_decisions(plan, lose):
+def test_a_lost_panel_of_a_models_window_is_made_again_and_what_was_decided_stands(plan, lose):
     lose("panel", 9)
-    assert plan() == [
+    assert plan() == ["panel 2024-01-09", "execution_report 2024-01-18"]
+
+
+def test_deciding_again_trains_the_models_whose_panels_are_others_and_makes_again_what_followed(plan, lose):
+    lose("panel", 9)
+    assert plan(redecide=True) == [
         "panel 2024-01-09",
         "lem_model 2024-01-17",
         "champion 2024-01-17..2024-01-18",
@@ -219,16 +236,47 @@ def test_a_lost_panel_of_the_first_models_window_only_brings_back_that_model_and
     ]
 
 
-def test_a_decision_about_a_champion_that_no_longer_was_one_is_made_again(plan, stores):
+def test_an_older_report_is_made_of_the_decisions_that_stand(plan):
+    steps = plan(date=day(17))
+    assert steps
+    assert not [step for step in steps if step.startswith(("lem_model", "champion"))]
+
+
+def test_deciding_an_older_date_again_goes_on_to_the_last_decision_and_its_reports(plan):
+    assert plan(date=day(17), redecide=True)[-5:] == [
+        "lem_model 2024-01-16",
+        "champion 2024-01-16..2024-01-18",
+        "backtest AAA-USD|2024-01-16..BBB-USD|2024-01-18",
+        "execution_report 2024-01-17",
+        "execution_report 2024-01-18",
+    ]
+
+
+def test_only_a_step_that_decides_again_may_replace_what_stands(stores, tiny_home):
+    dates = redecided(*stores, tiny_home.universe, dates_for(tiny_home.universe, DAY, LATER))
+    steps = report_steps(*stores, tiny_home.universe, dates, False)
+    assert [step.tables for step in steps if step.again] == [("champion",)]
+
+
+def test_what_deciding_again_replaces_is_told_beforehand(stores, tiny_home):
+    _, registry = stores
+    dates = redecided(*stores, tiny_home.universe, dates_for(tiny_home.universe, day(17), LATER))
+    first, last = registry.promotions("tiny")
+    assert told(registry, tiny_home.universe, dates)[1:] == [
+        "  2024-01-16  is decided for the first time",
+        f"  2024-01-17  is replaced: promoted, champion {first.champion_id}",
+        f"  2024-01-18  is replaced: {last.outcome}, champion {last.champion_id}",
+        "Then are made again: the backtests of 2024-01-16 to 2024-01-18, and the report(s) of 2024-01-17, 2024-01-18.",
+    ]
+
+
+def test_a_decision_about_a_champion_that_no_longer_was_one_stands_until_it_is_decided_again(plan, stores):
     _, registry = stores
     before, after = registry.promotion("tiny", day(17)), registry.promotion("tiny", day(18))
     assert (before.decision, after.previous_id) == ("promoted", before.champion_id)
     registry.record_promotion(replace(before, champion_id=None, decision="none"))
-    assert plan() == [
-        "champion 2024-01-18",
-        "backtest AAA-USD|2024-01-17..BBB-USD|2024-01-18",
-        "execution_report 2024-01-18",
-    ]
+    assert not [step for step in plan() if step.startswith("champion")]
+    assert "champion 2024-01-17..2024-01-18" in plan(redecide=True)
 
 
 def test_lost_features_after_every_models_window_bring_back_panel_and_backtest_but_no_model(plan, lose):
@@ -247,7 +295,7 @@ def test_lost_bars_bring_back_the_features_whose_history_they_are_and_what_follo
         "bars AAA-USD|2024-01-04..BBB-USD|2024-01-04",
         "features AAA-USD|2024-01-09..BBB-USD|2024-01-09",
         "panel 2024-01-09",
-        "lem_model 2024-01-17",
+        "execution_report 2024-01-18",
     ]
 
 

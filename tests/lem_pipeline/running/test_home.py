@@ -7,9 +7,18 @@ import re
 
 import pytest
 import yaml
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import TickStatus
 from sqlalchemy import make_url
 
-from lem_pipeline.running.home import DAGSTER_YAML, POSTGRESQL_YAML, HomeError, dagster_home, instance
+from lem_pipeline.running.home import (
+    DAGSTER_YAML,
+    POSTGRESQL_YAML,
+    RETENTION_YAML,
+    HomeError,
+    dagster_home,
+    instance,
+)
 
 URL = "postgresql+psycopg2://lem:s3cr3t@127.0.0.1:1/history"
 
@@ -25,7 +34,7 @@ def home(tmp_path, monkeypatch):
 
 def test_without_the_setting_the_history_is_in_files_of_an_absolute_folder(home):
     assert dagster_home() == home / "dagster"
-    assert (home / "dagster" / "dagster.yaml").read_text() == DAGSTER_YAML
+    assert (home / "dagster" / "dagster.yaml").read_text() == DAGSTER_YAML + RETENTION_YAML
     assert os.environ["DAGSTER_HOME"] == str(home / "dagster")
 
 
@@ -48,10 +57,27 @@ def test_a_file_that_nobody_changed_follows_the_setting_and_back(home, monkeypat
     dagster_home()
     monkeypatch.setenv("LEM_DAGSTER_STORAGE", URL)
     dagster_home()
-    assert (home / "dagster" / "dagster.yaml").read_text() == DAGSTER_YAML + POSTGRESQL_YAML
+    assert (home / "dagster" / "dagster.yaml").read_text() == DAGSTER_YAML + RETENTION_YAML + POSTGRESQL_YAML
     monkeypatch.setenv("LEM_DAGSTER_STORAGE", "")
     dagster_home()
-    assert (home / "dagster" / "dagster.yaml").read_text() == DAGSTER_YAML
+    assert (home / "dagster" / "dagster.yaml").read_text() == DAGSTER_YAML + RETENTION_YAML
+
+
+@pytest.mark.parametrize("storage", ["", POSTGRESQL_YAML], ids=["files", "PostgreSQL"])
+def test_a_file_of_the_version_before_gets_the_retention(home, monkeypatch, storage):
+    monkeypatch.setenv("LEM_DAGSTER_STORAGE", URL if storage else "")
+    file = home / "dagster" / "dagster.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(DAGSTER_YAML + storage)
+    dagster_home()
+    assert file.read_text() == DAGSTER_YAML + RETENTION_YAML + storage
+
+
+def test_dagster_takes_the_retention_that_is_written(home):
+    with instance() as written:
+        kept = written.get_tick_retention_settings(InstigatorType.SENSOR)
+        assert kept == {TickStatus.SKIPPED: 2, TickStatus.STARTED: 30, TickStatus.SUCCESS: 30, TickStatus.FAILURE: 30}
+        assert set(written.get_tick_retention_settings(InstigatorType.SCHEDULE).values()) == {90}
 
 
 def test_a_file_of_the_users_own_is_left_alone_and_must_agree_with_the_setting(home, monkeypatch):

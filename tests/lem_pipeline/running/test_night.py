@@ -13,6 +13,7 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 from lem.lake import Lake
 from lem.registry import Registry
 from lem_pipeline.build import build
+from lem_pipeline.planning.steps import TABLES_TAG
 from lem_pipeline.running import night_job
 from lem_pipeline.running.execute import Runner
 from lem_pipeline.running.night import make_night, night_dates
@@ -96,7 +97,7 @@ def test_the_job_makes_the_night_in_one_run_a_stage_and_nothing_the_second_time(
         assert first.success
         # Models and decisions of the 19th and 20th, and the report after them.
         assert first.output_for_node("tiny_make_night") == 5
-        made = instance.get_runs(dg.RunsFilter(tags={"lem/tables": '["lem_model"]'}))
+        made = instance.get_runs(dg.RunsFilter(tags={TABLES_TAG: '["lem_model"]'}))
         assert len(made) == 2
         again = job.execute_in_process(instance=instance)
         assert again.output_for_node("tiny_make_night") == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -16,10 +17,9 @@ from lem_pipeline.running.home import HomeError, dagster_home
 
 @pytest.fixture
 def executed(monkeypatch):
-    """The command lines that would have replaced this process."""
+    """The command lines that would have been run."""
     found = []
-    monkeypatch.setattr(webserver.os, "execvpe", lambda file, command, env: found.append((command, env)))
-    monkeypatch.setattr(webserver.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(webserver, "supervise", lambda command, env: found.append((command, env)) or 0)
     return found
 
 
@@ -27,7 +27,9 @@ def executed(monkeypatch):
 def ui(tmp_path, lem_command, tiny_keys, write_universe, executed):
     """`ui(port)`: `lem ui` in a folder with the tiny universe."""
     write_universe(tmp_path / "universes", tiny_keys())
-    return lambda *arguments, **env: lem_command(tmp_path, "ui", *arguments, **env)
+    return lambda *arguments, **env: lem_command(
+        tmp_path, "ui", *arguments, **{"DAGSTER_HOME": str(tmp_path / "history"), **env}
+    )
 
 
 @pytest.fixture
@@ -46,7 +48,8 @@ def test_a_free_port_becomes_the_server_on_the_loopback_address_only(ui, execute
     assert done.code == 0, done.err
     assert f"Dagster UI on http://127.0.0.1:{free} (history in {tmp_path / 'history'})" in done.out
     ((command, env),) = executed
-    assert command[:2] == ["dg", "dev"]
+    assert command[0].endswith("/bin/dg")
+    assert command[1] == "dev"
     assert command[-4:] == ["--host", "127.0.0.1", "--port", free]
     assert env["DAGSTER_HOME"] == str(tmp_path / "history")
 
@@ -55,8 +58,10 @@ def test_a_taken_port_is_named_with_a_free_one_to_try(ui, executed, taken):
     done = ui("--port", str(taken))
     assert done.code == 1
     assert done.err.startswith(f"error: port {taken} on 127.0.0.1: Address already in use; allowed: a free port")
-    assert f"lem ui --port {taken + 1}" in done.err
     assert not executed
+    advised = re.search(r"lem ui --port (\d+)", done.err)[1]
+    assert advised != str(taken)
+    assert ui("--port", advised).code == 0
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http"])
@@ -109,3 +114,15 @@ def test_a_wrong_universe_file_is_named_before_the_server_starts(ui, executed, t
     assert "broken.toml" in done.err
     assert "horizon" in done.err
     assert not executed
+
+
+def test_a_second_ui_on_one_home_is_refused_with_the_address_of_the_first(ui, executed, tmp_path):
+    home = str(tmp_path / "history")
+    assert ui("--port", "3911", DAGSTER_HOME=home).code == 0
+    done = ui("--port", "3912", DAGSTER_HOME=home)
+    assert done.code == 1
+    assert done.err.startswith(
+        f"error: the UI of {home} is open already, on http://127.0.0.1:3911 (process {os.getpid()})"
+    )
+    assert len(executed) == 1
+    assert ui("--port", "3912", DAGSTER_HOME=str(tmp_path / "other")).code == 0
