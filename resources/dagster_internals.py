@@ -34,11 +34,11 @@ from dagster._core.storage.tags import (
     EXTERNALLY_MANAGED_ASSETS_TAG,
     PARTITION_NAME_TAG,
 )
+from dagster._record import copy as copy
 from dagster._serdes import ConfigurableClassData as ConfigurableClassData
 from dagster._serdes import serialize_value as serialize_value
 from dagster._serdes import unpack_value
 from dagster._utils.error import SerializableErrorInfo
-from dagster_shared.record import copy as copy
 
 # `lem_pipeline.run_queue` is a run launcher: CeleryRunLauncher is its base; CheckRunHealthResult, WorkerStatus and
 # ConfigurableClassData are what Dagster wants from it and gives to it. A public base of launchers would replace them.
