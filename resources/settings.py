@@ -10,8 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lem.errors import AlertError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,6 +29,9 @@ class Settings(BaseSettings):
         data: folder or URL that replaces `{data}` in universe files.
         universes: folder of the universe files.
         token: what callers of `lem serve` must show.
+        alert_urls: whom to tell what is wrong: apprise's URLs, with spaces between them; if empty, nobody is told.
+        heartbeat_url: URL that is fetched when a night went well; `{universe}` in it stands for the universe's name.
+        alert_disk_percent: of the home's disk, how much may be used before that is told.
     """
 
     model_config = SettingsConfigDict(env_prefix="LEM_", env_file=".env", extra="ignore")
@@ -38,6 +43,20 @@ class Settings(BaseSettings):
     data: str = Field(default="data", repr=False)
     universes: Path = Field(default=ROOT / "universes")
     token: SecretStr = SecretStr("")
+    alert_urls: SecretStr = SecretStr("")
+    heartbeat_url: SecretStr = SecretStr("")
+    alert_disk_percent: float = 95
+
+    @field_validator("alert_disk_percent", mode="before")
+    @classmethod
+    def _per_cent(cls, value: object) -> float:
+        try:
+            found = float(str(value))
+        except ValueError:
+            found = 0.0
+        if not 0 < found <= 100:
+            raise AlertError(f"LEM_ALERT_DISK_PERCENT is {value!r}; allowed: a number above 0 and up to 100")
+        return found
 
     def model_post_init(self, context: object) -> None:
         """Fill in what depends on `home`, which becomes absolute."""

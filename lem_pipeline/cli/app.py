@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from lem.errors import LemError, UniverseError
 from lem_pipeline.cli.advise import advise, serve
+from lem_pipeline.cli.alert import alert
 from lem_pipeline.cli.models import models
 from lem_pipeline.cli.options import Day, UniverseName
 from lem_pipeline.cli.stopping import Stoppable
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(models)
 app.add_typer(advise)
+app.add_typer(alert)
 app.command()(serve)
 
 Force = Annotated[bool, typer.Option("--force", help="Make again what is there already.")]
@@ -105,15 +107,14 @@ def run(
     show_nights(console, registry, chosen, [wanted, *(s.first.date for s in steps if s.tables == (MODEL,))])
 
 
-@app.command()
+@app.command(
+    epilog="Exit codes: 0 all is well, 1 it failed, 3 it was degraded, 4 all is well but an alert could not be sent."
+)
 def night(universe: UniverseName, redecide: Redecide = False) -> None:
     """Make all that is missing up to today, as the nightly schedule does: data, today's model, decision and report."""
-    from lem_pipeline.running.night import make_night
+    from lem_pipeline.cli.night import nightly
 
-    chosen = universe_named(universe)
-    console.print(f"Night of [bold]{chosen.name}[/bold], {_today()}")
-    if not make_night(_runner(chosen), _today(), redecide):
-        console.print("Everything is there already.")
+    raise typer.Exit(nightly(universe, _runner, _today(), redecide))
 
 
 @app.command()
