@@ -1,4 +1,4 @@
-"""The meanings of the columns of live orders, their slices, fences, nights and alerts (see `lem.dictionary.meanings`)."""
+"""The meanings of the columns of live orders, slices, fences, nights and alerts (see `lem.dictionary.meanings`)."""
 
 from __future__ import annotations
 

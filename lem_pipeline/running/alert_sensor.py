@@ -24,8 +24,8 @@ def alerts_of(universe: Universe) -> dg.Definitions:
         minimum_interval_seconds=EVERY_S,
         default_status=dg.DefaultSensorStatus.RUNNING if is_set() else dg.DefaultSensorStatus.STOPPED,
         description=(
-            f"Tells what is wrong with {universe.name}, each once, and when it is over: a night that failed, "
-            "was missed or was degraded, drift, a champion that is too old, a quarantined day, a disk that is nearly full. "
+            f"Tells what is wrong with {universe.name}, each once, and when it is over: a night that failed, was "
+            "missed or was degraded, drift, a champion that is too old, a quarantined day, a disk that is nearly full. "
             "To whom: LEM_ALERT_URLS."
         ),
     )

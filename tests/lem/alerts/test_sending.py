@@ -24,10 +24,15 @@ def test_one_bad_address_does_not_silence_the_others_and_no_secret_is_shown(capl
     caplog.set_level(logging.DEBUG)
     with Receiver() as running:
         good = running.settings["LEM_ALERT_URLS"]
-        sent = send([good, "nonsense://s3cretToken", "json://me:s3cretWord@127.0.0.1:9/s3cretPath"], "a", "b", "failure")
+        sent = send(
+            [good, "nonsense://s3cretToken", "json://me:s3cretWord@127.0.0.1:9/s3cretPath"], "a", "b", "failure"
+        )
         assert running.told() == [("failure", "a")]
     assert sent.accepted == ["LEM_ALERT_URLS 1 (json)"]
-    assert [text.partition(": ")[0] for text in sent.failed] == ["LEM_ALERT_URLS 2 (nonsense)", "LEM_ALERT_URLS 3 (json)"]
+    assert [text.partition(": ")[0] for text in sent.failed] == [
+        "LEM_ALERT_URLS 2 (nonsense)",
+        "LEM_ALERT_URLS 3 (json)",
+    ]
     assert "s3cret" not in " ".join(sent.failed)
     assert "s3cret" not in " ".join(record.getMessage() for record in caplog.records if record.name == "apprise")
 
