@@ -36,13 +36,13 @@ def test_a_degraded_night_is_a_problem_until_a_night_is_as_it_should_be(tmp_path
 
 
 def test_a_champion_is_too_old_from_the_day_on_that_the_universe_says(make_universe):
-    universe = make_universe(drift={"max_age": 10}, end=None)
+    universe = make_universe(drift={"max_age": 20}, end=None)
     champion = SimpleNamespace(id="abc", train_end=dt.date(2024, 1, 1))
     registry = SimpleNamespace(champion_on=lambda universe, date: champion)
-    assert too_old(registry, universe, dt.date(2024, 1, 11)).problems == []
-    (problem,) = too_old(registry, universe, dt.date(2024, 1, 30)).problems
-    assert "The champion abc is too old: its training ended 30 trading days ago; allowed: 10." in problem.sentence
-    ended = make_universe(drift={"max_age": 10}, end="2024-01-08")
+    assert too_old(registry, universe, dt.date(2024, 1, 21)).problems == []
+    (problem,) = too_old(registry, universe, dt.date(2024, 1, 31)).problems
+    assert "The champion abc is too old: its training ended 30 trading days ago; allowed: 20." in problem.sentence
+    ended = make_universe(drift={"max_age": 20}, end="2024-01-08")
     assert too_old(registry, ended, dt.date(2024, 6, 1)).problems == []
 
 
