@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from lem.errors import AlertError
 
 ROOT = Path(__file__).resolve().parent.parent
+"""What holds `universes/` and `workspace.yaml`: the checkout, or `lem_pipeline` where the wheel is installed."""
 
 
 class Settings(BaseSettings):
@@ -27,7 +28,7 @@ class Settings(BaseSettings):
         registry: SQLAlchemy URL of the model registry.
         dagster_storage: PostgreSQL URL of Dagster's history; if empty, SQLite files below `home`.
         data: folder or URL that replaces `{data}` in universe files.
-        universes: folder of the universe files.
+        universes: folder of the user's universe files, which come before all others (`resources.universes`).
         token: what callers of `lem serve` must show.
         alert_urls: whom to tell what is wrong: apprise's URLs, with spaces between them; if empty, nobody is told.
         heartbeat_url: URL that is fetched when a night went well; `{universe}` in it stands for the universe's name.
@@ -41,7 +42,7 @@ class Settings(BaseSettings):
     registry: str = Field(default="", repr=False)
     dagster_storage: str = Field(default="", repr=False)
     data: str = Field(default="data", repr=False)
-    universes: Path = Field(default=ROOT / "universes")
+    universes: Path | None = None
     token: SecretStr = SecretStr("")
     alert_urls: SecretStr = SecretStr("")
     heartbeat_url: SecretStr = SecretStr("")
@@ -57,6 +58,11 @@ class Settings(BaseSettings):
         if not 0 < found <= 100:
             raise AlertError(f"LEM_ALERT_DISK_PERCENT is {value!r}; allowed: a number above 0 and up to 100")
         return found
+
+    @field_validator("universes", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: object) -> object:
+        return value or None
 
     def model_post_init(self, context: object) -> None:
         """Fill in what depends on `home`, which becomes absolute."""

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from lem_pipeline.cli.night import show_unsent
-from resources.opening import open_alerts, open_lake, open_registry, universe_named
+from resources.opening import all_universes, open_alerts, open_lake, open_registry, universe_named
 from resources.terminal import console
 
 alert = typer.Typer(
@@ -50,14 +50,12 @@ def check(
     ] = None,
 ) -> None:
     """Look what is wrong, and tell what was not told yet; exit code 3 if anything is wrong, 4 if it cannot be sent."""
-    from lem.universe import load_universes
     from lem_pipeline.cli.night import DEGRADED, UNSENT
     from lem_pipeline.running.home import instance
     from lem_pipeline.running.telling import look_and_tell
     from lem_pipeline.running.watch import EVER, Watched, is_expected
-    from resources.settings import Settings
 
-    chosen = [universe_named(name) for name in universe] if universe else load_universes(Settings().universes).values()
+    chosen = [universe_named(name) for name in universe] if universe else list(all_universes().values())
     lake, registry, store, dagster = open_lake(), open_registry(), open_alerts(), instance()
     found, unsent = dict[tuple[str, str, str], str](), list[str]()
     for one in chosen:

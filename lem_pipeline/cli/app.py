@@ -6,6 +6,7 @@ import datetime as dt
 import sys
 import warnings
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,8 @@ from lem_pipeline.cli.advise import advise, serve
 from lem_pipeline.cli.alert import alert
 from lem_pipeline.cli.models import models
 from lem_pipeline.cli.options import Day, UniverseName
+from lem_pipeline.cli.panels import DAILY, ORDERS, SETTING_UP, UPKEEP, Panels
+from lem_pipeline.cli.setting_up import check, doctor, new
 from lem_pipeline.cli.stopping import Stoppable
 from lem_pipeline.planning.days import day, partition_day
 from resources.opening import open_lake, open_registry, registry_to_read, universe_named
@@ -28,17 +31,22 @@ if TYPE_CHECKING:
     from lem.universe import Universe
     from lem_pipeline.running.execute import Runner
 
+
+class Commands(Stoppable, Panels):
+    """The commands of `lem`."""
+
+
 app = typer.Typer(
-    cls=Stoppable,
-    help="Large Execution Models: bars to features to a champion model to a report you can believe.",
+    cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(models)
-app.add_typer(advise)
-app.add_typer(alert)
-app.command()(serve)
+app.add_typer(models, rich_help_panel=DAILY)
+app.add_typer(alert, rich_help_panel=UPKEEP)
+app.add_typer(advise, rich_help_panel=ORDERS)
+app.command(rich_help_panel=ORDERS)(serve)
+for command in (new, check, doctor):
+    app.command(rich_help_panel=SETTING_UP)(command)
 
 Force = Annotated[bool, typer.Option("--force", help="Make again what is there already.")]
 Redecide = Annotated[
@@ -46,6 +54,21 @@ Redecide = Annotated[
     typer.Option("--redecide", help="Decide again what was decided; says first what it replaces."),
 ]
 OnWorkers = Annotated[bool, typer.Option("--on-workers", help="Let the workers of many machines make it.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"lem {metadata.version('lem-pipeline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Large Execution Models: bars to features to a champion model to a report you can believe."""
 
 
 def _today() -> dt.date:
@@ -60,7 +83,7 @@ def _runner(universe: Universe, on_workers: bool = False) -> Runner:
     return Runner(universe, build([universe]), open_lake(), open_registry(), workers=workers)
 
 
-@app.command()
+@app.command(rich_help_panel=DAILY)
 def run(
     universe: UniverseName,
     date: Day = None,
@@ -108,7 +131,8 @@ def run(
 
 
 @app.command(
-    epilog="Exit codes: 0 all is well, 1 it failed, 3 it was degraded, 4 all is well but an alert could not be sent."
+    rich_help_panel=DAILY,
+    epilog="Exit codes: 0 all is well, 1 it failed, 3 it was degraded, 4 all is well but an alert could not be sent.",
 )
 def night(universe: UniverseName, redecide: Redecide = False) -> None:
     """Make all that is missing up to today, as the nightly schedule does: data, today's model, decision and report."""
@@ -117,7 +141,7 @@ def night(universe: UniverseName, redecide: Redecide = False) -> None:
     raise typer.Exit(nightly(universe, _runner, _today(), redecide))
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def backfill(
     universe: UniverseName,
     first: Annotated[str, typer.Option("--from", help="First date of the panel (UTC).")],
@@ -153,7 +177,7 @@ def backfill(
     run_steps(runner, steps, keep=not force)
 
 
-@app.command()
+@app.command(rich_help_panel=DAILY)
 def status(universe: UniverseName) -> None:
     """What is in the lake, what is missing there, stale or quarantined and how to repair it, and the champion."""
     from lem_pipeline.cli.status import show_status
@@ -161,7 +185,7 @@ def status(universe: UniverseName) -> None:
     show_status(console, open_lake(), registry_to_read(), universe_named(universe), _today())
 
 
-@app.command()
+@app.command(rich_help_panel=DAILY)
 def report(
     universe: UniverseName,
     date: Day = None,
@@ -177,7 +201,7 @@ def report(
         save_report(console, lake, chosen, wanted, save)
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def reap(
     older_than: Annotated[
         str, typer.Option(help="Also what nothing was heard of for longer than this, as in 90m, 6h or 2d.")
@@ -188,21 +212,18 @@ def reap(
 
     That is: runs that never end, pool slots, backfills, files, and partitions that were written and not recorded.
     """
-    from lem.universe import load_universes
     from lem_pipeline.cli.show_reap import show_findings
     from lem_pipeline.repair.reap import age, findings
     from lem_pipeline.repair.unrecorded import unrecorded
     from lem_pipeline.running.home import instance
-    from resources.settings import Settings
+    from resources.opening import all_universes
 
     seconds, lake, dagster = age(older_than) if older_than else None, open_lake(), instance()
-    folder = Settings().universes
-    universes = load_universes(folder).values() if any(folder.glob("*.toml")) else ()
-    lost = partial(unrecorded, dagster, lake, universes)
+    lost = partial(unrecorded, dagster, lake, all_universes().values())
     show_findings(console, findings(dagster, Path(lake.root) if lake.local else None, seconds, lost), clear=yes)
 
 
-@app.command()
+@app.command(rich_help_panel=DAILY)
 def ui(port: Annotated[int, typer.Option(help="Port on the loopback address.", min=1, max=65535)] = 3000) -> None:
     """Open the Dagster UI on http://127.0.0.1:PORT, with the daemon that runs what is started there."""
     from lem_pipeline.running.webserver import become_webserver
