@@ -183,7 +183,7 @@ def daemon(place, receiver, make_universe, tiny_keys, monkeypatch):
 
     class Daemon:
         now = dt.datetime(2024, 1, 4, 0, 45, tzinfo=dt.UTC)
-        expected = EVER
+        expected = dt.datetime(2024, 1, 4, tzinfo=dt.UTC)
 
         def __init__(self) -> None:
             self.instance, self.universe = dg.DagsterInstance.ephemeral(), universe
