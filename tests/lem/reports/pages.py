@@ -34,7 +34,7 @@ ASSETS = ("BTC-USDT", "ETH-USDT")
 def make_orders(
     days: int = 6, assets: tuple[str, ...] = ASSETS, strategies: tuple[str, ...] = (*rule_names(), "lem")
 ) -> pd.DataFrame:
-    generator, rows, traders = np.random.default_rng(0), [], ["model-0"] * (days - 1) + ["model-1"]
+    generator, rows = np.random.default_rng(0), []
     kinds = list(itertools.product(("buy", "sell"), ("vwap", "twap"), ("quantity", "notional"), (1, 6, 12)))
     for asset, day, (side, benchmark, target, m) in itertools.product(assets, range(days), kinds):
         arrival = pd.Timestamp("2024-01-01", tz="UTC") + pd.Timedelta(days=day, hours=5)
@@ -45,7 +45,7 @@ def make_orders(
                 {
                     **{"asset": asset, "date": arrival.date(), "arrival": arrival, "side": side},
                     **{"benchmark": benchmark, "target": target, "min_bars": m, "max_bars": 12},
-                    **{"strategy": strategy, "model_id": traders[day] if strategy == "lem" else ""},
+                    **{"strategy": strategy, "model_id": "model-1" if strategy == "lem" else ""},
                     **{"status": "done", "reason": "", "sigma_bps": 50.0, "gain_bps": gain, "gain_arrival_bps": gain},
                     **{"capped_gain_bps": capped, "net_gain_bps": capped - 4 - generator.random()},
                     **{
@@ -95,20 +95,18 @@ def make_promotions(last: dt.date) -> list[PromotionRecord]:
         {"name": "causality", "passed": True, "text": "no decision changes with bars that come later", "figures": {}},
     ]
     peeks = {"passed": False, "text": "look-ahead: slice 3 changes with bar 2", "figures": {"leaks": 1}}
-    stays = "candidate model-x was refused: look-ahead: slice 3 changes with bar 2; champion model-0 trades on"
+    stays = "candidate model-x was refused: look-ahead: slice 3 changes with bar 2; champion model-1 trades on"
     gains = {"mean_bps": means, "cvar5_bps": means}
     gaps = {"candidate_minus_champion": gap, "candidate_minus_optimal_stopping": gap}
     counts = {"orders": 480, "days": 7, "scenarios": 8}
     promoted = DecisionFigures.from_json(gains | gaps | net | counts | {"checks": sane})
     refused = DecisionFigures.from_json({"checks": [sane[0], sane[1] | peeks], "degraded": stays})
-    night_before, first = last - dt.timedelta(days=1), DecisionFigures.from_json({"checks": sane})
-    leak = ["look-ahead: slice 3 changes with bar 2"]
+    night_before, leak = last - dt.timedelta(days=1), ["look-ahead: slice 3 changes with bar 2"]
+    passed = ["first model", "sanity checks passed"]
     return [
-        make_decision(
-            last, "promoted", "model-1", "model-1", ["first model", "sanity checks passed"], promoted, "model-0"
-        ),
-        make_decision(night_before, "kept", "model-0", "model-x", leak, refused, "model-0"),
-        make_decision(dt.date(2023, 12, 31), "promoted", "model-0", "model-0", ["first model"], first),
+        make_decision(last, "promoted", "model-1", "model-1", passed, promoted, "model-1"),
+        make_decision(night_before, "kept", "model-1", "model-x", leak, refused, "model-1"),
+        make_decision(dt.date(2023, 12, 31), "promoted", "model-1", "model-1", ["first model"], DecisionFigures()),
     ]
 
 

@@ -124,7 +124,7 @@ def test_figures_of_the_sections_are_those_of_the_csv_by_hand(report: Report, re
     gate = page.table("Decisions of the gate")
     rule = "4.0|7.8 before|Optimal with costs and risk"
     assert gate[1][4:9] == ["5.1|9.1 before", "4.5|8.5 before", rule, "0.7|−0.1 to 1.5", "1.2|0.4 to 2.1"]
-    assert gate[2][1:4] == ["Champion stays", "model-0", "model-x"]
+    assert gate[2][1:4] == ["Champion stays", "model-1", "model-x"]
     leaks = page.table("Driftless market")
     assert leaks[1][:4] == ["1", "0.310|0.260 to 0.360", "0.357", "within the bound"]
     early = next(row for row in page.table("Real bars") if row[0] == "One bar early, minus as it trades")

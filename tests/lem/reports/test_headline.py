@@ -127,7 +127,7 @@ def test_a_degraded_night_says_what_was_wrong_in_the_words_of_the_registry() -> 
     found = render_report(make_inputs(make_orders(), promotions=[refused]))
     words = text_of(found.html)
     assert found.summary["status"] == "degraded"
-    why = "andidate model-x was refused: look-ahead: slice 3 changes with bar 2; champion model-0 trades on"
+    why = "andidate model-x was refused: look-ahead: slice 3 changes with bar 2; champion model-1 trades on"
     assert refused.degraded == f"c{why}"
     assert f"Degraded. C{why}. Watch" in words
     figures = DecisionFigures(degraded="no model was trained for this date; no model trades")
