@@ -109,8 +109,14 @@ def remove_ticks(instance: dg.DagsterInstance, before: float) -> None:
         instance: with the history.
         before: seconds since 1970.
     """
-    for state in instance.all_instigator_state():
-        instance.purge_ticks(state.instigator_origin_id, state.selector_id, before)
+    storage = instance.schedule_storage
+    if storage is None:
+        return
+    # Those of a schedule that is no longer defined too, which the list of all schedules lacks.
+    with storage.connect() as connection:  # type: ignore[attr-defined]
+        known = connection.execute(text("SELECT DISTINCT job_origin_id, selector_id FROM job_ticks")).all()
+    for origin, selector in known:
+        instance.purge_ticks(origin, selector or "", before)
 
 
 def databases(instance: dg.DagsterInstance) -> list[Path]:

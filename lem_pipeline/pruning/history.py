@@ -101,17 +101,17 @@ def _runs(instance: dg.DagsterInstance, age: Age, gone: Gone) -> list[Kind]:
     # A run that is no longer listed has left its file, as those have that were deleted in the UI.
     unlisted = {run_id for run_id in set(files) - set(runs) if _last_written(files[run_id]) < age.before.timestamp()}
     needed = needed_runs(instance, gone) if old else set()
-    listed = Kind("Dagster: runs", len(files), sum(sizes.values()))
-    for run_id in sorted((old - needed) | unlisted):
-        listed.removable.append(Removable(f"run {run_id}", sizes[run_id], partial(remove_run, instance, run_id)))
-    logs = Kind("Dagster: logs of runs that stay", 0, 0)
-    for run_id in sorted(set(runs) - {one.what.removeprefix("run ") for one in listed.removable}):
-        listed.size, logs.size = listed.size - sizes[run_id], logs.size + sizes[run_id]
-        logs.count += bool(files[run_id])
-        if run_id in old and files[run_id]:
+    superfluous = (old - needed) | unlisted
+    ended = Kind("Dagster: old runs of which nothing stands", len(superfluous), sum(sizes[one] for one in superfluous))
+    for run_id in sorted(superfluous):
+        ended.removable.append(Removable(f"run {run_id}", sizes[run_id], partial(remove_run, instance, run_id)))
+    logs = Kind("Dagster: logs of the other runs")
+    for run_id in sorted(run_id for run_id in set(files) - superfluous if files[run_id]):
+        logs.count, logs.size = logs.count + 1, logs.size + sizes[run_id]
+        if run_id in old:
             what = f"log of run {run_id}"
             logs.removable.append(Removable(what, sizes[run_id], partial(remove_log, instance, run_id)))
-    return [listed, logs]
+    return [ended, logs]
 
 
 def _records(instance: dg.DagsterInstance, age: Age) -> Kind:
