@@ -119,5 +119,5 @@ class UniverseGraph:
 
 
 def assets_of(graph: UniverseGraph) -> list[dg.AssetsDefinition]:
-    """The asset of each stage, as `assets.stages.<name>` defines it."""
-    return [import_module(f"assets.stages.{stage.name}").asset_of(graph) for stage in stages.STAGES]
+    """The asset of each stage, as `stages/<name>.py` here defines it."""
+    return [import_module(f"{__package__}.stages.{stage.name}").asset_of(graph) for stage in stages.STAGES]

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.common import BenchmarkError, Row
+from benchmarks.marks import Marks, joined, marks_of
 from lem.backtest.bootstrap import clustered_mean, day_blocks
 from lem.backtest.market import context_of, contexts_at, market_of, spread
 from lem.backtest.oracle import oracle_gain
@@ -57,10 +58,12 @@ class Gains:
     Args:
         gross_AMS: before costs; None if only what is kept was asked for.
         net_AMS: after costs and under the participation cap; gross if costs are off.
+        marks: of the orders after costs (`benchmarks.marks`); None if they were not asked for.
     """
 
     gross_AMS: NDArray | None
     net_AMS: NDArray
+    marks: Marks | None = None
 
     @property
     def before_AMS(self) -> NDArray:
@@ -105,6 +108,7 @@ def gains(
     costs: CostsConfig | None = None,
     before_costs: bool = True,
     impact_decay: float = 0.0,
+    marked: tuple[int, ...] = (),
 ) -> Gains:
     """Execute all arrivals for every m and scenario; a model is used as the strategy `Learned`.
 
@@ -118,11 +122,12 @@ def gains(
         costs: none if left out.
         before_costs: whether orders are executed without costs too.
         impact_decay: see `simulate`.
+        marked: of `min_bars` those whose orders' marks are kept, after costs.
     """
     context_NTH = context_of(panel, strategy) if isinstance(strategy, LEM) else None
     rule: Strategy = Learned(strategy) if isinstance(strategy, LEM) else strategy
     terms = terms_for(min_bars, horizon, risk_aversion)
-    gross, net = [], []
+    gross, net, marks = [], [], list[Marks]()
     for low in range(0, len(orders.asset_A), CHUNK):
         asset_A, bar_A = orders.asset_A[low : low + CHUNK], orders.bar_A[low : low + CHUNK]
         market = market_of(panel, asset_A, bar_A, horizon)
@@ -131,9 +136,13 @@ def gains(
         if before_costs or costs is None:
             gross.append((simulate(rule, market, terms).gain_O * BPS).float().numpy())
         if costs is not None:
-            net.append((simulate(rule, market, terms, costs, impact_decay).net_gain_O * BPS).float().numpy())
+            done = simulate(rule, market, terms, costs, impact_decay)
+            net.append((done.net_gain_O * BPS).float().numpy())
+            if marked:
+                marks.append(marks_of(panel, asset_A, bar_A, terms, done, [min_bars.index(m) for m in marked]))
     before = np.concatenate(gross) if gross else None
-    return Gains(before, before if before is not None and costs is None else np.concatenate(net))
+    after = before if before is not None and costs is None else np.concatenate(net)
+    return Gains(before, after, joined(marks) if marks else None)
 
 
 def bound_gains(

@@ -37,6 +37,16 @@ from benchmarks.common import (
 from benchmarks.evaluate import MEASURED, Arrivals, Gains, arrivals, bound_gains, gains
 from benchmarks.frontier import at_equal_risk, compared, dominators, draw, point
 from benchmarks.markets import data_root, real_panel
+from benchmarks.slices import (
+    MARKED,
+    MARKED_RULES,
+    MARKOUTS,
+    SHORTFALLS,
+    SLICES,
+    marked_rows,
+    market_slices,
+    slice_rows,
+)
 from benchmarks.splits import HORIZON, Split, read_split, shipped_splits
 from lem.code import code_version
 from lem.data.panel import Panel
@@ -83,6 +93,14 @@ AHEAD = (
     Column("low", "from", "+.2f"),
     Column("high", "to", "+.2f"),
 )
+MODEL = f"lem, lambda {RISK_AVERSION:g}"
+"""The model in the tables of slices, shortfall and mark-outs."""
+TABLES = {
+    "slices": (f"Kept after costs in slices of the market, bps; {MODEL}", SLICES),
+    "shortfall": ("Paid against the arrival price, after costs, bps", SHORTFALLS),
+    "markouts": ("The market's move after the order's last bar, in its direction, bps", MARKOUTS),
+}
+JOINTLY = "(intervals hold for all rows of a market together)"
 
 
 def crypto_year(root: str, quick: bool, every: int = 1) -> tuple[Split, Universe, Panel, Arrivals]:
@@ -131,14 +149,24 @@ def seed_gains(seed: int, panel: Panel, split: Split, groups: dict[str, Arrivals
     for group, orders in groups.items():
         found = {
             f"lem, lambda {each:g}": gains(
-                panel, orders, model, MIN_BARS, HORIZON, each, universe.costs, each == RISK_AVERSION
+                panel,
+                orders,
+                model,
+                MIN_BARS,
+                HORIZON,
+                each,
+                universe.costs,
+                before_costs=each == RISK_AVERSION,
+                marked=MARKED if each == RISK_AVERSION else (),
             )
             for each in RISK_AVERSIONS
         }
         if seed == 0:
             for name, rule in rules_beside(model, fill_law(window), universe.costs).items():
                 both = not name.startswith(FAMILY)
-                found[name] = gains(panel, orders, rule, MIN_BARS, HORIZON, RISK_AVERSION, universe.costs, both)
+                marked = MARKED if name in MARKED_RULES else ()
+                terms = MIN_BARS, HORIZON, RISK_AVERSION, universe.costs
+                found[name] = gains(panel, orders, rule, *terms, before_costs=both, marked=marked)
         made[group] = found
     document = {"said": said, "seconds": seconds, "rule_risk": float(model.rule_risk), "gains": made}
     if place:
@@ -191,8 +219,8 @@ def statistics(
 
 def run(
     split: Split, root: str, seeds: int, jobs: int, every: int, keep: Path | None
-) -> tuple[list[Row], list[Row], Row]:
-    """All rows of one market, the comparisons, and what was measured of the trainings."""
+) -> tuple[dict[str, list[Row]], Row]:
+    """The rows of each table of one market, by name, and what was measured of the trainings."""
     panel = real_panel(split.universe, root)
     console.print(f"{split.name}: {len(panel.assets)} assets, {panel.bars} bars")
     named = {split.name: split.seen, f"{split.name}, unseen": split.unseen} if split.seen else {split.name: ()}
@@ -203,19 +231,22 @@ def run(
     law = fill_law(training_window(panel, split))
     console.print(f"{split.name}: fills in the training window: {law}")
     runs = each_seed(seed_gains, range(seeds), jobs, panel, split, groups, keep)
-    rows: list[Row] = []
-    ahead: list[Row] = []
+    found: dict[str, list[Row]] = {name: [] for name in ("rows", "at_equal_risk", *TABLES)}
     for name, orders in groups.items():
         by_seed = {
             strategy: [made["gains"][name][strategy] for made in runs if strategy in made["gains"][name]]
             for strategy in runs[0]["gains"][name]
         }
-        more = statistics(name, orders, by_seed, split.block_days)
-        rows += more[0]
-        rows += bound_gains(name, panel, orders, MIN_BARS, HORIZON, law, split.universe.costs)
-        ahead += more[1]
+        rows, ahead = statistics(name, orders, by_seed, split.block_days)
+        found["rows"] += rows + bound_gains(name, panel, orders, MIN_BARS, HORIZON, law, split.universe.costs)
+        found["at_equal_risk"] += ahead
+        at = MODEL, MIN_BARS, split.block_days
+        found["slices"] += slice_rows(name, market_slices(panel, orders), orders, by_seed, *at)
+        paid, outs = marked_rows(name, orders, by_seed, *at)
+        found["shortfall"] += paid
+        found["markouts"] += outs
     told = {"train_seconds": [made["seconds"] for made in runs], "rule_risk": [made["rule_risk"] for made in runs]}
-    return rows, ahead, told
+    return found, told
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -232,20 +263,19 @@ def main(argv: list[str] | None = None) -> None:
         console.print("real: LEM_DATA is not set: no real bars here, nothing was measured")
         return
     splits = [read_split(arguments.split)] if arguments.split else shipped_splits()
-    rows: list[Row] = []
-    ahead: list[Row] = []
+    found: dict[str, list[Row]] = {}
     told: dict[str, Row] = {}
     for split in splits:
         if arguments.market in (None, split.name):
             one = split.quick() if arguments.quick else split
             count = 1 if arguments.quick else arguments.seeds
-            found, found_ahead, told[split.name] = run(
-                one, root, count, arguments.jobs, arguments.every, arguments.keep
-            )
-            rows += found
-            ahead += found_ahead
-    title = "After costs, at no larger sd than each rule, bps (intervals hold for all comparisons of a market together)"
-    show(title, AHEAD, ahead)
+            more, told[split.name] = run(one, root, count, arguments.jobs, arguments.every, arguments.keep)
+            for name, rows in more.items():
+                found.setdefault(name, []).extend(rows)
+    rows, ahead = found.pop("rows"), found.pop("at_equal_risk")
+    show(f"After costs, at no larger sd than each rule, bps {JOINTLY}", AHEAD, ahead)
+    for name, (title, columns) in TABLES.items():
+        show(f"{title} {JOINTLY}", columns, found[name])
     path = publish(
         NAME,
         "Real bars, bps over all eight scenarios; kept: after costs",
@@ -253,6 +283,9 @@ def main(argv: list[str] | None = None) -> None:
         rows,
         arguments,
         at_equal_risk=ahead,
+        slices=found["slices"],
+        shortfall=found["shortfall"],
+        markouts=found["markouts"],
         trainings=told,
         risk_aversions=list(RISK_AVERSIONS),
     )

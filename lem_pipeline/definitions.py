@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from lem.universe import load_universes
 from lem_pipeline.build import build
-from resources.settings import Settings
+from resources.opening import all_universes
 
-defs = build(load_universes(Settings().universes).values())
+defs = build(all_universes().values())

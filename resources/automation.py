@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from resources.dagster_internals import asks, clear_evaluations, lasting, storing
+from resources.dagster_internals import clear_evaluations
+from resources.evaluations import asks, lasting, storing
 
 if TYPE_CHECKING:
     from resources.dagster_internals import AutomationConditionEvaluation, SensorExecutionData

@@ -7,7 +7,6 @@ changes it: after an upgrade, run that file first.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,7 +23,7 @@ from dagster._core.definitions.data_version import (
     get_input_data_version_tag,
     get_input_event_pointer_tag,
 )
-from dagster._core.definitions.declarative_automation.operators import SinceCondition
+from dagster._core.definitions.declarative_automation.operators import SinceCondition as SinceCondition
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.events import DagsterEventBatchMetadata, generate_event_batch_id
 from dagster._core.launcher import CheckRunHealthResult as CheckRunHealthResult
@@ -36,9 +35,10 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 from dagster._serdes import ConfigurableClassData as ConfigurableClassData
-from dagster._serdes import serialize_value, unpack_value
+from dagster._serdes import serialize_value as serialize_value
+from dagster._serdes import unpack_value
 from dagster._utils.error import SerializableErrorInfo
-from dagster_shared.record import copy
+from dagster_shared.record import copy as copy
 
 # `lem_pipeline.run_queue` is a run launcher: CeleryRunLauncher is its base; CheckRunHealthResult, WorkerStatus and
 # ConfigurableClassData are what Dagster wants from it and gives to it. A public base of launchers would replace them.
@@ -288,39 +288,6 @@ def clear_evaluations(instance: dg.DagsterInstance, before: float) -> None:
     """
     if instance.schedule_storage:
         instance.schedule_storage.purge_asset_evaluations(before=before)
-
-
-def storing(tick: SensorExecutionData, keep: Callable[[AutomationConditionEvaluation], bool]) -> SensorExecutionData:
-    """A tick that stores these of its evaluations alone, without the operands of an operand that found nothing.
-
-    Dagster stores all operands of all evaluations in which anything has changed. A setting would replace this.
-    """
-    kept = [_told(evaluation) for evaluation in tick.automation_condition_evaluations if keep(evaluation)]
-    return copy(tick, automation_condition_evaluations=kept)
-
-
-def asks(evaluation: AutomationConditionEvaluation) -> bool:
-    """Whether an evaluation asks for a partition."""
-    return not evaluation.true_subset.is_empty
-
-
-def lasting(evaluation: AutomationConditionEvaluation) -> str:
-    """What an evaluation found, as text, without times and without the moments that a `since` remembers by itself."""
-    return serialize_value(_lasting(evaluation))
-
-
-def _told(evaluation: AutomationConditionEvaluation) -> AutomationConditionEvaluation:
-    operands = [_told(operand) for operand in evaluation.child_evaluations]
-    nothing = all(operand.true_subset.is_empty and not operand.child_evaluations for operand in operands)
-    return dataclasses.replace(evaluation, child_evaluations=[] if nothing else operands)
-
-
-def _lasting(evaluation: AutomationConditionEvaluation) -> AutomationConditionEvaluation:
-    moments = evaluation.condition_snapshot.class_name == SinceCondition.__name__
-    operands = [] if moments else [_lasting(operand) for operand in evaluation.child_evaluations]
-    return dataclasses.replace(
-        evaluation, child_evaluations=operands, start_timestamp=None, end_timestamp=None, metadata=None
-    )
 
 
 # What killed processes leave behind.

@@ -7,6 +7,7 @@ from lem.registry import Registry
 from lem.registry.connection import may_write
 from lem.universe import Universe, load_universe
 from resources.settings import Settings
+from resources.universes import universe_file, universe_files
 
 
 def open_lake() -> Lake:
@@ -38,9 +39,18 @@ def registry_to_read() -> Registry:
 
 
 def universe_named(name: str) -> Universe:
-    """The universe of a file in the folder of universes.
+    """The universe of a name, from the first place that has it (`resources.universes`).
 
     Raises:
         UniverseError: there is no such file, or something in it is wrong.
     """
-    return load_universe(Settings().universes / f"{name}.toml")
+    return load_universe(universe_file(name))
+
+
+def all_universes() -> dict[str, Universe]:
+    """The universes that belong to this machine, by name, sorted (`resources.universes`).
+
+    Raises:
+        UniverseError: there are none, or something in a file is wrong.
+    """
+    return {name: load_universe(path) for name, path in universe_files().items()}

@@ -10,10 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
+"""What holds `universes/` and `workspace.yaml`: the checkout, or `lem_pipeline` where the wheel is installed."""
 
 
 class Settings(BaseSettings):
@@ -25,7 +26,7 @@ class Settings(BaseSettings):
         registry: SQLAlchemy URL of the model registry.
         dagster_storage: PostgreSQL URL of Dagster's history; if empty, SQLite files below `home`.
         data: folder or URL that replaces `{data}` in universe files.
-        universes: folder of the universe files.
+        universes: folder of the user's universe files, which come before all others (`resources.universes`).
         token: what callers of `lem serve` must show.
     """
 
@@ -36,8 +37,13 @@ class Settings(BaseSettings):
     registry: str = Field(default="", repr=False)
     dagster_storage: str = Field(default="", repr=False)
     data: str = Field(default="data", repr=False)
-    universes: Path = Field(default=ROOT / "universes")
+    universes: Path | None = None
     token: SecretStr = SecretStr("")
+
+    @field_validator("universes", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: object) -> object:
+        return value or None
 
     def model_post_init(self, context: object) -> None:
         """Fill in what depends on `home`, which becomes absolute."""

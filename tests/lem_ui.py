@@ -93,16 +93,20 @@ class Ui:
         """
         if self.process.poll() is not None:
             raise RuntimeError(f"lem ui ended with {self.process.returncode}: {self.log.read_text()}")
-        body = json.dumps({"query": LOADED}).encode()
-        request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                (entry,) = json.load(answer)["data"]["workspaceOrError"]["locationEntries"]
+            (entry,) = self.ask(LOADED)["workspaceOrError"]["locationEntries"]
         except (OSError, ValueError):
             return False
         if (entry["locationOrLoadError"] or {}).get("__typename") == "PythonError":
             raise RuntimeError(f"the definitions cannot be loaded: {self.log.read_text()}")
         return entry["loadStatus"] == "LOADED"
+
+    def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> Any:
+        """The data that Dagster's GraphQL answers with."""
+        body = json.dumps({"query": query, "variables": variables or {}}).encode()
+        request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)["data"]
 
     def interrupt(self) -> int:
         """Ctrl-C: the exit code, when every process of the session is gone."""
@@ -120,14 +124,14 @@ class Ui:
 
 
 @contextlib.contextmanager
-def lem_ui(folder: Path, env: Mapping[str, str]) -> Iterator[Ui]:
-    """`lem ui` with `folder` as its working directory; nothing of it is left afterwards."""
+def lem_ui(folder: Path, env: Mapping[str, str], python: str | Path = sys.executable) -> Iterator[Ui]:
+    """`lem ui` of the environment of `python`, with `folder` as its working directory; nothing of it is left."""
     port, log = free_port(), folder / "ui.log"
     # DAGSTER_HOME follows LEM_HOME, and the checkout's own `.env` is out of sight.
     kept = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME" and not name.startswith("LEM_")}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lem_pipeline.cli", "ui", "--port", str(port)],
+            [python, "-m", "lem_pipeline.cli", "ui", "--port", str(port)],
             cwd=folder,
             env=kept | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **env},
             stdout=output,

@@ -155,6 +155,7 @@ def simultaneous_means(
     values: ArrayLike,
     days: ArrayLike,
     *,
+    within: ArrayLike | None = None,
     block_days: int = 1,
     confidence: float = 0.95,
     resamples: int = 2000,
@@ -169,6 +170,8 @@ def simultaneous_means(
     Args:
         values: one column a series, (O, G).
         days: arrival days of the orders, as for `day_blocks`.
+        within: bool, (O, G): the orders that belong to a series; all of them if left out. The values of others are
+            ignored. A series in fewer than `MIN_BLOCKS` blocks has no interval and does not count.
         block_days: days in a block.
         confidence: of all intervals together, between 0 and 1.
         resamples: R.
@@ -179,23 +182,35 @@ def simultaneous_means(
     """
     values_OG = np.asarray(values, dtype=np.float64)
     block_O = day_blocks(days, block_days)
-    if values_OG.ndim != 2 or len(values_OG) != len(block_O) or not np.isfinite(values_OG).all():
+    within_OG = np.ones(values_OG.shape, dtype=bool) if within is None else np.asarray(within, dtype=bool)
+    values_OG = np.where(within_OG, values_OG, 0.0) if within_OG.shape == values_OG.shape else values_OG
+    shapes = values_OG.ndim == 2 and within_OG.shape == values_OG.shape and len(values_OG) == len(block_O)
+    if not shapes or not np.isfinite(values_OG).all():
         raise EvaluationError(
-            f"simultaneous_means: values {values_OG.shape} of {len(block_O)} days; allowed: finite values, a row a day"
+            f"simultaneous_means: values {values_OG.shape} of {len(block_O)} days, within {within_OG.shape}; allowed: "
+            "finite values, a row a day, and within of the same shape"
         )
-    orders, blocks = len(values_OG), int(block_O.max()) + 1 if len(block_O) else 0
-    mean_G = values_OG.mean(axis=0) if orders else np.full(values_OG.shape[1], np.nan)
-    half_G = np.full(values_OG.shape[1], np.nan)
-    if blocks >= MIN_BLOCKS:
-        sums_BG = np.stack([np.bincount(block_O, weights=column, minlength=blocks) for column in values_OG.T], axis=1)
-        counts_B = np.bincount(block_O, minlength=blocks)
+    blocks = int(block_O.max()) + 1 if len(block_O) else 0
+    counts_BG, sums_BG = (
+        np.stack([np.bincount(block_O, weights=column, minlength=blocks) for column in columns.T], axis=1)
+        if columns.shape[1]
+        else np.zeros((blocks, 0))
+        for columns in (within_OG.astype(np.float64), values_OG)
+    )
+    orders_G, blocks_G = counts_BG.sum(axis=0), (counts_BG > 0).sum(axis=0)
+    mean_G = np.divide(sums_BG.sum(axis=0), orders_G, out=np.full(len(orders_G), np.nan), where=orders_G > 0)
+    half_G, known_G = np.full(len(orders_G), np.nan), blocks_G >= MIN_BLOCKS
+    if known_G.any():
         draws_RB = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), size=resamples)
-        apart_RG = (draws_RB @ sums_BG) / (draws_RB @ counts_B)[:, None] - mean_G
+        drawn_RG, mean_G1 = draws_RB @ counts_BG[:, known_G], mean_G[known_G]
+        # A resample without any order of a series says nothing about its mean.
+        means_RG = np.where(drawn_RG > 0, (draws_RB @ sums_BG[:, known_G]) / np.maximum(drawn_RG, 1.0), mean_G1)
+        apart_RG = means_RG - mean_G1
         error_G = np.maximum(apart_RG.std(axis=0), 1e-12)
-        half_G = error_G * np.quantile(np.abs(apart_RG / error_G).max(axis=1), confidence)
+        half_G[known_G] = error_G * np.quantile(np.abs(apart_RG / error_G).max(axis=1), confidence)
     return [
-        Interval(float(mean), float(mean - half), float(mean + half), orders, blocks)
-        for mean, half in zip(mean_G, half_G, strict=True)
+        Interval(float(mean), float(mean - half), float(mean + half), int(n), int(b))
+        for mean, half, n, b in zip(mean_G, half_G, orders_G, blocks_G, strict=True)
     ]
 
 

@@ -54,6 +54,13 @@ _REPORT = {
         "mean bar volumes",
         "costs off, and differences",
     ),
+    "p_value": Words(
+        "of this difference alone, if it were zero: Student's t, errors by block", null="gains, and too few blocks"
+    ),
+    "worth_mean_bps": Words("mean of what gains are worth by the gate's measure of losses", "bps", "costs off"),
+    "worth_low_bps": Words("lower end of its 95 % interval", "bps", "costs off, and too few blocks"),
+    "worth_high_bps": Words("upper end of its 95 % interval", "bps", "costs off, and too few blocks"),
+    "worth_p_value": Words("as `p_value`, of what gains are worth", null="costs off, gains, and too few blocks"),
 }
 
 _DECISION = {

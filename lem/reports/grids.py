@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lem.reports import tables
-from lem.reports.headline import row_interval, verdict
+from lem.reports.verdicts import TOO_FEW, UNCLEAR
 from lem.reports.wording import NO_BREAK, label, number, with_interval
 
 LISTED_ROWS = 60
@@ -121,11 +121,15 @@ def grid_by_m(caption: str, table: pd.DataFrame, costs: str, column: str, form: 
     return Grid(caption, ["m =", *map(str, limits)], cells_by_m(part, column, form, limits))
 
 
-def difference(row: Mapping[Any, Any]) -> str:
-    """A paired difference with its interval and, where the interval is known, what it allows to say."""
-    gap, gain = row_interval(row), with_interval(row)
-    said = verdict(gap)
-    return f"{gain}\n{'unclear' if said == 'not distinguishable' else said}" if gap.known else gain
+def difference(row: Mapping[Any, Any], said: str) -> str:
+    """A paired difference with its own interval and, where that is known, what it allows to say.
+
+    Args:
+        row: of the difference.
+        said: its verdict among all that the table shows (`lem.reports.verdicts`).
+    """
+    gain = with_interval(row)
+    return gain if said == TOO_FEW else f"{gain}\n{'unclear' if said == UNCLEAR else said}"
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> list[list[str]]:

@@ -5,6 +5,7 @@ Did it work, what does the model keep after costs, is that more than the rules k
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,9 @@ import pandas as pd
 
 from lem.backtest.bootstrap import Interval
 from lem.registry import PromotionRecord
+from lem.registry.decision_figures import PairedGain
 from lem.reports.tables import MODEL, RIVALS, executed, select
+from lem.reports.verdicts import row_interval, verdicts
 from lem.strategies.rules import RULES_WITH_COSTS
 
 
@@ -25,16 +28,18 @@ class Kept:
         mean_bps: mean gain of its orders.
         std_bps: their standard deviation; NaN of a single order.
         cvar5_bps: mean of the worst 5 %.
+        worth_bps: mean of what they are worth by the gate's measure; NaN where it was not asked for.
     """
 
     mean_bps: float
     std_bps: float
     cvar5_bps: float
+    worth_bps: float
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The model against a rule on the same orders.
+    """The model against a rule on the same orders. Verdicts hold for all comparisons of the first screen together.
 
     Args:
         against: the rule.
@@ -44,6 +49,9 @@ class Comparison:
         verdict: what `interval` allows to say.
         net_interval: of the paired difference after costs, bps.
         net_verdict: what `net_interval` allows to say.
+        worth_interval: of the paired difference of what the gains after costs are worth by the gate's measure, bps;
+            None for a rule that does not know costs, which the gate does not compare with.
+        worth_verdict: what `worth_interval` allows to say; "" without one.
     """
 
     against: str
@@ -53,6 +61,28 @@ class Comparison:
     verdict: str
     net_interval: Interval
     net_verdict: str
+    worth_interval: Interval | None
+    worth_verdict: str
+
+
+@dataclass(frozen=True)
+class GateSaid:
+    """What the gate found on its own days, by the same measure, of the latest candidate that it compared with a rule.
+
+    Args:
+        date: of the decision, ISO.
+        candidate_id: of the model that was judged.
+        rule: the rule whose gains were worth most there.
+        gap: what the candidate's gains were worth more, bps.
+        opposite: whether the model's gains on the report's orders say the opposite, against the rule that is worth most
+            there.
+    """
+
+    date: str
+    candidate_id: str
+    rule: str
+    gap: PairedGain
+    opposite: bool
 
 
 @dataclass(frozen=True)
@@ -78,6 +108,11 @@ class Headline:
         capacity: size of an order at which the model's mean gain is gone, in bar volumes; None without a model.
         comparisons: one for each of `RIVALS` that traded the model's orders; first, of those that know costs, the one
             that keeps most.
+        compared: how many comparisons the verdicts hold for together.
+        worth_most: of the rules that know costs the one whose gains are worth most, as the gate chooses; "" without.
+        gate: what the gate found; None where it compared nothing yet.
+        differ: a sentence that says why what is kept and what it is worth point in different directions; "" where they
+            do not.
     """
 
     date: str
@@ -97,24 +132,70 @@ class Headline:
     kept: Kept | None
     capacity: float | None
     comparisons: tuple[Comparison, ...]
-
-
-def row_interval(row: Mapping[Any, Any]) -> Interval:
-    """The interval of a row of `full_table`."""
-    return Interval(row["mean_bps"], row["low_bps"], row["high_bps"], int(row["orders"]), int(row["blocks"]))
+    compared: int
+    worth_most: str
+    gate: GateSaid | None
+    differ: str
 
 
 def _kept(row: Mapping[Any, Any]) -> Kept:
-    return Kept(row["mean_bps"], row["std_bps"], row["cvar5_bps"])
+    return Kept(row["mean_bps"], row["std_bps"], row["cvar5_bps"], row["worth_mean_bps"])
 
 
-def verdict(interval: Interval) -> str:
-    """What a paired difference allows to say: better, worse, not distinguishable, or too few days to say."""
-    if not interval.known:
-        return "too few days to say"
-    if interval.low > 0:
-        return "better"
-    return "worse" if interval.high < 0 else "not distinguishable"
+def _comparisons(table: pd.DataFrame) -> tuple[tuple[Comparison, ...], int]:
+    """The model against each of `RIVALS`, and how many comparisons that are."""
+    kept = {row["strategy"]: _kept(row) for row in select(table, "all", "on").to_dict("records")}
+    made: dict[tuple[str, str], tuple[Interval, float]] = {}
+    for rival in RIVALS:
+        off, on = (select(table, "all", costs, rival).to_dict("records") for costs in ("off", "on"))
+        if not off:
+            continue
+        made[rival, "off"] = row_interval(off[0]), off[0]["p_value"]
+        made[rival, "on"] = row_interval(on[0]), on[0]["p_value"]
+        if rival in RULES_WITH_COSTS and not math.isnan(on[0]["worth_mean_bps"]):
+            made[rival, "worth"] = row_interval(on[0], "worth_"), on[0]["worth_p_value"]
+    said = dict(zip(made, verdicts(list(made.values())), strict=True))
+    found = []
+    for rival in dict.fromkeys(rival for rival, _ in made):
+        before, after, valued = (made.get((rival, what), (None,))[0] for what in ("off", "on", "worth"))
+        assert before is not None
+        assert after is not None
+        verdict_of = {what: said.get((rival, what), "") for what in ("off", "on", "worth")}
+        ends = before, verdict_of["off"], after, verdict_of["on"], valued, verdict_of["worth"]
+        found.append(Comparison(rival, rival in RULES_WITH_COSTS, kept[rival], *ends))
+    found.sort(key=lambda one: (not one.knows_costs, -one.kept.mean_bps if one.knows_costs else 0.0))
+    return tuple(found), sum(interval.known for interval, _ in made.values())
+
+
+def _gate_said(promotions: Sequence[PromotionRecord], date: str, here: Interval | None) -> GateSaid | None:
+    """What the gate found of the latest candidate that it compared with a rule up to the date.
+
+    Args:
+        promotions: the decisions.
+        date: the report's, ISO.
+        here: what the model's gains are worth more on the report's orders.
+    """
+    for decision in sorted(promotions, key=lambda decision: decision.date, reverse=True):
+        gate = decision.figures.gate
+        if decision.date.isoformat() <= date and gate and gate.rule and gate.net_candidate_minus_rule:
+            gap = gate.net_candidate_minus_rule
+            opposite = here is not None and gap.mean_bps * here.mean < 0
+            return GateSaid(decision.date.isoformat(), decision.candidate_id or "", gate.rule, gap, opposite)
+    return None
+
+
+def _differ(mean: float, worth: float) -> str:
+    """Why what is kept and what it is worth point in different directions.
+
+    Args:
+        mean: the model's mean after costs minus that of the rule that keeps most, bps.
+        worth: what its gains are worth minus those of the rule whose gains are worth most, bps.
+    """
+    if mean < 0 < worth:
+        return "That differs from the answer above: the model keeps less on average, but loses less where it loses."
+    if worth < 0 < mean:
+        return "That differs from the answer above: the model keeps more on average, but its losses outweigh that."
+    return ""
 
 
 def headline(
@@ -138,15 +219,11 @@ def headline(
         warnings: what has drifted, in sentences.
     """
     done = executed(orders)
-    comparisons = []
+    comparisons, compared = _comparisons(table)
     after = {row["strategy"]: _kept(row) for row in select(table, "all", "on").to_dict("records")}
-    for rival in RIVALS:
-        off, on = (select(table, "all", costs, rival).to_dict("records") for costs in ("off", "on"))
-        if off:
-            gap, net = row_interval(off[0]), row_interval(on[0])
-            knows = rival in RULES_WITH_COSTS
-            comparisons.append(Comparison(rival, knows, after[rival], gap, verdict(gap), net, verdict(net)))
-    comparisons.sort(key=lambda found: (not found.knows_costs, -found.kept.mean_bps if found.knows_costs else 0.0))
+    valued = [one for one in comparisons if one.worth_interval]
+    most = max(valued, key=lambda one: one.kept.worth_bps) if valued else None
+    here = most.worth_interval if most else None
     own = table[table["strategy"] == MODEL]
     off, on = (select(own, "all", costs).to_dict("records") for costs in ("off", "on"))
     gate = next((decision for decision in promotions if decision.date.isoformat() == date), None)
@@ -179,7 +256,11 @@ def headline(
         net_gain=row_interval(on[0]) if on else None,
         kept=after.get(MODEL),
         capacity=on[0]["capacity"] if on else None,
-        comparisons=tuple(comparisons),
+        comparisons=comparisons,
+        compared=compared,
+        worth_most=most.against if most else "",
+        gate=_gate_said(promotions, date, here),
+        differ=_differ(comparisons[0].net_interval.mean, here.mean) if here else "",
     )
 
 

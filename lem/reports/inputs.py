@@ -36,6 +36,7 @@ class ReportInputs:
         bar: length of a bar ("1h", "1d", ...).
         orders: the backtest's rows with `asset` and `date` (columns: `lem.reports.tables.COLUMNS`).
         costs: those that the backtest charged.
+        risk_aversion: lambda of the orders, by which the gate weighs losses.
         promotions: decisions of up to `date`, about who trades.
         champion: who trades on the date; None without a model.
         training_curve: the champion's (columns `CURVE`); None without a model.
@@ -62,6 +63,7 @@ class ReportInputs:
     bar: str
     orders: pd.DataFrame
     costs: CostsConfig
+    risk_aversion: float
     promotions: Sequence[PromotionRecord]
     champion: ModelRecord | None
     training_curve: pd.DataFrame | None

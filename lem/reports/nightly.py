@@ -125,6 +125,7 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
         bar=universe.bar,
         orders=orders,
         costs=universe.costs,
+        risk_aversion=universe.backtest.risk_aversion,
         promotions=promotions,
         champion=champion,
         training_curve=lake.read_table(curve_path(universe.name, champion.id)) if champion else None,

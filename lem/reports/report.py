@@ -30,6 +30,7 @@ from lem.reports.section import Material, Section
 from lem.reports.sections import gain, sections
 from lem.reports.sections.excluded import counts
 from lem.reports.wording import capacity_sentence, cost_sentence, cost_words, count, label, number, percent
+from lem.reports.worth import add_worth
 
 ROUGH_BLOCKS = 15
 """Fewer blocks than this, and the report warns that the intervals are rough."""
@@ -63,6 +64,7 @@ def render_report(inputs: ReportInputs) -> Report:
     inputs.check()
     days = block_days(inputs.horizon, inputs.bar)
     orders = add_groups(tables.prepare_orders(inputs.orders, days), inputs.ages)
+    orders = add_worth(orders, inputs.risk_aversion)
     statistics = tables.full_table(orders, inputs.costs, resamples=inputs.bootstrap, seed=inputs.seed)
     stored = stored_tables(inputs, orders, statistics)
     head = first_screen(inputs, orders, statistics)
@@ -173,6 +175,7 @@ def _summary(
             "universe": inputs.universe,
             **asdict(head),
             "costs": inputs.costs.model_dump(),
+            "risk_aversion": inputs.risk_aversion,
             "costs_text": dict(cost_words(inputs.costs, inputs.horizon)),
             "capacity_text": (
                 "" if head.capacity is None else capacity_sentence(head.capacity, inputs.costs, inputs.horizon)

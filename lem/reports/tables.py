@@ -17,6 +17,7 @@ import pandas as pd
 
 from lem.backtest.bootstrap import EvaluationError, cvar, day_blocks, grouped_means
 from lem.backtest.capacity import capacity
+from lem.backtest.comparisons import grouped_p_values
 from lem.execution.costs_config import CostsConfig
 from lem.strategies.rules import rule_names
 
@@ -36,6 +37,8 @@ FIXED = {
     "full_twap_bps": "gain_full_twap_bps",
 }
 """Gains against prices that do not move with the order's end: the arrival price, VWAP and TWAP of all N bars."""
+WORTH = "worth_bps"
+"""The column of what gains after costs are worth, where there is one: see `lem.reports.worth`."""
 GAINS = ["gain_bps", *FIXED.values(), "capped_gain_bps", "net_gain_bps"]
 NOISE_BPS = 1e-6
 """Gains and differences of gains smaller than this, up or down, are 0. The simulator's sums are exact to some 1e-12
@@ -47,7 +50,8 @@ COSTS = {"off": ("gain_bps", "end_bar"), "on": ("net_gain_bps", "net_end_bar")}
 """Costs off and on: the columns of the gain and of the bars used."""
 STATISTICS = [
     *("orders", "blocks", "mean_bps", "low_bps", "high_bps", "mean_sigma", "median_bps", "std_bps", "p5_bps"),
-    *("p95_bps", "cvar5_bps", "hit_rate", *FIXED, "capped_bps", "end_bar", *BOUNDS, "capacity"),
+    *("p95_bps", "cvar5_bps", "hit_rate", *FIXED, "capped_bps", "end_bar", *BOUNDS, "capacity", "p_value"),
+    *("worth_mean_bps", "worth_low_bps", "worth_high_bps", "worth_p_value"),
 ]
 LEVELS = {"scenario and m": [*SCENARIO, "min_bars"], "m": ["min_bars"], "all": []}
 """How far orders are pooled: each level names the columns that stay apart."""
@@ -122,7 +126,8 @@ def differences(orders: pd.DataFrame, strategy: str, against: str) -> pd.DataFra
 
     The bounds are NaN.
     """
-    done, compared = executed(orders), [*GAINS, "end_bar", "net_end_bar"]
+    done = executed(orders)
+    compared = [name for name in (*GAINS, WORTH, "end_bar", "net_end_bar") if name in orders]
     both = done[done["strategy"] == strategy].merge(
         done.loc[done["strategy"] == against, ["order", *compared]],
         on="order",
@@ -160,6 +165,10 @@ def summarise(gains: pd.DataFrame, by: Sequence[str], costs: CostsConfig, *, res
         - `end_bar`: mean number of bars used.
         - the names of `BOUNDS`: their means.
         - `capacity`: see `lem.backtest.capacity`; only with costs "on".
+        - `p_value`: of the difference (`lem.backtest.comparisons`), for this comparison alone; only in rows with
+          `against`.
+        - `worth_mean_bps`, `worth_low_bps`, `worth_high_bps`, `worth_p_value`: the same of what gains after costs are
+          worth; only with costs "on", and where `gains` has them (`lem.reports.worth`).
     """
     keys = ["strategy", "against", *by]
     grouped = gains.groupby(keys, sort=True, observed=True)
@@ -169,10 +178,12 @@ def summarise(gains: pd.DataFrame, by: Sequence[str], costs: CostsConfig, *, res
     rows_G = np.split(np.argsort(number_O, kind="stable"), np.cumsum(np.bincount(number_O))[:-1]) if len(gains) else []
     capped_O, sigma_O = gains["capped_gain_bps"].to_numpy(), gains["sigma_bps"].to_numpy()
     parts = []
+    worth = _worth(gains, number_O, resamples=resamples, seed=seed)
     for name, (column, bars) in COSTS.items():
         intervals = grouped_means(gains[column], gains["block"], number_O, resamples=resamples, seed=seed)
+        p_value_G = grouped_p_values(gains[column], gains["block"], number_O)
         gain_O, rows = gains[column].to_numpy(), []
-        for interval, rows_O in zip(intervals, rows_G, strict=True):
+        for interval, rows_O, p_value, valued in zip(intervals, rows_G, p_value_G, worth, strict=True):
             gain = gain_O[rows_O]
             p5, median, p95 = np.quantile(gain, [0.05, 0.5, 0.95])
             first = gains["against"].iat[rows_O[0]]
@@ -191,6 +202,9 @@ def summarise(gains: pd.DataFrame, by: Sequence[str], costs: CostsConfig, *, res
                     "cvar5_bps": cvar(gain),
                     "hit_rate": float((gain > 0).mean()),
                     "capacity": math.nan if first or name == "off" else capacity(capped_O[rows_O], gain, costs),
+                    "p_value": p_value if first else math.nan,
+                    **(valued if name == "on" else dict.fromkeys(valued, math.nan)),
+                    **({} if first else {"worth_p_value": math.nan}),
                 }
             )
         both = pooled[keys].join(pd.DataFrame(rows, columns=[c for c in STATISTICS if c not in _POOLED]))
@@ -203,6 +217,19 @@ def summarise(gains: pd.DataFrame, by: Sequence[str], costs: CostsConfig, *, res
         )
         parts.append(both[["costs", *keys, *STATISTICS]])
     return pd.concat(parts, ignore_index=True)
+
+
+def _worth(gains: pd.DataFrame, number_O: np.ndarray, *, resamples: int, seed: int) -> list[dict[str, float]]:
+    """Mean, interval and p-value of what the gains of each group are worth; NaN where there is no such column."""
+    names = ("worth_mean_bps", "worth_low_bps", "worth_high_bps", "worth_p_value")
+    if WORTH not in gains:
+        return [dict.fromkeys(names, math.nan)] * (int(number_O.max()) + 1 if len(number_O) else 0)
+    intervals = grouped_means(gains[WORTH], gains["block"], number_O, resamples=resamples, seed=seed)
+    p_value_G = grouped_p_values(gains[WORTH], gains["block"], number_O)
+    return [
+        dict(zip(names, (found.mean, found.low, found.high, float(p)), strict=True))
+        for found, p in zip(intervals, p_value_G, strict=True)
+    ]
 
 
 _POOLED = (*FIXED, "capped_bps", "end_bar", *BOUNDS)

@@ -39,7 +39,7 @@ class SimulatedConfig(SourceSection):
 
     @model_validator(mode="after")
     def _obeyed(self) -> SimulatedConfig:
-        if self.mode == "brownian" and "correlation" in self.model_fields_set:
+        if self.mode == "brownian" and "correlation" in self.stated():
             raise ValueError("correlation: those of mode 'brownian' are independent; allowed: mode 'market', or no key")
         return self
 
@@ -114,7 +114,7 @@ class FilesConfig(SourceSection):
 
     @model_validator(mode="after")
     def _obeyed(self) -> FilesConfig:
-        if "quote_decimals" in self.model_fields_set and not self.columns.quote_volume:
+        if "quote_decimals" in self.stated() and not self.columns.quote_volume:
             raise ValueError("quote_decimals: columns.quote_volume is ''; allowed: a column of its own, or no key")
         return self
 
@@ -222,7 +222,7 @@ class ArchiveConfig(SourceSection):
 
     @model_validator(mode="after")
     def _obeyed(self) -> ArchiveConfig:
-        given = self.fallback.model_fields_set if self.fallback else frozenset()
+        given = self.fallback.stated() if self.fallback else frozenset()
         if twice := sorted(given & {"absent", "revisit_days"}):
             raise ValueError(f"fallback.{twice[0]}: counts for both; allowed: source.{twice[0]} alone")
         return self

@@ -63,6 +63,10 @@ class SourceSection(BaseModel):
     tuning: ClassVar[frozenset[str]] = frozenset()
     kind: str
 
+    def stated(self) -> frozenset[str]:
+        """The keys that differ from their default: a section that is written out in full is the same section."""
+        return frozenset(self.model_dump(exclude_defaults=True))
+
     def place(self, symbol: str, name: str) -> str:
         """Where the bars of an asset are: two assets with one place would be one instrument.
 

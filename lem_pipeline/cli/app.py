@@ -6,6 +6,7 @@ import datetime as dt
 import sys
 import warnings
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,8 @@ from lem.errors import LemError, UniverseError
 from lem_pipeline.cli.advise import advise, serve
 from lem_pipeline.cli.models import models
 from lem_pipeline.cli.options import Day, UniverseName
+from lem_pipeline.cli.panels import DAILY, ORDERS, SETTING_UP, UPKEEP, Panels
+from lem_pipeline.cli.setting_up import check, doctor, new
 from lem_pipeline.cli.stopping import Stoppable
 from lem_pipeline.planning.days import day, partition_day
 from resources.opening import open_lake, open_registry, registry_to_read, universe_named
@@ -27,16 +30,21 @@ if TYPE_CHECKING:
     from lem.universe import Universe
     from lem_pipeline.running.execute import Runner
 
+
+class Commands(Stoppable, Panels):
+    """The commands of `lem`."""
+
+
 app = typer.Typer(
-    cls=Stoppable,
-    help="Large Execution Models: bars to features to a champion model to a report you can believe.",
+    cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(models)
-app.add_typer(advise)
-app.command()(serve)
+app.add_typer(models, rich_help_panel=DAILY)
+app.add_typer(advise, rich_help_panel=ORDERS)
+app.command(rich_help_panel=ORDERS)(serve)
+for command in (new, check, doctor):
+    app.command(rich_help_panel=SETTING_UP)(command)
 
 Force = Annotated[bool, typer.Option("--force", help="Make again what is there already.")]
 Redecide = Annotated[
@@ -44,6 +52,21 @@ Redecide = Annotated[
     typer.Option("--redecide", help="Decide again what was decided; says first what it replaces."),
 ]
 OnWorkers = Annotated[bool, typer.Option("--on-workers", help="Let the workers of many machines make it.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"lem {metadata.version('lem-pipeline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Large Execution Models: bars to features to a champion model to a report you can believe."""
 
 
 def _today() -> dt.date:
@@ -58,7 +81,7 @@ def _runner(universe: Universe, on_workers: bool = False) -> Runner:
     return Runner(universe, build([universe]), open_lake(), open_registry(), workers=workers)
 
 
-@app.command()
+@app.command(rich_help_panel=DAILY)
 def run(
     universe: UniverseName,
     date: Day = None,
@@ -105,7 +128,7 @@ def run(
     show_nights(console, registry, chosen, [wanted, *(s.first.date for s in steps if s.tables == (MODEL,))])
 
 
-@app.command()
+@app.command(rich_help_panel=DAILY)
 def night(universe: UniverseName, redecide: Redecide = False) -> None:
     """Make all that is missing up to today, as the nightly schedule does: data, today's model, decision and report."""
     from lem_pipeline.running.night import make_night
@@ -116,7 +139,7 @@ def night(universe: UniverseName, redecide: Redecide = False) -> None:
         console.print("Everything is there already.")
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def backfill(
     universe: UniverseName,
     first: Annotated[str, typer.Option("--from", help="First date of the panel (UTC).")],
@@ -152,7 +175,7 @@ def backfill(
     run_steps(runner, steps, keep=not force)
 
 
-@app.command()
+@app.command(rich_help_panel=DAILY)
 def status(universe: UniverseName) -> None:
     """What is in the lake, what is missing there, stale or quarantined and how to repair it, and the champion."""
     from lem_pipeline.cli.status import show_status
@@ -160,7 +183,7 @@ def status(universe: UniverseName) -> None:
     show_status(console, open_lake(), registry_to_read(), universe_named(universe), _today())
 
 
-@app.command()
+@app.command(rich_help_panel=DAILY)
 def report(
     universe: UniverseName,
     date: Day = None,
@@ -176,7 +199,7 @@ def report(
         save_report(console, lake, chosen, wanted, save)
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def reap(
     older_than: Annotated[
         str, typer.Option(help="Also what nothing was heard of for longer than this, as in 90m, 6h or 2d.")
@@ -187,21 +210,18 @@ def reap(
 
     That is: runs that never end, pool slots, backfills, files, and partitions that were written and not recorded.
     """
-    from lem.universe import load_universes
     from lem_pipeline.cli.show_reap import show_findings
     from lem_pipeline.repair.reap import age, findings
     from lem_pipeline.repair.unrecorded import unrecorded
     from lem_pipeline.running.home import instance
-    from resources.settings import Settings
+    from resources.opening import all_universes
 
     seconds, lake, dagster = age(older_than) if older_than else None, open_lake(), instance()
-    folder = Settings().universes
-    universes = load_universes(folder).values() if any(folder.glob("*.toml")) else ()
-    lost = partial(unrecorded, dagster, lake, universes)
+    lost = partial(unrecorded, dagster, lake, all_universes().values())
     show_findings(console, findings(dagster, Path(lake.root) if lake.local else None, seconds, lost), clear=yes)
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def prune(
     keep_days: Annotated[int, typer.Option(help="Reports, runs and evaluations of this many days stay.", min=1)] = 90,
     refused: Annotated[
@@ -213,16 +233,16 @@ def prune(
 
     What a rebuild or an audit needs stays: data, manifests, decisions, live orders, the weights of every champion.
     """
-    from lem.universe import load_universes
     from lem_pipeline.cli.show_prune import show_plan, show_removed
     from lem_pipeline.pruning.kinds import Age
     from lem_pipeline.pruning.prune import carry_out, plan
     from lem_pipeline.running.home import instance
+    from resources.opening import all_universes
     from resources.settings import Settings
 
     age = Age(dt.datetime.now(dt.UTC), keep_days, refused)
     lake, registry, dagster = open_lake(), registry_to_read(), instance()
-    universes = load_universes(Settings().universes)
+    universes = all_universes()
     kinds = plan(lake, registry, universes, dagster, age)
     if not yes:
         show_plan(console, kinds, f"lem prune --keep-days {keep_days}{' --refused' if refused else ''} --yes")
@@ -231,7 +251,7 @@ def prune(
     show_removed(console, kinds, plan(lake, registry, universes, dagster, age))
 
 
-@app.command()
+@app.command(rich_help_panel=DAILY)
 def ui(port: Annotated[int, typer.Option(help="Port on the loopback address.", min=1, max=65535)] = 3000) -> None:
     """Open the Dagster UI on http://127.0.0.1:PORT, with the daemon that runs what is started there."""
     from lem_pipeline.running.webserver import become_webserver

@@ -42,17 +42,22 @@ def show_report(console: Console, lake: Lake, universe: Universe, date: dt.date 
         )
     date = date or there[-1]
     summary: dict[str, Any] = json.loads(lake.read_bytes(report_path(universe.name, date, "report.json")))
-    if not all("net_bound_bps" in row for row in summary.get("statistics_after_costs", [{}])):
+    if "worth_most" not in summary:
         raise LakeError(
-            f"{universe.name}: the report of {date} was made by an earlier version and has no bound after costs; "
+            f"{universe.name}: the report of {date} was made by an earlier version and its verdicts hold one by one; "
             f"make it again with: lem run -u {universe.name} -d {date} --force"
         )
     console.print(results_table(universe, date, summary))
     for comparison in summary["comparisons"]:
+        worth = ""
+        if comparison["worth_verdict"] and comparison["against"] == summary["worth_most"]:
+            worth = f"counting losses as the gate does: [bold]{comparison['worth_verdict']}[/bold]; "
         console.print(
             f"LEM against {label(comparison['against'])}, after costs: [bold]{comparison['net_verdict']}[/bold]; "
-            f"before costs: {comparison['verdict']}"
+            f"{worth}before costs: {comparison['verdict']}"
         )
+    if summary["compared"] > 1:
+        console.print(f"Better and worse hold for all {summary['compared']} of these comparisons together.")
     for what, text in summary["costs_text"].items():
         console.print(f"{what}: {escape(text)}")
     if summary["capacity_text"]:

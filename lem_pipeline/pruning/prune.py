@@ -54,16 +54,18 @@ def plan(
         LakeError: the lake cannot be read.
         RegistryError: the registry cannot be read.
     """
-    for universe in universes.values():
+    there = [name for name in lake.names("") if not name.startswith(".")]
+    known = [universe for name, universe in universes.items() if name in there]
+    for universe in known:
         if age.keep_days < (least := least_days(universe)):
             raise PruneError(
                 f"keep {age.keep_days} days: {universe.name} needs {least}, since its automation makes what is missing "
                 f"of the last {universe.night.catch_up_days} days ([night] catch_up_days); allowed: {least} or more"
             )
-    kinds = [kind for one in universes.values() for kind in lake_kinds(lake, registry, one, age)]
-    kinds += history_kinds(instance, age, _gone(lake, universes.values(), age))
+    kinds = [kind for one in known for kind in lake_kinds(lake, registry, one, age)]
+    kinds += history_kinds(instance, age, _gone(lake, known, age))
     kinds.append(space(instance))
-    if others := [name for name in lake.names("") if not name.startswith(".") and name not in universes]:
+    if others := [name for name in there if name not in universes]:
         kinds[-1].notes.append(
             f"left alone in the lake, as no universe file has that name: {', '.join(others)} (setting LEM_UNIVERSES)"
         )

@@ -13,11 +13,11 @@ from typing import NoReturn
 from rich.console import Console
 
 from lem.errors import LemError
-from lem.universe import load_universes
 from lem_pipeline.running.home import dagster_home
 from resources.interrupts import supervise
 from resources.locks import TakenError, take_for_life
-from resources.settings import ROOT, Settings
+from resources.opening import all_universes
+from resources.settings import ROOT
 
 HOST = "127.0.0.1"
 
@@ -72,12 +72,12 @@ def become_webserver(console: Console, port: int) -> NoReturn:
         HomeError: Dagster's history has no place.
         UniverseError: a universe file is wrong, and the UI would have no graph.
     """
-    home, settings = dagster_home(), Settings()
+    home = dagster_home()
     taken = take_home(home, port)
     with ExitStack() as refused:
         refused.callback(os.close, taken)
         check_port(port)
-        load_universes(settings.universes)
+        all_universes()
         refused.pop_all()
     console.print(f"Dagster UI on http://{HOST}:{port} (history in {home}); stop it with Ctrl-C")
     bin_dir = str(Path(sys.executable).parent)

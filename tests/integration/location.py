@@ -3,8 +3,7 @@
 import dagster as dg
 
 from assets.factory import graph_of
-from lem.universe import load_universes
-from resources.settings import Settings
+from resources.opening import all_universes
 from resources.stores import LakeResource, RegistryResource, SourceResource
 
 defs = dg.Definitions.merge(
@@ -12,5 +11,5 @@ defs = dg.Definitions.merge(
         resources={"lake": LakeResource(), "registry": RegistryResource(), "source": SourceResource()},
         executor=dg.multi_or_in_process_executor,
     ),
-    *(graph_of(universe) for universe in load_universes(Settings().universes).values()),
+    *(graph_of(universe) for universe in all_universes().values()),
 )

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lem.universe import load_universes
-from resources.settings import ROOT, Credentials, Settings
+from resources.settings import Credentials, Settings
 
 NAMES = ("LEM_HOME", "LEM_LAKE", "LEM_REGISTRY", "LEM_DATA", "LEM_UNIVERSES")
 
@@ -67,6 +66,6 @@ def test_each_settings_object_reads_the_environment_anew(monkeypatch):
     assert (first.home, Settings().home) == (Path("/one"), Path("/two"))
 
 
-def test_the_shipped_universes_are_found_from_any_directory():
-    assert Settings().universes == ROOT / "universes"
-    assert "sample" in load_universes(Settings().universes)
+def test_an_empty_variable_names_no_folder_of_universes(monkeypatch):
+    monkeypatch.setenv("LEM_UNIVERSES", "")
+    assert Settings().universes is None

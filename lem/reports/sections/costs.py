@@ -1,4 +1,4 @@
-"""What costs are assumed, what they take of the gain, and at what size of an order it is gone."""
+"""What costs are assumed, what they take of the gain, at what size of an order it is gone, and what other costs do."""
 
 from __future__ import annotations
 
@@ -9,19 +9,28 @@ import pandas as pd
 
 from lem.execution.costs_config import CostsConfig
 from lem.reports import tables
+from lem.reports.capacity_curve import SIZES, curve, sensitivity_grid, sensitivity_table, sizes_grid, sizes_table
+from lem.reports.figures import Picture
 from lem.reports.grids import Grid, grid_by_m
 from lem.reports.inputs import ReportInputs
 from lem.reports.section import Material, Section
 from lem.reports.wording import bar_volumes, cost_words, label, number, size
 
 
-def cost_grids(inputs: ReportInputs, statistics: pd.DataFrame, _: Mapping[str, pd.DataFrame]) -> dict[str, Grid]:
-    """The assumptions in words, the way from the gain before costs to the gain after, and the capacity."""
+def stored(inputs: ReportInputs, orders: pd.DataFrame, _: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What is kept at other sizes, and at other costs."""
+    return {"sizes": sizes_table(orders, inputs.costs), "sensitivity": sensitivity_table(orders, inputs.costs)}
+
+
+def cost_grids(inputs: ReportInputs, statistics: pd.DataFrame, own: Mapping[str, pd.DataFrame]) -> dict[str, Grid]:
+    """The assumptions in words, from the gain before costs to the gain after, the capacity, other sizes and costs."""
     assumed = [list(pair) for pair in cost_words(inputs.costs, inputs.horizon)]
     return {
         "costs": Grid("Costs assumed", ["What", "How much"], assumed, numeric=False),
         "budget": _budget(statistics, inputs.costs),
         "capacity": _capacity(statistics),
+        "sizes": sizes_grid(own["sizes"]),
+        "sensitivity": sensitivity_grid(own["sensitivity"]),
     }
 
 
@@ -52,10 +61,26 @@ def _capacity(table: pd.DataFrame) -> Grid:
     return Grid(grid.caption, [*grid.head, "all"], rows)
 
 
+def pictures(_: pd.DataFrame, own: Mapping[str, pd.DataFrame]) -> dict[str, Picture]:
+    """What is kept by the size of the order."""
+    return {"sizes": curve(own["sizes"])} if len(own["sizes"]) else {}
+
+
 def words(material: Material) -> dict[str, Any]:
-    """The largest order that the cap lets through."""
-    inputs = material.inputs
-    return {"horizon": inputs.horizon, "largest": bar_volumes(inputs.costs.participation_cap * inputs.horizon)}
+    """The largest order that the cap lets through, and whether sizes are shown beyond it."""
+    horizon, most = material.inputs.horizon, material.inputs.costs.participation_cap * material.inputs.horizon
+    return {"horizon": horizon, "largest": bar_volumes(most), "beyond": most < max(SIZES)}
 
 
-SECTION = Section("Costs", reads=("costs", "horizon"), grids=cost_grids, words=words)
+SECTION = Section(
+    "Costs",
+    reads=("costs", "horizon"),
+    rows={
+        "sizes": "what a strategy keeps at a size of the order, its slices unchanged: mean, deviation, worst 5 %",
+        "sensitivity": "the same at a multiple of the assumed impact and a fee on top, with the break-evens of both",
+    },
+    tables=stored,
+    grids=cost_grids,
+    pictures=pictures,
+    words=words,
+)

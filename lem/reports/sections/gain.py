@@ -30,6 +30,7 @@ from lem.reports.grids import (
 )
 from lem.reports.inputs import ReportInputs
 from lem.reports.section import Material, Section
+from lem.reports.verdicts import row_interval, row_verdicts, together
 from lem.reports.wording import NO_BREAK, label, number
 
 
@@ -80,14 +81,15 @@ def _fixed(table: pd.DataFrame) -> Grid:
 
 def _versus(caption: str, table: pd.DataFrame, costs: str) -> Grid:
     """The model's paired differences to each rule, a row for each m and one for all orders."""
-    parts = [with_gains(tables.select(table, level, costs, None)) for level in ("m", "all")]
-    rivals = sorted(set(parts[1]["against"]), key=tables.strategy_rank)
-    rows = []
-    for part in parts:
-        for m, group in part.groupby("min_bars", sort=True):
-            said = {row["against"]: difference(row) for row in group.to_dict("records")}
-            rows.append([str(m), *(said.get(rival, "none") for rival in rivals)])
-    return Grid(caption, ["m", *map(label, rivals)], rows, rules=line_above(rows, 1))
+    part = pd.concat([tables.select(table, level, costs, None) for level in ("m", "all")]).to_dict("records")
+    cells: dict[tuple[Any, str], str] = {}
+    known = [row for row in part if row_interval(row).known]
+    for row, said in zip(part, row_verdicts(part), strict=True):
+        cells[row["min_bars"], row["against"]] = difference(row, said)
+    rivals = sorted({rival for _, rival in cells}, key=tables.strategy_rank)
+    limits = [*sorted({m for m, _ in cells if m != "all"}), *(["all"] if cells else [])]
+    rows = [[str(m), *(cells.get((m, rival), "none") for rival in rivals)] for m in limits]
+    return Grid(caption + together(len(known)), ["m", *map(label, rivals)], rows, rules=line_above(rows, 1))
 
 
 def gain_by_m(by_m: pd.DataFrame, costs: str = "off") -> Picture:

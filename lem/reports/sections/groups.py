@@ -12,6 +12,7 @@ from lem.reports.grids import INTERVAL, Grid, difference
 from lem.reports.groups import TITLES, group_rank, levels_shown
 from lem.reports.inputs import ReportInputs
 from lem.reports.section import Material, Section
+from lem.reports.verdicts import row_interval, row_verdicts, together
 from lem.reports.wording import count, label, short, with_interval
 
 
@@ -26,17 +27,20 @@ def group_grids(_: ReportInputs, statistics: pd.DataFrame, __: Mapping[str, pd.D
         own = statistics[(statistics["level"] == level) & (statistics["strategy"] == tables.MODEL)]
         groups = sorted(own["group"].unique(), key=lambda group: group_rank(level, group))
         rows = []
-        for group in groups:
-            part = own[own["group"] == group]
-            off, on, gap = (tables.one_row(part, *key) for key in (("off", ""), ("on", ""), ("on", rival)))
+        parts = {group: own[own["group"] == group] for group in groups}
+        gaps = {group: gap for group, part in parts.items() if (gap := tables.one_row(part, "on", rival)) is not None}
+        said = dict(zip(gaps, row_verdicts(list(gaps.values())), strict=True))
+        for group, part in parts.items():
+            off, on = (tables.one_row(part, costs, "") for costs in ("off", "on"))
             if off is None or on is None:
                 continue
             name = short(group) if level == "model" else group
-            cells = [name, with_interval(off), with_interval(on), "" if gap is None else difference(gap)]
-            rows.append([*cells, count(off["orders"]), count(off["blocks"])])
+            more = difference(gaps[group], said[group]) if group in gaps else ""
+            rows.append([name, with_interval(off), with_interval(on), more, count(off["orders"]), count(off["blocks"])])
         head = [TITLES[level].split()[1].rstrip(",").capitalize(), "Model before costs", "Model after costs"]
+        known = sum(row_interval(gap).known for gap in gaps.values())
         grids[f"by_{level}"] = Grid(
-            f"{TITLES[level]}: mean gain in {INTERVAL}",
+            f"{TITLES[level]}: mean gain in {INTERVAL}{together(known)}",
             [*head, f"Model minus {label(rival)}, after costs", "Orders", "Blocks"],
             rows,
         )

@@ -162,3 +162,26 @@ def test_simultaneous_intervals_need_blocks_and_finite_values() -> None:
         simultaneous_means(np.full((8, 2), np.nan), days_of(4, 2))
     with pytest.raises(EvaluationError, match="finite values, a row a day"):
         simultaneous_means(np.ones((7, 2)), days_of(4, 2))
+
+
+def test_simultaneous_intervals_of_some_orders_are_those_of_these_orders_alone() -> None:
+    generator, days = np.random.default_rng(4), days_of(40, 6)
+    values = generator.normal(size=(240, 2)) + np.repeat(generator.normal(size=40), 6)[:, None]
+    within = np.ones((240, 2), dtype=bool)
+    within[:, 1] = generator.random(240) < 0.4
+    broken = np.where(within, values, math.nan)
+    whole, some = simultaneous_means(broken, days, within=within)
+    plain = simultaneous_means(values[:, [0]], days)[0]
+    assert (whole.mean, whole.orders, whole.blocks) == (plain.mean, 240, 40)
+    assert some.mean == pytest.approx(values[within[:, 1], 1].mean())
+    assert some.orders == within[:, 1].sum()
+    assert some.high - some.low > whole.high - whole.low > plain.high - plain.low
+    rare = np.zeros((240, 1), dtype=bool)
+    rare[:24] = True
+    scarce = simultaneous_means(values[:, [0]], days, within=rare)[0]
+    assert (scarce.known, scarce.blocks) == (False, 4)
+    nobody = simultaneous_means(values, days, within=np.zeros((240, 2), dtype=bool))[0]
+    assert (nobody.orders, nobody.known) == (0, False)
+    assert math.isnan(nobody.mean)
+    with pytest.raises(EvaluationError, match="within of the same shape"):
+        simultaneous_means(values, days, within=within[:, :1])

@@ -209,6 +209,7 @@ def make_inputs(orders: pd.DataFrame, **changes: Any) -> ReportInputs:
         bar="1h",
         orders=orders,
         costs=COSTS,
+        risk_aversion=1.0,
         promotions=make_promotions(last),
         champion=make_champion(),
         training_curve=pd.DataFrame(curve),

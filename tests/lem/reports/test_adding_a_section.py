@@ -24,6 +24,7 @@ from lem.reports.report import ENVIRONMENT, block_days, first_screen, render_rep
 from lem.reports.section import Material
 from lem.reports.sections import sections
 from lem.reports.tables import full_table, prepare_orders
+from lem.reports.worth import add_worth
 from tests.conftest import ROOT
 from tests.data_dictionary import rendered
 from tests.lem.reports.pages import check_page, exclude, make_inputs, make_orders, text_of
@@ -152,7 +153,7 @@ def made():
     early = orders["date"] == orders["date"].min()
     inputs = make_inputs(pd.concat([exclude(orders[early]), orders[~early]]))
     days = block_days(inputs.horizon, inputs.bar)
-    prepared = add_groups(prepare_orders(inputs.orders, days), inputs.ages)
+    prepared = add_worth(add_groups(prepare_orders(inputs.orders, days), inputs.ages), inputs.risk_aversion)
     statistics = full_table(prepared, inputs.costs, resamples=20, seed=inputs.seed)
     return Material(inputs, prepared, statistics, {}, first_screen(inputs, prepared, statistics), days)
 

@@ -88,6 +88,7 @@ def test_every_figure_of_the_first_screen_is_in_the_csv_or_was_asked_for(
     statistics = read["report"]
     pooled = statistics[statistics["level"] == "all"]
     columns = ["mean_bps", "low_bps", "high_bps", "std_bps", "cvar5_bps", "orders", "blocks"]
+    columns += ["worth_mean_bps", "worth_low_bps", "worth_high_bps"]
     known = {number(abs(value)) for value in pooled[columns].to_numpy().ravel()}
     known |= {number(value) for value in pooled[columns].to_numpy().ravel()}
     known |= {f"{int(value):,}" for value in pooled[["orders", "blocks"]].to_numpy().ravel()} | {"95"}
@@ -95,6 +96,9 @@ def test_every_figure_of_the_first_screen_is_in_the_csv_or_was_asked_for(
     known |= {f"{value:.{digits}f}" for value in drift[["value", "threshold"]].stack() for digits in (0, 1, 2)}
     costs = report.summary["costs"]
     known |= {f"{costs['fee_bps']:g}", f"{costs['half_spread_bps']:g}", f"{100 * costs['order_size']:g}"}
+    known |= {str(report.summary["compared"]), f"{report.summary['risk_aversion']:g}"}
+    gaps = [name for name in read["gate"] if name.startswith("worth_minus_rule")]
+    known |= {number(value) for value in read["gate"][gaps].to_numpy().ravel()}
     known |= {str(m) for m in (15, 5)} | set(NUMBER.findall(report.summary["capacity_text"]))
     unknown = [figure for figure in NUMBER.findall(first) if figure not in known]
     assert not unknown, first

@@ -19,7 +19,7 @@ from tests.lem.reports.pages import check_page, exclude, make_decision, make_inp
 
 def test_page_is_complete_semantic_and_needs_no_network(report: Report) -> None:
     page = check_page(report)
-    assert page.count("svg") == 14
+    assert page.count("svg") == 15
     sections = [str(attrs["id"]) for tag, attrs in page.elements if tag == "section"]
     assert " ".join(sections) == " ".join(["summary", *section_names()])
     words = text_of(report.html)

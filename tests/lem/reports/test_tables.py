@@ -13,7 +13,8 @@ from lem.backtest.bootstrap import EvaluationError, Interval
 from lem.execution.costs_config import CostsConfig
 from lem.registry import PromotionRecord
 from lem.reports import tables
-from lem.reports.headline import Headline, headline, verdict
+from lem.reports.headline import Headline, headline
+from lem.reports.verdicts import verdict
 from lem.strategies.rules import rule_names
 
 COSTS = CostsConfig(fee_bps=1.0, half_spread_bps=0.5, impact=0.5, order_size=0.2)
@@ -206,16 +207,20 @@ def test_the_same_fills_are_not_better_than_themselves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("low", "high", "p_value", "said"),
     [
-        (0.1, 2.0, "better"),
-        (-2.0, -0.1, "worse"),
-        (-1.0, 1.0, "not distinguishable"),
-        (math.nan, math.nan, "too few days to say"),
+        (0.1, 2.0, 0.01, "better"),
+        (-2.0, -0.1, 0.01, "worse"),
+        (-1.0, 1.0, 0.01, "not distinguishable"),
+        (0.1, 2.0, 0.06, "not distinguishable"),
+        (-2.0, -0.1, 0.06, "not distinguishable"),
+        (math.nan, math.nan, math.nan, "too few days to say"),
     ],
 )
-def test_verdict_needs_an_interval_clear_of_zero(low: float, high: float, said: str) -> None:
-    assert verdict(Interval(0.5, low, high, 10, 10)) == said
+def test_verdict_needs_an_interval_clear_of_zero_and_no_chance_among_all_comparisons(
+    low: float, high: float, p_value: float, said: str
+) -> None:
+    assert verdict(Interval(0.5, low, high, 10, 10), p_value) == said
 
 
 def head_of(orders: pd.DataFrame, gate: list[dict[str, Any]], due: str = "2024-01-06") -> Headline:

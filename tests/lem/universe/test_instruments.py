@@ -147,3 +147,17 @@ def test_a_convention_is_read_by_a_kind_or_refused_by_its_name(make_universe, se
     else:
         with pytest.raises(ValidationError, match=rf"source\.{section}\.{key}\n.*[Ee]xtra"):
             make_universe(source=keys, **calendar)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"kind": "simulated", "mode": "brownian"},
+        {"kind": "files", "url": "{data}/{symbol}.csv", "columns": {"quote_volume": ""}},
+        {"kind": "archive", "daily": "{data}/{symbol}-{date}.zip", "fallback": {"kind": "ccxt", "venue": "binance"}},
+    ],
+    ids=lambda source: source["kind"],
+)
+def test_a_universe_that_is_written_out_in_full_is_the_same_universe(make_universe, source):
+    universe = make_universe(source=source)
+    assert type(universe).model_validate(universe.model_dump()) == universe

@@ -46,7 +46,12 @@ def test_results_before_and_after_costs_the_bounds_and_the_costs_are_shown(
         {
             "statistics": statistics(0.0),
             "statistics_after_costs": statistics(4.0),
-            "comparisons": [{"against": "optimal_stopping", "verdict": "better", "net_verdict": "worse"}],
+            "comparisons": [
+                {"against": against, "verdict": "better", "net_verdict": "worse", "worth_verdict": worth}
+                for against, worth in (("optimal_with_risk", "better"), ("optimal_stopping", ""))
+            ],
+            "worth_most": "optimal_with_risk",
+            "compared": 5,
             "costs_text": {"Fee": "1 bps of every fill."},
             "capacity_text": "The gain would be gone at orders of 3 times a bar’s volume.",
         },
@@ -58,7 +63,12 @@ def test_results_before_and_after_costs_the_bounds_and_the_costs_are_shown(
     assert cells["Bound after costs, driftless"] == ["7.0", "7.0", "7.0", ""]
     assert cells["Bound, driftless"] == ["", "", "", "12.0"]
     assert cells["Bound, foresight"] == ["", "", "", "80.0"]
+    assert (
+        "LEM against Optimal with costs and risk, after costs: worse; counting losses as the gate does: better; "
+        "before costs: better" in out
+    )
     assert "LEM against Optimal stopping, after costs: worse; before costs: better" in out
+    assert "Better and worse hold for all 5 of these comparisons together." in out
     assert "Fee: 1 bps of every fill." in out
     assert "Capacity: The gain would be gone at orders of 3 times a bar’s volume." in out
 

@@ -161,6 +161,7 @@ def test_weights_of_another_registry_are_left_alone_and_told_of(lake, registry, 
 
 
 def test_fewer_days_than_the_automation_looks_back_are_refused_with_what_is_allowed(lake, registry, universe):
+    put(lake, "small/weights/any")
     least = least_days(universe)
     assert least > universe.night.catch_up_days
     with pytest.raises(PruneError, match=f"allowed: {least} or more"):

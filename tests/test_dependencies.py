@@ -1,0 +1,82 @@
+"""What pyproject.toml requires is what the code imports, and nothing hangs on the requirements of others."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from importlib import metadata
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.conftest import ROOT
+from tests.test_house import MAY_IMPORT, MODULES, imported
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+NOT_IMPORTED = {
+    "dagster-webserver": "a process of `lem ui`",
+    "dagster-dg-cli": "the command that `lem ui` becomes",
+    "s3fs": "fsspec opens s3:// with it",
+    "dagster-postgres": "named in dagster.yaml",
+    "psycopg2-binary": "SQLAlchemy's driver",
+}
+PINNED = {
+    Requirement(line).name.lower().replace("_", "-"): Requirement(line)
+    for line in (ROOT / "constraints.txt").read_text().splitlines()
+    if line and not line.startswith("#")
+}
+
+
+def required(lines: list[str]) -> dict[str, Requirement]:
+    return {req.name: req for req in map(Requirement, lines) if req.name != PROJECT["name"]}
+
+
+FOUND = metadata.packages_distributions()
+RUNTIME = required(PROJECT["dependencies"])
+OPTIONAL = required([line for name in ("postgresql", "workers", "yfinance") for line in EXTRAS[name]])
+SHIPPED = [path for path in MODULES if path.relative_to(ROOT).parts[0] != "benchmarks"]
+
+
+def distributions(path) -> set[str]:
+    """Distributions whose modules a file imports."""
+    names = set(imported(path)) - sys.stdlib_module_names - set(MAY_IMPORT)
+    return {FOUND.get(name, [name])[0].lower().replace("_", "-") for name in names}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_import_is_of_a_package_that_is_required(path):
+    assert distributions(path) <= set(RUNTIME) | set(OPTIONAL)
+
+
+def test_every_required_package_is_imported_or_has_a_reason():
+    used = set().union(*map(distributions, SHIPPED))
+    assert (set(RUNTIME) | set(OPTIONAL)) - used == set(NOT_IMPORTED)
+
+
+def test_the_next_larger_release_of_ccxt_and_of_dagster_is_not_allowed():
+    assert not RUNTIME["ccxt"].specifier.contains("4.6.0")
+    assert not RUNTIME["dagster"].specifier.contains("1.14.0")
+
+
+@pytest.mark.parametrize("name", sorted({*RUNTIME, *OPTIONAL, *required(EXTRAS["dev"])}))
+def test_what_is_required_allows_the_version_that_is_tested(name):
+    requirement = {**required(EXTRAS["dev"]), **OPTIONAL, **RUNTIME}[name]
+    (pinned,) = PINNED[name.lower().replace("_", "-")].specifier
+    assert requirement.specifier.contains(pinned.version)
+
+
+def test_the_versions_of_python_that_are_named_begin_with_the_one_that_is_required():
+    named = [line for line in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", line)]
+    assert named[0].endswith(PROJECT["requires-python"].removeprefix(">="))
+    assert named == sorted(named)
+
+
+def test_the_lock_has_the_versions_that_are_tested_from_an_index_that_users_have():
+    locked = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))["package"]
+    locked = [package for package in locked if package["name"] != PROJECT["name"]]
+    assert {package["source"]["registry"] for package in locked} == {"https://pypi.org/simple"}
+    wrong = {package["name"]: package["version"] for package in locked if package["name"] in PINNED}
+    wrong = {name: version for name, version in wrong.items() if not PINNED[name].specifier.contains(version)}
+    assert not wrong
