@@ -36,8 +36,9 @@ def add_nights(home: Path, universe: Universe) -> None:
     first_real = min(model.usable_on for model in registry.models())
     champion = None
     for number, date in enumerate(night for night in NIGHTS if night < first_real):
-        revised = revise(lake, date)
-        model = add_model(lake, registry, universe, date, number, revised)
+        if date.year < LAST.year:  # the days after it have bars of their own, which the last report reads
+            read = InputVersion("panel", str(date), revise(lake, date))
+        model = add_model(lake, registry, universe, date, number, read)
         previous, champion = champion, model.id if number % 3 == 0 else champion
         decision = "promoted" if champion == model.id else "kept"
         registry.record_promotion(PromotionRecord("tiny", date, champion, model.id, previous, decision, ["a reason"]))
@@ -73,9 +74,9 @@ def revise(lake: Lake, date: dt.date) -> str:
 
 
 def add_model(
-    lake: Lake, registry: Registry, universe: Universe, date: dt.date, number: int, panel: str
+    lake: Lake, registry: Registry, universe: Universe, date: dt.date, number: int, read: InputVersion
 ) -> ModelRecord:
-    """A model that was trained on the superseded panel of its date, and beside it weights that nothing names."""
+    """A model that was trained on a superseded panel, and beside it weights that nothing names."""
     config = ModelConfig.model_validate(universe.model.model_dump() | {"base": "even"})
     for seed in (number, number + 1000):
         weights = LEM(config, seed).weights()
@@ -85,7 +86,7 @@ def add_model(
             named, sha256 = path, weights_hash(weights)
     manifest = {"usable_on": str(date), "model": config.model_dump(mode="json"), "weights_sha256": sha256}
     start, end = date - dt.timedelta(days=8), date
-    inputs = [InputVersion("panel", str(date), panel)]
+    inputs = [read]
     record = ModelRecord(
         manifest_id(manifest), "tiny", date, start, end, sha256, named, "code", number, manifest, inputs
     )
