@@ -167,7 +167,13 @@ def test_kill_9_while_it_removes_loses_nothing_that_is_kept(nights, home, tries)
     while killed < tries:
         copy_of(whole, home)
         pid = lem.start(*PRUNE, "--yes")
-        time.sleep(dice.uniform(0.2, 0.9) * lasts)
+        if killed % 2:
+            time.sleep(dice.uniform(0.2, 0.9) * lasts)
+        else:  # as soon as the first object is gone, or a little later
+            end = time.monotonic() + 2 * lasts
+            while time.monotonic() < end and objects(home) == objects(whole):
+                time.sleep(0.005)
+            time.sleep(dice.uniform(0.0, 0.1))
         kill(pid)
         if lem.wait() != -9:
             continue
