@@ -59,6 +59,10 @@ class AdviceError(LemError):
     """There is no advice: market data or a champion is missing, or too old to act on."""
 
 
+class AlertError(LemError):
+    """An alert or a heartbeat could not be sent, or its address is none."""
+
+
 class EvaluationError(LemError):
     """No statistics can be made of a table of results: rows are missing, or values are not finite."""
 

@@ -28,6 +28,7 @@ LAYERS = {
     "training": "objective, trainer, manifest, rebuild",
     "gate": "sanity, judgement, champion, decisions by hand",
     "reports": "tables, figures, words, the page",
+    "alerts": "what is wrong at this moment, and who was told",
     "advice": "live orders, bar by bar",
     "dictionary": "every table and column in words",
     "notebook": "the same from Python, for people",

@@ -10,16 +10,17 @@ import dagster as dg
 from assets.factory import graph_of
 from lem.universe import Universe
 from lem_pipeline.automation import with_automation
+from lem_pipeline.running.alert_sensor import alerts_of
 from lem_pipeline.running.night_job import Resources, night_job_of
 from resources.stores import LakeResource, RegistryResource, SourceResource
 
 
 def build(universes: Iterable[Universe]) -> dg.Definitions:
-    """For each universe its graph, its automation and its nightly schedule."""
+    """For each universe its graph, its automation, its nightly schedule and its alerts."""
     parts = list[dg.Definitions]()
     for universe in universes:
         graph = with_automation(universe, graph_of(universe))
-        parts += [graph, night_job_of(universe, partial(_runnable, graph))]
+        parts += [graph, night_job_of(universe, partial(_runnable, graph)), alerts_of(universe)]
     return _runnable(
         dg.Definitions.merge(*parts),
         {"lake": LakeResource(), "registry": RegistryResource(), "source": SourceResource()},

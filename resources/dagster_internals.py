@@ -28,17 +28,18 @@ from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.events import DagsterEventBatchMetadata, generate_event_batch_id
 from dagster._core.launcher import CheckRunHealthResult as CheckRunHealthResult
 from dagster._core.launcher import WorkerStatus as WorkerStatus
+from dagster._core.scheduler.instigation import InstigatorStatus
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     EXTERNALLY_MANAGED_ASSETS_TAG,
     PARTITION_NAME_TAG,
 )
+from dagster._record import copy as copy
 from dagster._serdes import ConfigurableClassData as ConfigurableClassData
 from dagster._serdes import serialize_value as serialize_value
 from dagster._serdes import unpack_value
 from dagster._utils.error import SerializableErrorInfo
-from dagster_shared.record import copy as copy
 
 # `lem_pipeline.run_queue` is a run launcher: CeleryRunLauncher is its base; CheckRunHealthResult, WorkerStatus and
 # ConfigurableClassData are what Dagster wants from it and gives to it. A public base of launchers would replace them.
@@ -279,6 +280,23 @@ def last_heard(instance: dg.DagsterInstance, run_id: str) -> float | None:
 
 
 # Automation: what its sensors store of each tick.
+
+
+def turned_on(instance: dg.DagsterInstance, name: str) -> float | None:
+    """Since when a sensor or schedule of this name is on (seconds since 1970); None if it is off or was never on.
+
+    What was missed is missed only if somebody waited for it. A public state of sensors and schedules on the instance,
+    with a typed moment of their start, would replace this.
+    """
+    for state in instance.all_instigator_state():
+        if state.instigator_name == name and state.status in (
+            InstigatorStatus.RUNNING,
+            InstigatorStatus.DECLARED_IN_CODE,
+        ):
+            data = state.instigator_data
+            start = getattr(data, "last_sensor_start_timestamp", None) or getattr(data, "start_timestamp", None)
+            return float(start or 0.0)
+    return None
 
 
 def clear_evaluations(instance: dg.DagsterInstance, before: float) -> None:

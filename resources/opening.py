@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lem.alerts.store import AlertStore
 from lem.lake import Lake
 from lem.registry import Registry
 from lem.registry.connection import may_write
@@ -26,6 +27,15 @@ def open_registry() -> Registry:
         RegistryError: it cannot be opened.
     """
     return Registry(Settings().registry)
+
+
+def open_alerts() -> AlertStore:
+    """What was told, beside the registry of the settings.
+
+    Raises:
+        RegistryError: it cannot be opened.
+    """
+    return AlertStore(Settings().registry)
 
 
 def registry_to_read() -> Registry:

@@ -13,6 +13,8 @@ from typing import Any
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lem.errors import AlertError
+
 ROOT = Path(__file__).resolve().parent.parent
 """What holds `universes/` and `workspace.yaml`: the checkout, or `lem_pipeline` where the wheel is installed."""
 
@@ -28,6 +30,9 @@ class Settings(BaseSettings):
         data: folder or URL that replaces `{data}` in universe files.
         universes: folder of the user's universe files, which come before all others (`resources.universes`).
         token: what callers of `lem serve` must show.
+        alert_urls: whom to tell what is wrong: apprise's URLs, with spaces between them; if empty, nobody is told.
+        heartbeat_url: URL that is fetched when a night went well; `{universe}` in it stands for the universe's name.
+        alert_disk_percent: of the home's disk, how much may be used before that is told.
     """
 
     model_config = SettingsConfigDict(env_prefix="LEM_", env_file=".env", extra="ignore")
@@ -39,6 +44,20 @@ class Settings(BaseSettings):
     data: str = Field(default="data", repr=False)
     universes: Path | None = None
     token: SecretStr = SecretStr("")
+    alert_urls: SecretStr = SecretStr("")
+    heartbeat_url: SecretStr = SecretStr("")
+    alert_disk_percent: float = 95
+
+    @field_validator("alert_disk_percent", mode="before")
+    @classmethod
+    def _per_cent(cls, value: object) -> float:
+        try:
+            found = float(str(value))
+        except ValueError:
+            found = 0.0
+        if not 0 < found <= 100:
+            raise AlertError(f"LEM_ALERT_DISK_PERCENT is {value!r}; allowed: a number above 0 and up to 100")
+        return found
 
     @field_validator("universes", mode="before")
     @classmethod

@@ -42,9 +42,13 @@ class RegistryResource(dg.ConfigurableResource):
 
     url: str = ""
 
+    def location(self) -> str:
+        """The URL of its database, with its password: for what else is kept there."""
+        return self.url or Settings().registry
+
     def open(self) -> Registry:
         """The registry, migrated to this version's schema."""
-        return Registry(self.url or Settings().registry)
+        return Registry(self.location())
 
     def fenced(self) -> Registry:
         """The registry for a step that writes: call it before anything is read, see `Registry.fenced`."""

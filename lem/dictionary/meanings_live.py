@@ -1,4 +1,4 @@
-"""The meanings of the columns of live orders, of their slices and of fences (see `lem.dictionary.meanings`)."""
+"""The meanings of the columns of live orders, slices, fences, nights and alerts (see `lem.dictionary.meanings`)."""
 
 from __future__ import annotations
 
@@ -57,10 +57,31 @@ LIVE_COLUMNS = {
         "weighted": Words("ledger before the bar: sum of weights times prices"),
         "filled": Words("share that the desk confirmed", null="nobody confirmed: what was advised is assumed"),
     },
+    "nights": {
+        "id": Words("grows with every try"),
+        "universe": Words("name of the universe"),
+        "date": Words("the date of the night's decision"),
+        "process": Words("who makes it: host, boot, process number and start"),
+        "began_at": Words("when it was begun", "UTC"),
+        "ended_at": Words("when it ended", "UTC", "it goes on, or its process was killed"),
+        "problem": Words("why it failed", null="it has not failed"),
+    },
+    "alerts": {
+        "universe": Words("name of the universe; empty for the machine"),
+        "kind": Words("night, degraded, drift, age, quarantine, disk, or heartbeat"),
+        "subject": Words("which one of its kind, such as a date"),
+        "sentence": Words("what is wrong"),
+        "command": Words("what shows more, or repairs it"),
+        "found_at": Words("when it was found first", "UTC"),
+        "told_at": Words("when it was told", "UTC", "nobody was told yet"),
+        "claimed_until": Words("until when a process is telling it", "UTC", "nobody is telling it"),
+    },
 }
 
 LIVE_TABLES = {
     "fence": "The counter of the tokens that steps write with, so that one that lost its run overwrites nothing.",
     "advised_orders": "Parent orders that `lem advise` and `lem serve` work on.",
     "advised_slices": "What was advised for each bar of an order, once.",
+    "nights": "Nights that `lem night` or the night's job has begun, and how they ended; kept for 90 days.",
+    "alerts": "What is wrong and was told or is to be told, until it is over; and the night of the last heartbeat.",
 }

@@ -16,7 +16,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection
 
 from lem.errors import RegistryError
-from lem.registry import advice_tables  # noqa: F401  (its tables are part of the schema)
+from lem.registry import advice_tables, alert_tables  # noqa: F401  (their tables are part of the schema)
 from lem.registry.connection import Database
 
 # Not Alembic's default name: a PostgreSQL database may also hold Dagster's storage, which uses that one.

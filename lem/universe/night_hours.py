@@ -29,6 +29,7 @@ class NightConfig(BaseModel):
         time_zone: IANA name of the zone of `at`.
         retry_hours: hours between two tries of the last night's partitions that are missing or failed.
         catch_up_days: each night also makes missing partitions of this many calendar days back.
+        within_hours: hours after its beginning in which the night must be made; after that it counts as missed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,6 +39,7 @@ class NightConfig(BaseModel):
     time_zone: str | None = None
     retry_hours: Annotated[int, Field(ge=1, le=12)] = 1
     catch_up_days: Annotated[int, Field(ge=1, le=366)] = 14
+    within_hours: Annotated[int, Field(ge=1, le=20)] = 6
 
     @field_validator("at")
     @classmethod
@@ -67,6 +69,24 @@ class NightHours:
     cron: str
     retry_cron: str
     time_zone: str
+
+    def last(self, now: dt.datetime, count: int = 1) -> list[dt.datetime]:
+        """The last moments at which a night has begun, up to and with `now`; UTC, the latest first.
+
+        Args:
+            now: with its time zone.
+            count: how many.
+        """
+        minute, hour, *_, days = self.cron.split()
+        weekdays = range(7) if days == "*" else [int(day) for day in days.split(",")]
+        zone, found = ZoneInfo(self.time_zone), list[dt.datetime]()
+        date = now.astimezone(zone).date()
+        while len(found) < count:
+            begins = dt.datetime.combine(date, dt.time(int(hour), int(minute)), zone).astimezone(dt.UTC)
+            if date.isoweekday() % 7 in weekdays and begins <= now:
+                found.append(begins)
+            date -= dt.timedelta(days=1)
+        return found
 
 
 def _behind(at: dt.time, zone: ZoneInfo, end: dt.datetime) -> dt.datetime:

@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from lem.errors import LemError, UniverseError
 from lem_pipeline.cli.advise import advise, serve
+from lem_pipeline.cli.alert import alert
 from lem_pipeline.cli.models import models
 from lem_pipeline.cli.options import Day, UniverseName
 from lem_pipeline.cli.panels import DAILY, ORDERS, SETTING_UP, UPKEEP, Panels
@@ -41,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(models, rich_help_panel=DAILY)
+app.add_typer(alert, rich_help_panel=UPKEEP)
 app.add_typer(advise, rich_help_panel=ORDERS)
 app.command(rich_help_panel=ORDERS)(serve)
 for command in (new, check, doctor):
@@ -128,15 +130,15 @@ def run(
     show_nights(console, registry, chosen, [wanted, *(s.first.date for s in steps if s.tables == (MODEL,))])
 
 
-@app.command(rich_help_panel=DAILY)
+@app.command(
+    rich_help_panel=DAILY,
+    epilog="Exit codes: 0 all is well, 1 it failed, 3 it was degraded, 4 all is well but an alert could not be sent.",
+)
 def night(universe: UniverseName, redecide: Redecide = False) -> None:
     """Make all that is missing up to today, as the nightly schedule does: data, today's model, decision and report."""
-    from lem_pipeline.running.night import make_night
+    from lem_pipeline.cli.night import nightly
 
-    chosen = universe_named(universe)
-    console.print(f"Night of [bold]{chosen.name}[/bold], {_today()}")
-    if not make_night(_runner(chosen), _today(), redecide):
-        console.print("Everything is there already.")
+    raise typer.Exit(nightly(universe, _runner, _today(), redecide))
 
 
 @app.command(rich_help_panel=UPKEEP)

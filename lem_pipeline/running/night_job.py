@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 import dagster as dg
 
 from assets.failing import told
+from lem.alerts.store import AlertStore
 from lem.universe import Universe
 from lem_pipeline.running.execute import Runner
-from lem_pipeline.running.night import make_night
+from lem_pipeline.running.told_night import told_night
 from resources.stores import LakeResource, RegistryResource, SourceResource
 
 Resources = Mapping[str, dg.ConfigurableResource]
@@ -45,9 +46,11 @@ def night_job_of(universe: Universe, runnable: Callable[[Resources], dg.Definiti
     ) -> int:
         defs = runnable({"lake": lake, "registry": registry, "source": source})
         runner = Runner(universe, defs, lake.open(), registry.open(), source.data, context.instance)
-        made = make_night(runner, _today())
-        context.log.info(f"{made} runs")
-        return made
+        ended = told_night(runner, AlertStore(registry.location()), _today())
+        for text in ended.unsent:
+            context.log.error(text)
+        context.log.info(f"{ended.made} runs")
+        return ended.made
 
     @dg.job(name=f"{universe.name}_night", description=what, tags={"lem/universe": universe.name})
     def job() -> None:

@@ -25,7 +25,15 @@ from resources.stores import LakeResource, RegistryResource, SourceResource
 
 DAY = dt.date(2024, 1, 18)
 TABLES = [stage.name for stage in tables()]
-CHECKS = {"complete", "schema", "feature_schema", "causal_features", "causal_model", "orders_accounted_for"} | {
+CHECKS = {
+    "complete",
+    "schema",
+    "plausible",
+    "feature_schema",
+    "causal_features",
+    "causal_model",
+    "orders_accounted_for",
+} | {
     "input_drift",
     "gain_drift",
     "model_age",

@@ -55,7 +55,7 @@ def one_message(done, *expected):
     return done.err
 
 
-NOTES = {"quarantine", "doubts", "wholes"}
+NOTES = {"quarantine", "doubts", "wholes", "raw_sources"}
 OF_A_ROW = ("mixed time units", "text for a time", "text for a number")
 
 

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import signal
 import sys
 import time
 
@@ -28,6 +29,8 @@ def typed(folder, arguments, wait_for: str, seconds: float) -> tuple[int, str]:
             "OMP_NUM_THREADS": "1",
         }
         os.chdir(folder)
+        # The tests may run in a shell's background, where SIGINT is ignored; in a terminal it is not.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execv(sys.executable, [sys.executable, "-m", "lem_pipeline.cli", *arguments])
     shown, pressed, end = "", None, time.monotonic() + PATIENCE
     while time.monotonic() < end:

@@ -11,9 +11,17 @@ import time
 import dagster as dg
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.loader import LoadingContextForTest
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData
 from dagster._core.test_utils import create_run_for_test, instance_for_test
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.monitoring.run_monitoring import monitor_started_run
 
 from lem.errors import LakeError
@@ -35,6 +43,7 @@ from resources.dagster_internals import (
     tags_of_event,
     tags_of_last_inputs,
     tags_of_step_inputs,
+    turned_on,
     worker_app,
 )
 
@@ -345,3 +354,22 @@ def test_a_run_whose_launcher_says_that_its_worker_is_gone_is_ended_by_the_daemo
     assert queued.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE, (
         "a run whose worker was killed stays STARTED, and its slot is held, until its longest time is over"
     )
+
+
+def test_it_is_known_since_when_a_sensor_is_on():
+    """Else `lem_pipeline/running/watch.py` calls a night missed that nobody waited for, or none."""
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name="none"), "here")
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), "watch")
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert turned_on(instance, "watch") is None
+        state = InstigatorState(
+            origin,
+            InstigatorType.SENSOR,
+            InstigatorStatus.RUNNING,
+            SensorInstigatorData(last_sensor_start_timestamp=1705.0),
+        )
+        instance.add_instigator_state(state)
+        assert turned_on(instance, "watch") == 1705.0
+        assert turned_on(instance, "other") is None
+        instance.update_instigator_state(state.with_status(InstigatorStatus.STOPPED))
+        assert turned_on(instance, "watch") is None

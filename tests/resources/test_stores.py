@@ -4,14 +4,14 @@ import datetime as dt
 
 import pytest
 
-from lem.errors import LakeError, RegistryError
-from lem.sources.files import Files
-from lem.sources.simulated import Simulated
+from lem.errors import LakeError, RegistryError, SourceError
+from lem.universe.calendars import partition_window
 from resources import stores
 from resources.stores import LakeResource, RegistryResource, SourceResource
 
 FILES_SOURCE = {"kind": "files", "url": "{data}/{symbol}.csv"}
 CCXT_SOURCE = {"kind": "ccxt", "venue": "binance", "bar": "1h"}
+JANUARY_2 = partition_window(dt.date(2024, 1, 2))
 ARCHIVE_SOURCE = {"kind": "archive", "daily": "https://a/{symbol}-{date}.zip", "bar": "1h"}
 
 
@@ -37,15 +37,15 @@ def test_what_a_resource_is_given_wins_over_the_environment(monkeypatch, tmp_pat
     registry = RegistryResource(url=f"sqlite:///{tmp_path / 'mine.sqlite'}").open()
     assert "mine.sqlite" in registry.url_shown
     source = SourceResource(data="/given").open(make_universe(source=FILES_SOURCE))
-    assert source.url("AAA-USD") == "/given/AAA-USD.csv"
+    with pytest.raises(SourceError, match=r"^/given/AAA-USD\.csv: no such file"):
+        source.fetch("AAA-USD", *JANUARY_2)
 
 
 def test_the_universe_says_which_source_is_opened(monkeypatch, make_universe):
     monkeypatch.setenv("LEM_DATA", "/bars")
-    assert isinstance(SourceResource().open(make_universe()), Simulated)
-    files = SourceResource().open(make_universe(source=FILES_SOURCE))
-    assert isinstance(files, Files)
-    assert files.url("BBB-USD") == "/bars/BBB-USD.csv"
+    assert len(SourceResource().open(make_universe()).fetch("AAA-USD", *JANUARY_2).table) == 24
+    with pytest.raises(SourceError, match=r"^/bars/BBB-USD\.csv: no such file"):
+        SourceResource().open(make_universe(source=FILES_SOURCE)).fetch("BBB-USD", *JANUARY_2)
 
 
 def test_a_lake_that_cannot_be_written_is_an_error_with_place_and_remedy(tmp_path):

@@ -34,7 +34,7 @@ ASSETS = ("BTC-USDT", "ETH-USDT")
 def make_orders(
     days: int = 6, assets: tuple[str, ...] = ASSETS, strategies: tuple[str, ...] = (*rule_names(), "lem")
 ) -> pd.DataFrame:
-    generator, rows = np.random.default_rng(0), []
+    generator, rows, traders = np.random.default_rng(0), [], ["model-0"] * (days - 1) + ["model-1"]
     kinds = list(itertools.product(("buy", "sell"), ("vwap", "twap"), ("quantity", "notional"), (1, 6, 12)))
     for asset, day, (side, benchmark, target, m) in itertools.product(assets, range(days), kinds):
         arrival = pd.Timestamp("2024-01-01", tz="UTC") + pd.Timedelta(days=day, hours=5)
@@ -45,7 +45,7 @@ def make_orders(
                 {
                     **{"asset": asset, "date": arrival.date(), "arrival": arrival, "side": side},
                     **{"benchmark": benchmark, "target": target, "min_bars": m, "max_bars": 12},
-                    **{"strategy": strategy, "model_id": "model-1" if strategy == "lem" else ""},
+                    **{"strategy": strategy, "model_id": traders[day] if strategy == "lem" else ""},
                     **{"status": "done", "reason": "", "sigma_bps": 50.0, "gain_bps": gain, "gain_arrival_bps": gain},
                     **{"capped_gain_bps": capped, "net_gain_bps": capped - 4 - generator.random()},
                     **{
@@ -77,7 +77,7 @@ def exclude(orders: pd.DataFrame) -> pd.DataFrame:
 
 
 def make_promotions(last: dt.date) -> list[PromotionRecord]:
-    """A refusal the night before, and a promotion on the last day."""
+    """The first model before all orders, a refusal the night before, and a promotion on the last day."""
     means = {"candidate": 9.14, "champion": 8.52, "optimal_stopping": 8.03, "twap": 0.0, "rule": 7.81}
     gap = {"mean_bps": 0.62, "low_bps": -0.21, "high_bps": 1.43, "blocks": 7}
     kept = {"candidate": 5.14, "champion": 4.48, "optimal_stopping": 3.03, "twap": -4.0, "rule": 3.98}
@@ -101,10 +101,14 @@ def make_promotions(last: dt.date) -> list[PromotionRecord]:
     counts = {"orders": 480, "days": 7, "scenarios": 8}
     promoted = DecisionFigures.from_json(gains | gaps | net | counts | {"checks": sane})
     refused = DecisionFigures.from_json({"checks": [sane[0], sane[1] | peeks], "degraded": stays})
-    night_before = last - dt.timedelta(days=1)
+    night_before, first = last - dt.timedelta(days=1), DecisionFigures.from_json({"checks": sane})
+    leak = ["look-ahead: slice 3 changes with bar 2"]
     return [
-        make_decision(last, "promoted", "model-1", "model-1", ["first model", "sanity checks passed"], promoted),
-        make_decision(night_before, "kept", "model-0", "model-x", ["look-ahead: slice 3 changes with bar 2"], refused),
+        make_decision(
+            last, "promoted", "model-1", "model-1", ["first model", "sanity checks passed"], promoted, "model-0"
+        ),
+        make_decision(night_before, "kept", "model-0", "model-x", leak, refused, "model-0"),
+        make_decision(dt.date(2023, 12, 31), "promoted", "model-0", "model-0", ["first model"], first),
     ]
 
 
@@ -115,9 +119,10 @@ def make_decision(
     candidate: str | None,
     reasons: list[str],
     figures: DecisionFigures,
+    previous: str | None = None,
 ) -> PromotionRecord:
     """A decision about `crypto`."""
-    return PromotionRecord("crypto", date, champion, candidate, None, decision, reasons, figures)
+    return PromotionRecord("crypto", date, champion, candidate, previous, decision, reasons, figures)
 
 
 def make_tape() -> pd.DataFrame:

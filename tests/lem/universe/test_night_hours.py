@@ -73,3 +73,12 @@ def test_no_retry_lies_between_the_end_of_a_partition_and_its_night():
         str(hour) for hour in range(24) if hour != 19
     ]
     assert night_of("24/7", NightConfig(at="02:15")).retry_cron == f"15 {','.join(map(str, range(2, 24)))} * * *"
+
+
+def test_the_last_nights_are_those_of_the_cron_schedule_the_latest_first():
+    now = dt.datetime(2024, 1, 15, 0, 30, tzinfo=dt.UTC)  # a Monday
+    every_day = night_of("24/7", NightConfig()).last(now, 2)
+    assert [f"{time:%a %d %H:%M}" for time in every_day] == ["Mon 15 00:30", "Sun 14 00:30"]
+    new_york = night_of("XNYS", NightConfig()).last(now, 2)
+    assert [f"{time:%a %d %H:%M}" for time in new_york] == ["Sat 13 01:30", "Fri 12 01:30"]
+    assert night_of("24/7", NightConfig()).last(now - dt.timedelta(seconds=1))[0].day == 14
