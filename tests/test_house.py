@@ -121,6 +121,7 @@ ROOMS = (
     "worker",
     "train_rank",
     "repair",
+    "pruning",
     "service",
     "checking",
     "cli",

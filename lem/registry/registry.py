@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from lem.errors import RegistryError
 from lem.lake.fences import first_token, refuse
+from lem.registry.advice_tables import AdvisedOrderRow
 from lem.registry.connection import Database
 from lem.registry.decision_figures import BpsByStrategy
 from lem.registry.records import ModelRecord, PromotionRecord, check_date, differences
@@ -237,6 +238,12 @@ class Registry:
         """Every decision that was ever made in a universe, in the order in which they were made."""
         with self._session(f"list the decisions of {universe}") as session:
             return [row.record() for row in session.scalars(_log(universe))]
+
+    def advised(self, universe: str) -> set[str]:
+        """Ids of the models by which live orders of a universe were measured, however they ended."""
+        query = select(AdvisedOrderRow.model_id).where(AdvisedOrderRow.universe == universe)
+        with self._session(f"list the models of the live orders of {universe}") as session:
+            return {model_id for model_id in session.scalars(query.distinct()) if model_id is not None}
 
     def _add_decision(self, session: Session, record: PromotionRecord, doing: str) -> None:
         for role in ("champion", "candidate", "previous"):

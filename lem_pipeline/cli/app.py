@@ -223,6 +223,36 @@ def reap(
     show_findings(console, findings(dagster, Path(lake.root) if lake.local else None, seconds, lost), clear=yes)
 
 
+@app.command(rich_help_panel=UPKEEP)
+def prune(
+    keep_days: Annotated[int, typer.Option(help="Reports, runs and evaluations of this many days stay.", min=1)] = 90,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="Also the weights of old candidates that never were champion.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove what can go; without it, nothing is removed.")] = False,
+) -> None:
+    """List, and with --yes remove, what is old and what nothing needs any more; says bytes of each kind.
+
+    What a rebuild or an audit needs stays: data, manifests, decisions, live orders, the weights of every champion.
+    """
+    from lem_pipeline.cli.show_prune import show_plan, show_removed
+    from lem_pipeline.pruning.kinds import Age
+    from lem_pipeline.pruning.prune import carry_out, plan
+    from lem_pipeline.running.home import instance
+    from resources.opening import all_universes
+    from resources.settings import Settings
+
+    age = Age(dt.datetime.now(dt.UTC), keep_days, refused)
+    lake, registry, dagster = open_lake(), registry_to_read(), instance()
+    universes = all_universes()
+    kinds = plan(lake, registry, universes, dagster, age)
+    if not yes:
+        show_plan(console, kinds, f"lem prune --keep-days {keep_days}{' --refused' if refused else ''} --yes")
+        return
+    carry_out(kinds, dagster, Settings().home / "locks" / "prune")
+    show_removed(console, kinds, plan(lake, registry, universes, dagster, age))
+
+
 @app.command(rich_help_panel=DAILY)
 def ui(port: Annotated[int, typer.Option(help="Port on the loopback address.", min=1, max=65535)] = 3000) -> None:
     """Open the Dagster UI on http://127.0.0.1:PORT, with the daemon that runs what is started there."""
