@@ -25,10 +25,11 @@ from lem.data.bars import TABLE_SCHEMA as BARS_SCHEMA
 from lem.data.features import TABLE_SCHEMA as FEATURES_SCHEMA
 from lem.data.features import check_features, compute_features
 from lem.lake import Lake
+from lem.lineage.keys import PartitionKey
 from lem.lineage.quarantine import judge_days
 from lem.lineage.revisions import store_raw
 from lem.lineage.stages import stage_named
-from lem.lineage.versions import made_with, named
+from lem.lineage.versions import made_with, named, outages_over
 from lem.registry.records import InputVersion
 from lem.sources import open_source
 from lem.universe import Universe
@@ -67,7 +68,9 @@ def bare(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any
     lake, source = Lake(f"{folder}/lake"), open_source(universe, folder)
     for symbol in universe.symbols:
         for date in dates:
-            store_raw(lake, universe.name, date, symbol, source.fetch(symbol, *partition_window(date)).table)
+            table = source.fetch(symbol, *partition_window(date)).table
+            inputs = made_with(universe, stage_named("raw_bars"), PartitionKey(symbol, date))
+            store_raw(lake, universe.name, date, symbol, table, inputs)
     for symbol in universe.symbols:
         for at in range(0, len(dates), BATCH):
             days = dates[at : at + BATCH]
@@ -77,7 +80,8 @@ def bare(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any
                 raise SystemExit(f"the simulated market breaks a rule: {bad}")
             for day, result in good.items():
                 inputs = named([InputVersion("raw_bars", f"{symbol}|{day}", read[day][1])])
-                inputs |= made_with(universe, stage_named("bars"))
+                stage, key = stage_named("bars"), PartitionKey(symbol, day)
+                inputs |= made_with(universe, stage, key) | outages_over(universe, stage, key)
                 lake.write_table(lake.path(universe.name, "bars", day, symbol), result.table, BARS_SCHEMA, inputs)
     for symbol in universe.symbols:
         found = {day: lake.read_versioned(lake.path(universe.name, "bars", day, symbol)) for day in dates}

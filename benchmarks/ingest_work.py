@@ -32,7 +32,7 @@ from lem.lineage.keys import PartitionKey
 from lem.lineage.quarantine import judge_days, refuse_quarantined, set_quarantine
 from lem.lineage.revisions import store_raw
 from lem.lineage.stages import stage_named
-from lem.lineage.versions import made_with, named
+from lem.lineage.versions import made_with, named, outages_over
 from lem.registry.records import InputVersion
 from lem.sources import RAW_SCHEMA, open_source
 from lem.sources.ccxt_client import rebased
@@ -107,7 +107,8 @@ def ingest(universe: Universe, folder: Path, dates: list[dt.date]) -> int:
             good, bad = judge_days({date: raw for date, (raw, _) in read.items()}, universe, symbol)
             for date, result in good.items():
                 made_from = named([InputVersion("raw_bars", str(PartitionKey(symbol, date)), read[date][1])])
-                made_from |= made_with(universe, stage_named("bars"))
+                stage, key = stage_named("bars"), PartitionKey(symbol, date)
+                made_from |= made_with(universe, stage, key) | outages_over(universe, stage, key)
                 lake.write_table(lake.path(universe.name, "bars", date, symbol), result.table, TABLE_SCHEMA, made_from)
             set_quarantine(lake, universe.name, symbol, good, bad)
             refuse_quarantined(universe.name, {str(PartitionKey(symbol, date)): error for date, error in bad.items()})

@@ -26,6 +26,8 @@ MADE = re.compile(r"^`([\w./-]+)`:$", re.MULTILINE)
 """A file that a page makes, on the line above its content."""
 CODE = re.compile(r"^```\w+\n.*?^```$", re.MULTILINE | re.DOTALL)
 OUTPUT = re.compile(r"benchmarks/out/")
+TAGS = {"lem/redecide"}
+"""Tags of runs, which look like paths."""
 
 
 def is_there(name: str) -> bool:
@@ -53,7 +55,7 @@ def wrong(page: Path) -> list[str]:
     if made:
         text = CODE.sub("", text)  # tests/test_extending.py runs it
     modules = [name for name in sorted(set(MODULE.findall(text))) if not is_there(name)]
-    paths = sorted({path for path in PATH.findall(text) if not OUTPUT.match(path)} - made)
+    paths = sorted({path for path in PATH.findall(text) if not OUTPUT.match(path)} - made - TAGS)
     links = sorted({link for link in LINK.findall(text) if not (page.parent / link).exists()})
     return [*modules, *(path for path in paths if not (ROOT / path).exists()), *links]
 

@@ -122,7 +122,7 @@ def test_it_is_looked_for_before_any_backfill_also_a_forced_one_of_other_days(ma
     fetch(place, *SESSIONS[:5])
     place.says("BBB", history(dividend=0.98))
 
-    def keep(runner, steps):
+    def keep(runner, steps, keep=True):
         ran.extend(step.text for step in steps)
 
     monkeypatch.setattr("lem_pipeline.running.execute.run_steps", keep)

@@ -139,4 +139,4 @@ def test_figures_of_the_sections_are_those_of_the_csv_by_hand(report: Report, re
         number(after - against),
         number(mine["gain_bps"].mean()),
     )
-    assert model[:7] == ["model-1", "2024-01-06", "2023-12-20", "2024-01-01", "2024-01-06", "6", "288"]
+    assert model[:7] == ["model-1", "2023-12-31", "2023-12-20", "2024-01-01", "2024-01-06", "6", "288"]

@@ -125,7 +125,7 @@ def test_days_with_gaps_are_listed_and_the_others_are_not(report: Report) -> Non
         ["BTC-USDT", "2024-01-01", "24", "21"],
         ["ETH-USDT", "2024-01-01", "24", "21"],
     ]
-    assert page.table("Bars by asset")[1] == ["BTC-USDT", "48", "45", "3", "0", "2", "0", "4"]
+    assert page.table("Bars by asset")[1] == ["BTC-USDT", "48", "45", "3", "0", "0", "2", "0", "4"]
 
 
 def test_more_strategies_have_a_row_each() -> None:
