@@ -242,7 +242,7 @@ def errors_of(events: Iterable[dg.DagsterEvent]) -> Iterator[SerializableErrorIn
     for event in events:
         error = event.step_failure_data.error if event.is_step_failure else None
         if event.event_type == dg.DagsterEventType.RUN_FAILURE:
-            error = event.job_failure_data.error
+            error = event.job_failure_data.error if event.event_specific_data else None
         while error is not None:
             yield error
             error = error.cause

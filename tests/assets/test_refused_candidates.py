@@ -201,7 +201,7 @@ def test_a_model_of_true_targets_passes_where_that_of_shuffled_ones_fails_even_a
     with monkeypatch.context() as patch:
         refused = of_shuffled_targets(place, patch)
     monkeypatch.setattr(type(place.registry), "champion_before", lambda *_: None)
-    decision = decide_champion(place.lake, place.registry, place.universe, DATE)
+    decision = decide_champion(place.lake, place.registry, place.universe, DATE, again=True)
     assert (decision.decision, decision.candidate_id, decision.champion_id) == ("none", refused.id, None)
     assert decision.degraded.endswith("no model trades")
 

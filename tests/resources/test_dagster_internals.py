@@ -356,11 +356,11 @@ def test_a_run_whose_launcher_says_that_its_worker_is_gone_is_ended_by_the_daemo
     )
 
 
-def test_it_is_known_since_when_a_sensor_is_on():
+def test_it_is_known_since_when_a_sensor_is_on(tmp_path):
     """Else `lem_pipeline/running/watch.py` calls a night missed that nobody waited for, or none."""
     location = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name="none"), "here")
     origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), "watch")
-    with dg.DagsterInstance.ephemeral() as instance:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         assert turned_on(instance, "watch") is None
         state = InstigatorState(
             origin,

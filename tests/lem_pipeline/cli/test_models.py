@@ -67,7 +67,7 @@ def test_an_unknown_universe_names_those_that_there_are(tiny_home, lem_command):
     for command in (["list"], ["history"], ["rollback", "--reason", "x"]):
         done = lem_command(tiny_home.folder, "models", *command, "-u", "nope")
         assert done.code == 1
-        assert "there are: tiny" in done.err
+        assert "has tiny" in done.err
 
 
 def test_a_model_is_shown_with_its_manifest_by_the_start_of_its_id(tiny_home, lem_command, models):

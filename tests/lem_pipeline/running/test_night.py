@@ -121,7 +121,8 @@ def test_the_job_works_with_the_resources_that_it_is_given_and_not_with_those_of
         assert job.execute_in_process(instance=instance, resources=given).output_for_node("tiny_make_night") == 5
     assert registry.promotion("tiny", TODAY) is not None
     assert lake.exists("tiny/execution_report/date=2024-01-18/report.html")
-    assert not (tmp_path / "elsewhere").exists(), "nothing was opened that the settings name"
+    left = [path.name for path in (tmp_path / "elsewhere").iterdir()]
+    assert left == ["locks"], "of what the settings name nothing was opened but the lock between trainings"
 
 
 def test_a_universe_that_is_too_young_for_a_report_gets_its_data(make_universe, tiny_keys, tmp_path, monkeypatch):
