@@ -23,7 +23,8 @@ def solve_bars(n: int) -> dict[str, NDArray[np.integer]]:
     pace = np.full((n * (n + 1) // 2, *SHAPES["pace"][1:]), 0.5)
     for c, impact in enumerate(C.tolist()):
         for u, cap in enumerate(U.tolist()):
-            for k, margin_PFD, pace_PWVD in _solve(n, impact, max(cap, 1.0 / n)):
+            most = max(1.0 / U[max(u - 1, 0)].item(), 1.0 / cap)
+            for k, margin_PFD, pace_PWVD in _solve(n, impact, max(cap, 1.0 / n), most):
                 margin[k, c, u, :, :_FITS] = margin_PFD.clip(-FAR, FAR)
                 at = state(k, 0, n)
                 pace[at : at + n - k, c, u] = pace_PWVD.swapaxes(0, 1)
@@ -40,14 +41,20 @@ def write_table() -> None:
     os.replace(new, FILE)
 
 
-def _solve(n: int, impact: float, cap: float) -> list[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
-    """One N, impact and cap: (k, margin (P, F, D), pace (P, W, V, D)) of every bar, for all prices of risk."""
+def _solve(
+    n: int, impact: float, cap: float, most: float
+) -> list[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
+    """One N, impact and cap: (k, margin (P, F, D), pace (P, W, V, D)) of every bar, for all prices of risk.
+
+    Solved for up to `most` largest slices, so many as an order has whose cap is that of the point below: orders between
+    the two points are read from both. There what remains may be more than the whole order.
+    """
     steps = max(FEWEST, round(STEPS * cap))
-    r_X = np.arange(int(np.ceil(steps / cap - 1e-9)) + 1) * cap / steps
+    r_X = np.arange(int(np.ceil(steps * most - 1e-9)) + 1) * cap / steps
     d_Y = np.linspace(-WIDTH, WIDTH, POINTS)
     cost_X, may_X = impact * r_X**1.5, np.arange(len(r_X)) <= steps
     price_P111 = P.numpy().astype(np.float64)[:, None, None, None]
-    stored_V = np.minimum(V.numpy().astype(np.float64) * cap, 1.0)
+    stored_V = np.minimum(V.numpy().astype(np.float64), most) * cap
     found, later_PWYX = [], np.zeros((len(P), 0, POINTS, len(r_X)))
     for k in range(n - 1, -1, -1):
         finish_YX = np.where(may_X, -k * d_Y[:, None] / (k + 1) - cost_X, NEVER)
@@ -99,7 +106,9 @@ def _places(
     bend = np.where(inside, below - 2 * at + above, -1.0).clip(max=-1e-15)
     taken = best + np.where(inside, 0.5 * (below - above) / bend, 0.0).clip(-0.5, 0.5)
     low_X, high_X = np.maximum(columns_X - (left - 1) * steps, 0), np.minimum(columns_X, steps)
-    return ((taken - low_X) / np.maximum(high_X - low_X, 1e-9)).clip(0.0, 1.0)
+    place = ((taken - low_X) / np.maximum(high_X - low_X, 1e-9)).clip(0.0, 1.0)
+    # Where the largest slice is the only one, any place means it; a little less to trade asks for nearly the largest.
+    return np.where(high_X > low_X, place, 1.0)
 
 
 def _at(

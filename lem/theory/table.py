@@ -40,7 +40,7 @@ Places = TypeVar("Places", int, Tensor)
 
 FILE = Path(__file__).with_name("programme_table.npz")
 """The table as it was solved."""
-VERSION = 1
+VERSION = 2
 """Raised when the same grids give another table."""
 BARS = (2, 3, 4, 6, 8, 12)
 """N of the orders that are solved."""
@@ -48,7 +48,9 @@ C = torch.tensor([1e-3, 0.1, 0.2236, 0.5, 1.1])
 """Impacts of a whole order in a bar, in sigma. The first is for none: the pace is then the one that would pay least."""
 U = torch.tensor([1 / 12, 1 / 7, 1 / 4, 1 / 2, 1.0])
 P = torch.tensor([0.0, 0.05, 0.15, 0.4, 1.0])
-V = torch.tensor([0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 3.0, 4.0, 7.0, 12.0])
+V = torch.tensor(
+    [0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0]
+)
 _BELOW = (-5.0, -3.0, -2.0, -1.5, -1.25, -1.0, -0.75, -0.5, -0.25)
 D = torch.tensor([*_BELOW, 0.0, 0.25, 0.5, 0.75, 1.25, 2.0, 3.5])
 POINTS = 161

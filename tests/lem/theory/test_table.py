@@ -124,3 +124,15 @@ def test_a_model_that_has_learnt_nothing_earns_what_the_programme_promises(size,
         lost = 0.02 * max(abs(value), 0.1) if bars in BARS else 0.05 + 0.25 * abs(value)
         assert float(mean) >= value - lost - 2 * float(error)
         assert float(mean) <= value + 3 * float(error) + 1e-3
+
+
+@pytest.mark.parametrize(("size", "cap"), [(0.5, 0.1), (0.5, 0.15), (1.0, 0.1), (0.75, 0.1), (1.0, 0.11)])
+def test_between_the_caps_that_are_solved_the_start_earns_nearly_what_the_programme_promises(size, cap):
+    """Orders of many largest slices: a slice too few by then, and they cannot end before the last bars."""
+    costs = CostsConfig(fee_bps=0, half_spread_bps=0, impact=0.5, order_size=size, participation_cap=cap)
+    limits = [1, 3, 6, 9]
+    done = simulate(Untrained(), walk(12), terms_for(limits, 12, 0.0), costs)
+    gain_AM = done.net_gain_O[:, :, BUY_TWAP] / SIGMA
+    for m, mean, error in zip(limits, gain_AM.mean(0), gain_AM.std(0) / math.sqrt(ARRIVALS), strict=True):
+        value = solve(m, 12, 0.5 * math.sqrt(size), cap / size).value
+        assert float(mean) >= value - 0.04 * max(abs(value), 0.1) - 2 * float(error), (m, float(mean), value)
