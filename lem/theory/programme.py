@@ -80,7 +80,7 @@ def solve(
         cap: most that is traded in one bar, as a share of the order.
         risk: what a share off the benchmark's own, squared, costs a bar, in sigma.
         points: of the grid of d.
-        shares: steps of the grid of what remains.
+        shares: steps of the grid of what remains; up to twice as many where the cap is then a whole number of them.
 
     Raises:
         OrderError: m is not between 1 and N, c or the risk is negative, or N bars cannot trade the order under the cap.
@@ -90,6 +90,7 @@ def solve(
             f"programme of m {min_bars}, N {max_bars}, impact {impact:g}, cap {cap:g}, risk {risk:g}; allowed: m "
             "from 1 to N, impact and risk of 0 or more, a cap under which N bars trade the whole order"
         )
+    shares = _steps(shares, min(cap, 1.0))
     d_D, remaining_R = np.linspace(-WIDTH, WIDTH, points), np.linspace(0.0, 1.0, shares + 1)
     # The cap in steps of the grid; at least what trades the order in N bars, where it lies between two of them.
     most = max(math.floor(min(cap, 1.0) * shares + 1e-9), math.ceil(shares / max_bars))
@@ -110,6 +111,14 @@ def solve(
         value_DR = np.maximum(finish_DR, go_KDR[k])
     go_KDR[:, :, 0] = go_KDR[:, :, 1]
     return Programme(go_KDR, pace_KDR, float(np.interp(0.0, d_D, value_DR[:, -1])), impact)
+
+
+def _steps(shares: int, cap: float) -> int:
+    """Steps of what remains, of which the cap holds a whole number as nearly as can be.
+
+    A cap that is rounded down may need a bar more for the whole order, and what is then solved is no bound.
+    """
+    return min(range(shares, 2 * shares), key=lambda steps: (round((cap * steps + 1e-9) % 1.0, 6), steps))
 
 
 def benchmark_ahead(k: int, min_bars: int, max_bars: int) -> float:

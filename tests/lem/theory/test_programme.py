@@ -113,3 +113,11 @@ def test_orders_of_other_limits_in_one_batch_are_decided_by_their_own_tables(wal
     for place, m in enumerate(LIMITS):
         alone = simulate(rule, walk, terms_for((m,), 12, 1.0), costs)
         assert torch.equal(together.slices_KO[:, :, place : place + 1], alone.slices_KO)
+
+
+@pytest.mark.parametrize("slices", [7, 9, 11])
+def test_a_cap_of_which_the_order_has_a_whole_number_lets_it_trade_in_so_many_bars(slices):
+    """Were the cap rounded down to the grid, the order would need a bar more and had one fewer to choose its end from."""
+    exact, wider = (solve(1, 12, 0.3, cap).value for cap in (1 / slices, 1.02 / slices))
+    less = solve(1, 12, 0.3, 0.98 / slices).value
+    assert wider - exact < 0.3 * (exact - less)
