@@ -117,7 +117,7 @@ def test_orders_of_other_limits_in_one_batch_are_decided_by_their_own_tables(wal
 
 @pytest.mark.parametrize("slices", [7, 9, 11])
 def test_a_cap_of_which_the_order_has_a_whole_number_lets_it_trade_in_so_many_bars(slices):
-    """Were the cap rounded down to the grid, the order would need a bar more and had one fewer to choose its end from."""
+    """Were the cap rounded down to the grid, the order would need a bar more, and have a bar fewer to end in."""
     exact, wider = (solve(1, 12, 0.3, cap).value for cap in (1 / slices, 1.02 / slices))
     less = solve(1, 12, 0.3, 0.98 / slices).value
     assert wider - exact < 0.3 * (exact - less)
