@@ -153,7 +153,7 @@ def full(folder: Path, limit: float) -> Findings:
         f"The disk of {folder} is nearly full: {used:.1f} % are used, {usage.free / 2**30:.1f} GiB are free; "
         f"allowed: {limit:g} % (LEM_ALERT_DISK_PERCENT)."
     )
-    found = [Problem("", DISK, str(folder), sentence, "lem reap")] if used > limit else []
+    found = [Problem("", DISK, str(folder), sentence, "lem prune")] if used > limit else []
     return Findings(found, lambda subject: subject == str(folder) and used > limit - 2)
 
 
