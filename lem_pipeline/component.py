@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import dagster as dg
-from dagster.components.component_scaffolding import scaffold_component
 from pydantic import Field, field_validator
 
 from lem.errors import UniverseError
@@ -24,7 +23,7 @@ class UniverseScaffolder(dg.Scaffolder):
 
     def scaffold(self, request: dg.ScaffoldRequest) -> None:
         """A defs.yaml that loads: the sample universe with simulated bars, in a home beside it."""
-        scaffold_component(request, {"universe": "sample", "home": ".lem"})
+        dg.scaffold_component(request, {"universe": "sample", "home": ".lem"})
 
 
 @dg.scaffold_with(UniverseScaffolder)

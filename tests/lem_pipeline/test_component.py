@@ -131,10 +131,13 @@ def test_another_project_mounts_two_universes_in_two_homes_and_makes_a_partition
         for module in [name for name in sys.modules if name.partition(".")[0] == "desk"]:
             del sys.modules[module]
     dg.Definitions.validate_loadable(defs)
-    keys = [dg.AssetKey([name, "raw_bars"]) for name in homes]
-    job = defs.get_repository_def().get_implicit_job_def_for_assets(keys)
+    repository = defs.get_repository_def()
     with dg.DagsterInstance.ephemeral() as instance:
-        assert job.execute_in_process(instance=instance, partition_key=KEY).success
+        for name in homes:
+            job = repository.get_implicit_job_def_for_assets([dg.AssetKey([name, "raw_bars"])])
+            assert job.execute_in_process(
+                instance=instance, partition_key=KEY, asset_selection=[dg.AssetKey([name, "raw_bars"])]
+            ).success
     for name, home in homes.items():
         lake = Lake(str(project.defs / name / home / "lake"))
         assert [there for there in homes if lake.names(f"{there}/raw_bars")] == [name]
