@@ -22,6 +22,7 @@ from lem.errors import UniverseError
 from lem.execution.costs_config import CostsConfig
 from lem.universe.backtest_config import BacktestConfig, GateConfig
 from lem.universe.drift_config import DriftConfig
+from lem.universe.exchanges import calendar_problem
 from lem.universe.features_config import FeatureConfig
 from lem.universe.instruments import ignored_names, shared_places
 from lem.universe.model_config import ModelConfig
@@ -114,6 +115,7 @@ class Universe(_Section):
     """A set of assets that share calendar, bar length, horizon and model. See `universes/*.toml` for examples.
 
     Args:
+        calendar: `24/7`, or the name of an exchange in exchange-calendars (`XNYS`).
         name: the key prefix and group of its assets in the graph; must equal the file's name.
         start: first UTC date with data.
         end: last UTC date with data, inclusive; if left out, yesterday.
@@ -124,7 +126,7 @@ class Universe(_Section):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     description: str = ""
-    calendar: Literal["24/7", "XNYS"] = "24/7"
+    calendar: str = "24/7"
     bar: BarLength = "1h"
     start: dt.date
     end: dt.date | None = None
@@ -198,6 +200,8 @@ class Universe(_Section):
                 f"{self.purge_days} and training.retrain_every a model is regularly {self._regular_age} old; allowed: "
                 f"{self._regular_age} or more"
             )
+        if no_calendar := calendar_problem(self.calendar, self.start):
+            problems.append(f"calendar: {no_calendar}")
         if no_hour := night_problem(self.calendar, self.night):
             problems.append(f"night.at: {no_hour}")
         if problems:
