@@ -50,7 +50,7 @@ def check_partitions(universe: Universe, start: dt.date, end: dt.date) -> None:
         end: last date, inclusive.
 
     Raises:
-        UniverseError: no partition in the range (an exchange has none on Saturday and Sunday), or it ends before it starts;
+        UniverseError: no partition in the range (none on Saturday and Sunday but 24/7), or it ends before it starts;
             names the universe's nearest partitions.
     """
     if partition_dates(universe, start, end):

@@ -62,7 +62,7 @@ def calendar_problem(calendar: str, start: dt.date) -> str | None:
     ):
         if wrong.any():
             return (
-                f"the session of {table.index[wrong][0]:%Y-%m-%d} of {calendar} {why}; allowed: a calendar whose sessions "
-                f"from start on lie on weekdays, within one UTC date"
+                f"the session of {table.index[wrong][0]:%Y-%m-%d} of {calendar} {why}; allowed: a calendar whose "
+                f"sessions, from start on, lie on weekdays within one UTC date"
             )
     return None
