@@ -52,17 +52,16 @@ def calendar_problem(calendar: str, start: dt.date) -> str | None:
     except (NotImplementedError, ValueError) as error:  # some of its calendars cannot be built
         return f"exchange-calendars cannot tell the sessions of {calendar!r}: {error}; allowed: another calendar"
     table = table[table.index >= pd.Timestamp(start)]
-    last = table["close"] - pd.Timedelta(1, "us")
-    outside = (table["open"].dt.tz_localize(None).dt.normalize() != table.index) | (
-        last.dt.tz_localize(None).dt.normalize() != table.index
-    )
+    dates = pd.DatetimeIndex(table.index)
+    opens, last = (pd.DatetimeIndex(table[name]).tz_localize(None) for name in ("open", "close"))
+    outside = (opens.normalize() != dates) | ((last - pd.Timedelta(1, "us")).normalize() != dates)
     for wrong, why in (
         (outside, "runs over the end of the UTC date, which is a partition"),
-        (pd.Series(table.index.day_of_week >= 5, table.index), "lies on a weekend, which has no partitions"),
+        (dates.day_of_week >= 5, "lies on a weekend, which has no partitions"),
     ):
         if wrong.any():
             return (
-                f"the session of {table.index[wrong][0]:%Y-%m-%d} of {calendar} {why}; allowed: a calendar whose "
+                f"the session of {dates[wrong][0]:%Y-%m-%d} of {calendar} {why}; allowed: a calendar whose "
                 f"sessions, from start on, lie on weekdays within one UTC date"
             )
     return None
