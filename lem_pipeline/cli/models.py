@@ -1,7 +1,8 @@
-"""`lem models`: list, show, compare and rebuild models; promote and roll back by hand; the history of all decisions."""
+"""`lem models`: list, show, compare, rebuild, export; promote and roll back by hand; the history of all decisions."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -85,6 +86,28 @@ def rebuild(model: ModelId) -> None:
         again = train_again(lake, record)
     show_rebuilt(console, record, again)
     raise typer.Exit(int(again.weights_sha256 != record.weights_sha256))
+
+
+@models.command()
+def export(
+    model: ModelId,
+    folder: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to be made; lem-ID in the working folder if left out.")
+    ] = None,
+) -> None:
+    """Write a model as files that run without this package: ONNX graphs, safetensors; checked against torch."""
+    from lem.export.onnx_files import export_files
+
+    record = registry_to_read().model(model)
+    to = folder or Path(f"lem-{record.id}")
+    found = export_files(open_lake(), record, to)
+    edge = f" ({found.on_edge} left out where rounding decides the end)" if found.on_edge else ""
+    console.print(
+        f"onnxruntime against torch: {found.orders} orders over {found.bars} bars{edge}, largest difference of a slice "
+        f"{found.difference:.1e} of the order"
+    )
+    console.print(f"One step, median: torch {found.torch_ms:.2f} ms, onnxruntime {found.onnx_ms:.2f} ms")
+    console.print(f"Written: {to} (README.md and interface.json say how to run it)")
 
 
 @models.command()
