@@ -39,7 +39,7 @@ def required(lines: list[str]) -> dict[str, Requirement]:
 
 FOUND = metadata.packages_distributions()
 RUNTIME = required(PROJECT["dependencies"])
-OPTIONAL = required([line for name in ("postgresql", "workers", "yfinance", "export", "mlflow") for line in EXTRAS[name]])
+OPTIONAL = required([line for name in EXTRAS if name != "dev" for line in EXTRAS[name]])
 SHIPPED = [path for path in MODULES if path.relative_to(ROOT).parts[0] != "benchmarks"]
 
 

@@ -51,7 +51,7 @@ README = """# Model {id} of {universe}
 | `context.onnx` | a closed bar of any number of markets: features and state in, context and state out |
 | `heads.onnx` | a bar that opens: contexts, orders and their ledgers in, slices out; the theory's tables are inside |
 | `book.onnx` | a closed bar of the orders: slices, prices and volumes in, ledgers out |
-| `interface.json` | every input and output in order: name, type, shape, meaning; features, scenarios, horizon and costs |
+| `interface.json` | every input and output in order, with meaning; features, scenarios, horizon, costs |
 | `weights.safetensors` | the weights, as they are registered |
 | `manifest.json` | what made them |
 

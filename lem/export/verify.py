@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -134,10 +135,9 @@ def _drive(model: LEM, graphs: dict[str, Any], horizon: int, costs: CostsConfig)
         context = closed(bar % 5 != 3)
     for _ in range(horizon):
         context_NH, other_NH, first, second = context
-        close_seen_N = torch.from_numpy(close_N)
-        decided, takes = _timed(lambda c=context_NH, s=close_seen_N: live.decide(c, s))
         asked = {"context": other_NH[market_O], "last_close": close_N[market_O], **own}
-        taken, takes_too = _timed(lambda a=asked: answer(graphs["heads"], a))
+        decided, takes = _timed(partial(live.decide, context_NH, torch.from_numpy(close_N)))
+        taken, takes_too = _timed(partial(answer, graphs["heads"], asked))
         times[0].append(first + takes)
         times[1].append(second + takes_too)
         id_O = decided.id_O.numpy()

@@ -9,7 +9,9 @@ import sys
 import pytest
 
 from lem.data.features import FEATURES
+from lem.export.verify import answer
 from lem.registry import Registry
+from tests.conftest import ROOT
 
 FILES = {
     "README.md", "book.onnx", "context.onnx", "heads.onnx", "interface.json", "manifest.json", "weights.safetensors",
@@ -47,6 +49,30 @@ def test_the_folder_says_what_each_graph_takes_and_holds_the_registered_weights(
     for graph in interface["graphs"].values():
         assert all(tensor["meaning"] for tensor in graph["inputs"] + graph["outputs"])
     assert json.loads((folder / "manifest.json").read_text()) == model.manifest
+
+
+def test_the_code_of_the_page_trades_an_order_whole(exported, monkeypatch, capsys):
+    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(exported[0].parent)
+    exec(code, {})
+    slices = [
+        float(share) for share in re.findall(r"^bar \d: ([\d.]+) at [\d.]+ after costs$", capsys.readouterr().out, re.M)
+    ]
+    assert 1 <= len(slices) <= 3
+    assert sum(slices) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_graph_that_gives_other_slices_is_not_written(tiny_home, model, lem_command, tmp_path, monkeypatch):
+    def wrong(session, inputs):
+        out = answer(session, inputs)
+        return out | {"slice": out["slice"] + 1e-4} if "slice" in out else out
+
+    monkeypatch.setattr("lem.export.verify.answer", wrong)
+    done = lem_command(tiny_home.folder, "models", "export", model.id, "-o", str(tmp_path / "model"))
+    assert done.code == 1
+    assert re.search(r"differ from the model's by \S+ of the order over 3 bars; allowed: 1e-05", done.err)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_holds_something_is_left_as_it_is(tiny_home, model, lem_command, tmp_path):
