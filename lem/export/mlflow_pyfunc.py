@@ -1,4 +1,4 @@
-"""What MLflow loads: the exported graphs behind `predict`. It is copied into the model and needs no other file of ours."""
+"""What MLflow loads: the exported graphs behind `predict`. Copied into the model, it needs no other file of ours."""
 
 from __future__ import annotations
 
