@@ -9,7 +9,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
 
-class ExportedModel(PythonModel):  # type: ignore[misc]
+class ExportedModel(PythonModel):
     """Runs one of the graphs; `params={"graph": "context"}` says which, `heads` if left out."""
 
     def load_context(self, context: Any) -> None:
