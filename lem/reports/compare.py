@@ -78,10 +78,10 @@ def of_report(lake: Lake, universe: Universe, date: dt.date) -> Side:
         "Decision": summary["said"] or "none",
         "Last arrival day": summary["last_day"] or "none",
         "Orders": f"{summary['orders']:,}",
-        "Independent blocks": f"{summary['blocks']:,}",
+        "Blocks of days": f"{summary['blocks']:,}",
         "Costs assumed": costs,
     }
-    return Side(f"Report of {date}", facts, summary["statistics_after_costs"])
+    return Side(str(date), facts, summary["statistics_after_costs"])
 
 
 def of_model(lake: Lake, registry: Registry, universe: Universe, model_id: str) -> Side:
@@ -126,7 +126,7 @@ def of_model(lake: Lake, registry: Registry, universe: Universe, model_id: str) 
         "Usable from": str(model.usable_on),
         "Days of orders": f"{own[0]} to {own[-1]}" if len(own) > 1 else str(own[0]),
         "Orders": f"{done['order'].nunique():,}",
-        "Independent blocks": f"{done['block'].nunique():,}",
+        "Blocks of days": f"{done['block'].nunique():,}",
     }
     return Side(f"Model {short(model.id)}", facts, after.to_dict("records"))
 

@@ -83,7 +83,7 @@ def trend(own: Sequence[Entry], name: str) -> Picture | None:
     low, high = _values(readable, "low"), _values(readable, "high")
     marks = len(dates) <= 60
     with style.context(["default", SETTINGS]):
-        figure = Figure(figsize=(2 * WIDTH, 3.0), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
         axes = figure.subplots()
         axes.axhline(0, color="#000000", linewidth=0.8)
         days = mdates.date2num(dates)
@@ -95,7 +95,7 @@ def trend(own: Sequence[Entry], name: str) -> Picture | None:
         axes.fill_between(days, low, high, color=STYLES[0][0], alpha=0.15, linewidth=0, label="95 % of the champion")
         if len(dates) == 1:
             axes.set_xlim(days[0] - 1, days[0] + 1)
-        locator = mdates.AutoDateLocator(minticks=1, maxticks=6)
+        locator = mdates.AutoDateLocator(minticks=1, maxticks=3)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(mdates.DateFormatter("%Y-%m-%d"))
         axes.set(ylabel="kept after costs, bps")
@@ -126,7 +126,7 @@ def _row(one: Entry) -> dict[str, Any]:
     """What the page's table says of a report."""
     gap = one.gap
     return {
-        "href": quote(report_path(one.universe, one.date, "report.html"), safe="/"),
+        "href": quote(report_path(one.universe, one.date, "report.html"), safe="/="),
         "date": one.date,
         "note": one.note,
         "status": one.status,
