@@ -47,7 +47,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def outside(page: str, text: str) -> set[str]:
-    """Files outside docs/ that a page links to, as paths of the repository; a folder or a missing one does not count."""
+    """Files outside docs/ that a page links to, as paths of the repository; folders and missing files do not count."""
     targets = {repository_path(page, link) for link in LINK.findall(text)}
     return {target for target in targets if not target.startswith("docs/") and (ROOT / target).is_file()}
 

@@ -145,7 +145,7 @@ def compare(universe: str, one: Side, other: Side) -> Comparison:
     ]
     grids = [Grid("What they are", ["", *titles], facts, numeric=False), *_gains(one, other)]
     caution = (
-        "The orders of the two are not the same, so the difference between the columns is also that of their days, and "
+        "The orders of the two are not the same, so the change from first to second is also that of their days, and "
         "has no interval. Each side’s difference to a rule is paired, on that side’s own orders."
     )
     return Comparison(universe, titles, caution, tuple(grids))
@@ -160,7 +160,7 @@ def _gains(one: Side, other: Side) -> list[Grid]:
         (f"Kept after costs in bps, with 95{NO_BREAK}% interval", False),
         (f"Model minus rule after costs in bps, paired on the same orders, with 95{NO_BREAK}% interval", True),
     ):
-        grid = Grid(caption, ["", one.title, other.title, "Second minus first"], [])
+        grid = Grid(caption, ["", one.title, other.title, "Change"], [])
         for m in ["all", *limits]:
             there = dict.fromkeys(key for side in cells for key in side if key[0] == m and bool(key[2]) == paired)
             names = sorted(there, key=lambda key: tables.strategy_rank(key[2] or key[1]))

@@ -93,6 +93,8 @@ def trend(own: Sequence[Entry], name: str) -> Picture | None:
         ):
             axes.plot(days, values, color=colour, marker=marker if marks else "", linestyle=line, label=words)
         axes.fill_between(days, low, high, color=STYLES[0][0], alpha=0.15, linewidth=0, label="95 % of the champion")
+        if marks:  # a point without neighbours has no area
+            axes.vlines(days, low, high, color=STYLES[0][0], alpha=0.3)
         if len(dates) == 1:
             axes.set_xlim(days[0] - 1, days[0] + 1)
         locator = mdates.AutoDateLocator(minticks=1, maxticks=3)
