@@ -26,7 +26,7 @@ test: $(VENV)/.test  ## install, then check style and types and run the tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 docs: $(VENV)/.test  ## build the documentation as a site in .site; a broken link is an error
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "The site: .site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict && echo "The site: .site/index.html"
 
 bench: $(VENV)/.run  ## run all benchmarks (hours), or one: make bench BENCHMARKS=speed ARGS=--quick
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name $(ARGS); done
