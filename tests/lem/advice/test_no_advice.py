@@ -238,7 +238,7 @@ def test_an_order_that_trades_already_when_the_cap_comes_goes_on_under_it(desk, 
     size = float(panel.mean_volume_NT[0, before_noon])
     wide.submit(buy(desk.universe, size=size, min_bars=4, max_rate=0.3))
     first = wide.advise("one").slices[0]
-    wide.fill("one", NOON, 0.2 * size)
+    wide.total("one", NOON, 0.2 * size)
     assert first.share > 0
     advisor, shares = desk.advisor(clock), []
     for _ in range(5):
