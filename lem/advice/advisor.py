@@ -12,6 +12,7 @@ import datetime as dt
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from lem.advice.amounts import told_number
 from lem.advice.answers import Advice, Advised, answers
@@ -19,14 +20,16 @@ from lem.advice.clock import Moment, moment
 from lem.advice.deciding import BarOutcome, decide_bar
 from lem.advice.feed import Feed
 from lem.advice.fills import Fill, FillNews
+from lem.advice.live_orders import check_largest
 from lem.advice.market import LiveMarket
 from lem.advice.order import OrderState, ParentOrder, check_order
 from lem.advice.records import Decided, OpenOrder, OrderRecord, SliceRecord
 from lem.advice.store import AdviceStore
-from lem.errors import AdviceError, OrderStateError, UnknownOrderError
+from lem.advice.venue_rules import VenueRules
+from lem.errors import AdviceError, OrderStateError, SourceError, UnknownOrderError
 from lem.lake import Lake
 from lem.registry import Registry
-from lem.sources.base import Source
+from lem.sources.base import Source, rules_from
 from lem.sources.limits import CLOCK, Clock
 from lem.universe import Universe
 
@@ -56,6 +59,7 @@ class Advisor:
     ) -> None:
         self.universe, self.store, self.clock = universe, store, clock
         self.market = LiveMarket(universe, lake, registry, Feed(universe, lake, source))
+        self._source = source
         self._one_at_a_time = threading.Lock()
 
     def now(self) -> Moment:
@@ -86,9 +90,49 @@ class Advisor:
             OrderStateError: the id belongs to another order.
             AdviceError: the universe has no bars at this time.
         """
-        if not self.store.has(order.id):
-            check_order(order, self.universe, self.now())
+        if self.store.has(order.id):
+            order = replace(order, rules=self.store.order(order.id).order.rules)
+        else:
+            at = self.now()
+            check_order(order, self.universe, at)
+            order = replace(order, rules=self._rules(order.asset))
+            self._check_size(order, at)
         return self.store.add(order, self.clock.now())
+
+    def _rules(self, symbol: str) -> VenueRules:
+        """What the venue takes: what the universe file says, else what the source knows.
+
+        Raises:
+            AdviceError: the source has to be asked, and does not answer.
+        """
+        asset = self.universe.assets[symbol]
+        own = VenueRules(asset.lot, asset.tick, asset.min_amount, asset.min_notional)
+        if None not in (own.lot, own.tick, own.min_amount, own.min_notional):
+            return own
+        try:
+            return own.or_else(VenueRules(**rules_from(self._source, symbol)))
+        except SourceError as error:
+            raise AdviceError(f"{symbol}: what the venue takes is not known: {error}; send the order again") from error
+
+    def _check_size(self, order: ParentOrder, at: Moment) -> None:
+        """Refuse an order that begins with the bar that is next and is too large for it, as its first bar would.
+
+        Where the market is not known at this time, or the order begins later, its first bar tells.
+
+        Raises:
+            OrderError: it is larger than the participation cap lets trade in its bars.
+        """
+        if order.start > at.bar:
+            return
+        with self._one_at_a_time:
+            if order.asset not in self.market.known(at) and self.market.refresh({order.asset: at.bar.date()}, at):
+                return
+            try:
+                arrival = self.market.arrival(order.asset)
+            except AdviceError:
+                return
+        terms, places = order.order, (arrival.sigma, arrival.price, arrival.mean_volume)
+        check_largest(terms, order.size, self.universe.costs, *places)
 
     def order(self, order_id: str) -> OrderState:
         """A stored order of this universe.

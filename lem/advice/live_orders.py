@@ -302,7 +302,29 @@ class LiveOrders:
             raise OrderError(f"live: market {market} has {what}, and live orders (the first is {order})")
 
 
-def _with_size(terms: Terms, costs: CostsConfig, size_O: Tensor, places: Places, begun: bool) -> Terms:
+def check_largest(
+    order: Order, size: float, costs: CostsConfig, sigma: float, arrival_price: float, mean_volume: float
+) -> None:
+    """Refuse an order that is too large for the participation cap, as `LiveOrders.open` does.
+
+    Args:
+        order: in shares of itself.
+        size: base quantity, or notional in currency.
+        costs: with the cap.
+        sigma: per-bar volatility.
+        arrival_price: last close, in currency.
+        mean_volume: trailing mean volume of a bar.
+
+    Raises:
+        OrderError: says how large an order may be, in its own unit.
+    """
+    terms, head_O = terms_of_orders([order])
+    one_O = torch.ones(1, dtype=torch.float64)
+    places = Places(head_O, head_O, head_O, 0.0 * one_O, arrival_price * one_O, mean_volume * one_O)
+    _with_size(replace(terms, sigma_O=sigma * one_O), costs, size * one_O, places, begun=False, named="size")
+
+
+def _with_size(terms: Terms, costs: CostsConfig, size_O: Tensor, places: Places, begun: bool, named: str = "") -> Terms:
     """The orders with their costs; a new one that is too large is refused in its own unit."""
     bar_O = places.mean_volume_O * torch.where(terms.notional_O, places.arrival_price_O, 1.0)
     most_O = largest_size(terms, costs) * bar_O
@@ -314,8 +336,9 @@ def _with_size(terms: Terms, costs: CostsConfig, size_O: Tensor, places: Places,
         why = f"in {n:g} bars" if low * n <= 1.0 else f"at its min_rate of {low:g}"
         # Rounded down: what the message allows is allowed.
         allowed = float(Context(prec=6, rounding=ROUND_DOWN).create_decimal_from_float(most))
+        said = named or f"live: order {place} of this call has a size of"
         raise OrderError(
-            f"live: order {place} of this call has a size of {size:g} ({unit}), {size / bar:.4g} mean bar volumes; "
+            f"{said} {size:g} ({unit}), {size / bar:.4g} mean bar volumes; "
             f"allowed: at most {allowed:g}, what the participation_cap of {costs.participation_cap:g} mean bar volumes "
             f"lets it trade {why}"
         )

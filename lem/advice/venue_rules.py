@@ -111,6 +111,7 @@ def tradable(
         return amount if amount >= least else ZERO
     # So that the bars that follow can trade the rest under the cap.
     needed = up_to(max(minus(whole, cap * bars_after), ZERO), step)
+    needed = max(needed, least) if needed > ZERO else needed
     amount = min(max(down_to(wish, step), needed), whole, cap)
     behind = minus(whole, amount)
     if ZERO < behind < least:

@@ -215,8 +215,11 @@ def test_an_order_too_large_for_its_cap_is_refused_alone_and_says_how_large_it_m
     advisor = desk.advisor(clock)
     orders = {key: buy(desk.universe, key, size=size) for key, size in (("a", 1.0), ("huge", 1e6), ("c", 2.0))}
     orders["cash"] = buy(desk.universe, "cash", size=1e9, target="notional")
+    # Only an order that begins later than the next bar is taken on at such a size.
+    orders = {key: replace(order, start=NOON + HOUR) for key, order in orders.items()}
     for order in orders.values():
         advisor.submit(order)
+    clock.sleep(3600)
     advised = advisor.advise()
     assert {advice.order_id for advice in advised.slices} == {"a", "c"}
     assert set(advised.refused) == {"huge", "cash"}

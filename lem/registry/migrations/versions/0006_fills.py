@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Context, Decimal
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,7 +19,7 @@ branch_labels = None
 depends_on = None
 
 _TIME = sa.DateTime(timezone=True)
-_ORDERS = {
+_ORDERS: dict[str, sa.types.TypeEngine[Any]] = {
     "last_price": sa.Double(),
     "limit_price": sa.String(),
     "lot": sa.String(),
@@ -28,14 +29,14 @@ _ORDERS = {
     "paused_at": _TIME,
     "closed_at": _TIME,
 }
-_WITH_DEFAULT = {
+_WITH_DEFAULT: dict[str, tuple[sa.types.TypeEngine[Any], str]] = {
     "mode": (sa.String(), "assume"),
     "late_amount": (sa.String(), "0"),
     "late_share": (sa.Double(), "0"),
     "late_units": (sa.Double(), "0"),
     "late_cash": (sa.Double(), "0"),
 }
-_SLICES = {
+_SLICES: dict[str, sa.types.TypeEngine[Any]] = {
     "filled_amount": sa.String(),
     "paid": sa.Double(),
     "amount": sa.String(),
@@ -74,7 +75,7 @@ def _amounts() -> None:
     orders = sa.table("advised_orders", sa.column("id"), sa.column("size"), sa.column("status"))
     names = ("order_id", "share", "filled", "filled_amount", "amount", "left_before")
     slices = sa.table("advised_slices", *(sa.column(name) for name in names), sa.column("bar", time))
-    texts = (sa.column(name) for name in ("order_id", "fill_id", "revision", "amount"))
+    texts: list[sa.ColumnClause[Any]] = [sa.column(name) for name in ("order_id", "fill_id", "revision", "amount")]
     fills = sa.table("advised_fills", *texts, sa.column("bar", time), sa.column("told_at", time))
     query = sa.select(slices.c.order_id, slices.c.bar, slices.c.share, slices.c.filled, orders.c.size)
     query = query.select_from(slices.join(orders, orders.c.id == slices.c.order_id))
