@@ -152,6 +152,16 @@ class Advisor:
         self.order(order_id)
         return self.store.cancel(order_id)
 
+    def pause(self, order_id: str) -> OrderState:
+        """Advise nothing on an open order until it is resumed. Raises as `order` and as `AdviceStore.pause`."""
+        self.order(order_id)
+        return self.store.pause(order_id, self.clock.now())
+
+    def resume(self, order_id: str) -> OrderState:
+        """Go on with an order that was paused. Raises as `order` and as `AdviceStore.pause`."""
+        self.order(order_id)
+        return self.store.pause(order_id, None)
+
     def close(self, order_id: str) -> OrderState:
         """Close an order that has ended. Raises as `order` and as `AdviceStore.close`."""
         self.order(order_id)

@@ -233,7 +233,7 @@ class _Group:
             for place, *result in zip(finished.id_O.tolist(), *(x_O.tolist() for x_O in columns), strict=True):
                 pair = (self.orders[place].asset, self.arrived[place].first_bar.date())
                 price = bars[self.pairs[pair]][opened].vwap
-                decided.ended[self.orders[place].id] = OrderResult(*result, last_price=price)
+                decided.ended[self.orders[place].id] = OrderResult(*result, price)
 
     def _miss(self, opened: dt.datetime, decided: Decided) -> None:
         """Note that nothing was advised for a bar that has passed."""

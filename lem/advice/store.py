@@ -183,6 +183,23 @@ class AdviceStore:
                 slice_ for slice_ in self._slices(connection, order_id) if slice_.bar == bar
             )
 
+    def pause(self, order_id: str, now: dt.datetime | None) -> OrderState:
+        """Pause an open order, or with None for `now` resume it; one that is paused stays so since when it was.
+
+        Raises:
+            UnknownOrderError: there is no such order.
+            OrderStateError: it has ended.
+        """
+        with self._database.transaction(f"pause order {order_id!a}", write=True) as connection:
+            order = self._known(connection, order_id)
+            if order.status not in OPEN:
+                raise OrderStateError(
+                    f"order {order_id} is {order.status}; allowed: to pause or resume one that is open"
+                )
+            if now is None or order.paused_at is None:
+                connection.execute(update(_ORDERS).where(_ORDERS.c.id == order_id), {"paused_at": now})
+            return _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one()).state()
+
     def close(self, order_id: str, now: dt.datetime) -> OrderState:
         """Close an order that has ended: no fill of it is taken any more; a closed one stays so.
 

@@ -156,9 +156,10 @@ def fill(
         done = open_advisor(universe, at).total(order, opened, float(_number(amount, "--amount")))
         console.print(escape(f"Order {order}: {done.filled:.8g} filled in the bar of {done.bar:%Y-%m-%d %H:%M} UTC"))
         return
-    numbers = [None if text is None else _number(text, name) for text, name in ((price, "--price"), (fee, "--fee"))]
+    paid = None if price is None else _number(price, "--price")
+    charged = None if fee is None else _number(fee, "--fee")
     traded = utc(time, "--time") if time else None
-    news = FillNews(fill_id, _number(amount, "--amount"), *numbers, traded, opened, correct)
+    news = FillNews(fill_id, _number(amount, "--amount"), paid, charged, traded, opened, correct)
     told, is_new = open_advisor(universe, at).fill(order, news)
     state = f"revision {told.revision}" if is_new else "told before"
     console.print(
@@ -166,6 +167,23 @@ def fill(
             f"Order {order}: fill {fill_id} of {told.amount:f} in the bar of {told.bar:%Y-%m-%d %H:%M} UTC ({state})"
         )
     )
+
+
+@advise.command()
+def pause(universe: UniverseName, order: OrderId, at: At = None) -> None:
+    """Advise nothing on an open order until it is resumed; its bars go by."""
+    from lem_pipeline.service.advising import open_advisor
+
+    paused = open_advisor(universe, at).pause(order)
+    console.print(escape(f"Order {order} is paused; go on: lem advise resume -u {universe} {paused.order.id}"))
+
+
+@advise.command()
+def resume(universe: UniverseName, order: OrderId, at: At = None) -> None:
+    """Go on with an order that was paused."""
+    from lem_pipeline.service.advising import open_advisor
+
+    console.print(escape(f"Order {order} is {open_advisor(universe, at).resume(order).status}"))
 
 
 @advise.command()

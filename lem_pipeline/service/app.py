@@ -131,6 +131,16 @@ def make_app(advisor: Advisor, token: str = "") -> FastAPI:
         """Cancel an open order: it gets no more slices."""
         return OrderView.of(advisor.cancel(order_id))
 
+    @app.post("/orders/{order_id}/pause", responses=_told(404, 409))
+    def pause(order_id: Key) -> OrderView:
+        """Advise nothing on an open order until it is resumed; its bars go by."""
+        return OrderView.of(advisor.pause(order_id))
+
+    @app.post("/orders/{order_id}/resume", responses=_told(404, 409))
+    def resume(order_id: Key) -> OrderView:
+        """Go on with an order that was paused."""
+        return OrderView.of(advisor.resume(order_id))
+
     @app.post("/orders/{order_id}/close", responses=_told(404, 409))
     def close(order_id: Key) -> OrderView:
         """Close an order that has ended: no fill of it is taken any more."""

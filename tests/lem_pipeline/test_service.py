@@ -73,6 +73,21 @@ def test_an_order_is_taken_advised_once_a_bar_filled_and_ended(client, clock):
     assert client.post("/orders", json=ORDER).status_code == 200, "still the same order"
 
 
+def test_a_paused_order_gets_no_slices_until_it_is_resumed_and_its_bars_go_by(client, clock):
+    client.post("/orders", json=ORDER)
+    client.post("/advice")
+    paused = [client.post("/orders/one/pause").json()["paused_at"] for _ in range(2)]
+    clock.sleep(3600)
+    assert "is paused since 2024-01-18 12:00 UTC" in client.post("/advice").json()["refused"]["one"]
+    assert paused == ["2024-01-18T12:00:00Z"] * 2
+    assert client.post("/orders/one/resume").json()["paused_at"] is None
+    clock.sleep(3600)
+    assert client.post("/advice").json()["slices"][0]["number"] == 3
+    assert [s["reason"] for s in client.get("/orders/one/slices").json()] == ["pace", "missed", "pace"]
+    client.post("/orders/one/cancel")
+    assert client.post("/orders/one/pause").status_code == 409
+
+
 def test_fills_are_told_over_http_once_each_corrected_late_and_until_the_order_is_closed(client, clock):
     client.post("/orders", json={**ORDER, "mode": "confirm"})
     assert client.post("/orders/one/fills", json={"id": "a", "amount": 1}).status_code == 409, "no slice yet"
@@ -244,7 +259,7 @@ def test_the_description_has_an_example_that_is_accepted_and_every_answer_docume
     example = description["components"]["schemas"]["NewOrder"]["examples"][0]
     assert client.post("/orders", json={**example, "asset": "AAA-USD", "max_bars": 6}).status_code == 201
     operations = [op for path in description["paths"].values() for op in path.values()]
-    assert len(operations) == 12
+    assert len(operations) == 14
     for operation in operations:
         assert operation["description"]
         assert {"401", "413", "421", "422"} <= set(operation["responses"])
