@@ -222,7 +222,6 @@ class _Group:
             finished = self.live.settle(
                 [own[opened].vwap for own in bars], [own[opened].volume for own in bars], filled, known
             )
-            # In the order of the fields of `OrderResult`.
             columns = (
                 finished.end_bar_O,
                 finished.filled_O,
@@ -230,10 +229,11 @@ class _Group:
                 finished.benchmark_O,
                 finished.gain_bps_O,
             )
-            for place, *result in zip(finished.id_O.tolist(), *(x_O.tolist() for x_O in columns), strict=True):
-                pair = (self.orders[place].asset, self.arrived[place].first_bar.date())
-                price = bars[self.pairs[pair]][opened].vwap
-                decided.ended[self.orders[place].id] = OrderResult(*result, price)
+            rows = zip(finished.id_O.tolist(), *(x_O.tolist() for x_O in columns), strict=True)
+            for place, used, share, price, against, gained in rows:
+                pair = self.pairs[(self.orders[place].asset, self.arrived[place].first_bar.date())]
+                result = OrderResult(used, share, price, against, gained, last_price=bars[pair][opened].vwap)
+                decided.ended[self.orders[place].id] = result
 
     def _miss(self, opened: dt.datetime, decided: Decided) -> None:
         """Note that nothing was advised for a bar that has passed."""
