@@ -109,7 +109,8 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
             of_days = doubts_on(store, universe, symbol, dates)
             found |= {str(PartitionKey(symbol, date)): lines for date, lines in of_days.items()}
         shown = [f"{key}: {line}" for key, lines in found.items() for line in lines]
-        more = f"; and {len(shown) - DOUBTS_SHOWN} more, see: lem status" if len(shown) > DOUBTS_SHOWN else ""
+        left = len(shown) - DOUBTS_SHOWN
+        more = f"; and {left} more, see: lem status -u {universe.name}" if left > 0 else ""
         return dg.AssetCheckResult(
             passed=not found,
             severity=dg.AssetCheckSeverity.WARN,

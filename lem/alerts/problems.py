@@ -8,61 +8,27 @@ from __future__ import annotations
 import datetime as dt
 import io
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from lem.alerts.problem import AGE, DEGRADED, DISK, DRIFT, QUARANTINE, Findings, Problem
 from lem.drift.measures import model_age
+from lem.drift.verdicts import drift_warnings
 from lem.lake import Lake
 from lem.lineage.quarantine import quarantine_path, quarantined
 from lem.lineage.stored_report import report_path
 from lem.lineage.tables import dates_in
 from lem.registry import Registry
-from lem.reports.sections.drift import drift_warnings
 from lem.universe import Universe
 from lem.universe.calendars import offset_partition, partition_dates
 
-NIGHT, DEGRADED, DRIFT, AGE, QUARANTINE, DISK = "night", "degraded", "drift", "age", "quarantine", "disk"
 READINGS = {"input": "inputs", "gain": "gains"}
 """Readings of drift in a report's table, and their names as subjects. Age is judged for today, not for the report."""
 EXPLAINED = 10
 """Quarantined days whose error is read, the latest."""
 LONGEST = 500
 """Characters of a sentence that is quoted."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that is wrong.
-
-    Args:
-        universe: its name; empty for this machine.
-        kind: one of `NIGHT`, `DEGRADED`, `DRIFT`, `AGE`, `QUARANTINE`, `DISK`.
-        subject: which one of its kind, such as a date.
-        sentence: what is wrong.
-        command: what shows more, or repairs it.
-    """
-
-    universe: str
-    kind: str
-    subject: str
-    sentence: str
-    command: str
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What a look has found.
-
-    Args:
-        problems: that there are.
-        lasting: whether a problem of this subject that was found earlier, and not by this look, is not over yet.
-    """
-
-    problems: list[Problem]
-    lasting: Callable[[str], bool] = lambda subject: False
 
 
 def degraded(registry: Registry, universe: Universe) -> Findings:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
-from lem.alerts.problems import Findings, Problem
+from lem.alerts.problem import Findings, Problem
 from lem.registry.alert_tables import AlertRow, NightRow
 from lem.registry.connection import Database
 from lem.registry.migrate import bring_up_to_date

@@ -247,7 +247,7 @@ def prune(
     universes = all_universes()
     kinds = plan(lake, registry, universes, dagster, age)
     if not yes:
-        show_plan(console, kinds, f"lem prune --keep-days {keep_days}{' --refused' if refused else ''} --yes")
+        show_plan(console, kinds, f"lem prune --keep-days {keep_days}" + " --refused" * refused + " --yes")
         return
     carry_out(kinds, dagster, Settings().home / "locks" / "prune")
     show_removed(console, kinds, plan(lake, registry, universes, dagster, age))

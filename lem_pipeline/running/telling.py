@@ -13,7 +13,8 @@ from itertools import groupby
 from pathlib import Path
 
 from lem.alerts import sending
-from lem.alerts.problems import AGE, DEGRADED, DISK, DRIFT, NIGHT, QUARANTINE, Findings, Problem, full
+from lem.alerts.problem import AGE, DEGRADED, DISK, DRIFT, NIGHT, QUARANTINE, Findings, Problem
+from lem.alerts.problems import full
 from lem.alerts.store import AlertStore
 from lem.errors import AlertError
 from lem_pipeline.running.watch import Watched, findings, is_made, night_of_date

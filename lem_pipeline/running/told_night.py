@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rich.markup import escape
 
-from lem.alerts.problems import NIGHT, Findings, Problem
+from lem.alerts.problem import NIGHT, Findings, Problem
 from lem.alerts.store import AlertStore
 from lem.errors import LemError, UniverseError
 from lem_pipeline.running.execute import Runner

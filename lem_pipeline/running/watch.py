@@ -12,21 +12,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from lem.alerts.problems import (
-    AGE,
-    DEGRADED,
-    DRIFT,
-    LONGEST,
-    NIGHT,
-    QUARANTINE,
-    Findings,
-    Problem,
-    blocked,
-    degraded,
-    drifted,
-    next_night,
-    too_old,
-)
+from lem.alerts.problem import AGE, DEGRADED, DRIFT, NIGHT, QUARANTINE, Findings, Problem
+from lem.alerts.problems import LONGEST, blocked, degraded, drifted, next_night, too_old
 from lem.alerts.store import AlertStore, NightRecord
 from lem.errors import UniverseError
 from lem.lake import Lake

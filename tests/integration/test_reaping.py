@@ -29,7 +29,10 @@ sys.exit(not done.success)
 """
 
 
-def test_after_a_kill_the_slot_is_lost_and_reap_gives_it_back(tmp_path, lem_command, monkeypatch):
+def test_after_a_kill_the_slot_is_lost_and_reap_gives_it_back(
+    tmp_path, tiny_keys, write_universe, lem_command, monkeypatch
+):
+    write_universe(tmp_path / "universes", tiny_keys())
     for name, value in {
         "DAGSTER_HOME": tmp_path / "history",
         "LEM_HOME": tmp_path / "home",

@@ -55,7 +55,7 @@ def test_features_of_earlier_code_are_named_remade_and_leave_models_alone_where_
     before = contents(home)
     raised("features")
     told = " ".join(lem_command(home, "status", "-u", "tiny").out.split())
-    assert "stale features: AAA-USD|2024-01-09, " in told
+    assert "stale features: AAA-USD|2024-01-09 ... 2024-01-19, BBB-USD|2024-01-09 ... 2024-01-19; " in told
     assert "(panel, lem_model, champion, backtest, execution_report)" in told
     done = lem_command(home, *RUN)
     assert done.code == 0, done.err
@@ -90,12 +90,22 @@ def test_the_command_that_status_names_repairs_them(home, raised, lem_command):
 )
 def test_each_stage_is_made_again_when_its_code_version_is_raised(home, raised, lem_command, name, made):
     raised(name)
-    done = lem_command(home, *RUN)
+    # What was decided is decided again only where somebody asks for it.
+    done = lem_command(home, *RUN, *["--redecide"] * (name in ("lem_model", "champion")))
     assert done.code == 0, done.err
     found = remade(done.out)
     assert [stages for n, stages in enumerate(found) if stages in made] == found
     assert set(made) == set(found)
     assert "Everything is there already." in lem_command(home, *RUN).out
+
+
+@pytest.mark.parametrize("name", ["lem_model", "champion"])
+def test_a_decision_of_earlier_code_is_named_and_stands(home, raised, lem_command, name):
+    before = contents(home)
+    raised(name)
+    assert "stale decisions: 2024-01-17, 2024-01-18; " in lem_command(home, "status", "-u", "tiny").out
+    assert remade(lem_command(home, *RUN).out) == []
+    assert contents(home) == before
 
 
 def test_the_automation_makes_again_what_earlier_code_has_made_and_no_model(make_universe, tiny_keys, raised):

@@ -11,6 +11,7 @@ import pandas as pd
 
 from lem.drift.measures import CLOCK, model_age
 from lem.drift.reading import NotKnown, gain_drift_on, input_drift_on
+from lem.drift.verdicts import DRIFTED, OLD, drift_warnings
 from lem.lake import Lake
 from lem.registry import Registry
 from lem.reports.grids import Columns, Grid, grid_of
@@ -18,8 +19,6 @@ from lem.reports.inputs import DRIFT, ReportInputs
 from lem.reports.section import Material, Section
 from lem.reports.wording import number, optional, with_interval
 from lem.universe import Universe
-
-DRIFTED, OLD = "drifted", "old"
 
 
 def drift_table(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> pd.DataFrame:
@@ -75,20 +74,6 @@ def _row(
 ) -> dict[str, Any]:
     row = {"reading": reading, "name": name, "value": float(value), "low": low, "high": high}
     return row | {"usual": math.nan, "threshold": math.nan, "verdict": ""} | more
-
-
-def drift_warnings(drift: pd.DataFrame) -> list[str]:
-    """What has drifted, in sentences; empty where all is well or nothing can be told."""
-    said = []
-    for row in drift[drift["verdict"].isin([DRIFTED, OLD])].to_dict("records"):
-        if row["reading"] == "input":
-            said.append(f"Feature {row['name']} is not distributed as in training (index {row['value']:.2f}).")
-        elif row["reading"] == "gain":
-            said.append(f"Orders gained {-row['value']:.1f} bps less than the gate measured for their models.")
-        else:
-            age, limit = row["value"], row["threshold"]
-            said.append(f"The champion’s training ended {age:.0f} trading days ago; allowed: {limit:.0f}.")
-    return said
 
 
 def stored(inputs: ReportInputs, _: pd.DataFrame, __: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lem.alerts.problems import NIGHT, Findings, Problem
+from lem.alerts.problem import NIGHT, Findings, Problem
 from lem.alerts.store import CLAIM, AlertStore
 
 NOW = dt.datetime(2024, 1, 21, 1, tzinfo=dt.UTC)

@@ -13,6 +13,7 @@ import pytest
 
 from lem.backtest.leaks import LEAK_SCHEMA
 from lem.backtest.schema import BACKTEST_SCHEMA
+from lem.drift.verdicts import drift_warnings
 from lem.lake import Lake
 from lem.lineage.stored_report import report_path
 from lem.registry import Registry
@@ -20,7 +21,7 @@ from lem.reports import leak_reading
 from lem.reports.inputs import DRIFT
 from lem.reports.leak_reading import leaks_of, leaks_path
 from lem.reports.nightly import report_inputs
-from lem.reports.sections.drift import drift_table, drift_warnings
+from lem.reports.sections.drift import drift_table
 from lem.reports.sections.quality import data_quality, days_in_quarantine, listed_outages
 from lem.universe.windows import training_window
 
