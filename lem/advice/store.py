@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, select, update
 
+from lem.advice.amounts import ZERO
+from lem.advice.fill_book import fill_of, fills_of, total_of, write_fill
+from lem.advice.fills import Fill, FillNews
 from lem.advice.order import OPEN, OrderResult, OrderState, ParentOrder, Status
 from lem.advice.records import ArrivalRecord, Decided, OpenOrder, OrderRecord, SliceRecord
-from lem.errors import OrderError, OrderStateError, UnknownOrderError
-from lem.execution.orders import TOLERANCE
+from lem.advice.venue_rules import NO_RULES, VenueRules
+from lem.errors import OrderStateError, UnknownOrderError
 from lem.registry.advice_tables import AdvisedOrderRow, AdvisedSliceRow
 from lem.registry.connection import Database
 from lem.registry.migrate import bring_up_to_date
@@ -31,12 +35,14 @@ def _names(record: type[Any], *records_within: str) -> tuple[str, ...]:
 
 
 _ARRIVAL, _RESULT, _SLICE = _names(ArrivalRecord), _names(OrderResult), _names(SliceRecord)
-_ORDER = _names(OrderRecord, "arrival", "result")
-ORDER_COLUMNS = tuple(_ORDERS.c[name] for name in (*_ORDER, *_ARRIVAL, *_RESULT))
+_ORDER, _RULES = _names(OrderRecord, "rules", "arrival", "result"), _names(VenueRules)
+ORDER_COLUMNS = tuple(_ORDERS.c[name] for name in (*_ORDER, *_RULES, *_ARRIVAL, *_RESULT))
 SLICE_COLUMNS = tuple(_SLICES.c[name] for name in _SLICE)
 """In the order of the fields of the records."""
-# Where the fields of an arrival and of a result begin in a row.
-_AT_ARRIVAL, _AT_RESULT = len(_ORDER), len(_ORDER) + len(_ARRIVAL)
+# Where the fields of the rules, of an arrival and of a result begin in a row.
+_AT_RULES, _AT_ARRIVAL = len(_ORDER), len(_ORDER) + len(_RULES)
+_AT_RESULT = _AT_ARRIVAL + len(_ARRIVAL)
+_NOTHING_LATE = {"late_amount": ZERO, "late_share": 0.0, "late_units": 0.0, "late_cash": 0.0}
 
 
 class AdviceStore:
@@ -73,8 +79,8 @@ class AdviceStore:
                     )
                 return state, False
             record = OrderRecord.of(order, now)
-            connection.execute(insert(_ORDERS), [_columns(record, _ORDER)])
-            return OrderState(order, record.status, now), True
+            connection.execute(insert(_ORDERS), [{**_columns(record, _ORDER), **_columns(record.rules, _RULES)}])
+            return record.state(), True
 
     def order(self, order_id: str) -> OrderState:
         """One order.
@@ -83,7 +89,8 @@ class AdviceStore:
             UnknownOrderError: there is none of this id.
         """
         with self._database.transaction(f"read order {order_id!a}") as connection:
-            return self._known(connection, order_id).state()
+            self._known(connection, order_id)
+            return _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one()).state()
 
     def has(self, order_id: str) -> bool:
         """Whether there is an order of this id, in whatever universe."""
@@ -94,12 +101,12 @@ class AdviceStore:
         self, universe: str, statuses: Sequence[Status] | None = None, limit: int | None = None
     ) -> list[OrderState]:
         """Orders of a universe, the newest first."""
-        query = select(*ORDER_COLUMNS).where(_ORDERS.c.universe == universe)
+        wanted = _ORDERS.c.universe == universe
         if statuses is not None:
-            query = query.where(_ORDERS.c.status.in_(statuses))
-        query = query.order_by(_ORDERS.c.created_at.desc(), _ORDERS.c.id).limit(limit)
+            wanted = and_(wanted, _ORDERS.c.status.in_(statuses))
+        query = _with_last(wanted).order_by(_ORDERS.c.created_at.desc(), _ORDERS.c.id).limit(limit)
         with self._database.transaction("list the orders") as connection:
-            return [_order_of(row).state() for row in connection.execute(query)]
+            return [_open_order_of(row).state() for row in connection.execute(query)]
 
     def slices(self, order_id: str) -> list[tuple[OrderRecord, SliceRecord]]:
         """Every slice of an order beside the order, in the order of its bars.
@@ -109,8 +116,17 @@ class AdviceStore:
         """
         with self._database.transaction(f"read the slices of {order_id!a}") as connection:
             order = self._known(connection, order_id)
-            query = select(*SLICE_COLUMNS).where(_SLICES.c.order_id == order_id).order_by(_SLICES.c.bar)
-            return [(order, SliceRecord(*row)) for row in connection.execute(query)]
+            return [(order, slice_) for slice_ in self._slices(connection, order_id)]
+
+    def fills(self, order_id: str) -> list[Fill]:
+        """Everything that was told of an order's fills, corrections too.
+
+        Raises:
+            UnknownOrderError: there is no such order.
+        """
+        with self._database.transaction(f"read the fills of {order_id!a}") as connection:
+            self._known(connection, order_id)
+            return fills_of(connection, order_id)
 
     def cancel(self, order_id: str) -> OrderState:
         """Cancel an open order; a cancelled one stays so.
@@ -124,36 +140,82 @@ class AdviceStore:
             if order.status not in (*OPEN, "cancelled"):
                 raise OrderStateError(f"order {order_id} is {order.status}; allowed: to cancel one that is open")
             connection.execute(update(_ORDERS).where(_ORDERS.c.id == order_id), {"status": "cancelled"})
-            return replace(order, status="cancelled").state()
+            return _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one()).state()
 
-    def fill(self, order_id: str, bar: dt.datetime, amount: float) -> tuple[OrderRecord, SliceRecord]:
-        """Confirm what was filled in the bar of the last slice, in the order's own unit; the last word counts.
+    def fill(self, order_id: str, news: FillNews, now: dt.datetime) -> tuple[Fill, bool]:
+        """Store a fill. The same fill again changes nothing.
+
+        Returns:
+            The fill, and whether it is new.
+
+        Raises:
+            UnknownOrderError: there is no such order.
+            OrderStateError: as `lem.advice.fill_book.fill_of`.
+            OrderError: likewise.
+        """
+        with self._database.transaction(f"store a fill of {order_id!a}", write=True) as connection:
+            order, slices, there = self._known(connection, order_id), *self._told(connection, order_id)
+            fill = fill_of(order, slices, there, news, now)
+            if fill is None:
+                return [told for told in there if told.fill_id == news.fill_id][-1], False
+            write_fill(connection, order, slices, fill)
+            return fill, True
+
+    def total(
+        self, order_id: str, bar: dt.datetime, amount: Decimal, now: dt.datetime
+    ) -> tuple[OrderRecord, SliceRecord]:
+        """Store what was filled in a bar as one number, in the order's unit; the last word counts.
 
         Returns:
             The order and the slice.
 
         Raises:
             UnknownOrderError: there is no such order.
-            OrderStateError: it is not live, or another slice followed the bar's.
-            OrderError: the amount is negative or more than what remained.
+            OrderStateError: as `lem.advice.fill_book.total_of`.
+            OrderError: likewise.
         """
-        with self._database.transaction(f"confirm a fill of {order_id!a}", write=True) as connection:
+        with self._database.transaction(f"store a fill of {order_id!a}", write=True) as connection:
+            order, slices, there = self._known(connection, order_id), *self._told(connection, order_id)
+            fill = total_of(order, slices, there, (bar, amount), now)
+            if fill is not None:
+                write_fill(connection, order, slices, fill)
+            return self._known(connection, order_id), next(
+                slice_ for slice_ in self._slices(connection, order_id) if slice_.bar == bar
+            )
+
+    def pause(self, order_id: str, now: dt.datetime | None) -> OrderState:
+        """Pause an open order, or with None for `now` resume it; one that is paused stays so since when it was.
+
+        Raises:
+            UnknownOrderError: there is no such order.
+            OrderStateError: it has ended.
+        """
+        with self._database.transaction(f"pause order {order_id!a}", write=True) as connection:
             order = self._known(connection, order_id)
-            last = _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one()).last
-            if order.status != "live" or last is None:
-                raise OrderStateError(f"order {order_id} is {order.status}; allowed: fills of one that is live")
-            if last.bar != bar:
+            if order.status not in OPEN:
                 raise OrderStateError(
-                    f"bar {bar:%Y-%m-%dT%H:%M:%SZ} of order {order_id} is not its last one; allowed: "
-                    f"{last.bar:%Y-%m-%dT%H:%M:%SZ}, until the slice after it is advised"
+                    f"order {order_id} is {order.status}; allowed: to pause or resume one that is open"
                 )
-            share, left = amount / order.size, last.remaining
-            if not 0 <= share <= left + TOLERANCE:
-                raise OrderError(f"amount {amount:g}; allowed: 0 to {left * order.size:g}, what remained of the order")
-            share = min(share, left)
-            chosen = and_(_SLICES.c.order_id == order_id, _SLICES.c.bar == bar)
-            connection.execute(update(_SLICES).where(chosen), {"filled": share})
-            return order, replace(last, filled=share)
+            if now is None or order.paused_at is None:
+                connection.execute(update(_ORDERS).where(_ORDERS.c.id == order_id), {"paused_at": now})
+            return _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one()).state()
+
+    def close(self, order_id: str, now: dt.datetime) -> OrderState:
+        """Close an order that has ended: no fill of it is taken any more; a closed one stays so.
+
+        Raises:
+            UnknownOrderError: there is no such order.
+            OrderStateError: it is open.
+        """
+        with self._database.transaction(f"close order {order_id!a}", write=True) as connection:
+            order = self._known(connection, order_id)
+            if order.status in OPEN:
+                raise OrderStateError(
+                    f"order {order_id} is {order.status}; allowed: to close one that has ended; cancel it first"
+                )
+            if order.closed_at is None:
+                connection.execute(update(_ORDERS).where(_ORDERS.c.id == order_id), {"closed_at": now})
+            return _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one()).state()
 
     def booked(self, universe: str, order_id: str | None = None) -> list[OpenOrder]:
         """The open orders of a universe with their last slices; or one order, if it is open."""
@@ -166,7 +228,8 @@ class AdviceStore:
         Where `choose` raises, nothing is written.
         """
         with self._database.transaction("store the slices of a bar", write=True) as connection:
-            decided = choose(self._booked(connection, universe, order_id))
+            booked = self._booked(connection, universe, order_id)
+            decided = choose(booked)
             if decided.slices:
                 connection.execute(insert(_SLICES), [_columns(record, _SLICE) for record in decided.slices])
             # Orders that change in the same way are one statement.
@@ -174,7 +237,10 @@ class AdviceStore:
                 {"_id": key, "status": "live", **_columns(arrival, _ARRIVAL)} for key, arrival in decided.begun.items()
             ]
             ended = [{"_id": key, "status": end.status, **_columns(end, _RESULT)} for key, end in decided.ended.items()]
-            for rows in (begun, ended):
+            # A new slice has what late fills changed in its own ledger.
+            sliced = {record.order_id for record in decided.slices}
+            late = [{"_id": order.id, **_NOTHING_LATE} for order in booked if order.is_late and order.id in sliced]
+            for rows in (late, begun, ended):
                 if rows:
                     connection.execute(update(_ORDERS).where(_ORDERS.c.id == bindparam("_id")), rows)
 
@@ -185,6 +251,13 @@ class AdviceStore:
         result = connection.execute(_with_last(wanted).order_by(_ORDERS.c.id))
         # In parts: rows that live until all are read make the garbage collector walk the whole heap more often.
         return [_open_order_of(row) for rows in result.partitions(100) for row in rows]
+
+    def _slices(self, connection: Connection, order_id: str) -> list[SliceRecord]:
+        query = select(*SLICE_COLUMNS).where(_SLICES.c.order_id == order_id).order_by(_SLICES.c.bar)
+        return [SliceRecord(*row) for row in connection.execute(query)]
+
+    def _told(self, connection: Connection, order_id: str) -> tuple[list[SliceRecord], list[Fill]]:
+        return self._slices(connection, order_id), fills_of(connection, order_id)
 
     def _find(self, connection: Connection, order_id: str) -> OrderRecord | None:
         row = connection.execute(select(*ORDER_COLUMNS).where(_ORDERS.c.id == order_id)).one_or_none()
@@ -210,9 +283,11 @@ def _with_last(condition: ColumnElement[bool]) -> Any:
 # By place: thousands of rows are read every bar, and looking up each column by its name takes twice as long.
 def _fields_of(row: Sequence[Any]) -> tuple[Any, ...]:
     """The fields of an `OrderRecord`, in order."""
+    rules = row[_AT_RULES:_AT_ARRIVAL]
     arrival, result = row[_AT_ARRIVAL:_AT_RESULT], row[_AT_RESULT : len(ORDER_COLUMNS)]
     return (
-        *row[:_AT_ARRIVAL],
+        *row[:_AT_RULES],
+        NO_RULES if all(rule is None for rule in rules) else VenueRules(*rules),
         None if arrival[0] is None else ArrivalRecord(*arrival),
         None if result[0] is None else OrderResult(*result),
     )

@@ -11,6 +11,7 @@ import difflib
 import os
 import re
 import tomllib
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -32,6 +33,10 @@ from lem.universe.source_section import BarLength
 from lem.universe.training_config import TrainingConfig
 
 SYMBOL = re.compile(r"^[A-Z0-9][A-Z0-9.]*(-[A-Z0-9]+)?$")
+
+
+Step = Annotated[Decimal, Field(gt=0, le=Decimal("1e15"), decimal_places=18, allow_inf_nan=False)]
+"""What a venue takes amounts and prices in."""
 
 
 def _length(bar: BarLength) -> pd.Timedelta:
@@ -62,12 +67,20 @@ class Asset(_Section):
         listed: first UTC date of its listing.
         delisted: last UTC date of its listing, inclusive.
         renames: its earlier names, the oldest first.
+        lot: amounts that the venue takes are multiples of it, in base currency.
+        tick: prices are multiples of it, in quote currency.
+        min_amount: least amount of a trade, in base currency.
+        min_notional: least amount times price of a trade, in quote currency.
     """
 
     venue_symbol: str | None = None
     listed: dt.date | None = None
     delisted: dt.date | None = None
     renames: tuple[Rename, ...] = ()
+    lot: Step | None = None
+    tick: Step | None = None
+    min_amount: Step | None = None
+    min_notional: Step | None = None
 
     @model_validator(mode="after")
     def _renames_in_order(self) -> Asset:
@@ -151,7 +164,7 @@ class Universe(_Section):
             f"assets: {symbol!r} is not a canonical symbol; allowed: capitals, digits and dots, "
             "optionally a quote currency behind one dash (BTC-USDT, BRK.B)"
             for symbol in self.assets
-            if not SYMBOL.match(symbol)
+            if not SYMBOL.fullmatch(symbol)
         ]
         problems += [
             f"outages.{row}.assets: unknown symbol {symbol!r}; allowed: {known}"
