@@ -30,6 +30,8 @@ class Settings(BaseSettings):
         data: folder or URL that replaces `{data}` in universe files.
         universes: folder of the user's universe files, which come before all others (`resources.universes`).
         token: what callers of `lem serve` must show.
+        ui_token: what browsers must show to `lem ui`.
+        max_open_orders: of a universe, how many live orders may be open at the same time.
         alert_urls: whom to tell what is wrong: apprise's URLs, with spaces between them; if empty, nobody is told.
         heartbeat_url: URL that is fetched when a night went well; `{universe}` in it stands for the universe's name.
         alert_disk_percent: of the home's disk, how much may be used before that is told.
@@ -44,6 +46,7 @@ class Settings(BaseSettings):
     data: str = Field(default="data", repr=False)
     universes: Path | None = None
     token: SecretStr = SecretStr("")
+    ui_token: SecretStr = SecretStr("")
     alert_urls: SecretStr = SecretStr("")
     heartbeat_url: SecretStr = SecretStr("")
     alert_disk_percent: float = 95

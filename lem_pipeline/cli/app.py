@@ -254,11 +254,14 @@ def prune(
 
 
 @app.command(rich_help_panel=DAILY)
-def ui(port: Annotated[int, typer.Option(help="Port on the loopback address.", min=1, max=65535)] = 3000) -> None:
-    """Open the Dagster UI on http://127.0.0.1:PORT, with the daemon that runs what is started there."""
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs LEM_UI_TOKEN.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 3000,
+) -> None:
+    """Open the Dagster UI on http://HOST:PORT, with the daemon that runs what is started there."""
     from lem_pipeline.running.webserver import become_webserver
 
-    become_webserver(console, port)
+    become_webserver(console, host, port)
 
 
 def main() -> None:

@@ -48,14 +48,16 @@ def _told(*statuses: int) -> dict[int | str, dict[str, Any]]:
         403: "sent by a web page of another origin",
         404: "no such order",
         405: "no such method here",
+        408: "the body did not come in time",
         409: "the order's state does not allow it",
         413: "the body is too long",
         414: "path and query are too long",
         421: "the Host header names another machine",
         422: "a field is wrong",
-        503: "no advice: market data or a champion is missing or too old",
+        431: "the header is too long",
+        503: "no advice: market data or a champion is missing or too old; or too many requests at once",
     }
-    every = (400, 401, 403, 405, 413, 414, 421, 422, *statuses)
+    every = (400, 401, 403, 405, 408, 413, 414, 421, 422, 431, 503, *statuses)
     return {status: {"model": Problem, "description": words[status]} for status in every}
 
 
