@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from lem.errors import AlertError
+from lem.errors import AlertError, OrderError
 
 ROOT = Path(__file__).resolve().parent.parent
 """What holds `universes/` and `workspace.yaml`: the checkout, or `lem_pipeline` where the wheel is installed."""
@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     alert_urls: SecretStr = SecretStr("")
     heartbeat_url: SecretStr = SecretStr("")
     alert_disk_percent: float = 95
+    max_open_orders: int = 20_000
 
     @field_validator("alert_disk_percent", mode="before")
     @classmethod
@@ -61,6 +62,14 @@ class Settings(BaseSettings):
         if not 0 < found <= 100:
             raise AlertError(f"LEM_ALERT_DISK_PERCENT is {value!r}; allowed: a number above 0 and up to 100")
         return found
+
+    @field_validator("max_open_orders", mode="before")
+    @classmethod
+    def _count(cls, value: object) -> int:
+        text = str(value).strip()
+        if not (text.isdecimal() and text.isascii() and 0 < int(text) <= 1_000_000):
+            raise OrderError(f"LEM_MAX_OPEN_ORDERS is {value!r}; allowed: a whole number from 1 to 1000000")
+        return int(text)
 
     @field_validator("universes", mode="before")
     @classmethod

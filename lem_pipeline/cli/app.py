@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import sys
 import warnings
 from functools import partial
@@ -25,6 +26,7 @@ from lem_pipeline.cli.setting_up import check, doctor, new
 from lem_pipeline.cli.stopping import Stoppable
 from lem_pipeline.planning.days import day, partition_day
 from resources.opening import open_lake, open_registry, registry_to_read, universe_named
+from resources.privacy import keep_private
 from resources.terminal import console
 
 if TYPE_CHECKING:
@@ -269,6 +271,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     # Settings read the file too; this is for what others read from the environment: AWS_..., and Dagster's processes.
     load_dotenv(".env")
+    # Not by `Settings`, which refuses wrong values: the command says so where it reads them.
+    keep_private(Path(os.environ.get("LEM_HOME") or ".lem"))
     try:
         app()
     except LemError as error:

@@ -106,7 +106,12 @@ def test_an_address_carries_no_graphql(path):
 
 def test_with_a_token_nothing_answers_without_it():
     wrong = [{}, {"authorization": "Bearer x"}, {"authorization": TOKEN}, {"cookie": f"lem_ui={TOKEN}"}]
-    for method, path in (("GET", "/"), ("GET", "/runs?token=x"), ("POST", f"/graphql?token={TOKEN}"), ("GET", "/?token=")):
+    for method, path in (
+        ("GET", "/"),
+        ("GET", "/runs?token=x"),
+        ("POST", f"/graphql?token={TOKEN}"),
+        ("GET", "/?token="),
+    ):
         for headers in wrong:
             answer = client(TOKEN).request(method, path, headers=JSON | headers)
             assert answer.status_code == 401, (path, headers)
