@@ -71,7 +71,7 @@ def test_the_quota_is_a_setting(monkeypatch, tmp_path, desk, tiny_keys, write_un
     assert "1 orders of tiny are open; allowed: 1 (LEM_MAX_OPEN_ORDERS)" in second.err
     for wrong in ("0", "-1", "many", "1.5", ""):
         monkeypatch.setenv("LEM_MAX_OPEN_ORDERS", wrong)
-        with pytest.raises(OrderError, match="LEM_MAX_OPEN_ORDERS is .*; allowed: a whole number"):
+        with pytest.raises(OrderError, match=r"LEM_MAX_OPEN_ORDERS is .*; allowed: a whole number"):
             Settings()
 
 

