@@ -13,7 +13,6 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from assets.failing import told
 from assets.graph import UniverseGraph
 from assets.partitions import batches
 from lem.backtest.schema import expected_rows
@@ -74,7 +73,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
     @dg.asset_check(
         asset=graph.key("bars"), partitions_def=graph.partitions_of("bars"), description="Every expected bar has a row."
     )
-    @told
+    @graph.body
     def complete(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         outages = 0
 
@@ -92,7 +91,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=graph.partitions_of("bars"),
         description="The table keeps its schema and rules.",
     )
-    @told
+    @graph.body
     def schema(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         keys = list(context.partition_keys)
         return verdict(_schema(graph, lake.open(), "bars", keys, check_bars), len(keys))
@@ -102,7 +101,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=graph.partitions_of("bars"),
         description="No number is hardly possible beside the others, and the source has nothing in a listed outage.",
     )
-    @told
+    @graph.body
     def plausible(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         store, keys, found = lake.open(), list(context.partition_keys), dict[str, list[str]]()
         for symbol, dates in batches(parse_keys(keys)):
@@ -127,7 +126,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=graph.partitions_of("features"),
         description="The table keeps its schema.",
     )
-    @told
+    @graph.body
     def feature_schema(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         keys = list(context.partition_keys)
         return verdict(_schema(graph, lake.open(), "features", keys, check_features), len(keys))
@@ -137,7 +136,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=graph.partitions_of("features"),
         description="Changing later bars changes no earlier feature.",
     )
-    @told
+    @graph.body
     def causal_features(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         store, keys = lake.open(), parse_keys(context.partition_keys)
         key = next((k for k in reversed(keys) if len(expected_bars(universe, k.symbol, k.date))), keys[-1])
@@ -151,7 +150,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=graph.partitions_of("lem_model"),
         description="Changing later bars changes no slice.",
     )
-    @told
+    @graph.body
     def causal_model(
         context: dg.AssetCheckExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.AssetCheckResult:
@@ -175,7 +174,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=graph.partitions_of("backtest"),
         description="Every order is executed or excluded with a reason.",
     )
-    @told
+    @graph.body
     def orders_accounted_for(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         def test(key: Any, table: pd.DataFrame) -> str | None:
             arrivals = len(expected_bars(universe, key.symbol, key.date))

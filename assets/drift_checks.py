@@ -11,7 +11,6 @@ from typing import Any
 
 import dagster as dg
 
-from assets.failing import told
 from assets.graph import UniverseGraph
 from lem.backtest.bootstrap import MIN_BLOCKS
 from lem.drift.measures import CLOCK, InputDrift, model_age
@@ -66,7 +65,7 @@ def drift_checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=graph.partitions_of("execution_report"),
         description="The last days' features are distributed as in the champion's training window.",
     )
-    @told
+    @graph.body
     def input_drift(
         context: dg.AssetCheckExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.AssetCheckResult:
@@ -96,7 +95,7 @@ def drift_checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=graph.partitions_of("execution_report"),
         description="Walk-forward orders gain what the gate measured for the models that traded them.",
     )
-    @told
+    @graph.body
     def gain_drift(
         context: dg.AssetCheckExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.AssetCheckResult:
@@ -131,7 +130,7 @@ def drift_checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=graph.partitions_of("champion"),
         description="The champion's training has not ended too long ago.",
     )
-    @told
+    @graph.body
     def age_of_champion(context: dg.AssetCheckExecutionContext, registry: RegistryResource) -> dg.AssetCheckResult:
         models, ages = registry.open(), dict[dt.date, int]()
         dates, limit = [key.date for key in parse_keys(context.partition_keys)], universe.max_model_age

@@ -15,6 +15,7 @@ import pandas as pd
 from assets.catalogue import column_schema, describe
 from assets.failing import told
 from assets.partitions import Partitions, mapping_of
+from assets.resource_names import prefixed
 from lem.dictionary.entries import entry_of
 from lem.lake import Lake
 from lem.lineage import stages
@@ -35,15 +36,17 @@ class UniverseGraph:
     Args:
         universe: whose graph it is.
         partitions: of its assets.
+        prefix: of the names of the resources that its steps ask for.
     """
 
     universe: Universe
     partitions: Partitions
+    prefix: str = ""
 
     @classmethod
-    def of(cls, universe: Universe) -> UniverseGraph:
+    def of(cls, universe: Universe, prefix: str = "") -> UniverseGraph:
         """The graph of a universe."""
-        return cls(universe, Partitions(universe))
+        return cls(universe, Partitions(universe), prefix)
 
     def key(self, stage: str) -> dg.AssetKey:
         """`<universe>/<stage>`."""
@@ -60,7 +63,11 @@ class UniverseGraph:
             name: of the stage.
             **more: arguments of `dg.asset` that only this stage has.
         """
-        return lambda body: dg.asset(**self.options(name), **more)(told(body))
+        return lambda body: dg.asset(**self.options(name), **more)(self.body(body))
+
+    def body(self, body: Callable[..., Any]) -> Callable[..., Any]:
+        """A decorator for the body of an asset or a check: its errors are told, its resources are this graph's."""
+        return prefixed(told(body), self.prefix)
 
     def options(self, name: str) -> dict[str, Any]:
         """The arguments of `dg.asset` for a stage: everything but its body and its pool."""

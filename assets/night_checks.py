@@ -4,7 +4,6 @@
 
 import dagster as dg
 
-from assets.failing import told
 from assets.graph import UniverseGraph
 from lem.lineage.keys import parse_keys
 from resources.stores import RegistryResource
@@ -19,7 +18,7 @@ def night_checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         partitions_def=graph.partitions_of("champion"),
         description="The model that was due has come, and passes the gate's sanity checks.",
     )
-    @told
+    @graph.body
     def candidate_may_trade(context: dg.AssetCheckExecutionContext, registry: RegistryResource) -> dg.AssetCheckResult:
         models, dates, bad = registry.open(), [key.date for key in parse_keys(context.partition_keys)], dict[str, str]()
         for date in dates:

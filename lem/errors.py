@@ -63,6 +63,10 @@ class AlertError(LemError):
     """An alert or a heartbeat could not be sent, or its address is none."""
 
 
+class ExportError(LemError):
+    """A model cannot be exported, or what was exported does not do what the model does."""
+
+
 class EvaluationError(LemError):
     """No statistics can be made of a table of results: rows are missing, or values are not finite."""
 

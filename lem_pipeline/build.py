@@ -27,6 +27,23 @@ def build(universes: Iterable[Universe]) -> dg.Definitions:
     )
 
 
+def mounted(universe: Universe, resources: Resources) -> dg.Definitions:
+    """One universe for the code location of another project: its resources bear its name, the executor is the other's.
+
+    Args:
+        universe: with its graph, its automation, its nightly schedule and its alerts.
+        resources: that its runs use.
+    """
+    prefix = f"{universe.name}_"
+
+    def runnable(given: Resources) -> dg.Definitions:
+        return _runnable(graph, {f"{prefix}{name}": resource for name, resource in given.items()})
+
+    graph = with_automation(universe, graph_of(universe, prefix))
+    named = dg.Definitions(resources={f"{prefix}{name}": resource for name, resource in resources.items()})
+    return dg.Definitions.merge(graph, night_job_of(universe, runnable, prefix), alerts_of(universe, prefix), named)
+
+
 def _runnable(defs: dg.Definitions, resources: Resources) -> dg.Definitions:
     """The definitions with what their runs need.
 

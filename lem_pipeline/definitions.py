@@ -1,8 +1,20 @@
-"""What is deployed: the asset graph of every universe file."""
+"""What is deployed: the asset graph of every universe file, and in a checkout what stands in `lem_pipeline/defs`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import dagster as dg
+
 from lem_pipeline.build import build
 from resources.opening import all_universes
+from resources.settings import ROOT
 
-defs = build(all_universes().values())
+
+def _parts() -> Iterator[dg.Definitions]:
+    yield build(all_universes().values())
+    if (ROOT / "pyproject.toml").is_file():
+        yield dg.load_from_defs_folder(path_within_project=ROOT)
+
+
+defs = dg.Definitions.merge(*_parts())  # the only name for definitions here: Dagster refuses a second one

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
 
 from lem.lake import Lake
@@ -19,9 +21,13 @@ The UI hides tags with this prefix."""
 
 
 class LakeResource(dg.ConfigurableResource):
-    """The lake at `root`, or at the LEM_LAKE setting. Every step needs it: it is set up where the run executes."""
+    """The lake at `root`, or at the LEM_LAKE setting. Every step needs it: it is set up where the run executes.
+
+    `home` is the folder of this machine's own files, if it is not that of the LEM_HOME setting.
+    """
 
     root: str = ""
+    home: str = ""
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Tag the run with this process."""
@@ -31,6 +37,10 @@ class LakeResource(dg.ConfigurableResource):
     def open(self) -> Lake:
         """The lake; S3 credentials and endpoint come from the environment (AWS_...)."""
         return Lake(self.root or Settings().lake)
+
+    def folder(self) -> Path:
+        """Where this machine keeps what its processes share, such as locks."""
+        return Path(self.home) if self.home else Settings().home
 
     def fenced(self) -> Lake:
         """The lake for a step that writes: call it before anything is read, see `Lake.fenced`."""

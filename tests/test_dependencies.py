@@ -21,6 +21,10 @@ NOT_IMPORTED = {
     "s3fs": "fsspec opens s3:// with it",
     "dagster-postgres": "named in dagster.yaml",
     "psycopg2-binary": "SQLAlchemy's driver",
+    "onnx": "torch writes graphs with it",
+    "onnxscript": "likewise",
+    "onnxruntime": "imported where a model is exported, with an error of our own",
+    "mlflow-skinny": "likewise",
 }
 PINNED = {
     Requirement(line).name.lower().replace("_", "-"): Requirement(line)
@@ -35,7 +39,7 @@ def required(lines: list[str]) -> dict[str, Requirement]:
 
 FOUND = metadata.packages_distributions()
 RUNTIME = required(PROJECT["dependencies"])
-OPTIONAL = required([line for name in ("postgresql", "workers", "yfinance") for line in EXTRAS[name]])
+OPTIONAL = required([line for name in EXTRAS if name != "dev" for line in EXTRAS[name]])
 SHIPPED = [path for path in MODULES if path.relative_to(ROOT).parts[0] != "benchmarks"]
 
 

@@ -28,16 +28,21 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
     def asset(
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.MaterializeResult:
-        from lem.reports.nightly import make_report  # here, as most processes need no torch and no matplotlib
+        # Here, as most processes need no torch and no matplotlib.
+        from lem.reports.index import write_index
+        from lem.reports.nightly import make_report
 
         (date,) = [key.date for key in parse_keys(context.partition_keys)]
         fenced, models = lake.fenced(), registry.open()
         stored, decision = make_report(fenced, models, universe, date), models.promotion(universe.name, date)
+        # Not fenced: it is made of what the lake holds at this moment, whichever step began first.
+        index = write_index(lake.open())
         picture = base64.b64encode(stored.report.thumbnail).decode()
         return dg.MaterializeResult(
             data_version=dg.DataVersion(stored.data_version),
             metadata={
                 "report": dg.MetadataValue.path(fenced.show(stored.paths["report.html"])),
+                "all_reports": dg.MetadataValue.path(fenced.show(index)),
                 "night": decision.night if decision else "no decision is recorded",
                 "gain_by_m": dg.MetadataValue.md(f"![mean gain by m](data:image/png;base64,{picture})"),
                 **report_figures(stored.report.summary),

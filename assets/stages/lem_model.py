@@ -17,7 +17,6 @@ from lem.registry import ModelRecord, Registry
 from lem.registry.records import utc_now
 from lem.universe import Universe
 from resources.locks import one_at_a_time
-from resources.settings import Settings
 from resources.stores import LakeResource, RegistryResource
 
 TRAINING_POOL = "lem_training"
@@ -62,7 +61,7 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
 
         (date,) = [key.date for key in parse_keys(context.partition_keys)]
         fenced, models = lake.fenced(), registry.fenced()
-        with one_at_a_time(Settings().home / "locks" / f"{universe.name}.lem_model", date.toordinal()):
+        with one_at_a_time(lake.folder() / "locks" / f"{universe.name}.lem_model", date.toordinal()):
             # While this run waited for its turn, another one may have trained the model.
             made = trained_since(fenced, models, universe, date, asked_at(context))
             if made is not None:

@@ -2,8 +2,8 @@
 
 A slice is decided when its bar opens, on what had closed by then, and is stored before anybody sees it. Asked again for
 the same bar, the stored slice comes back, marked as repeated. When the next bar is decided, the bars before it are
-settled: what the desk confirmed as filled counts, else what was advised; a bar that nobody asked about counts with
-nothing filled.
+settled: what the desk told of its fills counts, else what was advised or nothing, as the order's mode says; a bar that
+nobody asked about counts with nothing filled. Fills of earlier bars, and corrections, count whenever they come.
 """
 
 from __future__ import annotations
@@ -12,98 +12,26 @@ import datetime as dt
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 
-import pandas as pd
-
+from lem.advice.amounts import told_number
+from lem.advice.answers import Advice, Advised, answers
 from lem.advice.clock import Moment, moment
 from lem.advice.deciding import BarOutcome, decide_bar
 from lem.advice.feed import Feed
+from lem.advice.fills import Fill, FillNews
+from lem.advice.live_orders import check_largest
 from lem.advice.market import LiveMarket
 from lem.advice.order import OrderState, ParentOrder, check_order
-from lem.advice.records import Decided, OpenOrder, OrderRecord, SliceRecord, ledger_of
+from lem.advice.records import Decided, OpenOrder, OrderRecord, SliceRecord
 from lem.advice.store import AdviceStore
-from lem.errors import AdviceError, OrderStateError, UnknownOrderError
-from lem.execution.fills import achieved, benchmark, gain
-from lem.execution.terms import terms_of_orders
+from lem.advice.venue_rules import VenueRules
+from lem.errors import AdviceError, OrderStateError, SourceError, UnknownOrderError
 from lem.lake import Lake
 from lem.registry import Registry
-from lem.sources.base import Source
+from lem.sources.base import Source, rules_from
 from lem.sources.limits import CLOCK, Clock
 from lem.universe import Universe
-from lem.universe.calendars import bar_close
-
-
-@dataclass(frozen=True)
-class Advice:
-    """The slice of one bar.
-
-    Args:
-        order_id: of the order.
-        asset: canonical name.
-        side: buy or sell.
-        bar: open of the bar to trade in, UTC.
-        bar_end: its close, UTC.
-        as_of: close of the last bar that the decision knows, UTC.
-        advised_at: when it was decided, UTC.
-        number: of the bar in the order, from 1.
-        amount: to trade in the bar, in the order's unit.
-        share: the same as a share of the order.
-        unit: of amounts: base currency, or quote currency of a notional.
-        remaining: amount left before the bar.
-        finish: the order ends with this bar.
-        reason: a key of `lem.advice.deciding.REASONS`.
-        probability: pi, of finishing in this bar.
-        last_close: the last known close, in quote currency.
-        benchmark_price: over the bars before this one, in quote currency; None before the first.
-        achieved: average price so far, in quote currency; None before the first bar.
-        gain_bps: so far; None before the first bar.
-        model_id: that decided.
-        filled: amount that the desk confirmed, None if it did not.
-        repeated: it was advised before.
-    """
-
-    order_id: str
-    asset: str
-    side: str
-    bar: dt.datetime
-    bar_end: dt.datetime
-    as_of: dt.datetime
-    advised_at: dt.datetime
-    number: int
-    amount: float
-    share: float
-    unit: str
-    remaining: float
-    finish: bool
-    reason: str
-    probability: float
-    last_close: float
-    benchmark_price: float | None
-    achieved: float | None
-    gain_bps: float | None
-    model_id: str
-    filled: float | None
-    repeated: bool
-
-
-@dataclass(frozen=True)
-class Advised:
-    """Answer for a bar.
-
-    Args:
-        at: the bar.
-        slices: of the orders that trade in it.
-        ended: orders that ended with the bars before it.
-        refused: why others have no slice, by id.
-        waiting: start of those that have not begun, by id.
-    """
-
-    at: Moment
-    slices: list[Advice]
-    ended: list[OrderState]
-    refused: dict[str, str]
-    waiting: dict[str, dt.datetime]
 
 
 class Advisor:
@@ -131,6 +59,7 @@ class Advisor:
     ) -> None:
         self.universe, self.store, self.clock = universe, store, clock
         self.market = LiveMarket(universe, lake, registry, Feed(universe, lake, source))
+        self._source = source
         self._one_at_a_time = threading.Lock()
 
     def now(self) -> Moment:
@@ -161,9 +90,49 @@ class Advisor:
             OrderStateError: the id belongs to another order.
             AdviceError: the universe has no bars at this time.
         """
-        if not self.store.has(order.id):
-            check_order(order, self.universe, self.now())
+        if self.store.has(order.id):
+            order = replace(order, rules=self.store.order(order.id).order.rules)
+        else:
+            at = self.now()
+            check_order(order, self.universe, at)
+            order = replace(order, rules=self._rules(order.asset))
+            self._check_size(order, at)
         return self.store.add(order, self.clock.now())
+
+    def _rules(self, symbol: str) -> VenueRules:
+        """What the venue takes: what the universe file says, else what the source knows.
+
+        Raises:
+            AdviceError: the source has to be asked, and does not answer.
+        """
+        asset = self.universe.assets[symbol]
+        own = VenueRules(asset.lot, asset.tick, asset.min_amount, asset.min_notional)
+        if None not in (own.lot, own.tick, own.min_amount, own.min_notional):
+            return own
+        try:
+            return own.or_else(VenueRules(**rules_from(self._source, symbol)))
+        except SourceError as error:
+            raise AdviceError(f"{symbol}: what the venue takes is not known: {error}; send the order again") from error
+
+    def _check_size(self, order: ParentOrder, at: Moment) -> None:
+        """Refuse an order that begins with the bar that is next and is too large for it, as its first bar would.
+
+        Where the market is not known at this time, or the order begins later, its first bar tells.
+
+        Raises:
+            OrderError: it is larger than the participation cap lets trade in its bars.
+        """
+        if order.start > at.bar:
+            return
+        with self._one_at_a_time:
+            if order.asset not in self.market.known(at) and self.market.refresh({order.asset: at.bar.date()}, at):
+                return
+            try:
+                arrival = self.market.arrival(order.asset)
+            except AdviceError:
+                return
+        terms, places = order.order, (arrival.sigma, arrival.price, arrival.mean_volume)
+        check_largest(terms, order.size, self.universe.costs, *places)
 
     def order(self, order_id: str) -> OrderState:
         """A stored order of this universe.
@@ -183,15 +152,44 @@ class Advisor:
         self.order(order_id)
         return self.store.cancel(order_id)
 
-    def fill(self, order_id: str, bar: dt.datetime, amount: float) -> Advice:
-        """Confirm what was filled in an order's last slice. Raises as `order` and as `AdviceStore.fill`."""
+    def pause(self, order_id: str) -> OrderState:
+        """Advise nothing on an open order until it is resumed. Raises as `order` and as `AdviceStore.pause`."""
         self.order(order_id)
-        return _advice([self.store.fill(order_id, bar, amount)], {order_id}, self.universe)[0]
+        return self.store.pause(order_id, self.clock.now())
+
+    def resume(self, order_id: str) -> OrderState:
+        """Go on with an order that was paused. Raises as `order` and as `AdviceStore.pause`."""
+        self.order(order_id)
+        return self.store.pause(order_id, None)
+
+    def close(self, order_id: str) -> OrderState:
+        """Close an order that has ended. Raises as `order` and as `AdviceStore.close`."""
+        self.order(order_id)
+        return self.store.close(order_id, self.clock.now())
+
+    def fill(self, order_id: str, news: FillNews) -> tuple[Fill, bool]:
+        """Take a fill; it is stored when this returns. Returns it and whether it is new.
+
+        Raises as `order` and as `AdviceStore.fill`.
+        """
+        self.order(order_id)
+        return self.store.fill(order_id, news, self.clock.now())
+
+    def fills(self, order_id: str) -> list[Fill]:
+        """Everything that was told of an order's fills, corrections too. Raises as `order`."""
+        self.order(order_id)
+        return self.store.fills(order_id)
+
+    def total(self, order_id: str, bar: dt.datetime, amount: float) -> Advice:
+        """Take the total of what was filled in a bar. Raises as `order` and as `AdviceStore.total`."""
+        self.order(order_id)
+        given = self.store.total(order_id, bar, told_number(amount, "amount"), self.clock.now())
+        return answers([given], {order_id}, self.universe, self.clock.now())[0]
 
     def history(self, order_id: str) -> list[Advice]:
         """Every slice that was advised for an order. Raises as `order`."""
         self.order(order_id)
-        return _advice(self.store.slices(order_id), {order_id}, self.universe)
+        return answers(self.store.slices(order_id), {order_id}, self.universe, self.clock.now())
 
     def refresh(self) -> tuple[Moment, dict[str, str]]:
         """Bring the market of all open orders up to now: the advice that follows then takes no longer than it must.
@@ -273,48 +271,8 @@ class Advisor:
         given += [(orders[key], last) for key, last in outcome.repeated.items()]
         return Advised(
             at,
-            _advice(given, set(outcome.repeated), self.universe),
+            answers(given, set(outcome.repeated), self.universe, at.now),
             [orders[key].ended(result).state() for key, result in decided.ended.items()],
             outcome.refused,
             outcome.waiting,
         )
-
-
-def _advice(given: Sequence[tuple[OrderRecord, SliceRecord]], repeated: set[str], universe: Universe) -> list[Advice]:
-    if not given:
-        return []
-    terms, _ = terms_of_orders([order.terms for order, _ in given])
-    ledger = ledger_of([last for _, last in given])
-    figures = [x_O.tolist() for x_O in (benchmark(ledger), achieved(ledger), gain(ledger, terms))]
-    bars = sorted({last.bar for _, last in given})
-    ends = dict(zip(bars, bar_close(universe, pd.DatetimeIndex(bars)).to_pydatetime(), strict=True))
-    out = []
-    for (order, last), against, price, gained in zip(given, *figures, strict=True):
-        arrived, begun, traded = order.arrived(), last.weight > 0, last.units > 0
-        out.append(
-            Advice(
-                order_id=order.id,
-                asset=order.asset,
-                side=order.side,
-                bar=last.bar,
-                bar_end=ends[last.bar],
-                as_of=last.as_of,
-                advised_at=last.advised_at,
-                number=last.bars_done + 1,
-                amount=last.share * order.size,
-                share=last.share,
-                unit=order.target,
-                remaining=last.remaining * order.size,
-                finish=last.finish,
-                reason=last.reason,
-                probability=last.probability,
-                last_close=last.last_close,
-                benchmark_price=against * arrived.arrival_price if begun else None,
-                achieved=price * arrived.arrival_price if traded else None,
-                gain_bps=1e4 * gained if begun and traded else None,
-                model_id=arrived.model_id,
-                filled=None if last.filled is None else last.filled * order.size,
-                repeated=order.id in repeated,
-            )
-        )
-    return out

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
 import torch
 
+from lem.advice.amounts import ZERO, as_told, minus, plus
 from lem.advice.clock import Moment
 from lem.advice.live_orders import LiveOrders
 from lem.advice.market import Arrival, LiveMarket
@@ -27,6 +28,7 @@ from lem.advice.records import (
     ledger_of,
     ledger_records,
 )
+from lem.advice.venue_rules import tradable
 from lem.errors import AdviceError, OrderError
 from lem.execution.costs_config import CostsConfig
 from lem.execution.step import FINISH_AT
@@ -38,6 +40,8 @@ REASONS = {
     "last_bar": "the last bar that the order may use",
     "remainder": "the order may end, and no more is left than its smallest slice",
     "spent": "the slice is all that is left, and the order may end",
+    "too_small": "the venue takes no slice as small as this: it is joined to the next one, or is left over at the end",
+    "limit": "the last close is worse than the order's limit price: nothing is to be traded in this bar",
     "missed": "nobody asked for this bar's slice: nothing was advised, and unless a fill says otherwise nothing traded",
 }
 """Why a slice is what it is."""
@@ -94,6 +98,11 @@ def decide_bar(
             )
         elif order.start > at.bar:
             out.waiting[order.id] = order.start
+        elif order.paused_at is not None:
+            out.refused[order.id] = (
+                f"order {order.id} is paused since {order.paused_at:%Y-%m-%d %H:%M} UTC; no advice on it: resume "
+                "or cancel it"
+            )
         elif order.asset in problems:
             out.refused[order.id] = problems[order.asset]
         elif order.max_bars > horizon:
@@ -165,7 +174,7 @@ class _Group:
         self.live = LiveOrders(model.model, len(self.pairs), horizon, costs)
         ledger, bars_done_O = None, torch.zeros(len(orders), dtype=torch.float64)
         if since is not None:
-            ledger = ledger_of(self.last)
+            ledger = ledger_of([before for order in orders if (before := order.ledger()) is not None])
             bars_done_O = torch.tensor([last.bars_done for last in self.last], dtype=torch.float64)
         self.live.open(
             [order.terms for order in self.orders],
@@ -189,26 +198,32 @@ class _Group:
         slices = self.live.decide(torch.stack(contexts), close_P)
         places, before = self._state()
         asked = [x_O.tolist() for x_O in (slices.slice_O, slices.finish_O, slices.probability_O)]
-        for place, ledger, share, finish, probability in zip(places, before, *asked, strict=True):
+        asked.append(self.live.largest_rate())
+        for place, ledger, share, finish, probability, cap in zip(places, before, *asked, strict=True):
             order = self.orders[place]
             must = order.max_bars <= ledger.bars_done + 1
             reason = _reason(finish, must, probability)
             record = self._slice(order, ledger, self.at.bar, self.at.as_of, share, finish, reason, probability)
-            decided.slices.append(record)
+            decided.slices.append(self._exact(order, record, cap))
             if self.since is None:
                 decided.begun[order.id] = self.arrived[place]
 
     def _settle(self, since: dt.datetime, decided: Decided) -> None:
         bars = [self.market.bars_since(symbol, since) for symbol, _ in self.pairs]
-        filled: float | list[float] = [last.traded for last in self.last]
+        filled: float | list[float] = [
+            min(order.last.traded(order.mode), before.remaining)
+            for order in self.orders
+            if order.last is not None and (before := order.ledger()) is not None
+        ]
+        paid = [float("nan") if last.paid is None else last.paid for last in self.last]
+        known = paid if any(last.paid is not None for last in self.last) else None
         for opened in sorted(set().union(*bars)):
             if opened > since:
                 self._miss(opened, decided)
-                filled = 0.0
+                filled, known = 0.0, None
             finished = self.live.settle(
-                [own[opened].vwap for own in bars], [own[opened].volume for own in bars], filled
+                [own[opened].vwap for own in bars], [own[opened].volume for own in bars], filled, known
             )
-            # In the order of the fields of `OrderResult`.
             columns = (
                 finished.end_bar_O,
                 finished.filled_O,
@@ -216,14 +231,48 @@ class _Group:
                 finished.benchmark_O,
                 finished.gain_bps_O,
             )
-            for place, *result in zip(finished.id_O.tolist(), *(x_O.tolist() for x_O in columns), strict=True):
-                decided.ended[self.orders[place].id] = OrderResult(*result)
+            rows = zip(finished.id_O.tolist(), *(x_O.tolist() for x_O in columns), strict=True)
+            for place, used, share, price, against, gained in rows:
+                pair = self.pairs[(self.orders[place].asset, self.arrived[place].first_bar.date())]
+                result = OrderResult(used, share, price, against, gained, last_price=bars[pair][opened].vwap)
+                decided.ended[self.orders[place].id] = result
 
     def _miss(self, opened: dt.datetime, decided: Decided) -> None:
         """Note that nothing was advised for a bar that has passed."""
         for place, ledger in zip(*self._state(), strict=True):
-            record = self._slice(self.orders[place], ledger, opened, opened, 0.0, False, "missed", 0.0)
-            decided.slices.append(record)
+            order = self.orders[place]
+            record = self._slice(order, ledger, opened, opened, 0.0, False, "missed", 0.0)
+            decided.slices.append(replace(record, amount=ZERO, left_before=order.left()))
+
+    def _exact(self, order: OpenOrder, record: SliceRecord, cap: float) -> SliceRecord:
+        """A slice as the venue takes it, in decimals; its share stays what it is where nothing has to be changed."""
+        left, rules, target = max(order.left(), ZERO), order.rules, order.target
+        beyond = order.limit_price is not None and _beyond(order, record.last_close)
+        whole = record.share >= record.remaining
+        wish = left if whole else min(as_told(record.share * order.size), left)
+        if not rules.binds and not beyond:
+            return replace(record, amount=wish, left_before=left, carry=ZERO)
+        before = order.last.carry if order.last is not None else None
+        wish = min(plus(wish, before or ZERO), left)
+        after = order.max_bars - record.bars_done - 1
+        amount = ZERO
+        if not beyond:
+            price, most = as_told(record.last_close), as_told(cap * order.size)
+            amount = tradable(rules, target, price, wish, left, most, after, record.finish)
+        reason = record.reason
+        if beyond:
+            reason = "limit"
+        elif amount == ZERO < wish:
+            reason = "too_small"
+        return replace(
+            record,
+            share=record.share if amount == as_told(record.share * order.size) else float(amount) / order.size,
+            finish=after == 0 or (amount == left and record.bars_done + 1 >= order.min_bars),
+            reason=reason,
+            amount=amount,
+            left_before=left,
+            carry=max(minus(wish, amount), ZERO),
+        )
 
     def _slice(
         self,
@@ -259,6 +308,13 @@ class _Group:
         """Places of the live orders in the group, and their ledgers."""
         id_O, ledger, bars_done_O = self.live.running()
         return id_O.tolist(), ledger_records(ledger, bars_done_O)
+
+
+def _beyond(order: OpenOrder, last_close: float) -> bool:
+    """Whether the last close is worse than the order's limit price."""
+    assert order.limit_price is not None
+    limit = float(order.limit_price)
+    return last_close > limit if order.side == "buy" else last_close < limit
 
 
 def _arrival(model_id: str, first_bar: dt.datetime, arrival: Arrival) -> ArrivalRecord:

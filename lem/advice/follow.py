@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
-from lem.advice.advisor import Advised, Advisor
+from lem.advice.advisor import Advisor
+from lem.advice.answers import Advised
 from lem.advice.order import OPEN
 from lem.errors import AdviceError
 

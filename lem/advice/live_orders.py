@@ -159,6 +159,10 @@ class LiveOrders:
         """Ids (int64), ledger and bars done (float64) of the live orders, in the order in which they were opened."""
         return self._at.id_O, self._ledger, self._at.k_O
 
+    def largest_rate(self) -> list[float]:
+        """Largest share of each live order in one bar, its own limit and the participation cap taken together."""
+        return self._terms.max_rate_O.expand(len(self)).tolist()
+
     @torch.no_grad()
     def decide(self, context_NH: Tensor, last_close_N: Values) -> Slices:
         """What each order trades in the bar that now opens; asked again before `settle`, it answers the same.
@@ -190,7 +194,13 @@ class LiveOrders:
         self._decided = Slices(at.id_O, taken.slice_O, taken.ends_O, probability_O)
         return self._decided
 
-    def settle(self, vwap_N: Values, volume_N: Values, filled_O: Values | None = None) -> Finished:
+    def settle(
+        self,
+        vwap_N: Values,
+        volume_N: Values,
+        filled_O: Values | None = None,
+        paid_O: Values | None = None,
+    ) -> Finished:
         """Book the bar that has closed, and let go of the orders that ended with it.
 
         A market with volume 0 did not trade: the bar fills none of its orders and counts for none of them.
@@ -202,6 +212,7 @@ class LiveOrders:
                 was decided, and nothing need have been decided. An order then ends when nothing is left of it after m
                 bars, and with bar N whatever is left. What was filled in a bar with volume 0 is booked at `vwap_N`, and
                 the bar counts for nothing else.
+            paid_O: price of what was filled, in currency; NaN for the bar's own.
 
         Raises:
             OrderError: there is neither a decision nor fills, a fill is negative or more than what remained, or a
@@ -222,7 +233,11 @@ class LiveOrders:
             self._refuse(~priced_N, "a fill in a bar without trades, and a price that is not a positive number")
         price_O = vwap_N[at.market_O] / at.arrival_price_O
         volume_O = volume_N[at.market_O] / at.mean_volume_O
-        ledger = book(self._ledger, self._terms, slice_O, price_O, volume_O, traded_O)
+        fill_O = None
+        if paid_O is not None:
+            paid_O = torch.as_tensor(paid_O, dtype=torch.float64) / at.arrival_price_O
+            fill_O = torch.where(torch.isnan(paid_O), price_O, paid_O)
+        ledger = book(self._ledger, self._terms, slice_O, price_O, volume_O, traded_O, fill_O)
         places = replace(at, k_O=at.k_O + traded_O)
         ended_O = over(ledger.remaining_O, self._terms, places.k_O)
 
@@ -287,7 +302,29 @@ class LiveOrders:
             raise OrderError(f"live: market {market} has {what}, and live orders (the first is {order})")
 
 
-def _with_size(terms: Terms, costs: CostsConfig, size_O: Tensor, places: Places, begun: bool) -> Terms:
+def check_largest(
+    order: Order, size: float, costs: CostsConfig, sigma: float, arrival_price: float, mean_volume: float
+) -> None:
+    """Refuse an order that is too large for the participation cap, as `LiveOrders.open` does.
+
+    Args:
+        order: in shares of itself.
+        size: base quantity, or notional in currency.
+        costs: with the cap.
+        sigma: per-bar volatility.
+        arrival_price: last close, in currency.
+        mean_volume: trailing mean volume of a bar.
+
+    Raises:
+        OrderError: says how large an order may be, in its own unit.
+    """
+    terms, head_O = terms_of_orders([order])
+    one_O = torch.ones(1, dtype=torch.float64)
+    places = Places(head_O, head_O, head_O, 0.0 * one_O, arrival_price * one_O, mean_volume * one_O)
+    _with_size(replace(terms, sigma_O=sigma * one_O), costs, size * one_O, places, begun=False, named="size")
+
+
+def _with_size(terms: Terms, costs: CostsConfig, size_O: Tensor, places: Places, begun: bool, named: str = "") -> Terms:
     """The orders with their costs; a new one that is too large is refused in its own unit."""
     bar_O = places.mean_volume_O * torch.where(terms.notional_O, places.arrival_price_O, 1.0)
     most_O = largest_size(terms, costs) * bar_O
@@ -299,8 +336,9 @@ def _with_size(terms: Terms, costs: CostsConfig, size_O: Tensor, places: Places,
         why = f"in {n:g} bars" if low * n <= 1.0 else f"at its min_rate of {low:g}"
         # Rounded down: what the message allows is allowed.
         allowed = float(Context(prec=6, rounding=ROUND_DOWN).create_decimal_from_float(most))
+        said = named or f"live: order {place} of this call has a size of"
         raise OrderError(
-            f"live: order {place} of this call has a size of {size:g} ({unit}), {size / bar:.4g} mean bar volumes; "
+            f"{said} {size:g} ({unit}), {size / bar:.4g} mean bar volumes; "
             f"allowed: at most {allowed:g}, what the participation_cap of {costs.participation_cap:g} mean bar volumes "
             f"lets it trade {why}"
         )

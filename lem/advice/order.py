@@ -7,10 +7,13 @@ import math
 import re
 import uuid
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from typing import Literal, get_args
 
+from lem.advice.amounts import ZERO, as_told, minus, told_number
 from lem.advice.clock import Moment, last_open
+from lem.advice.venue_rules import NO_RULES, VenueRules
 from lem.errors import OrderError, UniverseError
 from lem.execution.orders import TOLERANCE, Benchmark, Order, Scenario, Side, Target
 from lem.universe import Universe
@@ -21,8 +24,12 @@ Status = Literal["waiting", "live", "finished", "expired", "cancelled"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 OPEN: tuple[Status, ...] = ("waiting", "live")
 
+Mode = Literal["assume", "confirm"]
+"""assume: what is advised counts as filled until told otherwise. confirm: nothing counts until it is confirmed."""
+MODES: tuple[Mode, ...] = get_args(Mode)
+
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-LARGEST_SIZE = 1e15
+LARGEST_SIZE, SMALLEST_SIZE = 1e15, 1e-9
 LATEST_START = dt.timedelta(days=366)
 
 
@@ -37,6 +44,9 @@ class ParentOrder:
         order: scenario, bars and limits.
         size: base quantity, or notional in quote currency, as `order.scenario.target` says.
         start: the first bar that opens at or after it is the order's first (UTC).
+        mode: what counts as filled.
+        limit_price: worst price at which it may trade, in quote currency; None for any.
+        rules: what the venue takes, as it was when the order was taken on.
 
     Raises:
         OrderError: names the field, its value and what is allowed.
@@ -48,6 +58,9 @@ class ParentOrder:
     order: Order
     size: float
     start: dt.datetime
+    mode: Mode = "assume"
+    limit_price: Decimal | None = None
+    rules: VenueRules = NO_RULES
 
     def __post_init__(self) -> None:
         if not re.fullmatch(ID_PATTERN, self.id, re.ASCII):
@@ -55,8 +68,15 @@ class ParentOrder:
                 f"id {self.id[:80]!a}; allowed: 1 to 64 letters, digits, dots, dashes and underscores, the first "
                 "a letter or a digit"
             )
-        if not (math.isfinite(self.size) and 0 < self.size <= LARGEST_SIZE):
-            raise OrderError(f"size {self.size:g}; allowed: more than 0, at most {LARGEST_SIZE:g}")
+        if isinstance(self.size, bool) or not (math.isfinite(self.size) and SMALLEST_SIZE <= self.size <= LARGEST_SIZE):
+            raise OrderError(
+                f"size {self.size:g}; allowed: more than 0, that is {SMALLEST_SIZE:g} or more, at most {LARGEST_SIZE:g}"
+            )
+        if self.mode not in MODES:
+            raise OrderError(f"mode {self.mode[:80]!a}; allowed: {', '.join(MODES)}")
+        if self.limit_price is not None:
+            told_number(self.limit_price, "limit_price")
+        self.rules.check(as_told(self.size), self.limit_price, str(self.order.scenario.target))
         if self.start.utcoffset() != dt.timedelta(0):
             raise OrderError(f"start {self.start.isoformat()}; allowed: a time in UTC")
 
@@ -71,6 +91,7 @@ class OrderResult:
         achieved: average price of what traded, in currency.
         benchmark_price: price of the benchmark over the order's bars, in currency.
         gain_bps: against the benchmark; positive is good.
+        last_price: volume-weighted price of its last bar, in currency; None of orders that ended before it was kept.
     """
 
     bars_used: int
@@ -78,6 +99,7 @@ class OrderResult:
     achieved: float
     benchmark_price: float
     gain_bps: float
+    last_price: float | None = None
 
     @property
     def status(self) -> Status:
@@ -92,14 +114,27 @@ class OrderState:
     Args:
         created_at: when it was taken on (UTC).
         model_id: the model that decides it; None until its first slice.
+        arrival_price: last close before its first bar; None until its first slice.
         result: None until it has ended.
+        paused_at: since when nothing is advised (UTC); None while it is not paused.
+        closed_at: since when no fill is taken any more (UTC).
+        left: still to trade, exactly; below 0 where more was filled than was ordered.
     """
 
     order: ParentOrder
     status: Status
     created_at: dt.datetime
     model_id: str | None = None
+    arrival_price: float | None = None
     result: OrderResult | None = None
+    paused_at: dt.datetime | None = None
+    closed_at: dt.datetime | None = None
+    left: Decimal = ZERO
+
+    @property
+    def filled(self) -> Decimal:
+        """What counts as filled, exactly: `size` is this and `left`."""
+        return minus(as_told(self.order.size), self.left)
 
 
 def new_id() -> str:

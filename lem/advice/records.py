@@ -10,11 +10,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 import torch
 from torch import Tensor
 
-from lem.advice.order import OrderResult, OrderState, ParentOrder, Status, scenario
+from lem.advice.amounts import ZERO, as_told, minus, plus
+from lem.advice.order import Mode, OrderResult, OrderState, ParentOrder, Status, scenario
+from lem.advice.venue_rules import NO_RULES, VenueRules
 from lem.errors import OrderStateError
 from lem.execution.fills import Ledger
 from lem.execution.orders import Order
@@ -46,6 +49,15 @@ class OrderRecord:
     Args:
         size: base quantity, or notional in quote currency, as `target` says.
         start: the first bar that opens at or after it is the order's first (UTC).
+        mode: whether a slice counts as filled until told otherwise, or only what was confirmed does.
+        limit_price: worst price at which it may trade, in quote currency; None for any.
+        paused_at: since when nothing is advised (UTC); None while it is not paused.
+        closed_at: since when no fill is taken any more (UTC).
+        late_amount: what late fills add to the amount that counts as filled before the last slice.
+        late_share: likewise, to the share.
+        late_units: likewise, to the ledger's units.
+        late_cash: likewise, to its cash.
+        rules: what the venue takes.
         arrival: None until the first slice.
         result: None until the order has ended.
     """
@@ -65,6 +77,15 @@ class OrderRecord:
     start: dt.datetime
     created_at: dt.datetime
     status: Status
+    mode: Mode = "assume"
+    limit_price: Decimal | None = None
+    paused_at: dt.datetime | None = None
+    closed_at: dt.datetime | None = None
+    late_amount: Decimal = ZERO
+    late_share: float = 0.0
+    late_units: float = 0.0
+    late_cash: float = 0.0
+    rules: VenueRules = NO_RULES
     arrival: ArrivalRecord | None = None
     result: OrderResult | None = None
 
@@ -88,7 +109,15 @@ class OrderRecord:
             start=order.start,
             created_at=created_at,
             status="waiting",
+            mode=order.mode,
+            limit_price=order.limit_price,
+            rules=order.rules,
         )
+
+    @property
+    def exact_size(self) -> Decimal:
+        """The size in the digits in which it was given."""
+        return as_told(self.size)
 
     @property
     def terms(self) -> Order:
@@ -106,9 +135,23 @@ class OrderRecord:
         Raises:
             OrderError: one of its fields is not allowed.
         """
-        order = ParentOrder(self.id, self.universe, self.asset, self.terms, self.size, self.start)
-        model_id = self.arrival.model_id if self.arrival else None
-        return OrderState(order, self.status, self.created_at, model_id, self.result)
+        told = (self.mode, self.limit_price, self.rules)
+        order = ParentOrder(self.id, self.universe, self.asset, self.terms, self.size, self.start, *told)
+        return OrderState(
+            order,
+            self.status,
+            self.created_at,
+            model_id=self.arrival.model_id if self.arrival else None,
+            arrival_price=self.arrival.arrival_price if self.arrival else None,
+            result=self.result,
+            paused_at=self.paused_at,
+            closed_at=self.closed_at,
+            left=self.left(),
+        )
+
+    def left(self) -> Decimal:
+        """What is still to trade, after what counts as filled; below 0 where more was filled than was ordered."""
+        return self.exact_size
 
     def arrived(self) -> ArrivalRecord:
         """The arrival of an order that has a slice.
@@ -154,6 +197,11 @@ class SliceRecord(LedgerRecord):
         probability: pi, to finish in this bar.
         last_close: in currency.
         filled: share of the order that the desk confirmed, None if it did not.
+        filled_amount: the same in the order's unit, exactly.
+        paid: average price of the bar's fills, in currency; None where none was told.
+        amount: what was advised, in the order's unit, exactly.
+        left_before: what was still to trade before the bar.
+        carry: what rounding held back of this bar's slice and the next ones have to make up for.
     """
 
     order_id: str
@@ -166,11 +214,31 @@ class SliceRecord(LedgerRecord):
     probability: float
     last_close: float
     filled: float | None
+    filled_amount: Decimal | None = None
+    paid: float | None = None
+    amount: Decimal | None = None
+    left_before: Decimal | None = None
+    carry: Decimal | None = None
 
-    @property
-    def traded(self) -> float:
-        """Share of the order that counts as filled in the bar: what was confirmed, else what was advised."""
-        return self.share if self.filled is None else self.filled
+    def traded(self, mode: Mode) -> float:
+        """Share of the order that counts as filled in the bar: what was confirmed, else what `mode` says."""
+        if self.filled is not None:
+            return self.filled
+        return self.share if mode == "assume" else 0.0
+
+    def counted(self, order: OrderRecord) -> Decimal:
+        """The same in the order's unit, exactly."""
+        if self.filled_amount is not None:
+            return self.filled_amount
+        return self.advised(order) if order.mode == "assume" else ZERO
+
+    def advised(self, order: OrderRecord) -> Decimal:
+        """What was advised, in the order's unit. Slices of before there were decimals have their share only."""
+        return as_told(self.share * order.size) if self.amount is None else self.amount
+
+    def before(self, order: OrderRecord) -> Decimal:
+        """What was still to trade before the bar, likewise."""
+        return as_told(self.remaining * order.size) if self.left_before is None else self.left_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +252,31 @@ class OpenOrder(OrderRecord):
 
     last: SliceRecord | None = None
     fault: str = ""
+
+    def left(self) -> Decimal:
+        """What is still to trade after the last slice and all fills."""
+        if self.last is None:
+            return self.exact_size
+        return minus(self.last.before(self), plus(self.last.counted(self), self.late_amount))
+
+    @property
+    def is_late(self) -> bool:
+        """Whether late fills changed what its last slice knew."""
+        return bool(self.late_amount or self.late_share or self.late_units or self.late_cash)
+
+    def ledger(self) -> LedgerRecord | None:
+        """The ledger before the last slice, with what late fills changed in it; None before the first slice."""
+        last = self.last
+        if last is None or not self.is_late:
+            return last
+        return LedgerRecord(
+            last.bars_done,
+            min(1.0, max(0.0, last.remaining - self.late_share)),
+            max(0.0, last.units + self.late_units),
+            max(0.0, last.cash + self.late_cash),
+            last.weight,
+            last.weighted,
+        )
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,20 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, select, update
 
+from lem.advice.amounts import ZERO
+from lem.advice.fill_book import fill_of, fills_of, total_of, write_fill
+from lem.advice.fills import Fill, FillNews
 from lem.advice.order import OPEN, OrderResult, OrderState, ParentOrder, Status
 from lem.advice.records import ArrivalRecord, Decided, OpenOrder, OrderRecord, SliceRecord
 from lem.advice.soundness import UNREADABLE, check_order, check_slice, sound, unsound
+from lem.advice.venue_rules import NO_RULES, VenueRules
 from lem.errors import AdviceError, OrderError, OrderStateError, UnknownOrderError
-from lem.execution.orders import TOLERANCE
 from lem.registry.advice_tables import AdvisedOrderRow, AdvisedSliceRow
 from lem.registry.connection import Database
 from lem.registry.migrate import bring_up_to_date
@@ -34,12 +38,14 @@ def _names(record: type[Any], *records_within: str) -> tuple[str, ...]:
 
 
 _ARRIVAL, _RESULT, _SLICE = _names(ArrivalRecord), _names(OrderResult), _names(SliceRecord)
-_ORDER = _names(OrderRecord, "arrival", "result")
-ORDER_COLUMNS = tuple(_ORDERS.c[name] for name in (*_ORDER, *_ARRIVAL, *_RESULT))
+_ORDER, _RULES = _names(OrderRecord, "rules", "arrival", "result"), _names(VenueRules)
+ORDER_COLUMNS = tuple(_ORDERS.c[name] for name in (*_ORDER, *_RULES, *_ARRIVAL, *_RESULT))
 SLICE_COLUMNS = tuple(_SLICES.c[name] for name in _SLICE)
 """In the order of the fields of the records."""
-# Where the fields of an arrival and of a result begin in a row.
-_AT_ARRIVAL, _AT_RESULT = len(_ORDER), len(_ORDER) + len(_ARRIVAL)
+# Where the fields of the rules, of an arrival and of a result begin in a row.
+_AT_RULES, _AT_ARRIVAL = len(_ORDER), len(_ORDER) + len(_RULES)
+_AT_RESULT = _AT_ARRIVAL + len(_ARRIVAL)
+_NOTHING_LATE = {"late_amount": ZERO, "late_share": 0.0, "late_units": 0.0, "late_cash": 0.0}
 
 
 class AdviceStore:
@@ -79,8 +85,8 @@ class AdviceStore:
                 return state, False
             self._check_quota(connection, order.universe)
             record = OrderRecord.of(order, now)
-            connection.execute(insert(_ORDERS), [_columns(record, _ORDER)])
-            return OrderState(order, record.status, now), True
+            connection.execute(insert(_ORDERS), [{**_columns(record, _ORDER), **_columns(record.rules, _RULES)}])
+            return record.state(), True
 
     def order(self, order_id: str) -> OrderState:
         """One order.
@@ -89,9 +95,8 @@ class AdviceStore:
             UnknownOrderError: there is none of this id.
         """
         with self._database.transaction(f"read order {order_id!a}") as connection:
-            known = self._known(connection, order_id)
-            with sound(order_id):
-                return known.state()
+            self._known(connection, order_id)
+            return self._state(connection, order_id)
 
     def has(self, order_id: str) -> bool:
         """Whether there is an order of this id, in whatever universe."""
@@ -102,13 +107,13 @@ class AdviceStore:
         self, universe: str, statuses: Sequence[Status] | None = None, limit: int | None = None
     ) -> list[OrderState]:
         """Orders of a universe, the newest first."""
-        query = select(*ORDER_COLUMNS).where(_ORDERS.c.universe == universe)
+        wanted = _ORDERS.c.universe == universe
         if statuses is not None:
-            query = query.where(_ORDERS.c.status.in_(statuses))
-        query = query.order_by(_ORDERS.c.created_at.desc(), _ORDERS.c.id).limit(limit)
+            wanted = and_(wanted, _ORDERS.c.status.in_(statuses))
+        query = _with_last(wanted).order_by(_ORDERS.c.created_at.desc(), _ORDERS.c.id).limit(limit)
         with self._database.transaction("list the orders") as connection:
             try:
-                return [_order_of(row).state() for row in connection.execute(query)]
+                return [_open_order_of(row).state() for row in connection.execute(query)]
             except (AdviceError, OrderError, *UNREADABLE):
                 return list(self._sound_states(connection, query))
 
@@ -120,12 +125,17 @@ class AdviceStore:
         """
         with self._database.transaction(f"read the slices of {order_id!a}") as connection:
             order = self._known(connection, order_id)
-            query = select(*SLICE_COLUMNS).where(_SLICES.c.order_id == order_id).order_by(_SLICES.c.bar)
-            with sound(order_id):
-                slices = [SliceRecord(*row) for row in connection.execute(query)]
-            for one in slices:
-                check_slice(order, one)
-            return [(order, one) for one in slices]
+            return [(order, slice_) for slice_ in self._slices(connection, order_id)]
+
+    def fills(self, order_id: str) -> list[Fill]:
+        """Everything that was told of an order's fills, corrections too.
+
+        Raises:
+            UnknownOrderError: there is no such order.
+        """
+        with self._database.transaction(f"read the fills of {order_id!a}") as connection:
+            self._known(connection, order_id)
+            return fills_of(connection, order_id)
 
     def cancel(self, order_id: str) -> OrderState:
         """Cancel an open order; a cancelled one stays so.
@@ -139,37 +149,82 @@ class AdviceStore:
             if order.status not in (*OPEN, "cancelled"):
                 raise OrderStateError(f"order {order_id} is {order.status}; allowed: to cancel one that is open")
             connection.execute(update(_ORDERS).where(_ORDERS.c.id == order_id), {"status": "cancelled"})
-            return replace(order, status="cancelled").state()
+            return self._state(connection, order_id)
 
-    def fill(self, order_id: str, bar: dt.datetime, amount: float) -> tuple[OrderRecord, SliceRecord]:
-        """Confirm what was filled in the bar of the last slice, in the order's own unit; the last word counts.
+    def fill(self, order_id: str, news: FillNews, now: dt.datetime) -> tuple[Fill, bool]:
+        """Store a fill. The same fill again changes nothing.
+
+        Returns:
+            The fill, and whether it is new.
+
+        Raises:
+            UnknownOrderError: there is no such order.
+            OrderStateError: as `lem.advice.fill_book.fill_of`.
+            OrderError: likewise.
+        """
+        with self._database.transaction(f"store a fill of {order_id!a}", write=True) as connection:
+            order, slices, there = self._known(connection, order_id), *self._told(connection, order_id)
+            fill = fill_of(order, slices, there, news, now)
+            if fill is None:
+                return [told for told in there if told.fill_id == news.fill_id][-1], False
+            write_fill(connection, order, slices, fill)
+            return fill, True
+
+    def total(
+        self, order_id: str, bar: dt.datetime, amount: Decimal, now: dt.datetime
+    ) -> tuple[OrderRecord, SliceRecord]:
+        """Store what was filled in a bar as one number, in the order's unit; the last word counts.
 
         Returns:
             The order and the slice.
 
         Raises:
             UnknownOrderError: there is no such order.
-            OrderStateError: it is not live, or another slice followed the bar's.
-            OrderError: the amount is negative or more than what remained.
+            OrderStateError: as `lem.advice.fill_book.total_of`.
+            OrderError: likewise.
         """
-        with self._database.transaction(f"confirm a fill of {order_id!a}", write=True) as connection:
+        with self._database.transaction(f"store a fill of {order_id!a}", write=True) as connection:
+            order, slices, there = self._known(connection, order_id), *self._told(connection, order_id)
+            fill = total_of(order, slices, there, (bar, amount), now)
+            if fill is not None:
+                write_fill(connection, order, slices, fill)
+            return self._known(connection, order_id), next(
+                slice_ for slice_ in self._slices(connection, order_id) if slice_.bar == bar
+            )
+
+    def pause(self, order_id: str, now: dt.datetime | None) -> OrderState:
+        """Pause an open order, or with None for `now` resume it; one that is paused stays so since when it was.
+
+        Raises:
+            UnknownOrderError: there is no such order.
+            OrderStateError: it has ended.
+        """
+        with self._database.transaction(f"pause order {order_id!a}", write=True) as connection:
             order = self._known(connection, order_id)
-            with sound(order_id):
-                last = _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one()).last
-            if order.status != "live" or last is None:
-                raise OrderStateError(f"order {order_id} is {order.status}; allowed: fills of one that is live")
-            if last.bar != bar:
+            if order.status not in OPEN:
                 raise OrderStateError(
-                    f"bar {bar:%Y-%m-%dT%H:%M:%SZ} of order {order_id} is not its last one; allowed: "
-                    f"{last.bar:%Y-%m-%dT%H:%M:%SZ}, until the slice after it is advised"
+                    f"order {order_id} is {order.status}; allowed: to pause or resume one that is open"
                 )
-            share, left = amount / order.size, last.remaining
-            if not 0 <= share <= left + TOLERANCE:
-                raise OrderError(f"amount {amount:g}; allowed: 0 to {left * order.size:g}, what remained of the order")
-            share = min(share, left)
-            chosen = and_(_SLICES.c.order_id == order_id, _SLICES.c.bar == bar)
-            connection.execute(update(_SLICES).where(chosen), {"filled": share})
-            return order, replace(last, filled=share)
+            if now is None or order.paused_at is None:
+                connection.execute(update(_ORDERS).where(_ORDERS.c.id == order_id), {"paused_at": now})
+            return self._state(connection, order_id)
+
+    def close(self, order_id: str, now: dt.datetime) -> OrderState:
+        """Close an order that has ended: no fill of it is taken any more; a closed one stays so.
+
+        Raises:
+            UnknownOrderError: there is no such order.
+            OrderStateError: it is open.
+        """
+        with self._database.transaction(f"close order {order_id!a}", write=True) as connection:
+            order = self._known(connection, order_id)
+            if order.status in OPEN:
+                raise OrderStateError(
+                    f"order {order_id} is {order.status}; allowed: to close one that has ended; cancel it first"
+                )
+            if order.closed_at is None:
+                connection.execute(update(_ORDERS).where(_ORDERS.c.id == order_id), {"closed_at": now})
+            return self._state(connection, order_id)
 
     def booked(self, universe: str, order_id: str | None = None) -> list[OpenOrder]:
         """The open orders of a universe with their last slices; or one order, if it is open."""
@@ -182,7 +237,8 @@ class AdviceStore:
         Where `choose` raises, nothing is written.
         """
         with self._database.transaction("store the slices of a bar", write=True) as connection:
-            decided = choose(self._booked(connection, universe, order_id))
+            booked = self._booked(connection, universe, order_id)
+            decided = choose(booked)
             if decided.slices:
                 connection.execute(insert(_SLICES), [_columns(record, _SLICE) for record in decided.slices])
             # Orders that change in the same way are one statement.
@@ -190,7 +246,10 @@ class AdviceStore:
                 {"_id": key, "status": "live", **_columns(arrival, _ARRIVAL)} for key, arrival in decided.begun.items()
             ]
             ended = [{"_id": key, "status": end.status, **_columns(end, _RESULT)} for key, end in decided.ended.items()]
-            for rows in (begun, ended):
+            # A new slice has what late fills changed in its own ledger.
+            sliced = {record.order_id for record in decided.slices}
+            late = [{"_id": order.id, **_NOTHING_LATE} for order in booked if order.is_late and order.id in sliced]
+            for rows in (late, begun, ended):
                 if rows:
                     connection.execute(update(_ORDERS).where(_ORDERS.c.id == bindparam("_id")), rows)
 
@@ -206,6 +265,10 @@ class AdviceStore:
             keys = connection.execute(select(_ORDERS.c.id).where(wanted).order_by(_ORDERS.c.id)).scalars().all()
             return [self._sound_or_not(connection, key, universe) for key in keys]
 
+    def _state(self, connection: Connection, order_id: str) -> OrderState:
+        with sound(order_id):
+            return _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one()).state()
+
     def _sound_or_not(self, connection: Connection, order_id: str, universe: str) -> OpenOrder:
         try:
             with sound(order_id):
@@ -217,9 +280,7 @@ class AdviceStore:
         """The orders of a query; those that cannot be read are left to the log, and to who asks for them by id."""
         for order_id in connection.execute(query.with_only_columns(_ORDERS.c.id)).scalars().all():
             try:
-                known = self._known(connection, order_id)
-                with sound(order_id):
-                    yield known.state()
+                yield self._state(connection, order_id)
             except AdviceError as fault:
                 _LOG.error("%s", fault)
 
@@ -233,6 +294,18 @@ class AdviceStore:
                 f"{count} orders of {universe} are open; allowed: {self._most_open} (LEM_MAX_OPEN_ORDERS); cancel "
                 "some, or wait until some have ended"
             )
+
+    def _slices(self, connection: Connection, order_id: str) -> list[SliceRecord]:
+        query = select(*SLICE_COLUMNS).where(_SLICES.c.order_id == order_id).order_by(_SLICES.c.bar)
+        order = self._known(connection, order_id)
+        with sound(order_id):
+            slices = [SliceRecord(*row) for row in connection.execute(query)]
+        for one in slices:
+            check_slice(order, one)
+        return slices
+
+    def _told(self, connection: Connection, order_id: str) -> tuple[list[SliceRecord], list[Fill]]:
+        return self._slices(connection, order_id), fills_of(connection, order_id)
 
     def _find(self, connection: Connection, order_id: str) -> OrderRecord | None:
         with sound(order_id):
@@ -259,9 +332,11 @@ def _with_last(condition: ColumnElement[bool]) -> Any:
 # By place: thousands of rows are read every bar, and looking up each column by its name takes twice as long.
 def _fields_of(row: Sequence[Any]) -> tuple[Any, ...]:
     """The fields of an `OrderRecord`, in order."""
+    rules = row[_AT_RULES:_AT_ARRIVAL]
     arrival, result = row[_AT_ARRIVAL:_AT_RESULT], row[_AT_RESULT : len(ORDER_COLUMNS)]
     return (
-        *row[:_AT_ARRIVAL],
+        *row[:_AT_RULES],
+        NO_RULES if all(rule is None for rule in rules) else VenueRules(*rules),
         None if arrival[0] is None else ArrivalRecord(*arrival),
         None if result[0] is None else OrderResult(*result),
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from lem.lineage.words import Words
 
 FENCE = Words("token of the step that wrote the row last: a step of a lower one cannot", allowed=">= 0")
+_BEFORE = "a slice of a bar that nobody asked about, or of an order that ended before amounts were kept in digits"
+_NO_RULE = "the venue has no such rule, or it is not known"
 _ID, _FIRST, _ENDED = "16 hex digits", "no slice was advised yet", "the order has not ended, or traded nothing"
 
 LIVE_COLUMNS = {
@@ -38,6 +40,19 @@ LIVE_COLUMNS = {
         "achieved": Words("average price of the order", "quote currency", _ENDED),
         "benchmark_price": Words("the benchmark up to the order's end", "quote currency", _ENDED),
         "gain_bps": Words("how much better than the benchmark, before costs", "bps", _ENDED),
+        "last_price": Words("volume-weighted price of the order's last bar", "quote currency", _ENDED),
+        "mode": Words("assume: what is advised counts until told otherwise; confirm: only what is confirmed"),
+        "limit_price": Words("worst price at which it may trade, in digits", "quote currency", "any price"),
+        "lot": Words("amounts are multiples of it, in digits", "base currency, or shares", _NO_RULE),
+        "tick": Words("prices are multiples of it, in digits", "quote currency", _NO_RULE),
+        "min_amount": Words("least amount of a trade, in digits", "base currency, or shares", _NO_RULE),
+        "min_notional": Words("least amount times price of a trade, in digits", "quote currency", _NO_RULE),
+        "paused_at": Words("since when nothing is advised", "UTC", "it is not paused"),
+        "closed_at": Words("since when no fill is taken any more", "UTC", "it is not closed"),
+        "late_amount": Words("what fills that came late add to what the last slice knew, in digits"),
+        "late_share": Words("likewise, as a share of the order"),
+        "late_units": Words("likewise, to the ledger's units"),
+        "late_cash": Words("likewise, to the ledger's cash"),
     },
     "advised_slices": {
         "order_id": Words("the order"),
@@ -55,7 +70,23 @@ LIVE_COLUMNS = {
         "cash": Words("ledger before the bar: money traded for the share that is done"),
         "weight": Words("ledger before the bar: sum of the benchmark's weights"),
         "weighted": Words("ledger before the bar: sum of weights times prices"),
-        "filled": Words("share that the desk confirmed", null="nobody confirmed: what was advised is assumed"),
+        "filled": Words("share that the desk confirmed", null="nobody confirmed: what counts is as `mode` says"),
+        "filled_amount": Words("the same in the order's unit, in digits", null="nobody confirmed"),
+        "paid": Words("average price of the bar's fills", "quote currency", "no price was told"),
+        "amount": Words("what was advised, in the order's unit, in digits", null=_BEFORE),
+        "left_before": Words("what was still to trade before the bar, likewise", null=_BEFORE),
+        "carry": Words("what rounding held back, for the next slice, likewise", null=_BEFORE),
+    },
+    "advised_fills": {
+        "order_id": Words("the order"),
+        "fill_id": Words("the venue's id of the fill, or `total@` and the bar of a bar's total"),
+        "revision": Words("1, and one more with each correction: the highest counts", allowed=">= 1"),
+        "bar": Words("open of the bar of the slice that it belongs to", "UTC"),
+        "amount": Words("what was filled, in the order's unit, in digits"),
+        "price": Words("of the fill, in digits", "quote currency", "not told"),
+        "fee": Words("of the fill, in digits; below 0 for a rebate", "quote currency", "not told"),
+        "traded_at": Words("when it traded", "UTC", "not told"),
+        "told_at": Words("when the desk told it", "UTC"),
     },
     "nights": {
         "id": Words("grows with every try"),
@@ -82,6 +113,7 @@ LIVE_TABLES = {
     "fence": "The counter of the tokens that steps write with, so that one that lost its run overwrites nothing.",
     "advised_orders": "Parent orders that `lem advise` and `lem serve` work on.",
     "advised_slices": "What was advised for each bar of an order, once.",
+    "advised_fills": "What a desk told of fills; rows are added, none is changed.",
     "nights": "Nights that `lem night` or the night's job has begun, and how they ended; kept for 90 days.",
     "alerts": "What is wrong and was told or is to be told, until it is over; and the night of the last heartbeat.",
 }

@@ -12,6 +12,10 @@ from lem.universe.calendars import offset_partition, partition_dates
 
 FILES = ("report.csv", "report.json", "report.html")
 """Files that every report has; its other tables lie below `tables/`, their hashes in report.json."""
+PICTURE = "gain_by_m.png"
+"""The thumbnail beside them: mean gain by m, after costs. It is no part of the data version."""
+INDEX = "index.html"
+"""The index of all reports: its path in the lake. Names of universes have no dot."""
 BACKTESTS_VERSION = "backtest data version (hash of all)"
 """Key in a report's versions: the version of the backtests from which it was made."""
 

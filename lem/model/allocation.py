@@ -226,7 +226,7 @@ class AllocationHeads(nn.Module):
         return pace, finish
 
     def decide(
-        self, read_SXD: Tensor, ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int
+        self, read_SXD: Tensor, ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int | Tensor
     ) -> tuple[Tensor, Tensor]:
         """Slice and probability to finish in bar k, within the order's limits: each of shape O = (*X, S).
 

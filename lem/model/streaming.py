@@ -36,7 +36,7 @@ class MarketStream:
         with torch.no_grad():
             _, after = model.context(none_NTF, none_NTF[..., 0] > 0)
         # Before the first bar every part of the state is zero, and nothing is valid.
-        self._state = _rebuilt(after, {name: torch.zeros_like(tensor) for name, tensor in _named(after)})
+        self._state = rebuilt(after, {name: torch.zeros_like(tensor) for name, tensor in named(after)})
 
     @torch.no_grad()
     def advance(self, features_NF: Tensor, valid_N: Tensor) -> Tensor:
@@ -65,7 +65,12 @@ class MarketStream:
 
     def state(self) -> dict[str, Tensor]:
         """A copy of the state as named tensors, ready for safetensors; its size does not depend on the history."""
-        return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in _named(self._state)}
+        return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in named(self._state)}
+
+    @property
+    def carried(self) -> ContextState:
+        """The state itself, not a copy."""
+        return self._state
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Continue from a copy that `state` gave, with the same bits.
@@ -73,7 +78,7 @@ class MarketStream:
         Raises:
             LakeError: a state of another number of markets or another size of model; the state stays as it was.
         """
-        expected = dict(_named(self._state))
+        expected = dict(named(self._state))
         if set(tensors) != set(expected):
             odd = ", ".join(sorted(set(tensors) ^ set(expected)))
             raise LakeError(f"state of a stream: missing or unknown: {odd}; allowed: {', '.join(expected)}")
@@ -82,7 +87,7 @@ class MarketStream:
             if found != wanted:
                 raise LakeError(f"state of a stream: {name} is {found}; allowed: {wanted} for {self.markets} markets")
         own = {name: tensors[name].to(like.device, copy=True) for name, like in expected.items()}
-        self._state = _rebuilt(self._state, own)
+        self._state = rebuilt(self._state, own)
 
     def _check(self, features_NTF: Tensor, valid_NT: Tensor) -> None:
         bars = features_NTF.shape[1] if features_NTF.dim() == 3 else 0
@@ -108,12 +113,13 @@ def _parts(state: ContextState) -> Iterator[tuple[str, TKANState | LSTMState | A
         yield "attention", state.attention
 
 
-def _named(state: ContextState) -> Iterator[tuple[str, Tensor]]:
+def named(state: ContextState) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a state with their names."""
     for place, part in _parts(state):
         yield from ((f"{place}.{name}", tensor) for name, tensor in part._asdict().items())
 
 
-def _rebuilt(like: ContextState, tensors: Mapping[str, Tensor]) -> ContextState:
+def rebuilt(like: ContextState, tensors: Mapping[str, Tensor]) -> ContextState:
     """A state of the same parts as `like`, made of named tensors."""
     parts: dict[str, Any] = {
         place: type(part)(*(tensors[f"{place}.{name}"] for name in part._fields)) for place, part in _parts(like)

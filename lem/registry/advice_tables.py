@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, TypeDecorator
 from sqlalchemy.orm import Mapped, mapped_column
 
 from lem.registry.tables import Base
 
 
+class Exact(TypeDecorator[Decimal]):
+    """A decimal number, stored as its digits: neither database rounds it."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Any) -> str | None:
+        """The digits."""
+        return None if value is None else format(value, "f")
+
+    def process_result_value(self, value: str | None, dialect: Any) -> Decimal | None:
+        """The number."""
+        return None if value is None else Decimal(value)
+
+
 class AdvisedOrderRow(Base):
     """A parent order.
 
-    `model_id` to `mean_volume`, what it is measured by, are set with its first slice; `bars_used` to `gain_bps`, how it
-    ended, at its end.
+    `model_id` to `mean_volume`, what it is measured by, are set with its first slice; `bars_used` to `last_price`, how
+    it ended, at its end. `late_amount` to `late_cash` are what fills that came late change in the ledger of the last
+    slice; the slice after it has them in its own.
     """
 
     __tablename__ = "advised_orders"
@@ -48,12 +66,25 @@ class AdvisedOrderRow(Base):
     achieved: Mapped[float | None]
     benchmark_price: Mapped[float | None]
     gain_bps: Mapped[float | None]
+    last_price: Mapped[float | None]
+    mode: Mapped[str] = mapped_column(server_default="assume")
+    limit_price: Mapped[Decimal | None] = mapped_column(Exact)
+    lot: Mapped[Decimal | None] = mapped_column(Exact)
+    tick: Mapped[Decimal | None] = mapped_column(Exact)
+    min_amount: Mapped[Decimal | None] = mapped_column(Exact)
+    min_notional: Mapped[Decimal | None] = mapped_column(Exact)
+    paused_at: Mapped[dt.datetime | None]
+    closed_at: Mapped[dt.datetime | None]
+    late_amount: Mapped[Decimal] = mapped_column(Exact, server_default="0")
+    late_share: Mapped[float] = mapped_column(server_default="0")
+    late_units: Mapped[float] = mapped_column(server_default="0")
+    late_cash: Mapped[float] = mapped_column(server_default="0")
 
 
 class AdvisedSliceRow(Base):
     """What was advised for one bar of an order, once: the key is the order and the bar's open.
 
-    `bars_done` to `weighted` are the order's ledger before the bar, `filled` the share that the desk confirmed.
+    `bars_done` to `weighted` are the order's ledger before the bar, `filled` to `paid` what the bar's fills come to.
     """
 
     __tablename__ = "advised_slices"
@@ -74,3 +105,24 @@ class AdvisedSliceRow(Base):
     weight: Mapped[float]
     weighted: Mapped[float]
     filled: Mapped[float | None]
+    filled_amount: Mapped[Decimal | None] = mapped_column(Exact)
+    paid: Mapped[float | None]
+    amount: Mapped[Decimal | None] = mapped_column(Exact)
+    left_before: Mapped[Decimal | None] = mapped_column(Exact)
+    carry: Mapped[Decimal | None] = mapped_column(Exact)
+
+
+class AdvisedFillRow(Base):
+    """What a desk told of a fill. Rows are added, none is changed: the highest revision of a fill is what counts."""
+
+    __tablename__ = "advised_fills"
+
+    order_id: Mapped[str] = mapped_column(ForeignKey("advised_orders.id"), primary_key=True)
+    fill_id: Mapped[str] = mapped_column(primary_key=True)
+    revision: Mapped[int] = mapped_column(primary_key=True)
+    bar: Mapped[dt.datetime]
+    amount: Mapped[Decimal] = mapped_column(Exact)
+    price: Mapped[Decimal | None] = mapped_column(Exact)
+    fee: Mapped[Decimal | None] = mapped_column(Exact)
+    traded_at: Mapped[dt.datetime | None]
+    told_at: Mapped[dt.datetime]

@@ -20,6 +20,7 @@ from lem.lineage.stages import REPORT, stage_named
 from lem.lineage.stored_report import (
     BACKTESTS_VERSION,
     FILES,
+    PICTURE,
     REPORT_VERSION,
     backtests_version,
     report_path,
@@ -171,11 +172,12 @@ def replayed_tape(lake: Lake, universe: Universe, orders: pd.DataFrame) -> pd.Da
 
 
 def make_report(lake: Lake, registry: Registry, universe: Universe, date: dt.date) -> StoredReport:
-    """Render the report of `date` and store its tables, CSV, JSON and, last, its page."""
+    """Render the report of `date` and store its tables, picture, CSV, JSON and, last, its page."""
     report = render_report(report_inputs(lake, registry, universe, date))
     contents = {f"tables/{name}.csv": csv_bytes(table) for name, table in sorted(report.tables.items())}
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     contents |= {
+        PICTURE: report.thumbnail,
         "report.csv": csv_bytes(report.table),
         "report.json": _json_bytes(report.summary | {"tables": hashes}),
         "report.html": report.html.encode(),

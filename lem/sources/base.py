@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from decimal import Decimal
+from typing import Protocol, runtime_checkable
 
 import pandas as pd
 import pyarrow as arrow
@@ -94,6 +95,25 @@ class Source(Protocol):
             UniverseError: the universe has no such symbol.
         """
         ...
+
+
+@runtime_checkable
+class WithRules(Protocol):
+    """A source that knows what its venue takes of an asset."""
+
+    def trading_rules(self, symbol: str) -> Mapping[str, Decimal]:
+        """What is known of `lot`, `tick`, `min_amount` and `min_notional`, in base and quote currency.
+
+        Raises:
+            SourceError: the venue did not answer, or has no such market.
+            UniverseError: the universe has no such symbol.
+        """
+        ...
+
+
+def rules_from(source: Source, symbol: str) -> Mapping[str, Decimal]:
+    """The trading rules of an asset; none where the source knows of none. Raises as `WithRules.trading_rules`."""
+    return source.trading_rules(symbol) if isinstance(source, WithRules) else {}
 
 
 def check_window(start: dt.datetime, end: dt.datetime) -> None:

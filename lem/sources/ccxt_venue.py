@@ -12,6 +12,7 @@ import difflib
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import pandas as pd
 from lem.errors import SourceError
 from lem.sources.base import NUMBERS, RawBars, check_window
 from lem.sources.ccxt_client import PageFault, VenueClient
+from lem.sources.ccxt_rules import rules_of
 from lem.sources.limits import CLOCK, Clock
 from lem.sources.venues import Bar, Klines, Unified, Window, bars_of
 from lem.universe import Universe
@@ -114,6 +116,17 @@ class Ccxt:
         """
         self._universe.check_symbol(symbol)
         self._doubted = True
+
+    def trading_rules(self, symbol: str) -> Mapping[str, Decimal]:
+        """What the venue takes of an asset by its present name, from its list of markets.
+
+        Raises:
+            SourceError: the venue did not answer, or has no such market.
+            UniverseError: unknown symbol.
+        """
+        asset = self._universe.assets[self._universe.check_symbol(symbol)]
+        venue = self._venue()
+        return rules_of(self._market(venue, symbol, asset.venue_symbol or symbol), venue.client.precisionMode)
 
     def _venue(self) -> VenueClient:
         """This thread's client. The first thread asks for the markets, for all of them."""

@@ -7,10 +7,12 @@ nothing is asked, and the answer has no rows.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
+from decimal import Decimal
 
 import pandas as pd
 
-from lem.sources.base import RAW_DTYPES, RawBars, Source, check_window
+from lem.sources.base import RAW_DTYPES, RawBars, Source, check_window, rules_from
 from lem.universe import Universe
 from lem.universe.calendars import is_listed, partition_window
 
@@ -43,6 +45,15 @@ class OnlyExpected:
             return RawBars(nothing, f"no bars expected: {symbol} is not listed {dates}", dt.datetime.now(dt.UTC))
         since, until = partition_window(listed[0])[0], partition_window(listed[-1])[1]
         return self._source.fetch(symbol, max(start, since), min(end, until))
+
+    def trading_rules(self, symbol: str) -> Mapping[str, Decimal]:
+        """What the source knows of what its venue takes.
+
+        Raises:
+            SourceError: the venue did not answer, or has no such market.
+            UniverseError: the universe has no such symbol.
+        """
+        return rules_from(self._source, symbol)
 
     def forget(self, symbol: str) -> None:
         """Drop what is in memory of the asset.

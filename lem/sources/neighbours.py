@@ -7,14 +7,15 @@ expected bars are not there, its answer also has the nearest bar before or after
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 
 from lem.errors import SourceError
-from lem.sources.base import RAW_DTYPES, RawBars, Source
+from lem.sources.base import RAW_DTYPES, RawBars, Source, rules_from
 from lem.universe import Universe
 from lem.universe.calendars import expected_bars, is_listed
 
@@ -59,6 +60,15 @@ class WithNeighbours:
         if ts.max() < grid[-1]:
             parts.append(self._after(symbol, end).head(1))
         return replace(answer, table=pd.concat(parts, ignore_index=True).astype(RAW_DTYPES))
+
+    def trading_rules(self, symbol: str) -> Mapping[str, Decimal]:
+        """What the source knows of what its venue takes.
+
+        Raises:
+            SourceError: the venue did not answer, or has no such market.
+            UniverseError: the universe has no such symbol.
+        """
+        return rules_from(self._source, symbol)
 
     def forget(self, symbol: str) -> None:
         """Drop what is in memory of the asset.

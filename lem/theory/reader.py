@@ -45,7 +45,8 @@ class Reader:
     def __init__(self, margin: Tensor, pace: Tensor, terms: Terms, risk_O: Tensor) -> None:
         self.terms = terms
         self._margin, self._pace = margin.flatten(), pace.flatten()
-        self._strides = torch.tensor(pace.stride(), dtype=torch.int32)
+        self._index = torch.int32 if _small_places() else torch.int64
+        self._strides = torch.tensor(pace.stride(), dtype=self._index)
         of_O = OF_N[terms.n_O.long().clamp(max=BARS[-1])]
         self._n_O = SOLVED_N[of_O]
         self._first_O, self._first_end_O = FIRST_S[of_O], FIRST_E[of_O]
@@ -78,12 +79,12 @@ class Reader:
         wait_O = ((self.terms.m_O - 1 - k) / stretch_O).ceil().long().clamp(min=0).minimum(n_O - 1 - at_O)
         shares = torch.broadcast_tensors(*self._shares, left[1], distance[1])
         sorted_AO, order_AO = torch.stack(shares).sort(0, descending=True)
-        inner_O = (self._below_O + left[0] * self._strides[4] + distance[0] * self._strides[5]).to(torch.int32)
+        inner_O = (self._below_O + left[0] * self._strides[4] + distance[0] * self._strides[5]).to(self._index)
         first_O = (self._first_O + state(at_O, wait_O, n_O)) * self._strides[0]
         # The margin has the same axes; where there is something to wait for, it has no meaning.
         to_end_O = (self._first_end_O + at_O) * self._strides[0] - first_O
-        at_O = (first_O + inner_O).to(torch.int32)
-        to_end_O = to_end_O.to(torch.int32)
+        at_O = (first_O + inner_O).to(self._index)
+        to_end_O = to_end_O.to(self._index)
         jumps = self._strides[1:][order_AO]
         weight_O = 1.0 - sorted_AO[0]
         place_O, margin_O = weight_O * self._pace[at_O], weight_O * self._margin[at_O + to_end_O]
@@ -97,9 +98,14 @@ class Reader:
         return Advice(place_O / 255.0, margin_O * (FAR / 127))
 
 
+def _small_places() -> bool:
+    """Whether places are int32, which is faster; an ONNX graph looks up by int64 alone."""
+    return not torch.compiler.is_exporting()
+
+
 def _place(value_O: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
     """Where values lie on a grid: the point below, and the share of the way to the next."""
     grid = grid.to(value_O)
     value_O = value_O.clamp(grid[0], grid[-1]).contiguous()
-    below_O = (torch.bucketize(value_O, grid, right=True, out_int32=True) - 1).clamp(0, len(grid) - 2)
+    below_O = (torch.bucketize(value_O, grid, right=True, out_int32=_small_places()) - 1).clamp(0, len(grid) - 2)
     return below_O, (value_O - grid[below_O]) / (grid[below_O + 1] - grid[below_O])

@@ -1,6 +1,6 @@
 """Which bars exist: partition dates, sessions, and the grid of bars that a partition must hold.
 
-A partition is one UTC date. A 24/7 market fills every date with bars; XNYS has one bar a session, from the
+A partition is one UTC date. A 24/7 market fills every date with bars; an exchange has one bar a session, from the
 session's open to its close (half days as the exchange announced them), and a weekday without a session is a
 partition without rows. Every function is pure: same universe and date, same answer.
 """
@@ -16,29 +16,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lem.errors import UniverseError
+from lem.universe.exchanges import UTC_US, first_date, sessions
 from lem.universe.universe import Universe
-
-FIRST_SESSION = "1990-01-01"
-"""Start of the exchange calendars; sources refuse time stamps before it."""
-
-_UTC_US = "datetime64[us, UTC]"
-
-
-@cache
-def _sessions(calendar: str) -> pd.DataFrame:
-    """Open and close (UTC) of every session by the session's date, until about a year from today."""
-    import exchange_calendars  # only here: markets that never close do not need it
-
-    schedule = exchange_calendars.get_calendar(calendar, start=FIRST_SESSION).schedule
-    table = schedule[["open", "close"]].astype(_UTC_US)
-    table.index = pd.DatetimeIndex(schedule.index).as_unit("us")
-    return table
 
 
 @cache
 def _closes(calendar: str) -> pd.Series:
     """Close of every session, indexed by its open (both UTC)."""
-    return _sessions(calendar).set_index("open")["close"]
+    return sessions(calendar).set_index("open")["close"]
 
 
 def partition_window(date: dt.date) -> tuple[dt.datetime, dt.datetime]:
@@ -48,7 +33,7 @@ def partition_window(date: dt.date) -> tuple[dt.datetime, dt.datetime]:
 
 
 def partition_dates(universe: Universe, start: dt.date, end: dt.date) -> list[dt.date]:
-    """Partition dates from `start` to `end`, both inclusive: every day (24/7), or Monday to Friday (XNYS).
+    """Partition dates from `start` to `end`, both inclusive: every day (24/7), or Monday to Friday (exchanges).
 
     Holidays are partition dates without rows, so an exchange's announcement never changes which partitions exist.
     """
@@ -65,7 +50,7 @@ def check_partitions(universe: Universe, start: dt.date, end: dt.date) -> None:
         end: last date, inclusive.
 
     Raises:
-        UniverseError: no partition in the range (XNYS has none on Saturday and Sunday), or it ends before it starts;
+        UniverseError: no partition in the range (none on Saturday and Sunday but 24/7), or it ends before it starts;
             names the universe's nearest partitions.
     """
     if partition_dates(universe, start, end):
@@ -101,11 +86,11 @@ def is_session(universe: Universe, date: dt.date) -> bool:
     """
     if universe.calendar == "24/7":
         return True
-    sessions = _sessions(universe.calendar)
-    first, last = dt.date.fromisoformat(FIRST_SESSION), sessions.index[-1].date()
+    known = sessions(universe.calendar)
+    first, last = first_date(universe.calendar), known.index[-1].date()
     if not first <= date <= last:
         raise UniverseError(f"calendar {universe.calendar} does not know {date}; allowed: {first} to {last}")
-    return pd.Timestamp(date) in sessions.index
+    return pd.Timestamp(date) in known.index
 
 
 def is_listed(universe: Universe, symbol: str, date: dt.date) -> bool:
@@ -119,7 +104,7 @@ def session_opens(universe: Universe, dates: pd.DatetimeIndex) -> pd.DatetimeInd
     """Open time (UTC) of the daily bar of each naive date; NaT where there is no session."""
     if universe.calendar == "24/7":
         return dates.tz_localize("UTC").as_unit("us")
-    return pd.DatetimeIndex(_sessions(universe.calendar)["open"].reindex(dates))
+    return pd.DatetimeIndex(sessions(universe.calendar)["open"].reindex(dates))
 
 
 def expected_grid(
@@ -152,7 +137,7 @@ def expected_bars(universe: Universe, symbol: str, date: dt.date) -> pd.Datetime
         UniverseError: unknown symbol, or a date that the exchange's calendar does not know.
     """
     if not (is_listed(universe, symbol, date) and is_session(universe, date)):
-        return pd.DatetimeIndex([], dtype=_UTC_US, name="ts")
+        return pd.DatetimeIndex([], dtype=UTC_US, name="ts")
     return expected_grid(universe, symbol, [date])[0]
 
 

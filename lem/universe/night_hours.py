@@ -24,8 +24,8 @@ class NightConfig(BaseModel):
 
     Args:
         enabled: whether the automation runs as soon as it is deployed; otherwise somebody turns it on in the UI.
-        at: local time at which the night begins, to the minute. 24/7: 00:30; XNYS: 20:30 in New York, by when the UTC
-            date of the session is over all year round.
+        at: local time at which the night begins, to the minute. XNYS: 20:30 in New York, by when the UTC date of the
+            session is over all year round; all others: 00:30 UTC.
         time_zone: IANA name of the zone of `at`.
         retry_hours: hours between two tries of the last night's partitions that are missing or failed.
         catch_up_days: each night also makes missing partitions of this many calendar days back.
@@ -127,7 +127,7 @@ def night_problem(calendar: str, config: NightConfig) -> str | None:
 
 
 def night_of(calendar: str, config: NightConfig) -> NightHours:
-    """The night of a calendar: each day (`24/7`), or the evening or morning after each weekday (`XNYS`)."""
+    """The night of a calendar: each day (`24/7`), or the evening or morning after each weekday (exchanges)."""
     at, zone = _hour(calendar, config)
     days = "*"
     if calendar != "24/7":
@@ -139,5 +139,5 @@ def night_of(calendar: str, config: NightConfig) -> NightHours:
 
 
 def _hour(calendar: str, config: NightConfig) -> tuple[dt.time, str]:
-    at, zone = _DEFAULTS[calendar]
+    at, zone = _DEFAULTS.get(calendar, _DEFAULTS["24/7"])
     return config.at or at, config.time_zone or zone

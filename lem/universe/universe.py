@@ -11,9 +11,10 @@ import difflib
 import os
 import re
 import tomllib
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -22,6 +23,7 @@ from lem.errors import UniverseError
 from lem.execution.costs_config import CostsConfig
 from lem.universe.backtest_config import BacktestConfig, GateConfig
 from lem.universe.drift_config import DriftConfig
+from lem.universe.exchanges import calendar_problem
 from lem.universe.features_config import FeatureConfig
 from lem.universe.instruments import ignored_names, shared_places
 from lem.universe.model_config import ModelConfig
@@ -31,6 +33,10 @@ from lem.universe.source_section import BarLength
 from lem.universe.training_config import TrainingConfig
 
 SYMBOL = re.compile(r"^[A-Z0-9][A-Z0-9.]*(-[A-Z0-9]+)?$")
+
+
+Step = Annotated[Decimal, Field(gt=0, le=Decimal("1e15"), decimal_places=18, allow_inf_nan=False)]
+"""What a venue takes amounts and prices in."""
 
 
 def _length(bar: BarLength) -> pd.Timedelta:
@@ -61,12 +67,20 @@ class Asset(_Section):
         listed: first UTC date of its listing.
         delisted: last UTC date of its listing, inclusive.
         renames: its earlier names, the oldest first.
+        lot: amounts that the venue takes are multiples of it, in base currency.
+        tick: prices are multiples of it, in quote currency.
+        min_amount: least amount of a trade, in base currency.
+        min_notional: least amount times price of a trade, in quote currency.
     """
 
     venue_symbol: str | None = None
     listed: dt.date | None = None
     delisted: dt.date | None = None
     renames: tuple[Rename, ...] = ()
+    lot: Step | None = None
+    tick: Step | None = None
+    min_amount: Step | None = None
+    min_notional: Step | None = None
 
     @model_validator(mode="after")
     def _renames_in_order(self) -> Asset:
@@ -114,6 +128,7 @@ class Universe(_Section):
     """A set of assets that share calendar, bar length, horizon and model. See `universes/*.toml` for examples.
 
     Args:
+        calendar: `24/7`, or the name of an exchange in exchange-calendars (`XNYS`).
         name: the key prefix and group of its assets in the graph; must equal the file's name.
         start: first UTC date with data.
         end: last UTC date with data, inclusive; if left out, yesterday.
@@ -124,7 +139,7 @@ class Universe(_Section):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     description: str = ""
-    calendar: Literal["24/7", "XNYS"] = "24/7"
+    calendar: str = "24/7"
     bar: BarLength = "1h"
     start: dt.date
     end: dt.date | None = None
@@ -149,7 +164,7 @@ class Universe(_Section):
             f"assets: {symbol!r} is not a canonical symbol; allowed: capitals, digits and dots, "
             "optionally a quote currency behind one dash (BTC-USDT, BRK.B)"
             for symbol in self.assets
-            if not SYMBOL.match(symbol)
+            if not SYMBOL.fullmatch(symbol)
         ]
         problems += [
             f"outages.{row}.assets: unknown symbol {symbol!r}; allowed: {known}"
@@ -198,6 +213,8 @@ class Universe(_Section):
                 f"{self.purge_days} and training.retrain_every a model is regularly {self._regular_age} old; allowed: "
                 f"{self._regular_age} or more"
             )
+        if no_calendar := calendar_problem(self.calendar, self.start):
+            problems.append(f"calendar: {no_calendar}")
         if no_hour := night_problem(self.calendar, self.night):
             problems.append(f"night.at: {no_hour}")
         if problems:

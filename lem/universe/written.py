@@ -99,7 +99,7 @@ _HEAD = """\
 
 name = {name}
 description = {description}
-calendar = {calendar}       # "24/7" around the clock, "XNYS" sessions of the New York Stock Exchange
+calendar = {calendar}       # "24/7" around the clock, "XNYS" sessions of the New York Stock Exchange, ...
 bar = {bar}
 start = {start}      # first date with data (UTC), inclusive; without an end, the last one is yesterday
 horizon = 12            # the longest order, in bars

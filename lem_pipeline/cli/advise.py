@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from lem.errors import AdviceError, LemError
+from lem.errors import AdviceError, LemError, OrderError
 from lem_pipeline.cli.options import UniverseName
 from resources.terminal import console
 
@@ -38,12 +39,16 @@ def new(
     min_rate: Annotated[float, typer.Option(help="Smallest share of the order in one bar.")] = 0.0,
     max_rate: Annotated[float, typer.Option(help="Largest share of the order in one bar.")] = 1.0,
     risk_aversion: Annotated[float, typer.Option(help="Weight of the gain's variance, 0 or more.")] = 1.0,
+    mode: Annotated[
+        str, typer.Option(help="assume: what is advised counts until told otherwise; confirm: only what is confirmed.")
+    ] = "assume",
+    limit_price: Annotated[str | None, typer.Option(help="Worst price, in quote currency; any if left out.")] = None,
     start: Annotated[str | None, typer.Option(help="First bar opens at or after it (UTC); the next bar.")] = None,
     order_id: Annotated[str | None, typer.Option("--id", help="Name of the order; one is made if left out.")] = None,
     at: At = None,
 ) -> None:
     """Take an order on. It is stored; its first slice comes with the next command."""
-    from lem.advice.order import ParentOrder, new_id, scenario
+    from lem.advice.order import MODES, ParentOrder, new_id, scenario
     from lem.execution.orders import Order
     from lem_pipeline.service.advising import open_advisor, utc
 
@@ -52,7 +57,12 @@ def new(
     horizon = advisor.universe.horizon if max_bars is None else max_bars
     terms = Order(kind, min_bars, horizon, min_rate, max_rate, risk_aversion)
     begins = utc(start, "--start") if start else advisor.start_of(order_id)
-    order = ParentOrder(order_id or new_id(), advisor.universe.name, asset, terms, size, begins)
+    if mode not in MODES:
+        raise OrderError(f"--mode {mode[:80]!a}; allowed: {', '.join(MODES)}")
+    limit = None if limit_price is None else _number(limit_price, "--limit-price")
+    order = ParentOrder(
+        order_id or new_id(), advisor.universe.name, asset, terms, size, begins, MODES[MODES.index(mode)], limit
+    )
     state, is_new = advisor.submit(order)
     console.print(escape(f"Order {state.order.id} is {'stored' if is_new else 'there already'} ({state.status})"))
     console.print(escape(f"Next: lem advise next -u {universe} {state.order.id}"))
@@ -124,14 +134,65 @@ def show(universe: UniverseName, order: OrderId) -> None:
 def fill(
     universe: UniverseName,
     order: OrderId,
-    bar: Annotated[str, typer.Option(help="Open of the bar (UTC): that of the order's last slice.")],
-    amount: Annotated[float, typer.Option(help="What was filled in it, in the order's own unit.")],
+    amount: Annotated[str, typer.Option(help="What was filled, in the order's own unit.")],
+    fill_id: Annotated[
+        str | None, typer.Option("--fill-id", help="The venue's id of one fill; without it, --amount is a bar's total.")
+    ] = None,
+    bar: Annotated[str | None, typer.Option(help="Open of the bar (UTC) of the slice that it belongs to.")] = None,
+    price: Annotated[str | None, typer.Option(help="Of the fill, in quote currency.")] = None,
+    fee: Annotated[str | None, typer.Option(help="Of the fill, in quote currency; below 0 for a rebate.")] = None,
+    time: Annotated[str | None, typer.Option(help="When it traded (UTC); says which bar it belongs to.")] = None,
+    correct: Annotated[bool, typer.Option("--correct", help="It replaces what was told under --fill-id.")] = False,
+    at: At = None,
 ) -> None:
-    """Confirm what was really filled, in place of what was advised, before the next slice is asked for."""
+    """Tell what was really filled: one fill with --fill-id, or a bar's total. It counts whenever it is told."""
+    from lem.advice.fills import FillNews
     from lem_pipeline.service.advising import open_advisor, utc
 
-    done = open_advisor(universe).fill(order, utc(bar, "--bar"), amount)
-    console.print(escape(f"Order {order}: {done.filled:.8g} filled in the bar of {done.bar:%Y-%m-%d %H:%M} UTC"))
+    opened = utc(bar, "--bar") if bar else None
+    if fill_id is None:
+        if opened is None or price is not None or fee is not None or time is not None or correct:
+            raise OrderError("no --fill-id; allowed: --bar and --amount for a bar's total, or --fill-id for one fill")
+        done = open_advisor(universe, at).total(order, opened, float(_number(amount, "--amount")))
+        console.print(escape(f"Order {order}: {done.filled:.8g} filled in the bar of {done.bar:%Y-%m-%d %H:%M} UTC"))
+        return
+    paid = None if price is None else _number(price, "--price")
+    charged = None if fee is None else _number(fee, "--fee")
+    traded = utc(time, "--time") if time else None
+    news = FillNews(fill_id, _number(amount, "--amount"), paid, charged, traded, opened, correct)
+    told, is_new = open_advisor(universe, at).fill(order, news)
+    state = f"revision {told.revision}" if is_new else "told before"
+    console.print(
+        escape(
+            f"Order {order}: fill {fill_id} of {told.amount:f} in the bar of {told.bar:%Y-%m-%d %H:%M} UTC ({state})"
+        )
+    )
+
+
+@advise.command()
+def pause(universe: UniverseName, order: OrderId, at: At = None) -> None:
+    """Advise nothing on an open order until it is resumed; its bars go by."""
+    from lem_pipeline.service.advising import open_advisor
+
+    paused = open_advisor(universe, at).pause(order)
+    console.print(escape(f"Order {order} is paused; go on: lem advise resume -u {universe} {paused.order.id}"))
+
+
+@advise.command()
+def resume(universe: UniverseName, order: OrderId, at: At = None) -> None:
+    """Go on with an order that was paused."""
+    from lem_pipeline.service.advising import open_advisor
+
+    console.print(escape(f"Order {order} is {open_advisor(universe, at).resume(order).status}"))
+
+
+@advise.command()
+def close(universe: UniverseName, order: OrderId, at: At = None) -> None:
+    """Close an order that has ended: no fill of it is taken any more."""
+    from lem_pipeline.service.advising import open_advisor
+
+    closed = open_advisor(universe, at).close(order)
+    console.print(escape(f"Order {order} is {closed.status} and closed"))
 
 
 @advise.command()
@@ -159,3 +220,10 @@ def serve(
     if at is None and speed != 1.0:
         raise LemError("--speed without --at; allowed: 1, the speed of the present")
     run(open_advisor(universe, at, speed), host, port, token)
+
+
+def _number(text: str, what: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise OrderError(f"{what} {text[:80]!a}; allowed: a number such as 1.25") from None

@@ -96,6 +96,7 @@ def run(
     """Make a date's report and everything it needs: bars, features, models, decisions, backtests."""
     from lem.lineage.stages import MODEL
     from lem_pipeline.cli.decided import show_undecided
+    from lem_pipeline.cli.reports import show_next_steps
     from lem_pipeline.cli.show import show_nights, show_report
     from lem_pipeline.planning.dates import dates_for, latest_report_date
     from lem_pipeline.planning.estimate import foretold, measured_rates
@@ -130,6 +131,7 @@ def run(
     show_report(console, lake, chosen, wanted)
     show_undecided(console, registry, chosen, dates, _today())
     show_nights(console, registry, chosen, [wanted, *(s.first.date for s in steps if s.tables == (MODEL,))])
+    show_next_steps(console, lake, chosen)
 
 
 @app.command(
@@ -192,12 +194,27 @@ def report(
     universe: UniverseName,
     date: Day = None,
     save: Annotated[Path | None, typer.Option(help="Copy the page to this file.")] = None,
+    order: Annotated[bool, typer.Option("--order", help="Show one order in full: the median one.")] = False,
+    compare: Annotated[
+        tuple[str, str] | None, typer.Option(help="Two dates, or the ids of two models, side by side.")
+    ] = None,
 ) -> None:
     """Show a report's results and where its page lies (the latest report if no date is given)."""
+    from lem_pipeline.cli.reports import show_comparison, show_order
     from lem_pipeline.cli.show import save_report, show_report
 
     chosen = universe_named(universe)
     lake = open_lake()
+    if compare:
+        if date or order:
+            raise UniverseError("--compare names what it shows itself; allowed: --compare A B, with --save or without")
+        show_comparison(console, lake, registry_to_read, chosen, compare, save)
+        return
+    if order:
+        if save:
+            raise UniverseError("--save copies a page, and one order has none; allowed: --order, with -d or without")
+        show_order(console, lake, chosen, partition_day(chosen, date) if date else None)
+        return
     wanted = show_report(console, lake, chosen, partition_day(chosen, date) if date else None)
     if save:
         save_report(console, lake, chosen, wanted, save)

@@ -1,7 +1,9 @@
-"""`lem models`: list, show, compare and rebuild models; promote and roll back by hand; the history of all decisions."""
+"""`lem models`: list, show, compare, rebuild, export; promote and roll back by hand; the history of all decisions."""
 
 from __future__ import annotations
 
+import enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +19,14 @@ models = typer.Typer(
     help="Registered models, the decisions about them, and decisions by hand.",
     no_args_is_help=True,
 )
+
+
+class Format(enum.StrEnum):
+    """What a model is exported as."""
+
+    ONNX = "onnx"
+    MLFLOW = "mlflow"
+
 
 ModelId = Annotated[str, typer.Argument(help="Id of a model, or its first 6 or more characters.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, in words: it is kept with the decision.")]
@@ -85,6 +95,49 @@ def rebuild(model: ModelId) -> None:
         again = train_again(lake, record)
     show_rebuilt(console, record, again)
     raise typer.Exit(int(again.weights_sha256 != record.weights_sha256))
+
+
+@models.command()
+def export(
+    model: ModelId,
+    folder: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to be made; lem-ID in the working folder if left out.")
+    ] = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="onnx: the folder alone; mlflow: log it to MLflow as well.")
+    ] = Format.ONNX,
+    registry: Annotated[
+        str | None, typer.Option("--registry", help="Name of the registered model in MLflow, lem-UNIVERSE if left out.")
+    ] = None,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option("--tracking-uri", help="Of MLflow; what MLFLOW_TRACKING_URI says if the option is left out."),
+    ] = None,
+) -> None:
+    """Write a model as files that run without this package: ONNX graphs, safetensors; checked against torch."""
+    from lem.export.extra import needed
+    from lem.export.onnx_files import export_files
+
+    if form is Format.MLFLOW:
+        needed("mlflow", "mlflow")
+    elif registry is not None or tracking_uri is not None:
+        raise typer.BadParameter("--registry and --tracking-uri are allowed with --format mlflow only")
+
+    record = registry_to_read().model(model)
+    to = folder or Path(f"lem-{record.id}")
+    found = export_files(open_lake(), record, to)
+    edge = f" ({found.on_edge} left out where rounding decides the end)" if found.on_edge else ""
+    console.print(
+        f"onnxruntime against torch: {found.orders} orders over {found.bars} bars{edge}, largest difference of a slice "
+        f"{found.difference:.1e} of the order"
+    )
+    console.print(f"One step, median: torch {found.torch_ms:.2f} ms, onnxruntime {found.onnx_ms:.2f} ms")
+    console.print(f"Written: {to} (README.md and interface.json say how to run it)")
+    if form is Format.MLFLOW:
+        from lem.export.mlflow_model import log_model
+
+        uri = log_model(to, registry or f"lem-{record.universe}", record.id, tracking_uri)
+        console.print(f"Registered in MLflow: {uri}")
 
 
 @models.command()

@@ -57,7 +57,7 @@ def new(
         ),
     ],
     start: Annotated[str, typer.Option(help="First date with data (UTC); some years back if left out.")] = "",
-    calendar: Annotated[str, typer.Option(help="24/7, or XNYS: sessions of New York; by default as the venue.")] = "",
+    calendar: Annotated[str, typer.Option(help="24/7, or an exchange, as XNYS; by default as the venue.")] = "",
     url: Annotated[
         str, typer.Option(help="Of the files, with {symbol} and {data}; or of another REST interface of the venue.")
     ] = "",

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from lem.errors import LakeError
 from lem.lake import Lake
-from lem.lineage.stored_report import report_path
+from lem.lineage.stored_report import INDEX, PICTURE, report_path
 from lem.lineage.tables import dates_in
 from lem.registry import Registry
 from lem.reports.grids import BOUNDS
@@ -63,7 +63,13 @@ def show_report(console: Console, lake: Lake, universe: Universe, date: dt.date 
         console.print(f"{what}: {escape(text)}")
     if summary["capacity_text"]:
         console.print(f"Capacity: {escape(summary['capacity_text'])}")
-    console.print(f"Report: {escape(lake.show(report_path(universe.name, date, 'report.html')))}")
+    for what, path in (
+        ("Report", report_path(universe.name, date, "report.html")),
+        ("Picture", report_path(universe.name, date, PICTURE)),
+        ("All reports", INDEX),
+    ):
+        if lake.exists(path):  # an earlier version made no picture and no index
+            console.print(f"{what}: {escape(lake.show(path))}")
     return date
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lem.advice.advisor import Advice, Advised
+from lem.advice.answers import Advice, Advised
 from lem.advice.deciding import REASONS
 from lem.advice.order import OrderResult, OrderState
 
@@ -37,8 +37,8 @@ def told(advice: Advice) -> str:
         f"{advice.bar:%Y-%m-%d %H:%M} to {advice.bar_end:%H:%M} UTC  order {advice.order_id}  {advice.side} "
         f"{advice.amount:.8g} {_unit(advice)} ({advice.share:.1%})  "
         f"{'FINISH' if advice.finish else 'go on'} ({REASONS[advice.reason]})  bar {advice.number}  "
-        f"remaining {advice.remaining:.8g}  benchmark {against}  gain {gain}  champion {advice.model_id}  "
-        f"as of {advice.as_of:%Y-%m-%d %H:%M}{'  repeated' if advice.repeated else ''}"
+        f"remaining {advice.remaining:.8g} ({advice.mode})  benchmark {against}  gain {gain}  "
+        f"champion {advice.model_id}  as of {advice.as_of:%Y-%m-%d %H:%M}{'  repeated' if advice.repeated else ''}"
     )
 
 
@@ -58,11 +58,18 @@ def ended(result: OrderResult) -> str:
 def show_orders(console: Console, states: Sequence[OrderState]) -> None:
     """Print orders as a table."""
     table = Table(title="Orders")
-    for column in ("id", "asset", "order", "size", "m", "N", "start", "status", "result"):
+    for column in ("id", "asset", "order", "size", "left", "m", "N", "start", "status", "result"):
         table.add_column(column, no_wrap=column == "id")
     for state in states:
         order, terms = state.order, state.order.order
-        figures = [f"{order.size:.8g}", str(terms.min_bars), str(terms.max_bars), f"{order.start:%Y-%m-%d %H:%M}"]
+        figures = [
+            f"{order.size:.8g}",
+            f"{state.left:.8g}",
+            str(terms.min_bars),
+            str(terms.max_bars),
+            f"{order.start:%Y-%m-%d %H:%M}",
+        ]
+        status = f"{state.status}, {'closed' if state.closed_at else 'paused' if state.paused_at else order.mode}"
         result = ended(state.result) if state.result else ""
-        table.add_row(order.id, order.asset, str(terms.scenario), *figures, state.status, result)
+        table.add_row(order.id, order.asset, str(terms.scenario), *figures, status, result)
     console.print(table)

@@ -37,6 +37,7 @@ class Kind:
         size: bytes of all of them.
         removable: those that can go, in the order in which they are removed.
         notes: what a user should know about those that stay.
+        before: what is done before the first of them is removed.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Kind:
     size: int = 0
     removable: list[Removable] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    before: Callable[[], object] = lambda: None
 
     @property
     def freed(self) -> int:

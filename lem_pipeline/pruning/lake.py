@@ -84,10 +84,19 @@ def _last_written(objects: list[Stored]) -> dt.datetime:
 
 def _reports(lake: Lake, universe: Universe, age: Age) -> Kind:
     folder = f"{universe.name}/{REPORT}"
-    gone = [_report(universe, date) for date in old_reports(lake, universe, age)] + half_removed(lake, folder)
+    old = old_reports(lake, universe, age)
+    gone = [_report(universe, date) for date in old] + half_removed(lake, folder)
     removable = [Removable(path, size_of(stored(lake, path)), partial(remove_folder, lake, path)) for path in gone]
     count = len(dates_in(lake, folder)) + len(half_removed(lake, folder))
-    return Kind(f"{universe.name}: reports", count, size_of(stored(lake, folder)), removable)
+    # The index first: a command that is killed on the way leaves no link to what it has removed.
+    without_old = partial(_unlink, lake, [(universe.name, date) for date in old])
+    return Kind(f"{universe.name}: reports", count, size_of(stored(lake, folder)), removable, before=without_old)
+
+
+def _unlink(lake: Lake, old: list[tuple[str, dt.date]]) -> None:
+    from lem.reports.index import write_index  # here, as listing what can go needs no matplotlib
+
+    write_index(lake, old)
 
 
 def _weights(lake: Lake, universe: Universe, models: list[ModelRecord], needed: list[ModelRecord], age: Age) -> Kind:

@@ -15,6 +15,7 @@ import dagster as dg
 from lem.errors import LemError
 from lem.lake import Lake
 from lem.lineage.stages import REPORT, STAGES, delay
+from lem.lineage.stored_report import INDEX
 from lem.lineage.tables import dates_in
 from lem.registry import Registry
 from lem.universe import Universe
@@ -54,7 +55,7 @@ def plan(
         LakeError: the lake cannot be read.
         RegistryError: the registry cannot be read.
     """
-    there = [name for name in lake.names("") if not name.startswith(".")]
+    there = [name for name in lake.names("") if not name.startswith(".") and name != INDEX]
     known = [universe for name, universe in universes.items() if name in there]
     for universe in known:
         if age.keep_days < (least := least_days(universe)):
@@ -92,6 +93,8 @@ def carry_out(kinds: Iterable[Kind], instance: dg.DagsterInstance, lock: Path) -
     try:
         for kind in kinds:
             refuse_beside_runs(instance)
+            if kind.removable:
+                kind.before()
             for one in kind.removable:
                 one.remove()
         for one in space(instance).removable:  # with what the removals above have freed

@@ -3,9 +3,11 @@
 # No `from __future__ import annotations` here: Dagster reads the annotations of its functions as objects.
 
 import datetime as dt
+from functools import partial
 
 import dagster as dg
 
+from assets.resource_names import prefixed
 from lem.alerts.store import AlertStore
 from lem.errors import AlertError
 from lem.universe import Universe
@@ -16,8 +18,13 @@ from resources.stores import LakeResource, RegistryResource
 EVERY_S = 60
 
 
-def alerts_of(universe: Universe) -> dg.Definitions:
-    """The sensor of a universe: on where the settings name somebody to be told, and off elsewhere."""
+def alerts_of(universe: Universe, prefix: str = "") -> dg.Definitions:
+    """The sensor of a universe: on where the settings name somebody to be told, and off elsewhere.
+
+    Args:
+        universe: what is looked at.
+        prefix: of the names of its resources.
+    """
 
     @dg.sensor(
         name=f"{universe.name}_alerts",
@@ -29,6 +36,7 @@ def alerts_of(universe: Universe) -> dg.Definitions:
             "To whom: LEM_ALERT_URLS."
         ),
     )
+    @partial(prefixed, prefix=prefix)
     def alerts(context: dg.SensorEvaluationContext, lake: LakeResource, registry: RegistryResource) -> dg.SkipReason:
         if not is_set():
             return dg.SkipReason("LEM_ALERT_URLS and LEM_HEARTBEAT_URL are not set")

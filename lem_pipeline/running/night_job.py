@@ -8,10 +8,12 @@ run a stage for the data, one a date for models, each with its history and linea
 
 import datetime as dt
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import dagster as dg
 
 from assets.failing import told
+from assets.resource_names import prefixed
 from lem.alerts.store import AlertStore
 from lem.universe import Universe
 from lem_pipeline.running.execute import Runner
@@ -26,12 +28,15 @@ def _today() -> dt.date:
     return dt.datetime.now(dt.UTC).date()
 
 
-def night_job_of(universe: Universe, runnable: Callable[[Resources], dg.Definitions]) -> dg.Definitions:
+def night_job_of(
+    universe: Universe, runnable: Callable[[Resources], dg.Definitions], prefix: str = ""
+) -> dg.Definitions:
     """The job and its schedule: off until it is turned on, as one of the two ways to make the night is enough.
 
     Args:
         universe: whose night it is.
         runnable: the definitions with the universe's graph, for runs with the resources that the night was given.
+        prefix: of the names of its resources.
     """
     night = universe.night_begins
     what = (
@@ -40,6 +45,7 @@ def night_job_of(universe: Universe, runnable: Callable[[Resources], dg.Definiti
     )
 
     @dg.op(name=f"{universe.name}_make_night", description=what, pool=f"{universe.name}_night", out=dg.Out(int))
+    @partial(prefixed, prefix=prefix)
     @told
     def make(
         context: dg.OpExecutionContext, lake: LakeResource, registry: RegistryResource, source: SourceResource

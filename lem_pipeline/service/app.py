@@ -11,13 +11,26 @@ from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from lem.advice.advisor import Advised, Advisor
+from lem.advice.advisor import Advisor
+from lem.advice.amounts import told_number
+from lem.advice.answers import Advised
+from lem.advice.fills import FillNews
 from lem.advice.order import ID_PATTERN, STATUSES, ParentOrder, Status, new_id, scenario
 from lem.errors import AdviceError, LemError, OrderError, OrderStateError, UnknownOrderError
 from lem.execution.orders import Order
 from lem_pipeline.service.guards import Guard
 from lem_pipeline.service.hiding import Hiding
-from lem_pipeline.service.models import AdvisedView, Fill, MarketView, NewOrder, OrderView, Problem, SliceView
+from lem_pipeline.service.models import (
+    AdvisedView,
+    FillView,
+    MarketView,
+    NewFill,
+    NewOrder,
+    OrderView,
+    Problem,
+    SliceView,
+    Total,
+)
 from resources.settings import Settings
 
 _LOG = logging.getLogger("lem.service")
@@ -123,10 +136,37 @@ def make_app(advisor: Advisor, token: str = "") -> FastAPI:
         """Cancel an open order: it gets no more slices."""
         return OrderView.of(advisor.cancel(order_id))
 
+    @app.post("/orders/{order_id}/pause", responses=_told(404, 409))
+    def pause(order_id: Key) -> OrderView:
+        """Advise nothing on an open order until it is resumed; its bars go by."""
+        return OrderView.of(advisor.pause(order_id))
+
+    @app.post("/orders/{order_id}/resume", responses=_told(404, 409))
+    def resume(order_id: Key) -> OrderView:
+        """Go on with an order that was paused."""
+        return OrderView.of(advisor.resume(order_id))
+
+    @app.post("/orders/{order_id}/close", responses=_told(404, 409))
+    def close(order_id: Key) -> OrderView:
+        """Close an order that has ended: no fill of it is taken any more."""
+        return OrderView.of(advisor.close(order_id))
+
+    @app.post("/orders/{order_id}/fills", status_code=201, responses={**_told(404, 409), 200: {"model": FillView}})
+    def new_fill(order_id: Key, new: NewFill, response: Response) -> FillView:
+        """Take a fill: 201, or 200 where the same was told before. Late ones count, until the order is closed."""
+        fill, is_new = advisor.fill(order_id, _news(new))
+        response.status_code = 201 if is_new else 200
+        return FillView.of(fill)
+
+    @app.get("/orders/{order_id}/fills", responses=_told(404))
+    def fills(order_id: Key) -> list[FillView]:
+        """Everything that was told of an order's fills, corrections too."""
+        return [FillView.of(fill) for fill in advisor.fills(order_id)]
+
     @app.put("/orders/{order_id}/slices/{bar}/fill", responses=_told(404, 409))
-    def fill(order_id: Key, bar: BarKey, filled: Fill) -> SliceView:
-        """Confirm what was filled in the last slice's bar, before the next slice is asked for."""
-        return SliceView.of(advisor.fill(order_id, _utc(bar, "bar"), filled.amount))
+    def total(order_id: Key, bar: BarKey, filled: Total) -> SliceView:
+        """Tell what was filled in a slice's bar as one number, in place of single fills; the last word counts."""
+        return SliceView.of(advisor.total(order_id, _utc(bar, "bar"), filled.amount))
 
     @app.post("/orders/{order_id}/advice", responses=_told(404, 409, 503))
     def advise_one(order_id: Key) -> AdvisedView:
@@ -182,7 +222,24 @@ def _parent(advisor: Advisor, new: NewOrder) -> ParentOrder:
     kind = scenario(new.side, new.benchmark, new.target)
     terms = Order(kind, new.min_bars, horizon, new.min_rate, new.max_rate, new.risk_aversion)
     start = advisor.start_of(new.id) if new.start is None else _utc(new.start, "start")
-    return ParentOrder(new.id or new_id(), advisor.universe.name, new.asset, terms, new.size, start)
+    limit = None if new.limit_price is None else told_number(new.limit_price, "limit_price")
+    return ParentOrder(new.id or new_id(), advisor.universe.name, new.asset, terms, new.size, start, new.mode, limit)
+
+
+def _news(new: NewFill) -> FillNews:
+    price, fee = (
+        None if number is None else told_number(number, name, least=None)
+        for name, number in (("price", new.price), ("fee", new.fee))
+    )
+    return FillNews(
+        fill_id=new.id,
+        amount=told_number(new.amount, "amount"),
+        price=price,
+        fee=fee,
+        traded_at=None if new.time is None else _utc(new.time, "time"),
+        bar=None if new.bar is None else _utc(new.bar, "bar"),
+        corrects=new.corrects,
+    )
 
 
 def _utc(time: dt.datetime, what: str) -> dt.datetime:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lem.advice.advisor import Advice
+from lem.advice.amounts import ZERO
+from lem.advice.answers import Advice
 from lem.advice.deciding import REASONS
-from lem.advice.order import ID_PATTERN, LARGEST_SIZE, OrderState, Status
+from lem.advice.fills import FILL_PATTERN, Fill
+from lem.advice.order import ID_PATTERN, LARGEST_SIZE, Mode, OrderState, Status
 
-Bars = Annotated[int, Field(ge=1, le=500)]
-Rate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Bars = Annotated[int, Field(strict=True, ge=1, le=500)]
+Rate = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 _REASONS = "; ".join(f"{name}: {text}" for name, text in REASONS.items())
+
+
+_MODES = "assume: what is advised counts as filled until told otherwise; confirm: nothing counts until it is confirmed"
 
 
 class _Body(BaseModel):
@@ -31,12 +37,22 @@ class NewOrder(_Body):
     side: Literal["buy", "sell"]
     benchmark: Literal["vwap", "twap"] = "vwap"
     target: Annotated[Literal["quantity", "notional"], Field(description="What is fixed.")] = "quantity"
-    size: Annotated[float, Field(gt=0, le=LARGEST_SIZE, description="Base quantity, or notional in quote currency.")]
+    size: Annotated[
+        float,
+        Field(strict=True, gt=0, le=LARGEST_SIZE, description="Base quantity, or notional in quote currency."),
+    ]
     min_bars: Annotated[Bars, Field(description="m, fewest bars after which it may end.")] = 1
     max_bars: Annotated[Bars | None, Field(description="N, by when it must end; the horizon if left out.")] = None
     min_rate: Annotated[Rate, Field(description="Smallest share of the order in a bar.")] = 0.0
     max_rate: Annotated[Rate, Field(description="Largest share of the order in a bar.")] = 1.0
-    risk_aversion: Annotated[float, Field(ge=0, le=1e6, description="Weight of the gain's variance.")] = 1.0
+    risk_aversion: Annotated[float, Field(strict=True, ge=0, le=1e6, description="Weight of the gain's variance.")] = (
+        1.0
+    )
+    mode: Annotated[Mode, Field(description=_MODES)] = "assume"
+    limit_price: Annotated[
+        float | None,
+        Field(strict=True, gt=0, le=LARGEST_SIZE, description="Worst price, in quote currency; any if left out."),
+    ] = None
     start: Annotated[
         dt.datetime | None,
         Field(description="The first bar that opens at or after it (UTC) is the first; the next if left out."),
@@ -53,10 +69,62 @@ class NewOrder(_Body):
     )
 
 
-class Fill(_Body):
-    """What was really filled in a bar, in the order's own unit."""
+class Total(_Body):
+    """What was filled in a bar, as one number in the order's own unit."""
 
-    amount: Annotated[float, Field(ge=0, le=LARGEST_SIZE, examples=[1.25])]
+    amount: Annotated[float, Field(strict=True, ge=0, le=LARGEST_SIZE, examples=[1.25])]
+
+
+class NewFill(_Body):
+    """One fill. It belongs to the bar that is named, or that its time lies in; else to that of the last slice."""
+
+    id: Annotated[
+        str,
+        Field(pattern=FILL_PATTERN, description="The venue's id of it; sent twice, it counts once.", examples=["t-1"]),
+    ]
+    amount: Annotated[float, Field(strict=True, ge=0, le=LARGEST_SIZE, description="In the order's own unit.")]
+    price: Annotated[float | None, Field(strict=True, gt=0, le=LARGEST_SIZE, description="In quote currency.")] = None
+    fee: Annotated[
+        float | None,
+        Field(strict=True, ge=-LARGEST_SIZE, le=LARGEST_SIZE, description="In quote currency; below 0 for a rebate."),
+    ] = None
+    time: Annotated[dt.datetime | None, Field(description="When it traded (UTC).")] = None
+    bar: Annotated[dt.datetime | None, Field(description="Open of the bar that it belongs to (UTC).")] = None
+    corrects: Annotated[
+        bool, Field(strict=True, description="It replaces what was told under the id; amount 0 of one that was broken.")
+    ] = False
+
+
+class FillView(BaseModel):
+    """What was told of one fill; the highest revision of an id counts. Amounts in decimal digits."""
+
+    id: str
+    revision: int
+    bar: dt.datetime
+    amount: str
+    price: str | None
+    fee: str | None
+    time: dt.datetime | None
+    told_at: dt.datetime
+
+    @classmethod
+    def of(cls, fill: Fill) -> FillView:
+        """The view of a fill."""
+        price, fee = (None if number is None else f"{number:f}" for number in (fill.price, fill.fee))
+        return cls(
+            id=fill.fill_id,
+            revision=fill.revision,
+            bar=fill.bar,
+            amount=f"{fill.amount:f}",
+            price=price,
+            fee=fee,
+            time=fill.traded_at,
+            told_at=fill.told_at,
+        )
+
+
+def _digits(number: Decimal | None) -> str | None:
+    return None if number is None else f"{number:f}"
 
 
 class OrderView(BaseModel):
@@ -76,6 +144,18 @@ class OrderView(BaseModel):
     start: dt.datetime
     created_at: dt.datetime
     status: Status
+    mode: Annotated[Mode, Field(description=_MODES)]
+    limit_price: str | None
+    lot: Annotated[str | None, Field(description="What the venue takes, as it was when the order was taken on.")]
+    tick: str | None
+    min_amount: str | None
+    min_notional: str | None
+    paused_at: Annotated[dt.datetime | None, Field(description="Since when nothing is advised.")]
+    closed_at: Annotated[dt.datetime | None, Field(description="Since when no fill is taken any more.")]
+    filled: Annotated[str, Field(description="What counts as filled, in decimal digits: size less left.")]
+    left: Annotated[str, Field(description="Still to trade, in decimal digits.")]
+    overfilled: Annotated[str, Field(description="Filled beyond the size, in decimal digits.")]
+    arrival_price: float | None
     model_id: str | None
     bars_used: int | None
     filled_share: float | None
@@ -102,6 +182,18 @@ class OrderView(BaseModel):
             start=order.start,
             created_at=state.created_at,
             status=state.status,
+            mode=order.mode,
+            limit_price=_digits(order.limit_price),
+            lot=_digits(order.rules.lot),
+            tick=_digits(order.rules.tick),
+            min_amount=_digits(order.rules.min_amount),
+            min_notional=_digits(order.rules.min_notional),
+            paused_at=state.paused_at,
+            closed_at=state.closed_at,
+            filled=f"{state.filled:f}",
+            left=f"{max(state.left, ZERO):f}",
+            overfilled=f"{max(-state.left, ZERO):f}",
+            arrival_price=state.arrival_price,
             model_id=state.model_id,
             bars_used=result.bars_used if result else None,
             filled_share=result.filled_share if result else None,
@@ -122,10 +214,15 @@ class SliceView(BaseModel):
     as_of: Annotated[dt.datetime, Field(description="Close of the last bar that the decision knows.")]
     advised_at: dt.datetime
     number: Annotated[int, Field(description="Of the bar in the order, from 1.")]
+    seconds_left: Annotated[float, Field(description="Of the bar.")]
     amount: Annotated[float, Field(description="To trade in the bar: base quantity, or notional (unit).")]
+    exact_amount: Annotated[str, Field(description="The same in decimal digits; these sum to the order exactly.")]
     share: float
     unit: str
     remaining: Annotated[float, Field(description="Left before the bar, in the same unit.")]
+    exact_remaining: str
+    mode: Annotated[Mode, Field(description=_MODES)]
+    limit_price: str | None
     finish: Annotated[bool, Field(description="The order ends with this bar.")]
     reason: Annotated[str, Field(description=_REASONS)]
     probability: Annotated[float, Field(description="The model's probability to finish in this bar.")]
@@ -134,13 +231,18 @@ class SliceView(BaseModel):
     achieved: float | None
     gain_bps: float | None
     model_id: str
-    filled: Annotated[float | None, Field(description="What was confirmed; else what was advised is assumed.")]
+    filled: Annotated[float | None, Field(description="What was confirmed; else what counts is as mode says.")]
+    exact_filled: str | None
     repeated: Annotated[bool, Field(description="Advised before; stored slices never change.")]
 
     @classmethod
     def of(cls, advice: Advice) -> SliceView:
         """The view of a slice."""
-        return cls.model_construct(**vars(advice))
+        exact = {name: _digits(getattr(advice, name)) for name in _EXACT}
+        return cls.model_construct(**{**vars(advice), **exact})
+
+
+_EXACT = ("exact_amount", "exact_remaining", "exact_filled", "limit_price")
 
 
 class AdvisedView(BaseModel):

@@ -73,9 +73,58 @@ def test_an_order_is_taken_advised_once_a_bar_filled_and_ended(client, clock):
     assert client.post("/orders", json=ORDER).status_code == 200, "still the same order"
 
 
+def test_a_paused_order_gets_no_slices_until_it_is_resumed_and_its_bars_go_by(client, clock):
+    client.post("/orders", json=ORDER)
+    client.post("/advice")
+    paused = [client.post("/orders/one/pause").json()["paused_at"] for _ in range(2)]
+    clock.sleep(3600)
+    assert "is paused since 2024-01-18 12:00 UTC" in client.post("/advice").json()["refused"]["one"]
+    assert paused == ["2024-01-18T12:00:00Z"] * 2
+    assert client.post("/orders/one/resume").json()["paused_at"] is None
+    clock.sleep(3600)
+    assert client.post("/advice").json()["slices"][0]["number"] == 3
+    assert [s["reason"] for s in client.get("/orders/one/slices").json()] == ["pace", "missed", "pace"]
+    client.post("/orders/one/cancel")
+    assert client.post("/orders/one/pause").status_code == 409
+
+
+def test_fills_are_told_over_http_once_each_corrected_late_and_until_the_order_is_closed(client, clock):
+    client.post("/orders", json={**ORDER, "mode": "confirm"})
+    assert client.post("/orders/one/fills", json={"id": "a", "amount": 1}).status_code == 409, "no slice yet"
+    first = client.post("/advice").json()["slices"][0]
+    assert (first["mode"], first["exact_remaining"], first["seconds_left"]) == ("confirm", "100.0", 3600.0)
+    fill = {"id": "a", "amount": 0.1, "price": 100.25, "fee": -0.01, "time": "2024-01-18T12:30:00Z"}
+    sent = [client.post("/orders/one/fills", json=fill) for _ in range(2)]
+    assert [answer.status_code for answer in sent] == [201, 200]
+    assert sent[0].json() == sent[1].json()
+    assert client.post("/orders/one/fills", json={**fill, "amount": 0.2}).status_code == 409
+    clock.sleep(7200)
+    client.post("/advice")
+    late = client.post("/orders/one/fills", json={**fill, "amount": 0.2, "corrects": True})
+    assert (late.status_code, late.json()["revision"], late.json()["bar"]) == (201, 2, first["bar"])
+    state = client.get("/orders/one").json()
+    assert (state["filled"], state["left"], state["overfilled"], state["mode"]) == ("0.2", "99.8", "0", "confirm")
+    assert [told["amount"] for told in client.get("/orders/one/fills").json()] == ["0.1", "0.2"]
+    assert client.post("/orders/one/close").status_code == 409
+    assert client.post("/orders/one/cancel").json()["status"] == "cancelled"
+    assert client.post("/orders/one/fills", json={"id": "b", "amount": 100}).status_code == 201
+    assert client.get("/orders/one").json()["overfilled"] == "0.2"
+    assert client.post("/orders/one/close").json()["closed_at"]
+    assert client.post("/orders/one/fills", json={"id": "c", "amount": 1}).status_code == 409
+
+
 @pytest.mark.parametrize(
     ("body", "field", "words"),
     [
+        (b'{"asset":"AAA-USD","side":"buy","size":true}', "size", "valid number"),
+        (b'{"asset":"AAA-USD","side":"buy","size":"10"}', "size", "valid number"),
+        (b'{"asset":"AAA-USD","side":"buy","size":1e9}', "size", "mean bar volumes; allowed: at most"),
+        (b'{"asset":"AAA-USD","side":"buy","size":5e-324}', "size", "allowed: more than 0, that is 1e-09"),
+        (b'{"asset":"AAA-USD","side":"buy","size":1,"min_bars":"2"}', "min_bars", "valid integer"),
+        (b'{"asset":"AAA-USD","side":"buy","size":1,"max_rate":true}', "max_rate", "valid number"),
+        (b'{"asset":"AAA-USD\\n","side":"buy","size":1}', "asset", "allowed: AAA-USD, BBB-USD"),
+        (b'{"asset":"AAA-USD","side":"buy","size":1,"id":"a\\n"}', "id", "match pattern"),
+        (b'{"asset":"AAA-USD","side":"buy","size":1,"mode":"guess"}', "mode", "'assume' or 'confirm'"),
         (b'{"asset":"AAA-USD","side":"buy","size":NaN}', "size", "finite number"),
         (b'{"asset":"AAA-USD","side":"buy","size":1e999}', "size", "finite number"),
         (b'{"asset":"AAA-USD","side":"buy","size":-1}', "size", "greater than 0"),
@@ -216,7 +265,7 @@ def test_the_description_has_an_example_that_is_accepted_and_every_answer_docume
     example = description["components"]["schemas"]["NewOrder"]["examples"][0]
     assert client.post("/orders", json={**example, "asset": "AAA-USD", "max_bars": 6}).status_code == 201
     operations = [op for path in description["paths"].values() for op in path.values()]
-    assert len(operations) == 9
+    assert len(operations) == 14
     for operation in operations:
         assert operation["description"]
         assert {"401", "413", "421", "422"} <= set(operation["responses"])
@@ -277,6 +326,6 @@ def test_the_command_serves_goes_on_after_a_kill_and_never_shows_the_token(
         finally:
             server.kill()
             output += server.communicate()[0]
-    assert slices[1] == {**slices[0], "repeated": True}
+    assert slices[1] == {**slices[0], "repeated": True, "seconds_left": slices[1]["seconds_left"]}
     assert TOKEN not in output
     assert "Traceback" not in output

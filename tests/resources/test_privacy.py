@@ -79,7 +79,7 @@ def test_a_home_that_is_shared_with_a_group_stays_so(folder):
     home.mkdir()
     home.chmod(0o770)
     said = lem(folder, "doctor", umask=0o002)
-    assert (mode(home / "lake"), mode(home / "registry.sqlite")) == (0o770, 0o640), "SQLite gives its files 0644 at most"
+    assert (mode(home / "lake"), mode(home / "registry.sqlite")) == (0o770, 0o640), "SQLite: 0644 at most"
     assert "no other user" in said
 
 

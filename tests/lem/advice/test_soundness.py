@@ -84,7 +84,7 @@ def test_an_order_whose_row_was_changed_is_named_and_the_others_go_on(
 def test_its_slices_and_fills_are_refused_by_name(desk, begun, column, value, words):
     spoil(desk, "advised_slices", column, value)
     bar = begun.now().bar
-    for ask in (lambda: begun.history("bad"), lambda: begun.fill("bad", bar, 0.1)):
+    for ask in (lambda: begun.history("bad"), lambda: begun.total("bad", bar, 0.1)):
         with pytest.raises(AdviceError, match="order bad: the database has what was never written"):
             ask()
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import fields, replace
+from decimal import Decimal
 
 import pytest
 
+from lem.advice.fill_book import FILL_COLUMNS
 from lem.advice.order import OrderResult
 from lem.advice.records import ArrivalRecord, Decided, OpenOrder, OrderRecord, SliceRecord
 from lem.advice.store import ORDER_COLUMNS, SLICE_COLUMNS
 from lem.errors import OrderStateError
-from lem.registry.advice_tables import AdvisedOrderRow, AdvisedSliceRow
+from lem.registry.advice_tables import AdvisedFillRow, AdvisedOrderRow, AdvisedSliceRow
 from tests.lem.advice.desk import NOON, Desk, StoppedClock, buy
 
 
-@pytest.mark.parametrize(("table", "columns"), [(AdvisedOrderRow, ORDER_COLUMNS), (AdvisedSliceRow, SLICE_COLUMNS)])
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [(AdvisedOrderRow, ORDER_COLUMNS), (AdvisedSliceRow, SLICE_COLUMNS), (AdvisedFillRow, FILL_COLUMNS)],
+)
 def test_the_records_have_a_field_for_each_column_of_the_tables(table, columns):
     assert sorted(c.name for c in columns) == sorted(c.name for c in table.__table__.columns)
 
@@ -46,16 +51,26 @@ def test_what_is_decided_is_read_back_field_by_field(desk: Desk, clock: StoppedC
         probability=0.3,
         last_close=98.0,
         filled=None,
+        amount=Decimal("40.1"),
+        left_before=Decimal("90.000000000000000000000000000001"),
+        carry=Decimal("0.2"),
     )
     store.decide("tiny", lambda booked: Decided([advised], begun={"one": arrival}))
     assert store.booked("tiny") == [with_last(new[0].begun(arrival), advised), with_last(new[1], None)]
-    assert store.fill("one", NOON, 10.0) == (new[0].begun(arrival), replace(advised, filled=0.1))
-    assert store.slices("one") == [(new[0].begun(arrival), replace(advised, filled=0.1))]
-    result = OrderResult(bars_used=3, filled_share=0.2, achieved=97.0, benchmark_price=96.0, gain_bps=-1.5)
+    # What the ledger knew before the first slice, and no fill told, is late.
+    late = {"late_amount": Decimal("-9.999999999999999999999999999999"), "late_share": -0.1, "late_units": -0.8}
+    begun = replace(new[0].begun(arrival), **late, late_cash=-0.7)
+    filled = replace(advised, filled=0.1, filled_amount=Decimal(10))
+    order, last = store.total("one", NOON, Decimal(10), later)
+    assert (replace(order, late_share=round(order.late_share, 9)), last) == (begun, filled)
+    assert [slice_ for _, slice_ in store.slices("one")] == [filled]
+    result = OrderResult(
+        bars_used=3, filled_share=0.2, achieved=97.0, benchmark_price=96.0, gain_bps=-1.5, last_price=94.0
+    )
     store.decide("tiny", lambda booked: Decided(ended={"one": result}))
     ended = store.order("one")
     assert (ended.order, ended.status, ended.model_id, ended.result) == (orders[0], "expired", desk.model_id, result)
-    assert ended == new[0].begun(arrival).ended(result).state()
+    assert (ended.arrival_price, ended.left) == (99.0, Decimal(90))
 
 
 def test_an_order_without_a_slice_has_no_arrival_to_measure_by(desk: Desk):

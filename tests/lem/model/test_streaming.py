@@ -10,7 +10,7 @@ from safetensors.torch import load, save
 
 from lem.data.features import FEATURES
 from lem.errors import BarsError, LakeError
-from lem.model.streaming import MarketStream, _named
+from lem.model.streaming import MarketStream, named
 from lem.universe.model_config import ModelConfig
 from tests.lem.builders import PROPERTY, TINY, lively_model
 
@@ -71,7 +71,7 @@ def test_the_state_keeps_its_size_and_no_history_of_bars_or_gradients():
         assert not context.requires_grad
         sizes.add(tuple(tensor.shape for tensor in stream.state().values()))
         # A view would keep the bars behind it alive.
-        memory.add(sum(tensor.untyped_storage().nbytes() for _, tensor in _named(stream._state)))
+        memory.add(sum(tensor.untyped_storage().nbytes() for _, tensor in named(stream._state)))
     assert len(sizes) == len(memory) == 1
 
 

@@ -66,9 +66,9 @@ def test_a_downgrade_leaves_nothing_and_opening_brings_it_back(registry, url, ma
 def test_a_registry_of_newer_code_is_refused_and_left_alone(registry, url, tmp_path):
     set_revision(tmp_path / "registry.db", "9999")
     for read_only in (False, True):
-        with pytest.raises(RegistryError, match=r"revision 9999 is newer than this code \(0005\); upgrade"):
+        with pytest.raises(RegistryError, match=r"revision 9999 is newer than this code \(0006\); upgrade"):
             Registry(url, read_only=read_only)
-    set_revision(tmp_path / "registry.db", "0005")
+    set_revision(tmp_path / "registry.db", "0006")
     assert Registry(url).models() == []
 
 
@@ -136,3 +136,33 @@ def test_threads_of_one_process_may_open_registries_at_once(tmp_path):
     for thread in threads:
         thread.join()
     assert failed == []
+
+
+def test_live_orders_of_before_there_were_fills_go_on_and_those_that_had_ended_are_closed(registry, url, tmp_path):
+    database = Database(url)
+    with database.transaction("downgrade", write=True) as connection:
+        command.downgrade(alembic_config(connection), "0005")
+    when, bar = "2024-01-18 11:00:00.000000", "2024-01-18 12:00:00.000000"
+    order = "'tiny', 'AAA-USD', 'buy', 'vwap', 'quantity', 10.0, 1, 6, 0.0, 1.0, 1.0"
+    with sqlite3.connect(tmp_path / "registry.db") as connection:
+        for key, status in (("one", "live"), ("old", "finished")):
+            names = (
+                "id, universe, asset, side, benchmark, target, size, min_bars, max_bars, min_rate, max_rate, "
+                "risk_aversion, start, created_at, status, first_bar, sigma, arrival_price, mean_volume"
+            )
+            more = "NULL, NULL, NULL, NULL"
+            values = f"'{key}', {order}, '{when}', '{when}', '{status}', {more}"
+            connection.execute(f"INSERT INTO advised_orders ({names}) VALUES ({values})")
+            for hour, share, filled in ((12, 0.2, 0.15), (13, 0.25, "NULL")):
+                own = bar.replace(" 12:", f" {hour}:")
+                values = f"{share}, 0, 'pace', 0.1, 100.0, {hour - 12}, 1.0, 0, 0, 0, 0, {filled}"
+                connection.execute(f"INSERT INTO advised_slices VALUES ('{key}', '{own}', '{own}', '{own}', {values})")
+    Registry(url)
+    with sqlite3.connect(tmp_path / "registry.db") as connection:
+        orders = connection.execute("SELECT id, mode, closed_at, late_amount FROM advised_orders").fetchall()
+        query = "SELECT amount, left_before, filled_amount FROM advised_slices WHERE order_id = 'one'"
+        slices = connection.execute(query)
+        fills = connection.execute("SELECT order_id, fill_id, revision, amount FROM advised_fills").fetchall()
+        assert sorted(orders) == [("old", "assume", when, "0"), ("one", "assume", None, "0")]
+        assert slices.fetchall() == [("2", "10", "1.5"), ("2.5", "8.5", None)]
+    assert fills == [("one", "total@2024-01-18T12:00:00Z", 1, "1.5")]

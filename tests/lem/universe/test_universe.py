@@ -132,7 +132,7 @@ def test_an_outage_of_an_unknown_symbol_is_refused(refused):
         ({"bar": "7min"}, r"bar: .*'1min'.*'1d'.*not '7min'"),
         ({"bar": "1d"}, r"bar: the simulated source has no daily bars; allowed: an intraday"),
         ({"calendar": "XNYS"}, r"bar: '4h' on calendar XNYS; allowed there: '1d'"),
-        ({"calendar": "XLON"}, r"calendar: .*'24/7' or 'XNYS', not 'XLON'"),
+        ({"calendar": "LSE"}, r"calendar: .*unknown calendar 'LSE'; allowed: 24/7, or of exchange-calendars: "),
         ({"end": "2023-12-31"}, r"end: 2023-12-31 lies before start 2024-01-01"),
         ({"start": "yesterday"}, r"start: .*date.*'yesterday'"),
         ({"assets": {}}, r"assets: .*at least 1 item"),

@@ -47,7 +47,7 @@ def test_the_commands_of_the_page_do_what_it_says(folder, lem_command):
             done = lem_command(folder, *words[1:])
             assert done.code == 0, f"{line}\n{done.out}{done.err}"
             outputs[line] = done.out
-    first, second = (out for line, out in outputs.items() if " next " in line)
+    first, second = (out for line, out in outputs.items() if " next " in line and "desk-17" in line)
     assert re.search(
         r"2024-03-30 10:00 to 11:00 UTC  order desk-17  buy \S+ BTC .* bar 1 .* as of 2024-03-30 10:00", first
     )
@@ -55,12 +55,17 @@ def test_the_commands_of_the_page_do_what_it_says(folder, lem_command):
     followed = next(out for line, out in outputs.items() if " follow " in line)
     assert "Order desk-17 is finished: 100.0% of it filled in" in followed
     shown = next(out for line, out in outputs.items() if " show " in line)
-    assert "filled 0.5" in shown
+    assert "filled 0.4" in shown
+    assert "filled 1.5" in shown
+    corrected = next(out for line, out in outputs.items() if "--correct" in line)
+    assert "fill t-1 of 0.4 in the bar of 2024-03-30 11:00 UTC (revision 2)" in corrected
     assert "repeated" not in shown
     listed = next(out for line, out in outputs.items() if " list " in line)
     assert re.search(r"desk-17.*finished", listed)
     store = AdviceStore(f"sqlite:///{folder}/home/registry.sqlite")
     assert store.order("desk-18").status == "cancelled"
+    assert store.order("desk-18").closed_at is not None
+    assert (str(store.order("desk-21").filled), store.order("desk-21").paused_at) == ("0.5", None)
 
 
 def serve(folder, line: str, **env: str) -> tuple[subprocess.Popen, str]:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from lem.registry import Registry
 from lem_pipeline.cli.app import app
 
-COMMANDS = ("list", "show", "diff", "promote", "rollback", "rebuild", "history")
+COMMANDS = ("list", "show", "diff", "promote", "rollback", "rebuild", "history", "export")
 LAST = dt.date(2024, 1, 18)
 
 

@@ -136,6 +136,17 @@ def test_old_reports_go_but_not_the_latest_nor_one_that_was_made_again_lately(la
     assert lake.names("small/execution_report") == [f"date={OLD + DAY}", f"date={OLD + 2 * DAY}"]
 
 
+def test_the_index_has_no_link_to_a_report_before_it_is_removed(lake, registry, universe):
+    report = "small/execution_report/date={}/report.html"
+    for day in range(2):
+        put(lake, report.format(OLD + day * DAY))
+    kind = lake_kinds(lake, registry, universe, Age(NOW))[0]
+    kind.before()
+    page = lake.read_bytes("index.html").decode()
+    assert report.format(OLD) not in page
+    assert report.format(OLD + DAY) in page
+
+
 def test_a_report_whose_removal_was_killed_is_no_report_and_goes_with_the_next_one(
     lake, registry, universe, monkeypatch
 ):

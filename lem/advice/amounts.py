@@ -1,0 +1,75 @@
+"""Amounts in decimals: what a desk, a venue and a report add up without a rounding."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Context, Decimal
+
+from lem.errors import OrderError
+
+ZERO = Decimal(0)
+SMALLEST = Decimal("1e-30")
+"""An amount that follows from a share has no digits below this."""
+MOST_PLACES = 18
+"""Decimal places that an amount, price or fee may be told with."""
+LARGEST = Decimal("1e15")
+# An amount of at most 1e15 with 30 places has 46 digits; sums and differences of thousands of them stay exact.
+_EXACT = Context(prec=60, rounding=ROUND_DOWN)
+
+
+def as_told(number: float) -> Decimal:
+    """The decimal number that a float is written as, without what lies below `SMALLEST`."""
+    told = Decimal(repr(float(number)))
+    return told if -told.as_tuple().exponent <= 30 else told.quantize(SMALLEST, context=_EXACT)  # type: ignore[operator]
+
+
+def plus(one: Decimal, other: Decimal) -> Decimal:
+    """The exact sum."""
+    return _EXACT.add(one, other)
+
+
+def minus(one: Decimal, other: Decimal) -> Decimal:
+    """The exact difference."""
+    return _EXACT.subtract(one, other)
+
+
+def total(amounts: list[Decimal]) -> Decimal:
+    """The exact sum of all."""
+    out = ZERO
+    for amount in amounts:
+        out = plus(out, amount)
+    return out
+
+
+def down_to(amount: Decimal, step: Decimal | None) -> Decimal:
+    """The largest multiple of `step` that is not above an amount; the amount where there is no step."""
+    if step is None:
+        return amount
+    return _EXACT.multiply(_EXACT.divide(amount, step).to_integral_value(rounding=ROUND_FLOOR), step)
+
+
+def up_to(amount: Decimal, step: Decimal | None) -> Decimal:
+    """The smallest multiple of `step` that is not below an amount; the amount where there is no step."""
+    if step is None:
+        return amount
+    return _EXACT.multiply(_EXACT.divide(amount, step).to_integral_value(rounding=ROUND_CEILING), step)
+
+
+def told_number(value: float | Decimal, what: str, least: Decimal | None = ZERO) -> Decimal:
+    """A number that a desk gave, in the digits in which it gave it.
+
+    Args:
+        value: the number.
+        what: the name that an error gives it.
+        least: smallest that is allowed; None for any.
+
+    Raises:
+        OrderError: it is not finite, out of range, or has more than `MOST_PLACES` decimal places.
+    """
+    number = value if isinstance(value, Decimal) else Decimal(repr(float(value)))
+    allowed = f"{'any' if least is None else f'{least:f} or more'}, at most {LARGEST:g}, {MOST_PLACES} decimal places"
+    if not number.is_finite() or abs(number) > LARGEST or (least is not None and number < least):
+        raise OrderError(f"{what} {value:g}; allowed: {allowed}")
+    number = number.normalize(_EXACT)
+    if -int(number.as_tuple().exponent) > MOST_PLACES:
+        raise OrderError(f"{what} {value}; allowed: {allowed}")
+    return number

@@ -1,0 +1,67 @@
+"""Sessions of exchanges, from exchange-calendars; and which of its calendars the pipeline can follow."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import cache
+
+import pandas as pd
+
+FIRST_SESSION = "1990-01-01"
+"""Start of the exchange calendars, where theirs is not later; sources refuse time stamps before it."""
+
+UTC_US = "datetime64[us, UTC]"
+
+
+@cache
+def first_date(calendar: str) -> dt.date:
+    """The first date that an exchange's calendar knows, from `FIRST_SESSION` on."""
+    import exchange_calendars
+
+    bound = type(exchange_calendars.get_calendar(calendar)).bound_min()
+    first = dt.date.fromisoformat(FIRST_SESSION)
+    return first if bound is None else max(first, bound.date())
+
+
+@cache
+def sessions(calendar: str) -> pd.DataFrame:
+    """Open and close (UTC) of every session by the session's date, until about a year from today."""
+    import exchange_calendars  # only here: markets that never close do not need it
+
+    schedule = exchange_calendars.get_calendar(calendar, start=pd.Timestamp(first_date(calendar))).schedule
+    table = schedule[["open", "close"]].astype(UTC_US)
+    table.index = pd.DatetimeIndex(schedule.index).as_unit("us")
+    return table
+
+
+@cache
+def calendar_problem(calendar: str, start: dt.date) -> str | None:
+    """What is wrong with a calendar's name for a universe that starts on a date; None if it can be followed.
+
+    New York's is known to be right, so that a universe file of its sessions is read without its calendar.
+    """
+    if calendar in ("24/7", "XNYS"):
+        return None
+    import exchange_calendars
+
+    known = exchange_calendars.get_calendar_names(include_aliases=False)
+    if calendar not in known:
+        return f"unknown calendar {calendar!r}; allowed: 24/7, or of exchange-calendars: {', '.join(sorted(known))}"
+    try:
+        table = sessions(calendar)
+    except (NotImplementedError, ValueError) as error:  # some of its calendars cannot be built
+        return f"exchange-calendars cannot tell the sessions of {calendar!r}: {error}; allowed: another calendar"
+    table = table[table.index >= pd.Timestamp(start)]
+    dates = pd.DatetimeIndex(table.index)
+    opens, last = (pd.DatetimeIndex(table[name]).tz_localize(None) for name in ("open", "close"))
+    outside = (opens.normalize() != dates) | ((last - pd.Timedelta(1, "us")).normalize() != dates)
+    for wrong, why in (
+        (outside, "runs over the end of the UTC date, which is a partition"),
+        (dates.day_of_week >= 5, "lies on a weekend, which has no partitions"),
+    ):
+        if wrong.any():
+            return (
+                f"the session of {dates[wrong][0]:%Y-%m-%d} of {calendar} {why}; allowed: a calendar whose "
+                f"sessions, from start on, lie on weekdays within one UTC date"
+            )
+    return None

@@ -1,0 +1,167 @@
+"""What `lem report` shows beside a report: one order in full, two sides in comparison; and what to do after a run."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lem.errors import LakeError
+from lem.lake import Lake
+from lem.lineage.stored_report import trailing_dates
+from lem.registry import Registry
+from lem.reports.collection import report_dates
+from lem.reports.compare import Side, compare, of_model, of_report, render_comparison
+from lem.reports.example import example_of
+from lem.reports.grids import Grid
+from lem.reports.nightly import read_orders
+from lem.reports.wording import label, number
+from lem.universe import Universe
+from lem_pipeline.planning.days import partition_day
+from resources.terminal import show_table
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def show_order(console: Console, lake: Lake, universe: Universe, date: dt.date | None) -> None:
+    """Print one order of a report: what it was, and what TWAP and the model made of it.
+
+    Args:
+        console: to print on.
+        lake: with report, backtests and features.
+        universe: of the report.
+        date: of the report; None for the latest.
+
+    Raises:
+        LakeError: there is no such report, or none with a model.
+    """
+    there = report_dates(lake, universe.name)
+    if not there or (date and date not in there):
+        known = f"there are: {', '.join(map(str, there[-8:]))}" if there else "there is none yet"
+        raise LakeError(
+            f"{universe.name}: no report {f'of {date} ' if date else ''}in the lake; {known}; make one with: "
+            f"lem run -u {universe.name}"
+        )
+    date = date or there[-1]
+    orders, _ = read_orders(lake, universe, trailing_dates(universe, date))
+    one = example_of(lake, universe, date, orders)
+    console.print(
+        f"Buy {_significant(one.quantity)} {escape(one.asset)} from {one.arrival:%Y-%m-%d %H:%M} UTC, in at least "
+        f"{one.min_bars} and at most {one.max_bars} bars of {one.bar}, against the VWAP until the order ends."
+    )
+    for traded in one.traded:
+        console.print(
+            f"{label(traded.strategy)} paid {_significant(traded.price)} over {traded.bars} bars, where VWAP was "
+            f"{_significant(traded.benchmark_price)}: gain {number(traded.gain_bps)} bps, "
+            f"kept after costs, under the cap, {number(traded.net_gain_bps)} bps."
+        )
+    console.print(
+        f"It is the median of {one.among} such orders in the report of {date}, by what the model kept; one order shows "
+        "how an order goes, and not who is better."
+    )
+
+
+def _significant(value: float) -> str:
+    """Six significant digits, without an exponent."""
+    return f"{value:,.{max(0, 5 - len(str(int(abs(value)))) + 1)}f}"
+
+
+def show_comparison(
+    console: Console,
+    lake: Lake,
+    registry: Callable[[], Registry],
+    universe: Universe,
+    names: tuple[str, str],
+    save: Path | None,
+) -> None:
+    """Print two reports, or the orders of two models, side by side.
+
+    Args:
+        console: to print on.
+        lake: with reports and backtests.
+        registry: opens that of the models.
+        universe: that both are of.
+        names: two dates, or two ids of models.
+        save: where the page of it is written, or None.
+
+    Raises:
+        LakeError: one of them is not there, or the page cannot be written.
+        RegistryError: there is no such model.
+    """
+    sides = list[Side]()
+    for name in names:
+        if _DATE.fullmatch(name):
+            sides.append(of_report(lake, universe, partition_day(universe, name)))
+        else:
+            sides.append(of_model(lake, registry(), universe, name))
+    found = compare(universe.name, sides[0], sides[1])
+    for grid in found.grids:
+        show_table(console, _as_table(grid))
+    console.print(found.caution)
+    if save:
+        try:
+            save.write_text(render_comparison(found), encoding="utf-8")
+        except OSError as error:
+            raise LakeError(f"{save}: cannot be written: {error}; allowed: a file in a folder that exists") from error
+        console.print(f"Saved: {escape(str(save))}")
+
+
+def _as_table(grid: Grid) -> Table:
+    """A table of the page for a terminal: groups in front of their rows, intervals in brackets."""
+    table = Table(title=escape(grid.caption))
+    for place, name in enumerate(grid.head):
+        table.add_column(escape(name), justify="right" if place and grid.numeric else "left")
+    group = ""
+    for place, (name, *cells) in enumerate(grid.rows):
+        group = f"{grid.groups[place]}: " if place in grid.groups else group
+        shown = [
+            lines[0] + (f" ({lines[1]})" if len(lines) > 1 else "") for cell in cells if (lines := cell.split("\n"))
+        ]
+        table.add_row(escape(group + name), *map(escape, shown))
+    return table
+
+
+def next_steps(lake: Lake, universe: Universe, command: str) -> list[tuple[str, str]]:
+    """Commands that are worth a try after a run, with what each does.
+
+    Args:
+        lake: with the reports.
+        universe: that was run.
+        command: how `lem` is called here.
+    """
+    dates, name = report_dates(lake, universe.name), universe.name
+    steps = [
+        (f"{command} ui", "all of it in a browser: lineage, partitions, checks, history"),
+        (f"{command} report -u {name} --order", "one order in full: what TWAP paid and what the model paid"),
+        (f"{command} status -u {name}", "what is there, what is missing, and what repairs it"),
+    ]
+    if len(dates) > 1:
+        compared = f"{command} report -u {name} --compare {dates[-2]} {dates[-1]}"
+        steps.append((compared, "the two latest reports side by side"))
+    return [*steps, (f"{command} new desk", "a universe of your own: venue, symbols, bar")]
+
+
+def show_next_steps(console: Console, lake: Lake, universe: Universe) -> None:
+    """Print what to do next, with commands as they can be typed here."""
+    steps = next_steps(lake, universe, called_as())
+    width = max(len(step) for step, _ in steps)
+    console.print("Next:")
+    for step, does in steps:
+        console.print(f"  {escape(step.ljust(width))}   {does}")
+
+
+def called_as() -> str:
+    """How this command is typed in this shell: by its name where that finds it, and by its path where it does not."""
+    own = Path(sys.argv[0])
+    found = shutil.which("lem")
+    if own.name != "lem" or not own.is_file() or (found and os.path.samefile(found, own)):
+        return "lem"
+    return os.path.relpath(own)
