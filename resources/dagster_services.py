@@ -64,14 +64,17 @@ def run_webserver(arguments: Sequence[str], serve: Callable[[Any, str], None]) -
     from dagster_webserver.app import create_app_from_workspace_process_context
 
     def hand_over(
-        context: Any,
+        workspace_process_context: Any,
         host: str | None,
         port: int | None,
         path_prefix: str,
         log_level: str,
         live_data_poll_rate: int | None = None,
     ) -> None:
-        serve(create_app_from_workspace_process_context(context, path_prefix, live_data_poll_rate), log_level)
+        serve(
+            create_app_from_workspace_process_context(workspace_process_context, path_prefix, live_data_poll_rate),
+            log_level,
+        )
 
     cli.host_dagster_ui_with_workspace_process_context = hand_over
     cli.dagster_webserver.main(
