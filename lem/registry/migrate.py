@@ -1,37 +1,22 @@
-"""Bringing a registry's schema to the one this code knows, with Alembic and without an alembic.ini.
-
-To write the next migration, change tables.py and call, on an up-to-date registry,
-`alembic.command.revision(alembic_config(connection), message="...", autogenerate=True)`.
-"""
+"""Whether a registry's schema is the one that this code knows; `lem.registry.upgrade` brings it there."""
 
 from __future__ import annotations
 
-import threading
+from importlib.resources import files
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 
 from lem.errors import RegistryError
-from lem.registry import advice_tables, alert_tables  # noqa: F401  (their tables are part of the schema)
 from lem.registry.connection import Database
 
 # Not Alembic's default name: a PostgreSQL database may also hold Dagster's storage, which uses that one.
 VERSION_TABLE = "registry_version"
 
-# Alembic keeps the environment it runs in as a global of the process.
-_one_at_a_time = threading.Lock()
 
-
-def alembic_config(connection: Connection) -> Config:
-    """The configuration of Alembic's commands, on a connection that the caller opened and commits."""
-    config = Config()
-    config.set_main_option("script_location", "lem.registry:migrations")
-    config.attributes["connection"] = connection
-    return config
+def revisions() -> list[str]:
+    """The revisions of the schema that this code knows, oldest first: the numbers that begin the migrations' files."""
+    folder = files("lem.registry") / "migrations" / "versions"
+    return sorted(file.name.partition("_")[0] for file in folder.iterdir() if file.name.endswith(".py"))
 
 
 def bring_up_to_date(database: Database) -> None:
@@ -44,25 +29,23 @@ def bring_up_to_date(database: Database) -> None:
         RegistryError: the schema is newer than the code, or the database is open read-only and its schema is
             older or missing.
     """
-    reading, upgrading = "read its schema", "upgrade its schema"
-    with database.transaction(reading) as connection, database.explained(reading, CommandError):
+    with database.transaction("read its schema") as connection:
         if _is_current(connection, database.shown):
             return
     if database.read_only:
         raise RegistryError(f"registry {database.shown}: its schema is old or missing; open it once to write")
-    write = database.transaction(upgrading, write=True)
-    with _one_at_a_time, write as connection, database.explained(upgrading, CommandError):
-        # Reads the revision again: another process may have upgraded it while this one waited for its turn.
-        command.upgrade(alembic_config(connection), "head")
+    from lem.registry.upgrade import upgrade
+
+    upgrade(database)
 
 
 def _is_current(connection: Connection, shown: str) -> bool:
-    found = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads()
-    scripts = ScriptDirectory.from_config(alembic_config(connection))
-    known = {script.revision for script in scripts.walk_revisions()}
-    if unknown := set(found) - known:
+    known = revisions()
+    there = inspect(connection).has_table(VERSION_TABLE)
+    found = set(connection.scalars(text(f"SELECT version_num FROM {VERSION_TABLE}"))) if there else set()
+    if unknown := found - set(known):
         raise RegistryError(
             f"registry {shown}: its schema revision {', '.join(sorted(unknown))} is newer than this code "
-            f"({scripts.get_current_head()}); upgrade this package"
+            f"({known[-1]}); upgrade this package"
         )
-    return set(found) == set(scripts.get_heads())
+    return found == {known[-1]}

@@ -11,14 +11,16 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, inspect
 
 from lem.errors import RegistryError
 from lem.registry import PromotionRecord, Registry
 from lem.registry.connection import Database
 from lem.registry.decision_figures import DecisionFigures
-from lem.registry.migrate import VERSION_TABLE, alembic_config
+from lem.registry.migrate import VERSION_TABLE, revisions
 from lem.registry.tables import Base
+from lem.registry.upgrade import alembic_config
 
 OPENER = """
 import sys
@@ -50,6 +52,19 @@ def test_the_migrations_give_the_check_constraints_of_the_tables(registry, url):
         for table in Base.metadata.sorted_tables:
             found = {check["name"] for check in inspector.get_check_constraints(table.name)}
             assert found == {c.name for c in table.constraints if isinstance(c, CheckConstraint)}
+
+
+def test_the_revisions_are_those_that_alembic_finds(registry, url):
+    with Database(url).transaction("compare") as connection:
+        scripts = ScriptDirectory.from_config(alembic_config(connection))
+    assert revisions() == [script.revision for script in scripts.walk_revisions()][::-1]
+    assert scripts.get_heads() == revisions()[-1:]
+
+
+def test_a_registry_that_is_up_to_date_is_opened_without_alembic(registry, url):
+    code = f"import sys; from lem.registry import Registry; Registry({url!r}); print('alembic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_a_downgrade_leaves_nothing_and_opening_brings_it_back(registry, url, make_model):

@@ -16,8 +16,9 @@ from lem.errors import RegistryError
 from lem.registry import PromotionRecord, Registry
 from lem.registry.connection import Database
 from lem.registry.decision_figures import DecisionFigures
-from lem.registry.migrate import VERSION_TABLE, alembic_config
+from lem.registry.migrate import VERSION_TABLE
 from lem.registry.tables import Base
+from lem.registry.upgrade import alembic_config
 from tests.lem.registry.promoters import decide_at_once, promote_at_once
 from tests.servers import PostgreSQL
 
