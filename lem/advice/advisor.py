@@ -23,7 +23,9 @@ from lem.advice.fills import Fill, FillNews
 from lem.advice.live_orders import check_largest
 from lem.advice.market import LiveMarket
 from lem.advice.order import OrderState, ParentOrder, check_order
+from lem.advice.order_report import OrderReport
 from lem.advice.records import Decided, OpenOrder, OrderRecord, SliceRecord
+from lem.advice.reporting import DayReport, Reporting
 from lem.advice.store import AdviceStore
 from lem.advice.venue_rules import VenueRules
 from lem.errors import AdviceError, OrderStateError, SourceError, UnknownOrderError
@@ -59,7 +61,7 @@ class Advisor:
     ) -> None:
         self.universe, self.store, self.clock = universe, store, clock
         self.market = LiveMarket(universe, lake, registry, Feed(universe, lake, source))
-        self._source = source
+        self._source, self._reporting = source, Reporting(universe, lake, store, source)
         self._one_at_a_time = threading.Lock()
 
     def now(self) -> Moment:
@@ -190,6 +192,16 @@ class Advisor:
         """Every slice that was advised for an order. Raises as `order`."""
         self.order(order_id)
         return answers(self.store.slices(order_id), {order_id}, self.universe, self.clock.now())
+
+    def report(self, order_id: str) -> OrderReport:
+        """The report on an order that has ended. Raises as `Reporting.report`."""
+        with self._one_at_a_time:
+            return self._reporting.report(order_id, self.clock.now())
+
+    def reports(self, date: dt.date) -> DayReport:
+        """The orders of a day (UTC) with their reports. Raises as `Reporting.day`."""
+        with self._one_at_a_time:
+            return self._reporting.day(date, self.clock.now())
 
     def refresh(self) -> tuple[Moment, dict[str, str]]:
         """Bring the market of all open orders up to now: the advice that follows then takes no longer than it must.

@@ -128,6 +128,29 @@ class AdviceStore:
             self._known(connection, order_id)
             return fills_of(connection, order_id)
 
+    def told(self, universe: str, order_id: str) -> tuple[OrderRecord, list[SliceRecord], list[Fill]]:
+        """An order of a universe with all of its slices, in the order of their bars, and all that was told of fills.
+
+        Raises:
+            UnknownOrderError: there is no such order in the universe.
+        """
+        with self._database.transaction(f"read all of {order_id!a}") as connection:
+            order = self._known(connection, order_id)
+            if order.universe != universe:
+                raise UnknownOrderError(
+                    f"order {order_id} is of universe {order.universe}; allowed: orders of {universe}"
+                )
+            return order, *self._told(connection, order_id)
+
+    def orders_of_day(self, universe: str, date: dt.date) -> list[OrderRecord]:
+        """Orders whose first bar lies on a date (UTC), or whose start does where they have not begun; by id."""
+        began = func.coalesce(_ORDERS.c.first_bar, _ORDERS.c.start)
+        midnight = dt.datetime.combine(date, dt.time(), dt.UTC)
+        wanted = and_(_ORDERS.c.universe == universe, began >= midnight, began < midnight + dt.timedelta(days=1))
+        query = select(*ORDER_COLUMNS).where(wanted).order_by(_ORDERS.c.id)
+        with self._database.transaction(f"list the orders of {date}") as connection:
+            return [_order_of(row) for row in connection.execute(query)]
+
     def cancel(self, order_id: str) -> OrderState:
         """Cancel an open order; a cancelled one stays so.
 
