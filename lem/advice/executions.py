@@ -170,7 +170,10 @@ def replayed(
     limit = len(tape) if cut is None else cut
     own = [bar for bar in tape[:limit] if bar.volume > 0][: order.max_bars]
     if cut is None and len(own) < order.max_bars:
-        raise OrderError(f"{len(own)} bars with trades; allowed: {order.max_bars}, the bars that the order may use")
+        raise OrderError(
+            f"the market traded in {len(own)} of the {order.max_bars} bars that the order might have used; allowed: "
+            "all of them, once they are over"
+        )
     if not own:
         return measured(strategy.name, order, [], 0.0, None, None)
     # A rule knows nothing of bars that come later: those after the cut change nothing before it.
