@@ -145,8 +145,8 @@ class AdviceStore:
     def orders_of_day(self, universe: str, date: dt.date) -> list[OrderRecord]:
         """Orders whose first bar lies on a date (UTC), or whose start does where they have not begun; by id."""
         began = func.coalesce(_ORDERS.c.first_bar, _ORDERS.c.start)
-        midnight = dt.datetime.combine(date, dt.time(), dt.UTC)
-        wanted = and_(_ORDERS.c.universe == universe, began >= midnight, began < midnight + dt.timedelta(days=1))
+        midnight, end = (dt.datetime.combine(date, time, dt.UTC) for time in (dt.time.min, dt.time.max))
+        wanted = and_(_ORDERS.c.universe == universe, began >= midnight, began <= end)
         query = select(*ORDER_COLUMNS).where(wanted).order_by(_ORDERS.c.id)
         with self._database.transaction(f"list the orders of {date}") as connection:
             return [_order_of(row) for row in connection.execute(query)]

@@ -73,6 +73,7 @@ def test_an_order_is_taken_advised_once_a_bar_filled_and_ended(client, clock):
     assert (report["size"], report["confirmed"], len(report["bars"])) == ("100", "50", 6)
     day = client.get("/reports", params={"date": "2024-01-18"}).json()
     assert [(line["order_id"], line["report"]) for line in day["orders"]] == [("one", report)]
+    assert client.get("/reports", params={"date": "9999-12-31"}).json()["orders"] == []
     assert client.get("/reports").status_code == 422
     assert client.get("/orders/two/report").status_code == 404
     assert client.get("/orders", params={"status": "live"}).json() == []
