@@ -9,11 +9,19 @@ from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from lem.advice.clock import bars_of_order
 from lem.advice.fills import FillNews
 from lem.advice.report_page import as_json, day_page, order_page
-from lem.errors import AdviceError, OrderStateError, UnknownOrderError
+from lem.data.bars import validate_bars
+from lem.data.features import TABLE_SCHEMA as FEATURES
+from lem.data.features import compute_features
+from lem.errors import AdviceError, OrderStateError, SourceError, UnknownOrderError
+from lem.sources import open_source
+from lem.universe.calendars import partition_window, session_opens
+from lem.universe.windows import history_dates
 from tests.lem.advice.desk import DATE, NOON, WORDS, buy, panel_of
 
 HOUR = dt.timedelta(hours=1)
@@ -201,3 +209,54 @@ def test_page_and_json_have_the_figures_and_need_nothing_else(desk, clock):
     for page in (order_page(report), day_page(advisor.reports(DATE))):
         assert f"{report.execution.gain_bps:.2f}".replace("-", "−") in page
         assert not re.search(r"(src|href)=|https?:", page), "nothing is loaded from elsewhere"
+
+
+def test_orders_at_the_universe_s_end_are_reported_without_the_bars_that_will_never_be(desk_of, clock):
+    desk = desk_of(end="2024-01-18")
+    clock.set(NOON + 10 * HOUR)
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe, start=NOON + 10 * HOUR, min_bars=6))
+    advisor.advise()
+    clock.sleep(3600)
+    advisor.advise()
+    advisor.cancel("one")
+    clock.sleep(3600)
+    report = advisor.report("one")
+    assert [bar.bar.hour for bar in report.bars] == [22, 23]
+    assert [rule.bars for rule in report.rules] == [2, 2]
+
+
+def test_days_that_are_over_are_read_from_the_lake(desk, clock):
+    universe, source = desk.universe, open_source(desk.universe, "")
+    advisor = desk.advisor(clock, source)
+    advisor.submit(buy(universe, min_bars=6))
+    advise_for(advisor, clock, 7)
+    told = advisor.report("one")
+
+    def bars(date):
+        return validate_bars(source.fetch("AAA-USD", *partition_window(date)).table, universe, "AAA-USD", date).table
+
+    for date in (DATE - dt.timedelta(days=1), DATE):
+        past = pd.concat([bars(day) for day in history_dates(universe, date)])
+        features = compute_features(past, bars(date), universe.features, universe.bars_per_day)
+        desk.lake.write_table(desk.lake.path(universe.name, "features", date, "AAA-USD"), features, FEATURES)
+
+    def fetch(symbol, start, end):
+        raise SourceError("no answer")
+
+    source.fetch = fetch
+    with pytest.raises(AdviceError, match="no answer"):
+        advisor.report("one")
+    clock.sleep(12 * 3600)
+    assert advisor.report("one") == told
+
+
+def test_bars_of_sessions_are_known_up_to_the_last_that_an_order_may_use(make_universe):
+    universe = make_universe(calendar="XNYS", bar="1d", start="2021-01-04", end="2024-12-31", outages=[])
+    friday = session_opens(universe, pd.DatetimeIndex(["2023-11-24"]))[0].to_pydatetime()
+    later = dt.datetime(2024, 3, 1, tzinfo=dt.UTC)
+    assert bars_of_order(universe, friday, 3, friday, later).last.date() == dt.date(2023, 11, 28)
+    monday = dt.datetime(2023, 11, 27, 12, tzinfo=dt.UTC)
+    assert bars_of_order(universe, friday, 3, friday, monday).last == friday
+    with pytest.raises(AdviceError, match="the bar of 2023-11-24 14:30 UTC closes at 2023-11-24 18:00"):
+        bars_of_order(universe, friday, 3, friday, friday)
