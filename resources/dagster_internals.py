@@ -1,5 +1,7 @@
 """All of Dagster that it does not call public, in one place: nothing else here imports its private modules.
 
+Only `resources.dagster_services` does, too, for how the webserver is started.
+
 Each use says what Dagster does there, what it is needed for, and which public API would replace it.
 tests/resources/test_dagster_internals.py holds a contract for each, which says what breaks in this project when Dagster
 changes it: after an upgrade, run that file first.

@@ -45,7 +45,7 @@ def deaf_helpers(instance: dg.DagsterInstance) -> Iterator[None]:
         manager.capture_logs = whole  # type: ignore[method-assign]
 
 
-def supervise(command: Sequence[str], env: Mapping[str, str]) -> signal.Signals | int:
+def supervise(command: Sequence[str], env: Mapping[str, str], descriptors: Sequence[int] = ()) -> signal.Signals | int:
     """Run services in processes of their own until they end or this process is asked to stop.
 
     What they print is shown until then: services that are stopped while they start answer with tracebacks.
@@ -53,13 +53,20 @@ def supervise(command: Sequence[str], env: Mapping[str, str]) -> signal.Signals 
     Args:
         command: the program, with its path, and its arguments.
         env: their environment.
+        descriptors: of open files that they get, under the same numbers.
 
     Returns:
         The signal by which this process was asked to stop; else the exit code of the command.
     """
     asked: list[signal.Signals] = []
     services = subprocess.Popen(
-        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, process_group=0
+        command,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+        pass_fds=descriptors,
     )
 
     def stop(number: int, frame: object) -> None:

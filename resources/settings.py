@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from lem.errors import AlertError
+from lem.errors import AlertError, OrderError
 
 ROOT = Path(__file__).resolve().parent.parent
 """What holds `universes/` and `workspace.yaml`: the checkout, or `lem_pipeline` where the wheel is installed."""
@@ -30,6 +30,8 @@ class Settings(BaseSettings):
         data: folder or URL that replaces `{data}` in universe files.
         universes: folder of the user's universe files, which come before all others (`resources.universes`).
         token: what callers of `lem serve` must show.
+        ui_token: what browsers must show to `lem ui`.
+        max_open_orders: of a universe, how many live orders may be open at the same time.
         alert_urls: whom to tell what is wrong: apprise's URLs, with spaces between them; if empty, nobody is told.
         heartbeat_url: URL that is fetched when a night went well; `{universe}` in it stands for the universe's name.
         alert_disk_percent: of the home's disk, how much may be used before that is told.
@@ -44,9 +46,11 @@ class Settings(BaseSettings):
     data: str = Field(default="data", repr=False)
     universes: Path | None = None
     token: SecretStr = SecretStr("")
+    ui_token: SecretStr = SecretStr("")
     alert_urls: SecretStr = SecretStr("")
     heartbeat_url: SecretStr = SecretStr("")
     alert_disk_percent: float = 95
+    max_open_orders: int = 20_000
 
     @field_validator("alert_disk_percent", mode="before")
     @classmethod
@@ -58,6 +62,14 @@ class Settings(BaseSettings):
         if not 0 < found <= 100:
             raise AlertError(f"LEM_ALERT_DISK_PERCENT is {value!r}; allowed: a number above 0 and up to 100")
         return found
+
+    @field_validator("max_open_orders", mode="before")
+    @classmethod
+    def _count(cls, value: object) -> int:
+        text = str(value).strip()
+        if not (text.isdecimal() and text.isascii() and 0 < int(text) <= 1_000_000):
+            raise OrderError(f"LEM_MAX_OPEN_ORDERS is {value!r}; allowed: a whole number from 1 to 1000000")
+        return int(text)
 
     @field_validator("universes", mode="before")
     @classmethod

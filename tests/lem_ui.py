@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,14 +124,16 @@ class Ui:
 
 
 @contextlib.contextmanager
-def lem_ui(folder: Path, env: Mapping[str, str], python: str | Path = sys.executable) -> Iterator[Ui]:
+def lem_ui(
+    folder: Path, env: Mapping[str, str], python: str | Path = sys.executable, arguments: Sequence[str] = ()
+) -> Iterator[Ui]:
     """`lem ui` of the environment of `python`, with `folder` as its working directory; nothing of it is left."""
     port, log = free_port(), folder / "ui.log"
     # DAGSTER_HOME follows LEM_HOME, and the checkout's own `.env` is out of sight.
     kept = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME" and not name.startswith("LEM_")}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [python, "-m", "lem_pipeline.cli", "ui", "--port", str(port)],
+            [python, "-m", "lem_pipeline.cli", "ui", "--port", str(port), *arguments],
             cwd=folder,
             env=kept | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **env},
             stdout=output,

@@ -175,6 +175,7 @@ def test_there_is_a_page_for_each_and_no_other():
     assert {path.stem for path in PAGES.glob("*.md")} == set(ALL)
 
 
+@pytest.mark.slow
 def test_a_new_strategy_makes_backtests_stale_and_trades_beside_the_others(checkout):
     copy = checkout().follow("strategy")
     assert copy.state(STATUS, "backtest") == ["4", "2024-01-17", "2024-01-18", "0", "4", "0"]
@@ -186,6 +187,7 @@ def test_a_new_strategy_makes_backtests_stale_and_trades_beside_the_others(check
     assert in_the_dictionary(copy, "`early_finish`")
 
 
+@pytest.mark.slow
 def test_a_new_feature_is_a_column_of_the_table_and_old_features_are_stale(checkout):
     copy = checkout().follow("feature")
     location = copy.table("features", ".lem/close_location")["close_location"]
@@ -204,6 +206,7 @@ def test_the_bars_of_a_new_kind_of_source_go_through_the_pipeline(checkout):
     assert copy.state(".venv/bin/lem status -u lines", "panel")[0] == "1"
 
 
+@pytest.mark.slow
 def test_a_new_section_makes_the_report_stale_and_stands_on_the_page(checkout):
     copy = checkout().follow("section")
     assert "stale report of 2024-01-18" in copy.told[STATUS]
@@ -214,6 +217,7 @@ def test_a_new_section_makes_the_report_stale_and_stands_on_the_page(checkout):
     assert in_the_dictionary(copy, "`freedom`")
 
 
+@pytest.mark.slow
 def test_a_new_stage_is_made_and_shown_and_drawn(checkout):
     copy = checkout().follow("stage")
     assert copy.state(STATUS, "liquidity") == ["2", "2024-01-18", "2024-01-18", "0", "0", "0"]

@@ -87,7 +87,9 @@ def decide_bar(
     champion = cache(partial(market.champion, at.bar.date()))  # asks the registry: once a bar, not once an order
     for order in booked:
         last = order.last
-        if last is not None and last.bar == at.bar:
+        if order.fault:
+            out.refused[order.id] = order.fault
+        elif last is not None and last.bar == at.bar:
             out.repeated[order.id] = last
         elif last is not None and last.bar > at.bar:
             out.refused[order.id] = (

@@ -243,9 +243,15 @@ class SliceRecord(LedgerRecord):
 
 @dataclass(frozen=True, slots=True)
 class OpenOrder(OrderRecord):
-    """An open order as a decision finds it, with its last slice where it has one."""
+    """An open order as a decision finds it, with its last slice where it has one.
+
+    Args:
+        last: its last slice; None before the first.
+        fault: what is wrong with its rows; empty where they are sound.
+    """
 
     last: SliceRecord | None = None
+    fault: str = ""
 
     def left(self) -> Decimal:
         """What is still to trade after the last slice and all fills."""

@@ -141,7 +141,7 @@ def _bars(report: OrderReport) -> Grid:
 
 def _row(line: DayLine) -> list[str]:
     report = line.report
-    row = [line.order_id, line.asset, line.side, line.status]
+    row = [line.order_id, line.asset or "", line.side or "", line.status or "not readable"]
     if report is None or report.execution is None:
         return [*row, line.reason or "never began", *[""] * 6]
     own, rules = report.execution, {rule.name: rule for rule in report.rules}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lem.advice.clock import bars_of_order
 from lem.advice.executions import TapeBar, tape_of
 from lem.advice.feed import Feed
+from lem.advice.fills import Fill
 from lem.advice.order import OPEN, Status
 from lem.advice.order_report import OrderReport, report_on
 from lem.advice.records import OrderRecord, SliceRecord
@@ -29,7 +30,7 @@ class DayLine:
 
     Args:
         order_id: of the order.
-        asset: canonical name.
+        asset: canonical name; None, as side and status, of an order whose row cannot be read.
         side: buy or sell.
         status: where it stands.
         report: None of an order that is open, or whose bars cannot be read.
@@ -37,9 +38,9 @@ class DayLine:
     """
 
     order_id: str
-    asset: str
-    side: str
-    status: Status
+    asset: str | None
+    side: str | None
+    status: Status | None
     report: OrderReport | None
     reason: str
 
@@ -90,8 +91,7 @@ class Reporting:
                 f"order {order_id} is {order.status}; allowed: the report on one that has ended (the advice after its "
                 "last bar ends it) or was cancelled"
             )
-        tape = self._tape(order, slices, now) if slices else []
-        return report_on(order, slices, fills, tape, self._universe.costs)
+        return self._of(order, slices, fills, now)
 
     def day(self, date: dt.date, now: dt.datetime) -> DayReport:
         """The orders of a day with their reports.
@@ -108,16 +108,24 @@ class Reporting:
             raise OrderStateError(
                 f"{len(orders)} orders on {date}; allowed: at most {MOST_A_DAY} in one table; ask for them one by one"
             )
-        return DayReport(self._universe.name, date, [self._line(order, now) for order in orders])
+        return DayReport(self._universe.name, date, [self._line(key, now) for key in orders])
 
-    def _line(self, order: OrderRecord, now: dt.datetime) -> DayLine:
-        report, reason = None, f"it is {order.status}"
-        if order.status not in OPEN:
-            try:
-                report, reason = self.report(order.id, now), ""
-            except LemError as error:
-                reason = str(error)
-        return DayLine(order.id, order.asset, order.side, order.status, report, reason)
+    def _line(self, order_id: str, now: dt.datetime) -> DayLine:
+        order, report, reason = None, None, ""
+        try:
+            order, slices, fills = self._store.told(self._universe.name, order_id)
+            if order.status in OPEN:
+                reason = f"it is {order.status}"
+            else:
+                report = self._of(order, slices, fills, now)
+        except LemError as error:
+            reason = str(error)
+        known = (None, None, None) if order is None else (order.asset, order.side, order.status)
+        return DayLine(order_id, *known, report, reason)
+
+    def _of(self, order: OrderRecord, slices: list[SliceRecord], fills: list[Fill], now: dt.datetime) -> OrderReport:
+        tape = self._tape(order, slices, now) if slices else []
+        return report_on(order, slices, fills, tape, self._universe.costs)
 
     def _tape(self, order: OrderRecord, slices: list[SliceRecord], now: dt.datetime) -> list[TapeBar]:
         universe, first = self._universe, order.arrived().first_bar

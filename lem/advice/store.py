@@ -8,7 +8,8 @@ time one waits for the other and then finds the bar decided.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from decimal import Decimal
 from typing import Any
@@ -20,12 +21,14 @@ from lem.advice.fill_book import fill_of, fills_of, total_of, write_fill
 from lem.advice.fills import Fill, FillNews
 from lem.advice.order import OPEN, OrderResult, OrderState, ParentOrder, Status
 from lem.advice.records import ArrivalRecord, Decided, OpenOrder, OrderRecord, SliceRecord
+from lem.advice.soundness import UNREADABLE, check_order, check_slice, sound, unsound
 from lem.advice.venue_rules import NO_RULES, VenueRules
-from lem.errors import OrderStateError, UnknownOrderError
+from lem.errors import AdviceError, OrderError, OrderStateError, UnknownOrderError
 from lem.registry.advice_tables import AdvisedOrderRow, AdvisedSliceRow
 from lem.registry.connection import Database
 from lem.registry.migrate import bring_up_to_date
 
+_LOG = logging.getLogger("lem.advice")
 _ORDERS: Any = AdvisedOrderRow.__table__
 _SLICES: Any = AdvisedSliceRow.__table__
 
@@ -50,12 +53,14 @@ class AdviceStore:
 
     Args:
         url: as for `lem.registry.Registry`.
+        most_open: of a universe, how many orders may be open at the same time; None for any number.
 
     Raises:
         RegistryError: (by every method too) the database cannot be reached, read or written.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, most_open: int | None = None) -> None:
+        self._most_open = most_open
         self._database = Database(url)
         bring_up_to_date(self._database)
 
@@ -66,7 +71,7 @@ class AdviceStore:
             The stored order, and whether it is new.
 
         Raises:
-            OrderStateError: the id is taken by another order.
+            OrderStateError: the id is taken by another order, or too many are open.
         """
         with self._database.transaction(f"store order {order.id}", write=True) as connection:
             there = self._find(connection, order.id)
@@ -78,6 +83,7 @@ class AdviceStore:
                         "that is free, or the same order again"
                     )
                 return state, False
+            self._check_quota(connection, order.universe)
             record = OrderRecord.of(order, now)
             connection.execute(insert(_ORDERS), [{**_columns(record, _ORDER), **_columns(record.rules, _RULES)}])
             return record.state(), True
@@ -90,7 +96,7 @@ class AdviceStore:
         """
         with self._database.transaction(f"read order {order_id!a}") as connection:
             self._known(connection, order_id)
-            return _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one()).state()
+            return self._state(connection, order_id)
 
     def has(self, order_id: str) -> bool:
         """Whether there is an order of this id, in whatever universe."""
@@ -106,7 +112,10 @@ class AdviceStore:
             wanted = and_(wanted, _ORDERS.c.status.in_(statuses))
         query = _with_last(wanted).order_by(_ORDERS.c.created_at.desc(), _ORDERS.c.id).limit(limit)
         with self._database.transaction("list the orders") as connection:
-            return [_open_order_of(row).state() for row in connection.execute(query)]
+            try:
+                return [_open_order_of(row).state() for row in connection.execute(query)]
+            except (AdviceError, OrderError, *UNREADABLE):
+                return list(self._sound_states(connection, query))
 
     def slices(self, order_id: str) -> list[tuple[OrderRecord, SliceRecord]]:
         """Every slice of an order beside the order, in the order of its bars.
@@ -142,14 +151,13 @@ class AdviceStore:
                 )
             return order, *self._told(connection, order_id)
 
-    def orders_of_day(self, universe: str, date: dt.date) -> list[OrderRecord]:
-        """Orders whose first bar lies on a date (UTC), or whose start does where they have not begun; by id."""
+    def orders_of_day(self, universe: str, date: dt.date) -> list[str]:
+        """Ids of the orders whose first bar lies on a date (UTC), or whose start does where they have not begun."""
         began = func.coalesce(_ORDERS.c.first_bar, _ORDERS.c.start)
         midnight, end = (dt.datetime.combine(date, time, dt.UTC) for time in (dt.time.min, dt.time.max))
         wanted = and_(_ORDERS.c.universe == universe, began >= midnight, began <= end)
-        query = select(*ORDER_COLUMNS).where(wanted).order_by(_ORDERS.c.id)
         with self._database.transaction(f"list the orders of {date}") as connection:
-            return [_order_of(row) for row in connection.execute(query)]
+            return list(connection.execute(select(_ORDERS.c.id).where(wanted).order_by(_ORDERS.c.id)).scalars())
 
     def cancel(self, order_id: str) -> OrderState:
         """Cancel an open order; a cancelled one stays so.
@@ -163,7 +171,7 @@ class AdviceStore:
             if order.status not in (*OPEN, "cancelled"):
                 raise OrderStateError(f"order {order_id} is {order.status}; allowed: to cancel one that is open")
             connection.execute(update(_ORDERS).where(_ORDERS.c.id == order_id), {"status": "cancelled"})
-            return _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one()).state()
+            return self._state(connection, order_id)
 
     def fill(self, order_id: str, news: FillNews, now: dt.datetime) -> tuple[Fill, bool]:
         """Store a fill. The same fill again changes nothing.
@@ -221,7 +229,7 @@ class AdviceStore:
                 )
             if now is None or order.paused_at is None:
                 connection.execute(update(_ORDERS).where(_ORDERS.c.id == order_id), {"paused_at": now})
-            return _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one()).state()
+            return self._state(connection, order_id)
 
     def close(self, order_id: str, now: dt.datetime) -> OrderState:
         """Close an order that has ended: no fill of it is taken any more; a closed one stays so.
@@ -238,7 +246,7 @@ class AdviceStore:
                 )
             if order.closed_at is None:
                 connection.execute(update(_ORDERS).where(_ORDERS.c.id == order_id), {"closed_at": now})
-            return _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one()).state()
+            return self._state(connection, order_id)
 
     def booked(self, universe: str, order_id: str | None = None) -> list[OpenOrder]:
         """The open orders of a universe with their last slices; or one order, if it is open."""
@@ -273,18 +281,58 @@ class AdviceStore:
             wanted = and_(wanted, _ORDERS.c.id == order_id)
         result = connection.execute(_with_last(wanted).order_by(_ORDERS.c.id))
         # In parts: rows that live until all are read make the garbage collector walk the whole heap more often.
-        return [_open_order_of(row) for rows in result.partitions(100) for row in rows]
+        try:
+            return [_open_order_of(row) for rows in result.partitions(100) for row in rows]
+        except (AdviceError, *UNREADABLE):
+            keys = connection.execute(select(_ORDERS.c.id).where(wanted).order_by(_ORDERS.c.id)).scalars().all()
+            return [self._sound_or_not(connection, key, universe) for key in keys]
+
+    def _state(self, connection: Connection, order_id: str) -> OrderState:
+        with sound(order_id):
+            return _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one()).state()
+
+    def _sound_or_not(self, connection: Connection, order_id: str, universe: str) -> OpenOrder:
+        try:
+            with sound(order_id):
+                return _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one())
+        except AdviceError as fault:
+            return unsound(order_id, universe, fault)
+
+    def _sound_states(self, connection: Connection, query: Any) -> Iterator[OrderState]:
+        """The orders of a query; those that cannot be read are left to the log, and to who asks for them by id."""
+        for order_id in connection.execute(query.with_only_columns(_ORDERS.c.id)).scalars().all():
+            try:
+                yield self._state(connection, order_id)
+            except AdviceError as fault:
+                _LOG.error("%s", fault)
+
+    def _check_quota(self, connection: Connection, universe: str) -> None:
+        if self._most_open is None:
+            return
+        is_open = and_(_ORDERS.c.universe == universe, _ORDERS.c.status.in_(OPEN))
+        count = connection.execute(select(func.count()).select_from(_ORDERS).where(is_open)).scalar_one()
+        if count >= self._most_open:
+            raise OrderStateError(
+                f"{count} orders of {universe} are open; allowed: {self._most_open} (LEM_MAX_OPEN_ORDERS); cancel "
+                "some, or wait until some have ended"
+            )
 
     def _slices(self, connection: Connection, order_id: str) -> list[SliceRecord]:
         query = select(*SLICE_COLUMNS).where(_SLICES.c.order_id == order_id).order_by(_SLICES.c.bar)
-        return [SliceRecord(*row) for row in connection.execute(query)]
+        order = self._known(connection, order_id)
+        with sound(order_id):
+            slices = [SliceRecord(*row) for row in connection.execute(query)]
+        for one in slices:
+            check_slice(order, one)
+        return slices
 
     def _told(self, connection: Connection, order_id: str) -> tuple[list[SliceRecord], list[Fill]]:
         return self._slices(connection, order_id), fills_of(connection, order_id)
 
     def _find(self, connection: Connection, order_id: str) -> OrderRecord | None:
-        row = connection.execute(select(*ORDER_COLUMNS).where(_ORDERS.c.id == order_id)).one_or_none()
-        return None if row is None else _order_of(row)
+        with sound(order_id):
+            row = connection.execute(select(*ORDER_COLUMNS).where(_ORDERS.c.id == order_id)).one_or_none()
+            return None if row is None else _order_of(row)
 
     def _known(self, connection: Connection, order_id: str) -> OrderRecord:
         order = self._find(connection, order_id)
@@ -317,12 +365,18 @@ def _fields_of(row: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _order_of(row: Sequence[Any]) -> OrderRecord:
-    return OrderRecord(*_fields_of(row))
+    order = OrderRecord(*_fields_of(row))
+    check_order(order)
+    return order
 
 
 def _open_order_of(row: Sequence[Any]) -> OpenOrder:
     last = row[len(ORDER_COLUMNS) :]
-    return OpenOrder(*(*_fields_of(row), None if last[0] is None else SliceRecord(*last)))
+    order = OpenOrder(*(*_fields_of(row), None if last[0] is None else SliceRecord(*last)))
+    check_order(order)
+    if order.last is not None:
+        check_slice(order, order.last)
+    return order
 
 
 def _columns(record: Any, names: Sequence[str]) -> dict[str, Any]:

@@ -215,7 +215,7 @@ STAGES: tuple[Stage, ...] = (
         reads=(Reads("panel", first=lambda u: -u.training.window_days, last=lambda u: -1),),
         kinds=("torch",),
         seconds=60.0,
-        code_version="3",
+        code_version="4",
         table="models",
         ranges=False,
         ahead=True,
@@ -247,7 +247,7 @@ STAGES: tuple[Stage, ...] = (
         words=BACKTEST_WORDS,
         settings=_of_orders,
         parts=rule_names,
-        code_version="3",
+        code_version="4",
     ),
     Stage(
         REPORT,

@@ -36,7 +36,6 @@ def machine_findings() -> Iterator[Finding]:
     yield Finding("ok", "version", f"lem {version()}, code {code_version()}, in {ROOT}")
     yield Finding("ok", "machine", f"Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores")
     yield packages(metadata.requires(DISTRIBUTION) or [])
-    yield dagsters_command()
     yield from settings()
     yield from universes()
     yield from store_findings()
@@ -72,18 +71,6 @@ def packages(requirements: Iterable[str]) -> Finding:
             "failed", "packages", f"{'; '.join(wrong)}; install them with: {pip(' '.join(map(repr, wanted)))}"
         )
     return Finding("ok", "packages", f"all {count} that are needed, in versions that are allowed")
-
-
-def dagsters_command() -> Finding:
-    """Whether `dg`, which `lem ui` becomes, lies beside this Python."""
-    command = Path(sys.executable).with_name("dg")
-    if command.exists():
-        return Finding("ok", "Dagster UI", str(command))
-    try:
-        again = pip(f"--force-reinstall --no-deps dagster-dg-cli=={metadata.version('dagster-dg-cli')}")
-    except metadata.PackageNotFoundError:
-        again = pip("dagster-dg-cli")
-    return Finding("failed", "Dagster UI", f"{command} is not there, `lem ui` needs it; install it with: {again}")
 
 
 def pip(arguments: str) -> str:

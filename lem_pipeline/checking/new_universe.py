@@ -13,6 +13,7 @@ from lem.universe import Universe, load_universe
 from lem.universe.written import NewUniverse
 from lem_pipeline.checking.universe import first_day
 from lem_pipeline.planning.dates import last_data_date
+from resources.privacy import as_the_user_has_it
 from resources.stores import SourceResource
 
 
@@ -40,8 +41,9 @@ def write(new: NewUniverse, folder: Path, today: dt.date, *, probe: bool, force:
         new = replace(new, listed={symbol: date for symbol, date in first.items() if date})
         _read(new, path)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        replace_file(path, new.text.encode())
+        with as_the_user_has_it():
+            folder.mkdir(parents=True, exist_ok=True)
+            replace_file(path, new.text.encode())
     except OSError as error:
         raise UniverseError(
             f"{path}: cannot be written: {error}; allowed: a folder that this user may write"

@@ -218,7 +218,7 @@ def report(
     from lem_pipeline.service.advising import open_advisor
 
     if (order is None) == (date is None):
-        raise OrderError("lem advise report: allowed: either the id of an order or --date")
+        raise OrderError("a report on neither an order nor a day, or on both; allowed: the id of an order, or --date")
     chosen = day(date) if date is not None else None
     advisor = open_advisor(universe, at)
     show_report(console, advisor.reports(chosen) if chosen else advisor.report(str(order)), save)

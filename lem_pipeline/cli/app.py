@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import sys
 import warnings
 from functools import partial
@@ -25,6 +26,7 @@ from lem_pipeline.cli.setting_up import check, doctor, new
 from lem_pipeline.cli.stopping import Stoppable
 from lem_pipeline.planning.days import day, partition_day
 from resources.opening import open_lake, open_registry, registry_to_read, universe_named
+from resources.privacy import keep_private
 from resources.terminal import console
 
 if TYPE_CHECKING:
@@ -271,11 +273,14 @@ def prune(
 
 
 @app.command(rich_help_panel=DAILY)
-def ui(port: Annotated[int, typer.Option(help="Port on the loopback address.", min=1, max=65535)] = 3000) -> None:
-    """Open the Dagster UI on http://127.0.0.1:PORT, with the daemon that runs what is started there."""
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs LEM_UI_TOKEN.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 3000,
+) -> None:
+    """Open the Dagster UI on http://HOST:PORT, with the daemon that runs what is started there."""
     from lem_pipeline.running.webserver import become_webserver
 
-    become_webserver(console, port)
+    become_webserver(console, host, port)
 
 
 def main() -> None:
@@ -283,6 +288,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     # Settings read the file too; this is for what others read from the environment: AWS_..., and Dagster's processes.
     load_dotenv(".env")
+    # Not by `Settings`, which refuses wrong values: the command says so where it reads them.
+    keep_private(Path(os.environ.get("LEM_HOME") or ".lem"))
     try:
         app()
     except LemError as error:

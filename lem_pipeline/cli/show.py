@@ -20,6 +20,7 @@ from lem.registry import Registry
 from lem.reports.grids import BOUNDS
 from lem.reports.wording import label
 from lem.universe import Universe
+from resources.privacy import as_the_user_has_it
 
 
 def report_dates(lake: Lake, universe: Universe) -> list[dt.date]:
@@ -120,7 +121,9 @@ def save_report(console: Console, lake: Lake, universe: Universe, date: dt.date,
         LakeError: the file cannot be written.
     """
     try:
-        target.write_bytes(lake.read_bytes(report_path(universe.name, date, "report.html")))
+        page = lake.read_bytes(report_path(universe.name, date, "report.html"))
+        with as_the_user_has_it():
+            target.write_bytes(page)
     except OSError as error:
         raise LakeError(f"{target}: cannot be written: {error}; allowed: a file in a folder that exists") from error
     console.print(f"Saved: {escape(str(target))}")

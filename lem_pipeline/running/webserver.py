@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -13,11 +14,13 @@ from typing import NoReturn
 from rich.console import Console
 
 from lem.errors import LemError
+from lem_pipeline.running.dagster_services import MODULE
 from lem_pipeline.running.home import dagster_home
+from lem_pipeline.web.listening import check_bind, in_url, listen
 from resources.interrupts import supervise
 from resources.locks import TakenError, take_for_life
 from resources.opening import all_universes
-from resources.settings import ROOT
+from resources.settings import Settings
 
 HOST = "127.0.0.1"
 
@@ -26,7 +29,7 @@ class PortError(LemError):
     """The port of the UI cannot be listened on, or another UI has the home."""
 
 
-def take_home(home: Path, port: int) -> int:
+def take_home(home: Path, url: str) -> int:
     """Take Dagster's home for this UI and its daemon: two daemons would start every run twice.
 
     Returns:
@@ -36,7 +39,7 @@ def take_home(home: Path, port: int) -> int:
         PortError: another UI has it.
     """
     try:
-        return take_for_life(home / "ui.lock", f"http://{HOST}:{port} (process {os.getpid()})")
+        return take_for_life(home / "ui.lock", f"{url} (process {os.getpid()})")
     except TakenError as other:
         raise PortError(
             f"the UI of {home} is open already, on {other}; allowed: that page, or one UI for each home "
@@ -44,47 +47,55 @@ def take_home(home: Path, port: int) -> int:
         ) from None
 
 
-def check_port(port: int) -> None:
-    """Do nothing where the port is free.
+def open_port(host: str, port: int) -> socket.socket:
+    """A socket that listens.
 
     Raises:
-        PortError: somebody listens on it, or this user may not.
+        PortError: somebody listens there, or this user may not.
     """
-    with socket.socket() as probe:
-        # As the server does: a port whose last connections are only dying is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            with socket.socket() as other:
-                other.bind((HOST, 0))
-                free = other.getsockname()[1]
+    try:
+        return listen(host, port)
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise PortError(
-                f"port {port} on {HOST}: {error.strerror}; allowed: a free port, as with: lem ui --port {free}"
+                f"cannot listen on {host}:{port}: {error.strerror}; allowed: an address of this machine"
             ) from error
+        with listen(host, 0) as other:
+            free = other.getsockname()[1]
+        chosen = "" if host == HOST else f" --host {host}"
+        raise PortError(
+            f"port {port} on {host}: {error.strerror}; allowed: a free port, as with: lem ui{chosen} --port {free}"
+        ) from error
 
 
-def become_webserver(console: Console, port: int) -> NoReturn:
+def become_webserver(console: Console, host: str, port: int) -> NoReturn:
     """Run Dagster's webserver and daemon until they end or are to be stopped, and then end this process.
 
     Raises:
+        ServiceError: another address than loopback without LEM_UI_TOKEN, or with one that can be guessed.
         PortError: the port is taken, or another UI serves this home.
         HomeError: Dagster's history has no place.
         UniverseError: a universe file is wrong, and the UI would have no graph.
     """
+    token = Settings().ui_token.get_secret_value()
+    check_bind(host, token, "LEM_UI_TOKEN")
     home = dagster_home()
-    taken = take_home(home, port)
+    url = f"http://{in_url(host)}:{port}"
+    taken = take_home(home, url)
     with ExitStack() as refused:
         refused.callback(os.close, taken)
-        check_port(port)
+        listener = refused.enter_context(open_port(host, port))
         all_universes()
         refused.pop_all()
-    console.print(f"Dagster UI on http://{HOST}:{port} (history in {home}); stop it with Ctrl-C")
+    shown = "; open /?token=TOKEN there once, with the value of LEM_UI_TOKEN" if token else ""
+    console.print(f"Dagster UI on {url} (history in {home}){shown}; stop it with Ctrl-C")
+    descriptor = listener.fileno()
+    command = [sys.executable, "-m", MODULE, host, str(port), str(descriptor)]
     bin_dir = str(Path(sys.executable).parent)
-    command = ["dev", "-w", str(ROOT / "workspace.yaml"), "--host", HOST, "--port", str(port)]
     env = os.environ | {"PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}"}
     sys.stdout.flush()
-    ended = supervise([f"{bin_dir}/dg", *command], env)
+    with listener:
+        ended = supervise(command, env, [descriptor])
     if isinstance(ended, signal.Signals):
         console.print("Stopped: the UI and its daemon have ended.")
         sys.exit(0 if ended is signal.SIGINT else 128 + ended)

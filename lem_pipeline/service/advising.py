@@ -33,7 +33,8 @@ def open_advisor(universe: str, at: str | None = None, speed: float = 1.0) -> Ad
     chosen = universe_named(universe)
     lake, registry = open_lake(), open_registry()
     clock: Clock = ReplayClock(utc(at, "--at"), speed) if at else CLOCK
-    orders = AdviceStore(Settings().registry)
+    settings = Settings()
+    orders = AdviceStore(settings.registry, settings.max_open_orders)
     return Advisor(chosen, lake, registry, orders, SourceResource().open(chosen), clock)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Request, Response
@@ -21,6 +22,7 @@ from lem.advice.reporting import DayReport
 from lem.errors import AdviceError, LemError, OrderError, OrderStateError, UnknownOrderError
 from lem.execution.orders import Order
 from lem_pipeline.service.guards import Guard
+from lem_pipeline.service.hiding import Hiding
 from lem_pipeline.service.models import (
     AdvisedView,
     FillView,
@@ -32,6 +34,7 @@ from lem_pipeline.service.models import (
     SliceView,
     Total,
 )
+from resources.settings import Settings
 
 _LOG = logging.getLogger("lem.service")
 _DESCRIPTION = """The next slice of live orders, once a bar.
@@ -63,14 +66,16 @@ def _told(*statuses: int) -> dict[int | str, dict[str, Any]]:
         403: "sent by a web page of another origin",
         404: "no such order",
         405: "no such method here",
+        408: "the body did not come in time",
         409: "the order's state does not allow it",
         413: "the body is too long",
         414: "path and query are too long",
         421: "the Host header names another machine",
         422: "a field is wrong",
-        503: "no advice: market data or a champion is missing or too old",
+        431: "the header is too long",
+        503: "no advice: market data or a champion is missing or too old; or too many requests at once",
     }
-    every = (400, 401, 403, 405, 413, 414, 421, 422, *statuses)
+    every = (400, 401, 403, 405, 408, 413, 414, 421, 422, 431, 503, *statuses)
     return {status: {"model": Problem, "description": words[status]} for status in every}
 
 
@@ -86,7 +91,8 @@ def make_app(advisor: Advisor, token: str = "") -> FastAPI:
         title="LEM advice", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     app.add_middleware(Guard, token=token)
-    _errors(app)
+    hidden = Hiding(Settings())
+    _errors(app, hidden)
 
     @app.get("/market", responses=_told(503))
     def market() -> MarketView:
@@ -98,7 +104,7 @@ def make_app(advisor: Advisor, token: str = "") -> FastAPI:
             bar=at.bar,
             bar_end=at.bar_end,
             as_of=at.as_of,
-            problems=problems,
+            problems=hidden.values(problems),
         )
 
     @app.post("/orders", status_code=201, responses={**_told(409, 503), 200: {"model": OrderView}})
@@ -173,22 +179,23 @@ def make_app(advisor: Advisor, token: str = "") -> FastAPI:
     @app.get("/reports", responses=_told(409, 503))
     def reports(date: Annotated[dt.date, Query(description="Day (UTC) on which the orders began.")]) -> DayReport:
         """The orders of a day with their reports; of those without one, why."""
-        return advisor.reports(date)
+        day = advisor.reports(date)
+        return replace(day, orders=[replace(line, reason=hidden(line.reason)) for line in day.orders])
 
     @app.post("/orders/{order_id}/advice", responses=_told(404, 409, 503))
     def advise_one(order_id: Key) -> AdvisedView:
         """The slice of one order for the bar that is next."""
-        return _view(advisor.advise(order_id))
+        return _view(advisor.advise(order_id), hidden)
 
     @app.post("/advice", responses=_told(503))
     def advise() -> Response:
         """The slices of all open orders for the bar that is next; orders without one are in `refused`, with why."""
-        return Response(_view(advisor.advise()).model_dump_json(), media_type="application/json")
+        return Response(_view(advisor.advise(), hidden).model_dump_json(), media_type="application/json")
 
     return app
 
 
-def _errors(app: FastAPI) -> None:
+def _errors(app: FastAPI, hidden: Hiding) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> _Json:
         problems = [
@@ -207,16 +214,21 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(LemError)
     async def told(request: Request, error: LemError) -> _Json:
         if isinstance(error, UnknownOrderError):
-            return _problem(404, str(error))
+            return _problem(404, hidden(str(error)))
         if isinstance(error, OrderStateError):
-            return _problem(409, str(error))
+            return _problem(409, hidden(str(error)))
         if isinstance(error, OrderError):
-            return _problem(422, str(error))
+            return _problem(422, hidden(str(error)))
         if isinstance(error, AdviceError):
-            return _problem(503, str(error))
+            return _problem(503, hidden(str(error)))
         # Of what failed behind the service a caller learns that it failed; where databases and files are, the log says.
         _LOG.error("%s", error)
         return _problem(503, f"the service cannot answer now ({type(error).__name__}); its log says why")
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> _Json:
+        # The server writes the traceback to the log.
+        return _problem(500, "the service failed; its log says why")
 
 
 def _parent(advisor: Advisor, new: NewOrder) -> ParentOrder:
@@ -251,7 +263,7 @@ def _utc(time: dt.datetime, what: str) -> dt.datetime:
         raise OrderError(f"{what} is out of range; allowed: years 2 to 9998") from None
 
 
-def _view(advised: Advised) -> AdvisedView:
+def _view(advised: Advised, hidden: Hiding) -> AdvisedView:
     at = advised.at
     return AdvisedView.model_construct(
         bar=at.bar,
@@ -259,6 +271,6 @@ def _view(advised: Advised) -> AdvisedView:
         as_of=at.as_of,
         slices=[SliceView.of(advice) for advice in advised.slices],
         ended=[OrderView.of(state) for state in advised.ended],
-        refused=advised.refused,
+        refused=hidden.values(advised.refused),
         waiting=advised.waiting,
     )

@@ -1,39 +1,27 @@
-"""What stands before the service: who may ask, from where, and how much.
-
-Without a token the service listens on loopback only. There the danger is a browser on the same machine: a page may send
-requests to 127.0.0.1, or have its own name point there (DNS rebinding). So the Host must be a loopback name, and a
-request that a page of another origin sent is refused; no answer carries a header that would let such a page read it.
-"""
+"""What stands before the service: who may ask, from where, and how much."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import ipaddress
-import json
-from collections.abc import Sequence
+import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lem_pipeline.web.asking import Refusal, Token, from_elsewhere, refuse, values_of
 
 MAX_BODY = 16_384
 """Bytes of a request's body; the largest that makes sense has some hundreds."""
 MAX_TARGET = 2_048
 """Bytes of a request's path and query."""
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on can be reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+MAX_HEADER = 16_384
+"""Bytes of a request's header."""
+BODY_SECONDS = 10
+"""In which a body must have come."""
+MOST_REQUESTS = 128
+"""That are answered at the same time."""
 
 
 class Guard:
-    """Refuses with 4xx what may not come in, before anything of it is read.
+    """Refuses what may not come in, before anything of it is read.
 
     Args:
         app: what is guarded.
@@ -42,8 +30,8 @@ class Guard:
 
     def __init__(self, app: ASGIApp, token: str = "") -> None:
         self._app = app
-        # Digests have one length: comparing them tells nothing of the token, not even how long it is.
-        self._digest = hashlib.sha256(token.encode()).digest() if token else None
+        self._token = Token(token) if token else None
+        self._answering = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request by a refusal, or hand it on with its whole body."""
@@ -53,10 +41,26 @@ class Guard:
             return None
         refusal = self._refusal(scope)
         if refusal is not None:
-            return await _answer(send, *refusal)
-        body = await _body(receive)
+            return await refuse(send, refusal)
+        if self._answering >= MOST_REQUESTS:
+            reason = f"{MOST_REQUESTS} requests are being answered, and more are not taken; ask again in a second"
+            return await refuse(send, Refusal(503, reason))
+        self._answering += 1
+        try:
+            await self._hand_on(scope, receive, send)
+        finally:
+            self._answering -= 1
+
+    async def _hand_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _body(receive)
+        except TimeoutError:
+            reason = f"the body did not come within {BODY_SECONDS} s; allowed: to send it with its header"
+            return await refuse(send, Refusal(408, reason))
         if body is None:
-            return await _answer(send, 413, f"the body has more than {MAX_BODY} bytes; allowed: {MAX_BODY}")
+            reason = f"the body has more than {MAX_BODY} bytes; allowed: {MAX_BODY}"
+            return await refuse(send, Refusal(413, reason))
         sent = False
 
         async def replay() -> Message:
@@ -68,45 +72,25 @@ class Guard:
 
         await self._app(scope, replay, send)
 
-    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        headers: list[tuple[bytes, bytes]] = scope["headers"]
-
-        def all_of(name: bytes) -> list[str]:
-            return [value.decode("latin-1") for key, value in headers if key.lower() == name]
-
-        if self._digest is not None:
-            if not self._authorised(all_of(b"authorization")):
-                return (
-                    401,
-                    "no valid token; allowed: the header Authorization: Bearer TOKEN, with the value of LEM_TOKEN",
-                )
-        else:
-            hosts = all_of(b"host")
-            if len(hosts) != 1 or _name(hosts[0]) not in LOOPBACK_NAMES:
-                return 421, f"the Host header names another machine; allowed: {', '.join(LOOPBACK_NAMES)}"
-            own = {f"http://{hosts[0].lower()}"}
-            if any(origin.lower() not in own for origin in all_of(b"origin")):
-                return 403, "sent by a page of another origin; allowed: requests that no web page sent"
-            if any(site not in ("none", "same-origin") for site in all_of(b"sec-fetch-site")):
-                return 403, "sent by a page of another site; allowed: requests that no web page sent"
+    def _refusal(self, scope: Scope) -> Refusal | None:
+        if self._token is None:
+            refusal = from_elsewhere(scope)
+            if refusal is not None:
+                return refusal
+        elif not self._token.in_header(values_of(scope, b"authorization")):
+            return Refusal(
+                401, "no valid token; allowed: the header Authorization: Bearer TOKEN, with the value of LEM_TOKEN"
+            )
+        header = sum(len(name) + len(value) for name, value in scope["headers"])
+        if header > MAX_HEADER:
+            return Refusal(431, f"the header has {header} bytes; allowed: {MAX_HEADER}")
         target = len(scope.get("raw_path") or b"") + len(scope.get("query_string") or b"")
         if target > MAX_TARGET:
-            return 414, f"path and query have {target} bytes; allowed: {MAX_TARGET}"
-        lengths = all_of(b"content-length")
+            return Refusal(414, f"path and query have {target} bytes; allowed: {MAX_TARGET}")
+        lengths = values_of(scope, b"content-length")
         if any(not length.isdecimal() or len(length) > 12 or int(length) > MAX_BODY for length in lengths):
-            return 413, f"the body is longer than {MAX_BODY} bytes; allowed: {MAX_BODY}"
+            return Refusal(413, f"the body is longer than {MAX_BODY} bytes; allowed: {MAX_BODY}")
         return None
-
-    def _authorised(self, values: Sequence[str]) -> bool:
-        kind, _, shown = values[0].partition(" ") if len(values) == 1 else ("", "", "")
-        digest = hashlib.sha256(shown.encode("latin-1")).digest()
-        return hmac.compare_digest(digest, self._digest or b"") and kind.lower() == "bearer"
-
-
-def _name(host: str) -> str:
-    """The name in a Host header, without its port."""
-    name, colon, port = host.rpartition(":")
-    return (name if colon and port.isdecimal() else host).lower()
 
 
 async def _body(receive: Receive) -> bytes | None:
@@ -122,12 +106,3 @@ async def _body(receive: Receive) -> bytes | None:
             return None
         if not message.get("more_body"):
             return b"".join(parts)
-
-
-async def _answer(send: Send, status: int, reason: str) -> None:
-    body = json.dumps({"reason": reason, "problems": []}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 
 import uvicorn
 
 from lem.advice.advisor import Advisor
-from lem.errors import LemError
 from lem_pipeline.service.app import make_app
-from lem_pipeline.service.guards import is_loopback
+from lem_pipeline.service.guards import MAX_HEADER
+from lem_pipeline.web.connections import Connection
+from lem_pipeline.web.listening import ServiceError, check_bind, in_url, listen
 from resources.terminal import console
-
-SHORTEST_TOKEN = 24
-MOST_CONNECTIONS = 128
-
-
-class ServiceError(LemError):
-    """The service may not, or cannot, listen where it is told to."""
-
-
-def check_bind(host: str, token: str) -> None:
-    """Refuse to listen where strangers could ask.
-
-    Raises:
-        ServiceError: another address than loopback without a token, or a token that can be guessed.
-    """
-    if not token and not is_loopback(host):
-        raise ServiceError(
-            f"--host {host} can be reached from other machines, and LEM_TOKEN is not set; allowed: 127.0.0.1, or a "
-            f"token of {SHORTEST_TOKEN} characters or more in LEM_TOKEN"
-        )
-    if token and (len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token):
-        raise ServiceError(
-            f"LEM_TOKEN has {len(token)} characters; allowed: {SHORTEST_TOKEN} or more printable ASCII ones without a "
-            "space, such as those of: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
-        )
 
 
 def run(advisor: Advisor, host: str, port: int, token: str) -> None:
@@ -48,18 +23,18 @@ def run(advisor: Advisor, host: str, port: int, token: str) -> None:
     """
     check_bind(host, token)
     listener = _listen(host, port)
-    shown = f"[{host}]" if ":" in host else host
     console.print(
-        f"Advice on http://{shown}:{listener.getsockname()[1]} for universe {advisor.universe.name} "
+        f"Advice on http://{in_url(host)}:{listener.getsockname()[1]} for universe {advisor.universe.name} "
         f"({'with a token' if token else 'loopback only'}); its description is /openapi.json; stop it with Ctrl-C"
     )
     config = uvicorn.Config(
         make_app(advisor, token),
+        http=Connection,
+        h11_max_incomplete_event_size=MAX_HEADER,
         log_level="warning",
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=30,
         ws="none",
     )
@@ -68,20 +43,8 @@ def run(advisor: Advisor, host: str, port: int, token: str) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    # The name may be given to another address; the promise is loopback.
-    host = "127.0.0.1" if host == "localhost" else host
     try:
-        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
-    except ValueError:
-        family = socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        # Whoever reads the address may ask at once: requests wait here until the server takes them.
-        listener.listen(MOST_CONNECTIONS)
+        return listen(host, port)
     except OSError as error:
-        listener.close()
         remedy = "another --port" if error.errno == errno.EADDRINUSE else "an address of this machine"
         raise ServiceError(f"cannot listen on {host}:{port}: {error.strerror}; allowed: {remedy}") from error
-    return listener

@@ -17,7 +17,7 @@ from tests.lem_ui import PATIENCE, free_port
 
 
 def typed(folder, arguments, wait_for: str, seconds: float) -> tuple[int, str]:
-    """Exit code as a shell has it, and what the terminal showed after Ctrl-C, which came so long after a text was shown."""
+    """Exit code as a shell has it, and what a terminal showed after Ctrl-C, so many seconds after a text was shown."""
     pid, terminal = pty.fork()
     if pid == 0:
         for name in [name for name in os.environ if name.startswith(("LEM_", "DAGSTER_"))]:

@@ -100,7 +100,9 @@ def test_a_dry_run_says_the_bytes_and_removes_nothing(nights, home):
     assert all(row[1] == row[3] + row[4] for row in bytes_told(told))
 
 
-@pytest.mark.parametrize("options", [(), ("--refused",)], ids=["", "with refused candidates"])
+@pytest.mark.parametrize(
+    "options", [(), pytest.param(("--refused",), marks=pytest.mark.slow)], ids=["", "with refused candidates"]
+)
 def test_after_pruning_every_champion_opens_and_every_report_of_the_kept_range_rebuilds_or_opens(
     nights, home, make_universe, tiny_keys, options
 ):

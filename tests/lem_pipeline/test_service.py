@@ -21,8 +21,8 @@ from starlette.testclient import TestClient
 
 from lem.errors import LakeError
 from lem_pipeline.service.app import make_app
-from lem_pipeline.service.guards import MAX_BODY, is_loopback
-from lem_pipeline.service.run import ServiceError, check_bind
+from lem_pipeline.service.guards import MAX_BODY
+from lem_pipeline.web.listening import ServiceError, check_bind, is_loopback
 from tests.conftest import ROOT
 from tests.lem.advice.desk import HOURLY, NOON, StoppedClock, make_desk
 
@@ -194,6 +194,12 @@ def test_a_body_that_is_too_long_is_refused_whatever_its_header_says(client):
         ({}, 200),
         ({"host": "localhost"}, 200),
         ({"host": "[::1]:8321"}, 200),
+        ({"host": "127.0.0.2:8321", "origin": "http://127.0.0.2:8321"}, 200),
+        ({"host": "127.0.0.2:8321", "origin": "http://127.0.0.1:8321"}, 403),
+        ({"host": "::1"}, 421),
+        ({"host": "0.0.0.0:8321"}, 421),
+        ({"host": "192.168.1.7"}, 421),
+        ({"host": "127.0.0.1.:8321"}, 421),
         ({"host": "evil.example"}, 421),
         ({"host": "127.0.0.1.evil.example:8321"}, 421),
         ({"host": "localhost@evil.example"}, 421),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import sqlite3
 from dataclasses import replace
 from decimal import Decimal
 
@@ -194,6 +195,22 @@ def test_a_day_has_all_orders_that_began_on_it(desk, clock):
     assert (never.report.execution, never.report.rules_missing) == (None, "the order never began")
     assert (still.report, still.reason) == (None, "it is waiting")
     assert [line.order_id for line in advisor.reports(DATE + dt.timedelta(days=1)).orders] == ["tomorrow"]
+
+
+def test_an_order_whose_row_is_damaged_is_named_and_the_others_of_the_day_are_reported(desk, clock):
+    advisor = desk.advisor(clock)
+    for key in ("bad", "good"):
+        advisor.submit(buy(desk.universe, key, min_bars=6))
+    advise_for(advisor, clock, 7)
+    with sqlite3.connect(desk.folder / "home" / "registry.sqlite") as database:
+        database.execute("UPDATE advised_orders SET min_rate = 7 WHERE id = 'bad'")
+    bad, good = advisor.reports(DATE).orders
+    assert (bad.order_id, bad.report, bad.asset) == ("bad", None, None)
+    assert "min_rate" in bad.reason
+    assert good.report == advisor.report("good")
+    with pytest.raises(AdviceError, match="min_rate"):
+        advisor.report("bad")
+    assert "not readable" in day_page(advisor.reports(DATE))
 
 
 def test_page_and_json_have_the_figures_and_need_nothing_else(desk, clock):

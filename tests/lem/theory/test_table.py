@@ -111,7 +111,7 @@ class Untrained:
 
 
 @pytest.mark.parametrize(("size", "cap"), [(0.2, 0.1), (0.05, 0.1), (1.0, 0.25)])
-@pytest.mark.parametrize("bars", [12, 5, 10, 24])
+@pytest.mark.parametrize("bars", [12, 5, *(pytest.param(n, marks=pytest.mark.slow) for n in (10, 24))])
 def test_a_model_that_has_learnt_nothing_earns_what_the_programme_promises(size, cap, bars):
     """At lambda 0; where N is none of the solved ones, most of it."""
     costs = CostsConfig(fee_bps=0, half_spread_bps=0, impact=0.5, order_size=size, participation_cap=cap)
@@ -126,7 +126,14 @@ def test_a_model_that_has_learnt_nothing_earns_what_the_programme_promises(size,
         assert float(mean) <= value + 3 * float(error) + 1e-3
 
 
-@pytest.mark.parametrize(("size", "cap"), [(0.5, 0.1), (0.5, 0.15), (1.0, 0.1), (0.75, 0.1), (1.0, 0.11)])
+@pytest.mark.parametrize(
+    ("size", "cap"),
+    [
+        (0.5, 0.1),
+        (1.0, 0.1),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in ((0.5, 0.15), (0.75, 0.1), (1.0, 0.11))),
+    ],
+)
 def test_between_the_caps_that_are_solved_the_start_earns_nearly_what_the_programme_promises(size, cap):
     """Orders of many largest slices: a slice too few by then, and they cannot end before the last bars."""
     costs = CostsConfig(fee_bps=0, half_spread_bps=0, impact=0.5, order_size=size, participation_cap=cap)

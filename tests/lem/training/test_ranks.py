@@ -65,6 +65,7 @@ def test_two_processes_give_the_loss_curve_of_one(started):
     assert two.arrivals == one.arrivals
 
 
+@pytest.mark.slow
 def test_three_uneven_shares_differ_from_one_process_by_rounding_alone(started):
     """In double precision nothing is left of the difference, whatever the optimiser makes of small gradients."""
     torch.set_default_dtype(torch.float64)

@@ -19,7 +19,7 @@ from lem_pipeline.running.home import HomeError, dagster_home
 def executed(monkeypatch):
     """The command lines that would have been run."""
     found = []
-    monkeypatch.setattr(webserver, "supervise", lambda command, env: found.append((command, env)) or 0)
+    monkeypatch.setattr(webserver, "supervise", lambda command, env, kept: found.append((command, env, kept)) or 0)
     return found
 
 
@@ -47,10 +47,8 @@ def test_a_free_port_becomes_the_server_on_the_loopback_address_only(ui, execute
     done = ui("--port", free, DAGSTER_HOME=str(tmp_path / "history"))
     assert done.code == 0, done.err
     assert f"Dagster UI on http://127.0.0.1:{free} (history in {tmp_path / 'history'})" in done.out
-    ((command, env),) = executed
-    assert command[0].endswith("/bin/dg")
-    assert command[1] == "dev"
-    assert command[-4:] == ["--host", "127.0.0.1", "--port", free]
+    ((command, env, (descriptor,)),) = executed
+    assert command[1:] == ["-m", "lem_pipeline.running.dagster_services", "127.0.0.1", free, str(descriptor)]
     assert env["DAGSTER_HOME"] == str(tmp_path / "history")
 
 

@@ -1,0 +1,1 @@
+"""What `lem serve` and `lem ui` share: where they listen, whom they answer, how long they wait."""

@@ -1,0 +1,82 @@
+"""How Dagster's webserver and daemon are started, with a server of ours around the webserver's application.
+
+Dagster has no setting for middleware. `dev_command_impl` is what `dg dev` calls; it starts the webserver by
+`open_ipc_subprocess`, and the webserver's command hands its application to
+`host_dagster_ui_with_workspace_process_context`. Both names are replaced. Where a version of Dagster does not call
+them any more, its webserver would listen on the port itself, which fails: the caller listens there already. A public
+way to add middleware would replace this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+WEBSERVER = ["-m", "dagster_webserver"]
+
+
+def run_services(workspace: Path, host: str, port: int, webserver: Sequence[str], listener: int) -> None:
+    """Run webserver and daemon until they are interrupted.
+
+    Args:
+        workspace: a workspace.yaml.
+        host: address of the webserver.
+        port: its port.
+        webserver: arguments of Python, in place of those that start Dagster's webserver.
+        listener: descriptor that the webserver gets.
+    """
+    from dagster._cli import dev
+    from dagster._cli.workspace.cli_target import WorkspaceOpts
+
+    start = dev.open_ipc_subprocess
+
+    def start_ours(parts: Sequence[str], **options: Any) -> Any:
+        if list(parts[1:3]) == WEBSERVER:
+            parts = [parts[0], *webserver, *parts[3:]]
+            options["pass_fds"] = [*options.get("pass_fds", ()), listener]
+        return start(parts, **options)
+
+    dev.open_ipc_subprocess = start_ours
+    # As `dg dev` has them.
+    dev.dev_command_impl(
+        code_server_log_level="warning",
+        log_level="info",
+        log_format="colored",
+        port=str(port),
+        host=host,
+        use_legacy_code_server_behavior=False,
+        shutdown_pipe=None,
+        verbose=False,
+        workspace_opts=WorkspaceOpts(workspace=[str(workspace)]),
+        live_data_poll_rate="2000",
+    )
+
+
+def run_webserver(arguments: Sequence[str], serve: Callable[[Any, str], None]) -> None:
+    """Make what Dagster's webserver serves, from its command line, and let it be served.
+
+    Args:
+        arguments: of the command `dagster-webserver`.
+        serve: gets the application (ASGI) and the level of uvicorn's log.
+    """
+    from dagster_webserver import cli
+    from dagster_webserver.app import create_app_from_workspace_process_context
+
+    def hand_over(
+        workspace_process_context: Any,
+        host: str | None,
+        port: int | None,
+        path_prefix: str,
+        log_level: str,
+        live_data_poll_rate: int | None = None,
+    ) -> None:
+        serve(
+            create_app_from_workspace_process_context(workspace_process_context, path_prefix, live_data_poll_rate),
+            log_level,
+        )
+
+    cli.host_dagster_ui_with_workspace_process_context = hand_over
+    cli.dagster_webserver.main(
+        args=list(arguments), prog_name="dagster-webserver", auto_envvar_prefix="DAGSTER_WEBSERVER"
+    )
