@@ -120,8 +120,9 @@ class Reporting:
                 report = self._of(order, slices, fills, now)
         except LemError as error:
             reason = str(error)
-        known = (None, None, None) if order is None else (order.asset, order.side, order.status)
-        return DayLine(order_id, *known, report, reason)
+        if order is None:
+            return DayLine(order_id, None, None, None, report, reason)
+        return DayLine(order_id, order.asset, order.side, order.status, report, reason)
 
     def _of(self, order: OrderRecord, slices: list[SliceRecord], fills: list[Fill], now: dt.datetime) -> OrderReport:
         tape = self._tape(order, slices, now) if slices else []
