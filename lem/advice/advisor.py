@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from lem.advice.amounts import told_number
-from lem.advice.answers import Advice, Advised, answers
+from lem.advice.answers import Advice, Advised, Standings, answers
 from lem.advice.clock import Moment, moment
 from lem.advice.deciding import BarOutcome, decide_bar
 from lem.advice.feed import Feed
@@ -23,7 +23,9 @@ from lem.advice.fills import Fill, FillNews
 from lem.advice.live_orders import check_largest
 from lem.advice.market import LiveMarket
 from lem.advice.order import OrderState, ParentOrder, check_order
+from lem.advice.order_report import OrderReport
 from lem.advice.records import Decided, OpenOrder, OrderRecord, SliceRecord
+from lem.advice.reporting import DayReport, Reporting
 from lem.advice.store import AdviceStore
 from lem.advice.venue_rules import VenueRules
 from lem.errors import AdviceError, OrderStateError, SourceError, UnknownOrderError
@@ -59,7 +61,8 @@ class Advisor:
     ) -> None:
         self.universe, self.store, self.clock = universe, store, clock
         self.market = LiveMarket(universe, lake, registry, Feed(universe, lake, source))
-        self._source = source
+        self._source, self._reporting = source, Reporting(universe, lake, store, source)
+        self._standings = Standings(universe, registry, clock)
         self._one_at_a_time = threading.Lock()
 
     def now(self) -> Moment:
@@ -184,12 +187,22 @@ class Advisor:
         """Take the total of what was filled in a bar. Raises as `order` and as `AdviceStore.total`."""
         self.order(order_id)
         given = self.store.total(order_id, bar, told_number(amount, "amount"), self.clock.now())
-        return answers([given], {order_id}, self.universe, self.clock.now())[0]
+        return answers([given], {order_id}, self.universe, self.clock.now(), self._standings.of)[0]
 
     def history(self, order_id: str) -> list[Advice]:
         """Every slice that was advised for an order. Raises as `order`."""
         self.order(order_id)
-        return answers(self.store.slices(order_id), {order_id}, self.universe, self.clock.now())
+        return answers(self.store.slices(order_id), {order_id}, self.universe, self.clock.now(), self._standings.of)
+
+    def report(self, order_id: str) -> OrderReport:
+        """The report on an order that has ended. Raises as `Reporting.report`."""
+        with self._one_at_a_time:
+            return self._reporting.report(order_id, self.clock.now())
+
+    def reports(self, date: dt.date) -> DayReport:
+        """The orders of a day (UTC) with their reports. Raises as `Reporting.day`."""
+        with self._one_at_a_time:
+            return self._reporting.day(date, self.clock.now())
 
     def refresh(self) -> tuple[Moment, dict[str, str]]:
         """Bring the market of all open orders up to now: the advice that follows then takes no longer than it must.
@@ -271,7 +284,7 @@ class Advisor:
         given += [(orders[key], last) for key, last in outcome.repeated.items()]
         return Advised(
             at,
-            answers(given, set(outcome.repeated), self.universe, at.now),
+            answers(given, set(outcome.repeated), self.universe, at.now, self._standings.of),
             [orders[key].ended(result).state() for key, result in decided.ended.items()],
             outcome.refused,
             outcome.waiting,

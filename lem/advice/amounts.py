@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Context, Decimal
+from typing import Annotated
+
+from pydantic import PlainSerializer
 
 from lem.errors import OrderError
 
@@ -14,6 +17,16 @@ MOST_PLACES = 18
 LARGEST = Decimal("1e15")
 # An amount of at most 1e15 with 30 places has 46 digits; sums and differences of thousands of them stay exact.
 _EXACT = Context(prec=60, rounding=ROUND_DOWN)
+
+
+def digits(amount: Decimal) -> str:
+    """An amount in digits alone, without an exponent or zeros behind it."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+Digits = Annotated[Decimal, PlainSerializer(digits, return_type=str)]
+"""An amount that JSON has in digits."""
 
 
 def as_told(number: float) -> Decimal:

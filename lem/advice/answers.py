@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -14,6 +14,8 @@ from lem.advice.order import Mode, OrderState
 from lem.advice.records import OrderRecord, SliceRecord, ledger_of
 from lem.execution.fills import achieved, benchmark, gain
 from lem.execution.terms import terms_of_orders
+from lem.registry import Registry
+from lem.sources.limits import Clock
 from lem.universe import Universe
 from lem.universe.calendars import bar_close
 
@@ -48,6 +50,8 @@ class Advice:
         achieved: average price so far, in quote currency; None before the first bar.
         gain_bps: so far; None before the first bar.
         model_id: that decided.
+        model_age_days: days from the end of its training window to the bar's date.
+        model_verdict: what the gate, or a person, decided about it, and for which date.
         filled: amount that the desk confirmed, None if it did not.
         exact_filled: the same, in decimals.
         repeated: it was advised before.
@@ -78,9 +82,54 @@ class Advice:
     achieved: float | None
     gain_bps: float | None
     model_id: str
+    model_age_days: int
+    model_verdict: str
     filled: float | None
     exact_filled: Decimal | None
     repeated: bool
+
+
+@dataclass(frozen=True)
+class ModelStanding:
+    """What an answer says of a model.
+
+    Args:
+        train_end: end of its training window, exclusive.
+        verdict: what was decided about it, and for which date.
+    """
+
+    train_end: dt.date
+    verdict: str
+
+
+class Standings:
+    """The models of a registry as answers name them; each is read once a minute, not once an answer.
+
+    Args:
+        universe: whose models they are.
+        registry: has them and the decisions.
+        clock: says which minute it is.
+    """
+
+    def __init__(self, universe: Universe, registry: Registry, clock: Clock) -> None:
+        self._universe, self._registry, self._clock = universe, registry, clock
+        self._known: dict[str, tuple[dt.datetime, ModelStanding]] = {}
+
+    def of(self, model_id: str) -> ModelStanding:
+        """A model's standing.
+
+        Raises:
+            RegistryError: it is not in the registry.
+        """
+        minute = self._clock.now().replace(second=0, microsecond=0)
+        at, standing = self._known.get(model_id, (None, None))
+        if standing is None or at != minute:
+            record = self._registry.model(model_id)
+            judged = self._registry.judged(self._universe.name, model_id)
+            verdict = f"{judged.verdict} on {judged.date}" if judged else "no decision about it"
+            standing = ModelStanding(record.train_end, verdict)
+            self._known[model_id] = minute, standing
+        return standing
 
 
 @dataclass(frozen=True)
@@ -103,7 +152,11 @@ class Advised:
 
 
 def answers(
-    given: Sequence[tuple[OrderRecord, SliceRecord]], repeated: set[str], universe: Universe, now: dt.datetime
+    given: Sequence[tuple[OrderRecord, SliceRecord]],
+    repeated: set[str],
+    universe: Universe,
+    now: dt.datetime,
+    standing: Callable[[str], ModelStanding],
 ) -> list[Advice]:
     """Slices as they are told.
 
@@ -112,6 +165,7 @@ def answers(
         repeated: ids of orders whose slice was advised before.
         universe: of the orders.
         now: the clock's time (UTC).
+        standing: of a model, by its id.
     """
     if not given:
         return []
@@ -120,6 +174,7 @@ def answers(
     figures = [x_O.tolist() for x_O in (benchmark(ledger), achieved(ledger), gain(ledger, terms))]
     bars = sorted({last.bar for _, last in given})
     ends = dict(zip(bars, bar_close(universe, pd.DatetimeIndex(bars)).to_pydatetime(), strict=True))
+    models = {key: standing(key) for key in {order.arrived().model_id for order, _ in given}}
     out = []
     for (order, last), against, price, gained in zip(given, *figures, strict=True):
         arrived, begun, traded = order.arrived(), last.weight > 0, last.units > 0
@@ -150,6 +205,8 @@ def answers(
                 achieved=price * arrived.arrival_price if traded else None,
                 gain_bps=1e4 * gained if begun and traded else None,
                 model_id=arrived.model_id,
+                model_age_days=(last.bar.date() - models[arrived.model_id].train_end).days,
+                model_verdict=models[arrived.model_id].verdict,
                 filled=None if last.filled_amount is None else float(last.filled_amount),
                 exact_filled=last.filled_amount,
                 repeated=order.id in repeated,

@@ -56,6 +56,33 @@ def moment(universe: Universe, now: dt.datetime) -> Moment:
     return Moment(now, *(stamp.to_pydatetime() for stamp in times))
 
 
+def bars_of_order(universe: Universe, first: dt.datetime, count: int, last: dt.datetime, now: dt.datetime) -> Moment:
+    """The moment at which the bars that an order might use are known: those of its days that have closed by `now`.
+
+    Args:
+        universe: whose bars they are.
+        first: open of the order's first bar (UTC).
+        count: bars that it may use.
+        last: open of the last bar that it did use (UTC).
+        now: the clock's time (UTC).
+
+    Raises:
+        AdviceError: `last` has not closed yet.
+    """
+    days = _REACH + 2 * count * universe.bar_length
+    opens = _opens(universe, first.date(), min(first.date() + days, universe.end or dt.date.max))
+    possible = opens[opens >= pd.Timestamp(first)][:count]
+    until = max(possible[-1].date(), last.date())
+    opens = opens[opens < pd.Timestamp(until, tz="UTC") + pd.Timedelta(days=1)]
+    closes = bar_close(universe, opens)
+    closed = int(closes.searchsorted(pd.Timestamp(now), side="right"))
+    if closed == 0 or opens[closed - 1] < pd.Timestamp(last):
+        ends = bar_close(universe, pd.DatetimeIndex([last]))[0]
+        raise AdviceError(f"the bar of {last:%Y-%m-%d %H:%M} UTC closes at {ends:%Y-%m-%d %H:%M}: ask again after that")
+    at, as_of = opens[closed - 1].to_pydatetime(), closes[closed - 1].to_pydatetime()
+    return Moment(now, as_of, as_of, at, as_of)
+
+
 def last_open(universe: Universe) -> dt.datetime | None:
     """Open of the last bar (UTC) of a universe; None where it has no end, or one that its calendar does not reach."""
     if universe.end is None:

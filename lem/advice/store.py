@@ -137,6 +137,28 @@ class AdviceStore:
             self._known(connection, order_id)
             return fills_of(connection, order_id)
 
+    def told(self, universe: str, order_id: str) -> tuple[OrderRecord, list[SliceRecord], list[Fill]]:
+        """An order of a universe with all of its slices, in the order of their bars, and all that was told of fills.
+
+        Raises:
+            UnknownOrderError: there is no such order in the universe.
+        """
+        with self._database.transaction(f"read all of {order_id!a}") as connection:
+            order = self._known(connection, order_id)
+            if order.universe != universe:
+                raise UnknownOrderError(
+                    f"order {order_id} is of universe {order.universe}; allowed: orders of {universe}"
+                )
+            return order, *self._told(connection, order_id)
+
+    def orders_of_day(self, universe: str, date: dt.date) -> list[str]:
+        """Ids of the orders whose first bar lies on a date (UTC), or whose start does where they have not begun."""
+        began = func.coalesce(_ORDERS.c.first_bar, _ORDERS.c.start)
+        midnight, end = (dt.datetime.combine(date, time, dt.UTC) for time in (dt.time.min, dt.time.max))
+        wanted = and_(_ORDERS.c.universe == universe, began >= midnight, began <= end)
+        with self._database.transaction(f"list the orders of {date}") as connection:
+            return list(connection.execute(select(_ORDERS.c.id).where(wanted).order_by(_ORDERS.c.id)).scalars())
+
     def cancel(self, order_id: str) -> OrderState:
         """Cancel an open order; a cancelled one stays so.
 

@@ -282,6 +282,12 @@ class Registry:
         with self._session(f"list the promotions of {universe}") as session:
             return [row.record() for row in session.scalars(_promotions(universe))]
 
+    def judged(self, universe: str, model_id: str) -> PromotionRecord | None:
+        """The last decision that stands in which a model was the candidate; None when it never was."""
+        with self._session(f"read the decision about model {model_id}") as session:
+            row = session.scalar(_last(universe, PromotionRow.candidate_id == model_id))
+            return None if row is None else row.record()
+
     def champion_before(self, universe: str, date: dt.date) -> ModelRecord | None:
         """The champion by the last decision for an earlier date; None when that left none."""
         check_date(date, "the champion's date")

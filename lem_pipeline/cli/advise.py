@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -201,6 +202,26 @@ def cancel(universe: UniverseName, order: OrderId) -> None:
     from lem_pipeline.service.advising import open_advisor
 
     console.print(escape(f"Order {order} is {open_advisor(universe).cancel(order).status}"))
+
+
+@advise.command()
+def report(
+    universe: UniverseName,
+    order: Annotated[str | None, typer.Argument(help="Id of an order that has ended or was cancelled.")] = None,
+    date: Annotated[str | None, typer.Option(help="A day (UTC): all orders that began on it, as a table.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Write it to this file: a page (.html), or .json.")] = None,
+    at: At = None,
+) -> None:
+    """Report what an order, or a day's orders, came to on real fills, and what rules would have done."""
+    from lem_pipeline.cli.show_order_reports import show_report
+    from lem_pipeline.planning.days import day
+    from lem_pipeline.service.advising import open_advisor
+
+    if (order is None) == (date is None):
+        raise OrderError("a report on neither an order nor a day, or on both; allowed: the id of an order, or --date")
+    chosen = day(date) if date is not None else None
+    advisor = open_advisor(universe, at)
+    show_report(console, advisor.reports(chosen) if chosen else advisor.report(str(order)), save)
 
 
 def serve(

@@ -104,7 +104,7 @@ def show_comparison(
             sides.append(of_model(lake, registry(), universe, name))
     found = compare(universe.name, sides[0], sides[1])
     for grid in found.grids:
-        show_table(console, _as_table(grid))
+        show_table(console, as_table(grid))
     console.print(found.caution)
     if save:
         try:
@@ -114,7 +114,7 @@ def show_comparison(
         console.print(f"Saved: {escape(str(save))}")
 
 
-def _as_table(grid: Grid) -> Table:
+def as_table(grid: Grid) -> Table:
     """A table of the page for a terminal: groups in front of their rows, intervals in brackets."""
     table = Table(title=escape(grid.caption))
     for place, name in enumerate(grid.head):

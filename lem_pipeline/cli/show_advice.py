@@ -38,7 +38,8 @@ def told(advice: Advice) -> str:
         f"{advice.amount:.8g} {_unit(advice)} ({advice.share:.1%})  "
         f"{'FINISH' if advice.finish else 'go on'} ({REASONS[advice.reason]})  bar {advice.number}  "
         f"remaining {advice.remaining:.8g} ({advice.mode})  benchmark {against}  gain {gain}  "
-        f"champion {advice.model_id}  as of {advice.as_of:%Y-%m-%d %H:%M}{'  repeated' if advice.repeated else ''}"
+        f"champion {advice.model_id} ({advice.model_age_days} days old, {advice.model_verdict})  "
+        f"as of {advice.as_of:%Y-%m-%d %H:%M}{'  repeated' if advice.repeated else ''}"
     )
 
 

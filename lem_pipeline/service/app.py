@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Request, Response
@@ -16,6 +17,8 @@ from lem.advice.amounts import told_number
 from lem.advice.answers import Advised
 from lem.advice.fills import FillNews
 from lem.advice.order import ID_PATTERN, STATUSES, ParentOrder, Status, new_id, scenario
+from lem.advice.order_report import OrderReport
+from lem.advice.reporting import DayReport
 from lem.errors import AdviceError, LemError, OrderError, OrderStateError, UnknownOrderError
 from lem.execution.orders import Order
 from lem_pipeline.service.guards import Guard
@@ -167,6 +170,17 @@ def make_app(advisor: Advisor, token: str = "") -> FastAPI:
     def total(order_id: Key, bar: BarKey, filled: Total) -> SliceView:
         """Tell what was filled in a slice's bar as one number, in place of single fills; the last word counts."""
         return SliceView.of(advisor.total(order_id, _utc(bar, "bar"), filled.amount))
+
+    @app.get("/orders/{order_id}/report", responses=_told(404, 409, 503))
+    def report(order_id: Key) -> OrderReport:
+        """What an order that has ended came to on real fills, and what rules would have done on the same bars."""
+        return advisor.report(order_id)
+
+    @app.get("/reports", responses=_told(409, 503))
+    def reports(date: Annotated[dt.date, Query(description="Day (UTC) on which the orders began.")]) -> DayReport:
+        """The orders of a day with their reports; of those without one, why."""
+        day = advisor.reports(date)
+        return replace(day, orders=[replace(line, reason=hidden(line.reason)) for line in day.orders])
 
     @app.post("/orders/{order_id}/advice", responses=_told(404, 409, 503))
     def advise_one(order_id: Key) -> AdvisedView:

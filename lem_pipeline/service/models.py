@@ -231,6 +231,8 @@ class SliceView(BaseModel):
     achieved: float | None
     gain_bps: float | None
     model_id: str
+    model_age_days: Annotated[int, Field(description="From the end of its training window to the bar's date.")]
+    model_verdict: Annotated[str, Field(description="What the gate, or a person, decided about it, for which date.")]
     filled: Annotated[float | None, Field(description="What was confirmed; else what counts is as mode says.")]
     exact_filled: str | None
     repeated: Annotated[bool, Field(description="Advised before; stored slices never change.")]

@@ -68,6 +68,14 @@ def test_an_order_is_taken_advised_once_a_bar_filled_and_ended(client, clock):
     assert (ended["status"], ended["filled_share"], ended["bars_used"]) == ("finished", 1.0, 6)
     assert client.get("/orders/one").json() == ended
     assert len(client.get("/orders/one/slices").json()) == 6
+    report = client.get("/orders/one/report").json()
+    assert report["execution"]["gain_bps"] == pytest.approx(ended["gain_bps"])
+    assert (report["size"], report["confirmed"], len(report["bars"])) == ("100", "50", 6)
+    day = client.get("/reports", params={"date": "2024-01-18"}).json()
+    assert [(line["order_id"], line["report"]) for line in day["orders"]] == [("one", report)]
+    assert client.get("/reports", params={"date": "9999-12-31"}).json()["orders"] == []
+    assert client.get("/reports").status_code == 422
+    assert client.get("/orders/two/report").status_code == 404
     assert client.get("/orders", params={"status": "live"}).json() == []
     assert client.post("/orders/one/cancel").status_code == 409
     assert client.post("/orders", json=ORDER).status_code == 200, "still the same order"
@@ -265,7 +273,7 @@ def test_the_description_has_an_example_that_is_accepted_and_every_answer_docume
     example = description["components"]["schemas"]["NewOrder"]["examples"][0]
     assert client.post("/orders", json={**example, "asset": "AAA-USD", "max_bars": 6}).status_code == 201
     operations = [op for path in description["paths"].values() for op in path.values()]
-    assert len(operations) == 14
+    assert len(operations) == 16
     for operation in operations:
         assert operation["description"]
         assert {"401", "413", "421", "422"} <= set(operation["responses"])

@@ -12,7 +12,8 @@ from lem.advice.clock import last_open, moment
 from lem.advice.order import check_order
 from lem.errors import OrderError, OrderStateError, UnknownOrderError
 from lem.registry import Registry
-from tests.lem.advice.desk import NOON, buy, panel_of
+from lem.registry.decision_figures import DecisionFigures
+from tests.lem.advice.desk import DATE, NOON, buy, panel_of
 
 HOUR = dt.timedelta(hours=1)
 END = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
@@ -177,3 +178,21 @@ def test_the_last_bar_of_sessions_is_that_of_the_last_session(make_universe, end
     order = buy(universe, asset="AAA-USD", max_bars=2, start=closed.bar)
     with pytest.raises(OrderError, match=f"none any more, since the last bar of small has closed .*{end}"):
         check_order(order, universe, closed)
+
+
+def test_a_slice_names_its_model_how_old_it_is_and_what_was_decided_about_it(desk, clock):
+    advisor, registry = desk.advisor(clock), Registry(desk.url)
+    advisor.submit(buy(desk.universe, min_bars=6))
+    record = registry.model(desk.model_id)
+    first = advisor.advise("one").slices[0]
+    assert first.model_id == desk.model_id
+    assert first.model_age_days == (NOON.date() - record.train_end).days >= 0
+    assert first.model_verdict == "promoted on 2024-01-18"
+    by_hand = replace(
+        registry.promotion("tiny", DATE), figures=DecisionFigures(by_hand=True), reasons=["by hand: ours"]
+    )
+    registry.record_promotion(by_hand)
+    clock.sleep(3600)
+    second = advisor.advise("one").slices[0]
+    assert second.model_verdict == "promoted by hand on 2024-01-18"
+    assert [one.model_verdict for one in advisor.history("one")] == [second.model_verdict] * 2

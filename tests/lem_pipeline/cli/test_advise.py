@@ -60,6 +60,11 @@ def test_the_commands_of_the_page_do_what_it_says(folder, lem_command):
     corrected = next(out for line, out in outputs.items() if "--correct" in line)
     assert "fill t-1 of 0.4 in the bar of 2024-03-30 11:00 UTC (revision 2)" in corrected
     assert "repeated" not in shown
+    one, saved, day = (out for line, out in outputs.items() if " report " in line)
+    for told in ("Desk", "TWAP", "Optimal with costs", "Implementation shortfall", "Fees"):
+        assert told in one
+    assert "Saved: desk-17.html" in saved
+    assert re.search(r"desk-17.*finished", day)
     listed = next(out for line, out in outputs.items() if " list " in line)
     assert re.search(r"desk-17.*finished", listed)
     store = AdviceStore(f"sqlite:///{folder}/home/registry.sqlite")
