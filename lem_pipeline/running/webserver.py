@@ -64,7 +64,7 @@ def open_port(host: str, port: int) -> socket.socket:
             free = other.getsockname()[1]
         chosen = "" if host == HOST else f" --host {host}"
         raise PortError(
-            f"port {port} on {host}: {error.strerror}; allowed: a free port, as with: lem ui{chosen} --port {free}"
+            f"port {port} on {host}: {error.strerror}; allowed: a free port, as with: lem ui --port {free}" + chosen
         ) from error
 
 
