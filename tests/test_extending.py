@@ -199,6 +199,7 @@ def test_a_new_feature_is_a_column_of_the_table_and_old_features_are_stale(check
     assert in_the_dictionary(copy, "`close_location`")
 
 
+@pytest.mark.slow
 def test_the_bars_of_a_new_kind_of_source_go_through_the_pipeline(checkout):
     copy = checkout().follow("source")
     raw = copy.table("raw_bars").query("source == 'mine/AAA-USD.jsonl'")

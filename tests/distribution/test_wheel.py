@@ -91,6 +91,7 @@ def test_the_users_packages_are_the_ones_that_are_imported_beside_ours(installed
     assert done.stdout == "the user the user\n", done.stderr
 
 
+@pytest.mark.slow
 def test_the_ui_shows_the_universes_of_folder_and_package_and_runs_what_is_launched(
     installed, tiny_keys, write_universe
 ):

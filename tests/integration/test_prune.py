@@ -100,6 +100,7 @@ def test_a_dry_run_says_the_bytes_and_removes_nothing(nights, home):
     assert all(row[1] == row[3] + row[4] for row in bytes_told(told))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [(), pytest.param(("--refused",), marks=pytest.mark.slow)], ids=["", "with refused candidates"]
 )

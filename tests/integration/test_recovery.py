@@ -106,6 +106,7 @@ def test_the_disk_is_full(local):
     line.check()
 
 
+@pytest.mark.slow
 def test_two_runs_on_one_partition(local):
     chain, home = local
     line = Line("two runs on the same partitions at the same time")

@@ -66,6 +66,7 @@ def test_features_of_earlier_code_are_named_remade_and_leave_models_alone_where_
     assert lem_command(home, *RUN).out.count("Everything is there already.") == 1
 
 
+@pytest.mark.slow
 def test_the_command_that_status_names_repairs_them(home, raised, lem_command):
     for name in ("bars", "backtest"):
         raised(name)

@@ -196,6 +196,7 @@ def test_everything_that_is_mounted_asks_for_the_universes_own_resources(mounted
     assert asked - {"io_manager"} == {"tiny_lake", "tiny_registry", "tiny_source"}
 
 
+@pytest.mark.slow
 def test_the_mounted_night_is_made_in_the_components_home(mounted, tiny_home, tmp_path):
     shutil.copytree(tiny_home.folder / "home", tmp_path / "there")
     defs = mounted(home="there")

@@ -46,6 +46,7 @@ def test_a_run_of_an_older_date_changes_no_decision_and_makes_its_report_of_thos
     assert summary["date"] == "2024-01-17"
 
 
+@pytest.mark.slow
 def test_deciding_again_replaces_what_it_said_and_the_decisions_follow_again(home, place, lem_command):
     _, registry, _ = place
     before = registry.promotions("tiny")

@@ -53,6 +53,7 @@ def asker(desk: Desk, hour: int, kill: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
 
 
+@pytest.mark.slow
 def test_of_two_processes_that_ask_at_once_one_decides_and_both_answer_the_same(desk, clock, tiny_keys, write_universe):
     write_universe(desk.folder / "universes", tiny_keys(**HOURLY))
     for n in range(20):

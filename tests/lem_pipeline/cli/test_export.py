@@ -63,6 +63,7 @@ def test_the_code_of_the_page_trades_an_order_whole(exported, monkeypatch, capsy
     assert sum(slices) == pytest.approx(1.0, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_graph_that_gives_other_slices_is_not_written(tiny_home, model, lem_command, tmp_path, monkeypatch):
     def wrong(session, inputs):
         out = answer(session, inputs)

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import onnxruntime
+import pytest
 
 from lem.registry import Registry
 
@@ -15,6 +16,7 @@ def newest(folder):
     return Registry(f"sqlite:///{folder}/home/registry.sqlite", read_only=True).models("tiny")[-1].id
 
 
+@pytest.mark.slow
 def test_a_registered_model_loads_again_and_gives_the_slices_of_its_graph(
     tiny_home, lem_command, tmp_path, monkeypatch
 ):

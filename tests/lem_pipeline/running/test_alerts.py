@@ -104,6 +104,7 @@ def test_a_missed_night_is_one_alert_and_one_all_clear(lem, receiver):
     assert receiver.told() == [NOT_MADE, CLEAR]
 
 
+@pytest.mark.slow
 def test_a_degraded_night_is_one_alert_and_what_it_advises_gives_one_all_clear(
     tiny_home, place, tiny_keys, write_universe, lem, receiver, monkeypatch
 ):

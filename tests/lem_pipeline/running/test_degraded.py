@@ -163,6 +163,7 @@ def here(monkeypatch):
     monkeypatch.setattr("lem.training.nightly.train_for", refuses)
 
 
+@pytest.mark.slow
 def test_a_night_on_workers_whose_model_cannot_be_trained_ends_with_a_report_that_says_so(
     here, tiny_home, tmp_path, lem_command
 ):

@@ -136,6 +136,7 @@ def test_a_universe_that_is_too_young_for_a_report_gets_its_data(make_universe, 
     assert registry.promotions("tiny") == []
 
 
+@pytest.mark.slow
 def test_the_night_as_a_command_says_what_it_makes(tiny_home, tmp_path, lem_command):
     shutil.copytree(tiny_home.folder, tmp_path, dirs_exist_ok=True)
     # The tiny universe ended on the 31st: what its last report needs is made, and the decisions up to the day after.
