@@ -156,9 +156,8 @@ def test_a_run_in_progress_is_refused_by_name_and_reap_clears_one_that_died(nigh
     assert lem.run(*PRUNE, "--yes") == 0, lem.log.read_text()
 
 
-@pytest.mark.parametrize(
-    "tries", [pytest.param(3, id="3 tries"), pytest.param(20, id="20 tries", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("tries", [pytest.param(3, id="3 tries"), pytest.param(20, id="20 tries")])
 def test_kill_9_while_it_removes_loses_nothing_that_is_kept(nights, home, tries):
     lem, whole, _ = nights
     started = time.monotonic()
