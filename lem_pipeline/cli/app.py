@@ -276,11 +276,17 @@ def prune(
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs LEM_UI_TOKEN.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 3000,
+    workspace: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="A workspace.yaml of code servers; then no daemon, which runs elsewhere."
+        ),
+    ] = None,
 ) -> None:
     """Open the Dagster UI on http://HOST:PORT, with the daemon that runs what is started there."""
     from lem_pipeline.running.webserver import become_webserver
 
-    become_webserver(console, host, port)
+    become_webserver(console, host, port, workspace)
 
 
 def main() -> None:

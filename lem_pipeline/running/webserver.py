@@ -68,8 +68,14 @@ def open_port(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def become_webserver(console: Console, host: str, port: int) -> NoReturn:
+def become_webserver(console: Console, host: str, port: int, workspace: Path | None = None) -> NoReturn:
     """Run Dagster's webserver and daemon until they end or are to be stopped, and then end this process.
+
+    Args:
+        console: to say where it is.
+        host: address to listen on.
+        port: to listen on.
+        workspace: a workspace.yaml of code servers, whose daemon runs elsewhere: the webserver is run alone.
 
     Raises:
         ServiceError: another address than loopback without LEM_UI_TOKEN, or with one that can be guessed.
@@ -81,22 +87,27 @@ def become_webserver(console: Console, host: str, port: int) -> NoReturn:
     check_bind(host, token, "LEM_UI_TOKEN")
     home = dagster_home()
     url = f"http://{in_url(host)}:{port}"
-    taken = take_home(home, url)
     with ExitStack() as refused:
-        refused.callback(os.close, taken)
+        if workspace is None:
+            refused.callback(os.close, take_home(home, url))
         listener = refused.enter_context(open_port(host, port))
-        all_universes()
+        if workspace is None:
+            all_universes()
         refused.pop_all()
     shown = "; open /?token=TOKEN there once, with the value of LEM_UI_TOKEN" if token else ""
     console.print(f"Dagster UI on {url} (history in {home}){shown}; stop it with Ctrl-C")
     descriptor = listener.fileno()
-    command = [sys.executable, "-m", MODULE, host, str(port), str(descriptor)]
+    command = [sys.executable, "-m", MODULE]
+    if workspace is None:
+        command += [host, str(port), str(descriptor)]
+    else:
+        command += ["--webserver", str(descriptor), "--workspace", str(workspace)]
     bin_dir = str(Path(sys.executable).parent)
     env = os.environ | {"PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}"}
     sys.stdout.flush()
     with listener:
         ended = supervise(command, env, [descriptor])
     if isinstance(ended, signal.Signals):
-        console.print("Stopped: the UI and its daemon have ended.")
+        console.print(f"Stopped: the UI {'and its daemon have' if workspace is None else 'has'} ended.")
         sys.exit(0 if ended is signal.SIGINT else 128 + ended)
     sys.exit(ended)

@@ -39,8 +39,6 @@ def parse(arguments: list[str]) -> None:
     program, *rest = arguments
     if program == "celery":
         from celery.bin.celery import celery as command
-    elif program == "dagster-webserver":
-        from dagster_webserver.cli import dagster_webserver as command
     elif program == "dagster-daemon":
         from dagster._daemon.cli import create_dagster_daemon_cli
 
@@ -105,8 +103,6 @@ def test_every_variable_that_the_compose_file_wants_stands_in_the_example_and_no
     wanted = set(re.findall(r"\$\{(\w+)", (DEPLOY / "compose" / "compose.yaml").read_text()))
     named = set(re.findall(r"^(\w+)=", (DEPLOY / "compose" / "env.example").read_text(), re.MULTILINE))
     assert wanted == named
-    read = set(re.findall(r"\{\$(\w+)\}", (DEPLOY / "compose" / "Caddyfile").read_text()))
-    assert read == {name for name in SERVICES["proxy"]["environment"] if name.startswith("LEM_")}
 
 
 def test_services_wait_for_services_that_are_there_and_hosts_are_services():
@@ -115,17 +111,24 @@ def test_services_wait_for_services_that_are_there_and_hosts_are_services():
             assert other in SERVICES, name
             if wait["condition"] == "service_healthy":
                 assert "healthcheck" in SERVICES[other], f"{name} waits for {other} to be healthy"
-    texts = [(DEPLOY / "compose" / file).read_text() for file in ("compose.yaml", "Caddyfile", "workspace.yaml")]
-    hosts = set(re.findall(r"@(\w+):5432|http://(\w+):9000|reverse_proxy (\w+):|host: (\w+)", "\n".join(texts)))
-    assert {name for found in hosts for name in found if name} == {"postgres", "s3", "ui", "code"}
+    texts = [(DEPLOY / "compose" / file).read_text() for file in ("compose.yaml", "workspace.yaml")]
+    hosts = set(re.findall(r"@(\w+):5432|http://(\w+):9000|host: (\w+)", "\n".join(texts)))
+    assert {name for found in hosts for name in found if name} == {"postgres", "s3", "code"}
 
 
-def test_nothing_but_the_proxy_and_advice_with_its_token_is_published_and_only_on_loopback():
+def test_nothing_but_ui_and_advice_with_their_tokens_is_published_and_only_on_loopback():
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert set(published) == {"proxy", "advice"}
+    assert set(published) == {"ui", "advice"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
-    assert "basic_auth" in (DEPLOY / "compose" / "Caddyfile").read_text()
+    assert SERVICES["ui"]["command"][:2] == ["lem", "ui"], "Dagster's own webserver answers whoever reaches it"
+    assert "LEM_UI_TOKEN" in SERVICES["ui"]["environment"]
     assert "LEM_TOKEN" in SERVICES["advice"]["environment"]
+
+
+def test_no_unit_and_no_page_starts_the_webserver_without_its_guard():
+    texts = [*(path.read_text() for path in UNITS), (DEPLOY / "README.md").read_text()]
+    texts.append((ROOT / "docs" / "scaling.md").read_text())
+    assert not [text for text in texts if re.search(r"^(ExecStart=\S*|    )dagster-webserver", text, re.MULTILINE)]
 
 
 def test_every_path_that_is_copied_or_mounted_is_there():

@@ -26,6 +26,7 @@ COMPOSE = ROOT / "deploy" / "compose"
 SERVICES = yaml.safe_load((COMPOSE / "compose.yaml").read_text())["services"]
 PATIENCE_S = 240
 KEY = "AAA-USD|2024-01-05"
+TOKEN = "Vx7pQm2LtR9sWc4NbK6yHd8F"
 
 
 class Stack:
@@ -48,7 +49,7 @@ class Stack:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("LEM_", "AWS_", "DAGSTER_"))}
         path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
         own = {"PYTHONPATH": str(ROOT), "DAGSTER_HOME": str(home), "LEM_HOME": str(folder / "home"), "PATH": path}
-        self.env = kept | settings | own | {"OMP_NUM_THREADS": "1"}
+        self.env = kept | settings | own | {"OMP_NUM_THREADS": "1", "LEM_UI_TOKEN": TOKEN}
 
     def command(self, words: list[str]) -> list[str]:
         """A command of the compose file, for this machine."""
@@ -81,7 +82,7 @@ class Stack:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.ports['3000']}/graphql",
             json.dumps({"query": query, "variables": variables}).encode(),
-            {"Content-Type": "application/json"},
+            {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"},
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)["data"]
