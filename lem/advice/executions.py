@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from lem.advice.fills import average_price
 from lem.advice.records import OrderRecord
 from lem.backtest.simulator import Market, simulate
 from lem.data.panel import Panel
@@ -103,16 +104,6 @@ def benchmark_of(order: OrderRecord, tape: Sequence[TapeBar]) -> float | None:
     if not traded:
         return None
     return sum(weight * bar.price for weight, bar in zip(weights, traded, strict=True)) / sum(weights)
-
-
-def average_price(order: OrderRecord, fills: Sequence[tuple[float, float]]) -> float | None:
-    """Average price of amounts, in the order's unit, each beside its price; None of nothing."""
-    amount = sum(amount for amount, _ in fills)
-    if amount <= 0:
-        return None
-    if order.target == "notional":
-        return amount / sum(amount / price for amount, price in fills)
-    return sum(amount * price for amount, price in fills) / amount
 
 
 def measured(

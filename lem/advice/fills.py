@@ -122,13 +122,17 @@ def with_fills(order: OrderRecord, slice_: SliceRecord, fills: Sequence[Fill]) -
 
 
 def _paid(order: OrderRecord, fills: Sequence[Fill]) -> float | None:
-    priced = [(float(fill.amount), float(fill.price)) for fill in fills if fill.price is not None and fill.amount]
-    if not priced:
+    return average_price(order, [(float(fill.amount), float(fill.price)) for fill in fills if fill.price is not None])
+
+
+def average_price(order: OrderRecord, fills: Sequence[tuple[float, float]]) -> float | None:
+    """Average price of amounts, in the order's unit, each beside its price; None of nothing."""
+    amount = sum(amount for amount, _ in fills)
+    if amount <= 0:
         return None
-    amount = sum(amount for amount, _ in priced)
     if order.target == "notional":
-        return amount / sum(amount / price for amount, price in priced)
-    return sum(amount * price for amount, price in priced) / amount
+        return amount / sum(amount / price for amount, price in fills)
+    return sum(amount * price for amount, price in fills) / amount
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lem.advice.amounts import ZERO, Digits, minus, total
-from lem.advice.executions import Execution, TapeBar, average_price, measured, replayed
-from lem.advice.fills import Fill, newest, sum_of_fees
+from lem.advice.executions import Execution, TapeBar, measured, replayed
+from lem.advice.fills import Fill, average_price, newest, sum_of_fees
 from lem.advice.order import Mode, Status
 from lem.advice.records import OrderRecord, SliceRecord
 from lem.errors import OrderError

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 from collections.abc import Iterable
+from typing import Any
 
+from lem.errors import LakeError
+from lem.lake import Lake
+from lem.lineage.tables import dates_in
 from lem.registry.records import InputVersion
 from lem.universe import Universe
 from lem.universe.calendars import offset_partition, partition_dates
@@ -26,6 +31,59 @@ REPORT_VERSION = "version of the report's code"
 def report_path(universe: str, date: dt.date, file: str) -> str:
     """Where a report's file lies in the lake."""
     return f"{universe}/execution_report/date={date}/{file}"
+
+
+def report_dates(lake: Lake, universe: str) -> list[dt.date]:
+    """Dates of the reports whose page is there, ascending; a report whose making was killed has none.
+
+    Args:
+        lake: with the reports.
+        universe: its name.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    pages = {
+        report_path(universe, date, "report.html"): date for date in dates_in(lake, f"{universe}/execution_report")
+    }
+    missing = set(lake.missing(list(pages)))
+    return [date for path, date in pages.items() if path not in missing]
+
+
+def stored_date(lake: Lake, universe: str, date: dt.date | None) -> dt.date:
+    """The date of a report that is there.
+
+    Args:
+        lake: with the reports.
+        universe: its name.
+        date: that is asked for; None for the latest.
+
+    Raises:
+        LakeError: there is no such report.
+    """
+    there = report_dates(lake, universe)
+    if not there or (date and date not in there):
+        known = f"there are: {', '.join(map(str, there[-8:]))}" if there else "there is none yet"
+        raise LakeError(
+            f"{universe}: no report {f'of {date} ' if date else ''}in the lake; {known}; make one with: "
+            f"lem run -u {universe}"
+        )
+    return date or there[-1]
+
+
+def read_summary(lake: Lake, universe: str, date: dt.date) -> dict[str, Any]:
+    """What a report says, of its report.json.
+
+    Raises:
+        LakeError: it cannot be read, or an earlier version made it.
+    """
+    summary: dict[str, Any] = json.loads(lake.read_bytes(report_path(universe, date, "report.json")))
+    if "worth_most" not in summary:
+        raise LakeError(
+            f"{universe}: the report of {date} was made by an earlier version and its verdicts hold one by one; "
+            f"make it again with: lem run -u {universe} -d {date} --force"
+        )
+    return summary
 
 
 def trailing_dates(universe: Universe, date: dt.date) -> list[dt.date]:

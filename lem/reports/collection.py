@@ -12,9 +12,7 @@ from typing import Any
 
 from lem.backtest.bootstrap import Interval
 from lem.lake import Lake
-from lem.lineage.stages import REPORT
-from lem.lineage.stored_report import report_path
-from lem.lineage.tables import dates_in
+from lem.lineage.stored_report import report_dates, report_path
 from lem.reports.tables import MODEL
 from lem.strategies.rules import RULES_WITH_COSTS
 
@@ -52,21 +50,6 @@ class Entry:
     orders: int = 0
     blocks: int = 0
     note: str = ""
-
-
-def report_dates(lake: Lake, universe: str) -> list[dt.date]:
-    """Dates of the reports whose page is there, ascending; a report whose making was killed has none.
-
-    Args:
-        lake: with the reports.
-        universe: its name.
-
-    Raises:
-        LakeError: the lake cannot be read.
-    """
-    pages = {report_path(universe, date, "report.html"): date for date in dates_in(lake, f"{universe}/{REPORT}")}
-    missing = set(lake.missing(list(pages)))
-    return [date for path, date in pages.items() if path not in missing]
 
 
 def all_reports(lake: Lake, without: Collection[tuple[str, dt.date]] = ()) -> list[tuple[str, dt.date]]:

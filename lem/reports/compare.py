@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lem.errors import LakeError
 from lem.lake import Lake
-from lem.lineage.stored_report import report_path
+from lem.lineage.stored_report import read_summary, stored_date
 from lem.lineage.tables import dates_in
 from lem.registry import Registry
 from lem.reports import tables
-from lem.reports.collection import report_dates
 from lem.reports.grids import Grid
 from lem.reports.nightly import read_orders
 from lem.reports.report import ENVIRONMENT, block_days
@@ -60,17 +58,7 @@ def of_report(lake: Lake, universe: Universe, date: dt.date) -> Side:
     Raises:
         LakeError: there is none, or an earlier version made it.
     """
-    if date not in (there := report_dates(lake, universe.name)):
-        known = f"there are: {', '.join(map(str, there[-8:]))}" if there else "there is none yet"
-        raise LakeError(
-            f"{universe.name}: no report of {date} in the lake; {known}; make one with: lem run -u {universe.name}"
-        )
-    summary = json.loads(lake.read_bytes(report_path(universe.name, date, "report.json")))
-    if "worth_most" not in summary:
-        raise LakeError(
-            f"{universe.name}: the report of {date} was made by an earlier version; "
-            f"make it again with: lem run -u {universe.name} -d {date} --force"
-        )
+    summary = read_summary(lake, universe.name, stored_date(lake, universe.name, date))
     costs = ", ".join(f"{name} {value:g}" for name, value in summary["costs"].items() if isinstance(value, int | float))
     facts = {
         "Night": summary["status"],

@@ -16,9 +16,8 @@ from rich.table import Table
 
 from lem.errors import LakeError
 from lem.lake import Lake
-from lem.lineage.stored_report import trailing_dates
+from lem.lineage.stored_report import report_dates, stored_date, trailing_dates
 from lem.registry import Registry
-from lem.reports.collection import report_dates
 from lem.reports.compare import Side, compare, of_model, of_report, render_comparison
 from lem.reports.example import example_of
 from lem.reports.grids import Grid
@@ -43,14 +42,7 @@ def show_order(console: Console, lake: Lake, universe: Universe, date: dt.date |
     Raises:
         LakeError: there is no such report, or none with a model.
     """
-    there = report_dates(lake, universe.name)
-    if not there or (date and date not in there):
-        known = f"there are: {', '.join(map(str, there[-8:]))}" if there else "there is none yet"
-        raise LakeError(
-            f"{universe.name}: no report {f'of {date} ' if date else ''}in the lake; {known}; make one with: "
-            f"lem run -u {universe.name}"
-        )
-    date = date or there[-1]
+    date = stored_date(lake, universe.name, date)
     orders, _ = read_orders(lake, universe, trailing_dates(universe, date))
     one = example_of(lake, universe, date, orders)
     console.print(

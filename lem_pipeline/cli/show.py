@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,12 @@ from rich.table import Table
 
 from lem.errors import LakeError
 from lem.lake import Lake
-from lem.lineage.stored_report import INDEX, PICTURE, report_path
-from lem.lineage.tables import dates_in
+from lem.lineage.stored_report import INDEX, PICTURE, read_summary, report_path, stored_date
 from lem.registry import Registry
 from lem.reports.grids import BOUNDS
 from lem.reports.wording import label
 from lem.universe import Universe
 from resources.privacy import as_the_user_has_it
-
-
-def report_dates(lake: Lake, universe: Universe) -> list[dt.date]:
-    """Dates with a report in the lake, ascending."""
-    return dates_in(lake, f"{universe.name}/execution_report")
 
 
 def show_report(console: Console, lake: Lake, universe: Universe, date: dt.date | None) -> dt.date:
@@ -34,20 +27,8 @@ def show_report(console: Console, lake: Lake, universe: Universe, date: dt.date 
     Raises:
         LakeError: there is no such report, or an earlier version made it.
     """
-    there = report_dates(lake, universe)
-    if not there or (date and date not in there):
-        known = f"there are: {', '.join(map(str, there[-8:]))}" if there else "there is none yet"
-        raise LakeError(
-            f"{universe.name}: no report {f'of {date} ' if date else ''}in the lake; {known}; make one with: "
-            f"lem run -u {universe.name}"
-        )
-    date = date or there[-1]
-    summary: dict[str, Any] = json.loads(lake.read_bytes(report_path(universe.name, date, "report.json")))
-    if "worth_most" not in summary:
-        raise LakeError(
-            f"{universe.name}: the report of {date} was made by an earlier version and its verdicts hold one by one; "
-            f"make it again with: lem run -u {universe.name} -d {date} --force"
-        )
+    date = stored_date(lake, universe.name, date)
+    summary = read_summary(lake, universe.name, date)
     console.print(results_table(universe, date, summary))
     for comparison in summary["comparisons"]:
         worth = ""

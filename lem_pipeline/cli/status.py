@@ -17,13 +17,13 @@ from lem.lineage.quarantine import quarantine_path
 from lem.lineage.stages import DECISION, MODEL, REPORT, below, data_tables
 from lem.lineage.staleness import report_is_stale, stale_decisions, stale_models
 from lem.lineage.state import TableState, orphans, states
+from lem.lineage.stored_report import report_dates
 from lem.lineage.tables import name_missing, ranges
 from lem.lineage.versions import Versioned
 from lem.registry import Registry
 from lem.universe import Universe
 from lem.universe.calendars import partition_dates
 from lem_pipeline.cli.decided import show_decisions
-from lem_pipeline.cli.show import report_dates
 from lem_pipeline.planning.dates import dates_for, last_data_date, latest_report_date
 from resources.terminal import show_table
 
@@ -49,7 +49,7 @@ def repair(universe: Universe, table: str, keys: Sequence[PartitionKey], there: 
 def show_status(console: Console, lake: Lake, registry: Registry, universe: Universe, today: dt.date) -> None:
     """Print what there is of each stage, what is wrong with it and what repairs it, and what comes next."""
     found = states(lake, registry, universe, partition_dates(universe, universe.start, last_data_date(universe, today)))
-    old, reports = stale_decisions(lake, registry, universe), report_dates(lake, universe)
+    old, reports = stale_decisions(lake, registry, universe), report_dates(lake, universe.name)
     versioned = Versioned(lake, universe)
     old_reports = [date for date in reports if report_is_stale(lake, versioned, universe, date)]
     table = Table(title=f"{universe.name}: {escape(universe.description)}")
