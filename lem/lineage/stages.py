@@ -258,7 +258,7 @@ STAGES: tuple[Stage, ...] = (
         seconds=20.0,
         table="report.csv",
         parts=section_names,
-        code_version="4",
+        code_version="5",
         ranges=False,
     ),
 )
