@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
@@ -13,11 +14,22 @@ CODE = 130
 """Exit code of a command that SIGINT has ended, as shells have it."""
 
 
+def unbroken(record: logging.LogRecord) -> bool:
+    """Whether a message is about something else than what a signal broke off.
+
+    SQLAlchemy logs an interruption while it closes a connection as an error with its stack; who pressed Ctrl-C knows.
+    """
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or issubclass(kind, Exception)  # KeyboardInterrupt and Dagster's own interruption are none
+
+
 class Stoppable(TyperGroup):
     """The commands of a group."""
 
     def invoke(self, ctx: Any) -> Any:
         """Carry out the command that was asked for."""
+        if logging.lastResort is not None:  # prints what no handler was set for
+            logging.lastResort.addFilter(unbroken)
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:

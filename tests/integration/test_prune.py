@@ -86,6 +86,7 @@ def bytes_told(text: str) -> list[list[int]]:
     return [row for row in rows if len(row) == 5]
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_the_bytes_and_removes_nothing(nights, home):
     lem, before = nights[0], objects(home)
     assert lem.run(*PRUNE) == 0, lem.log.read_text()

@@ -83,7 +83,11 @@ def test_the_command_that_status_names_repairs_them(home, raised, lem_command):
     [
         ("raw_bars", ["raw_bars"]),
         ("panel", ["panel"]),
-        ("lem_model", ["lem_model", "champion", "lem_model", "champion", "backtest", "execution_report"]),
+        pytest.param(
+            "lem_model",
+            ["lem_model", "champion", "lem_model", "champion", "backtest", "execution_report"],
+            marks=pytest.mark.slow,
+        ),
         ("champion", ["champion", "backtest", "execution_report"]),
         ("backtest", ["backtest", "execution_report"]),
         ("execution_report", ["execution_report"]),

@@ -15,7 +15,7 @@ from lem.theory import solve_table, table
 from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize("n", [3, 4])
+@pytest.mark.parametrize("n", [3, pytest.param(4, marks=pytest.mark.slow)])
 def test_the_file_holds_what_the_code_solves(n):
     stored, solved = table.programme_table(), solve_table.solve_bars(n)
     place = table.BARS.index(n)
