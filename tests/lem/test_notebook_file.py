@@ -27,6 +27,7 @@ def names():
     return found
 
 
+@pytest.mark.slow
 def test_the_notebook_trains_and_trades_one_order_whole_and_after_costs(names):
     assert set(names["executions"]) == {"lem", "twap"}
     for done in names["executions"].values():
@@ -36,6 +37,7 @@ def test_the_notebook_trains_and_trades_one_order_whole_and_after_costs(names):
     assert not (names["before"].ts_T[-1] >= names["after"].ts_T[0])
 
 
+@pytest.mark.slow
 def test_the_last_cell_draws_the_price_and_both_schedules(names):
     assert isinstance(names["shown"], Figure)
     price, traded = names["shown"].axes

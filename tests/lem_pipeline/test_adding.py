@@ -42,6 +42,7 @@ def run(tmp_path, lem_command):
     return one
 
 
+@pytest.mark.slow
 def test_the_pages_commands_add_an_asset_and_a_venue(run, tmp_path):
     told = [run(command) for command in COMMANDS]
     status = [out for command, out in zip(COMMANDS, told, strict=True) if " status " in command]

@@ -160,7 +160,12 @@ def no_champion(folder, lake, registry, universe):
     raise LemError(how_to_decide_again(universe, dt.date(2024, 1, 17), dt.date(2024, 6, 1)))
 
 
-STATES = [panels_of_a_training, features_of_a_window, backtests_of_a_report, no_champion]
+STATES = [
+    pytest.param(panels_of_a_training, marks=pytest.mark.slow),
+    features_of_a_window,
+    backtests_of_a_report,
+    no_champion,
+]
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
@@ -173,6 +178,7 @@ def test_what_an_error_advises_works_in_the_state_in_which_it_does(state, place,
     assert done.code == 0, f"{raised.value}\n{done.err}"
 
 
+@pytest.mark.slow
 def test_the_command_of_a_missing_report_makes_one(place, lem_command):
     folder, lake, _, _ = place
     shutil.rmtree(folder / "home" / "lake" / "tiny" / "execution_report")

@@ -80,6 +80,7 @@ def test_days_of_another_source_are_not_added_and_the_advice_ends_in_one_series(
         assert home.closes(day) == home.wanted(day)
 
 
+@pytest.mark.slow
 def test_the_source_put_back_goes_on_as_if_nothing_had_been(home):
     home().backfill(1, 3)
     home(seed=4)
@@ -89,6 +90,7 @@ def test_the_source_put_back_goes_on_as_if_nothing_had_been(home):
     assert home.stale() == []
 
 
+@pytest.mark.slow
 def test_a_range_that_holds_all_older_days_is_fetched_again_at_once(home):
     home().backfill(1, 3)
     home(seed=4)

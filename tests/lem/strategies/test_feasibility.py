@@ -52,7 +52,14 @@ def strategy_of(name: str, seed: int):
     return Erratic(seed, 0.4) if name == "erratic" else STRATEGIES[name]
 
 
-@pytest.mark.parametrize("name", [*STRATEGIES, "erratic"])
+SLOW = "optimal_with_costs"
+"""Trades as `optimal_with_risk` does with a price of risk of 0; both solve a programme an order."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*(pytest.param(name, marks=pytest.mark.slow) if name == SLOW else name for name in STRATEGIES), "erratic"],
+)
 @PROPERTY
 @given(st.integers(0, 2**32 - 1), st.integers(1, 14))
 def test_budget_caps_and_ends_hold_for_random_orders_with_costs_on_and_off(name, seed, horizon):

@@ -141,6 +141,7 @@ def test_no_rank_outlives_the_process_that_started_it(tmp_path):
     assert not orphan.exists() or not orphan.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_manifest_says_how_many_ranks_trained_the_model(lake, registry, universe):
     shared = universe.model_copy(update={"training": universe.training.model_copy(update={"workers": 2})})
     one, two = (train_for(lake, registry, each, DATE) for each in (universe, shared))

@@ -33,6 +33,7 @@ def statistics(net: float) -> list[dict[str, Any]]:
 def shown(folder: Path, universe: Any, summary: dict[str, Any]) -> str:
     lake, out = Lake(str(folder)), io.StringIO()
     lake.write_bytes(report_path(universe.name, DATE, "report.json"), json.dumps(summary).encode())
+    lake.write_bytes(report_path(universe.name, DATE, "report.html"), b"<!doctype html>")
     show_report(Console(file=out, width=200), lake, universe, None)
     return out.getvalue()
 

@@ -112,6 +112,7 @@ def test_a_url_of_something_else_is_refused_without_its_password(url, monkeypatc
     assert "s3cr3t" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_and_a_wrong_password_are_one_message_without_it(postgresql, monkeypatch):
     right = make_url(postgresql.url)
     for wrong in (right.set(password="s3cr3t-and-wrong"), right.set(port=1, password="s3cr3t")):
