@@ -12,7 +12,8 @@ from lem.data.panel import Panel
 from lem.errors import TrainingError
 from lem.execution.costs_config import CostsConfig
 from lem.lake import Lake
-from lem.lineage.tables import missing_partitions, name_missing, read_range
+from lem.lineage.keys import name_missing
+from lem.lineage.tables import missing_partitions, read_range
 from lem.model.lem import weights_hash
 from lem.progress import track
 from lem.registry import ModelRecord, Registry

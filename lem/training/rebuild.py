@@ -19,8 +19,8 @@ from lem.data.panel import Panel
 from lem.errors import TrainingError
 from lem.execution.costs_config import CostsConfig
 from lem.lake import Lake
+from lem.lineage.keys import name_missing
 from lem.lineage.revisions import superseded_path
-from lem.lineage.tables import name_missing
 from lem.model.lem import LEM, weights_hash
 from lem.registry import ModelRecord
 from lem.registry.records import InputVersion
