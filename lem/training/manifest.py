@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import platform
 from importlib.metadata import version
 from typing import Any
 
@@ -12,6 +11,7 @@ import pyarrow as arrow
 from lem.code import code_version
 from lem.lineage.stages import MODEL, STAGE_VERSION, stage_named
 from lem.registry.records import InputVersion, ModelRecord, manifest_id
+from lem.training.device import machine
 from lem.universe import Universe
 from lem.universe.windows import TrainingWindow
 
@@ -42,7 +42,7 @@ def model_record(
     """The registry's record of a trained model; its id is the hash of its manifest.
 
     Args:
-        universe: with the settings that the model was trained by.
+        universe: with the settings that the model was trained by, and the device that it was.
         date: the first on which it may trade.
         window: on which it was trained.
         inputs: the partitions that were read.
@@ -65,7 +65,7 @@ def model_record(
         "code_version": code_version(),
         STAGE_VERSION: stage_named(MODEL).version,
         "libraries": {name: version(name) for name in LIBRARIES},
-        "machine": platform.machine(),
+        "machine": machine(universe.training.device),
         "inputs": [[read.table_name, read.partition_key, read.data_version] for read in sorted(inputs)],
         "weights_sha256": weights_sha256,
     }
