@@ -11,7 +11,6 @@ import pyarrow as arrow
 from lem.code import code_version
 from lem.lineage.stages import MODEL, STAGE_VERSION, stage_named
 from lem.registry.records import InputVersion, ModelRecord, manifest_id
-from lem.training.device import machine
 from lem.universe import Universe
 from lem.universe.windows import TrainingWindow
 
@@ -48,6 +47,8 @@ def model_record(
         inputs: the partitions that were read.
         weights_sha256: 64 hex digits.
     """
+    from lem.training.device import machine  # with torch: the definitions need this module's schema alone
+
     manifest: dict[str, Any] = {
         "universe": universe.name,
         "usable_on": date.isoformat(),
