@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from lem.errors import AdviceError
+from lem.late import pd
 from lem.sources.limits import Clock
 from lem.universe import Universe
 from lem.universe.calendars import bar_close, session_opens

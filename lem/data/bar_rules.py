@@ -12,14 +12,13 @@ from functools import cache
 from types import MappingProxyType
 
 import numpy as np
-import pandas as pd
-import pandera.pandas as pa
 from numpy.typing import NDArray
 
 from lem.data.misplaced import repeated_in, told_of_bad, told_of_misplaced, told_of_missing, told_of_repeated
 from lem.data.units import unit_problem
 from lem.data.untraded import absent_hint, last_closes
 from lem.errors import BarsError
+from lem.late import pa, pd
 from lem.sources.base import NUMBERS, PRICES, RAW_DTYPES
 from lem.universe import Universe
 from lem.universe.calendars import expected_grid, is_session, outage_mask

@@ -10,14 +10,15 @@ Shapes: H = bars of history, D = bars of the day, W = a trailing window, T = H +
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
-import pandas as pd
-import pandera.pandas as pa
 import pyarrow as arrow
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from lem.errors import BarsError
+from lem.late import pa, pd
 from lem.universe.features_config import FeatureConfig, season
 
 FEATURES = (
@@ -54,29 +55,6 @@ TABLE_SCHEMA = arrow.schema(
         ("valid", arrow.bool_()),
         *((name, arrow.float64()) for name in FEATURES),
     ]
-)
-
-FEATURE_SCHEMA = pa.DataFrameSchema(
-    {
-        "ts": pa.Column("datetime64[us, UTC]", unique=True),
-        "close_ts": pa.Column("datetime64[us, UTC]"),
-        "vwap": pa.Column(float, pa.Check.gt(0), nullable=True),
-        "close": pa.Column(float, pa.Check.gt(0), nullable=True),
-        "volume": pa.Column(float, pa.Check.ge(0), nullable=True),
-        "sigma": pa.Column(float, pa.Check.gt(0), nullable=True),
-        "mean_volume": pa.Column(float, pa.Check.gt(0), nullable=True),
-        "valid": pa.Column(bool),
-        **{name: pa.Column(float) for name in FEATURES},
-    },
-    strict=True,
-    checks=[
-        # One check for all features: pandera's cost grows with the checks, not with the rows.
-        pa.Check(lambda t: (t[list(FEATURES)].abs() <= CLIP).all(axis=1), name=f"every feature within +-{CLIP:g}"),
-        pa.Check(
-            lambda t: ~t["valid"] | t[["sigma", "vwap", "mean_volume"]].notna().all(axis=1),
-            name="a valid bar has a VWAP, a volatility and a mean volume",
-        ),
-    ],
 )
 
 
@@ -190,14 +168,41 @@ def compute_features(
     return table.iloc[start:].reset_index(drop=True)
 
 
+@cache
+def feature_rules() -> pa.DataFrameSchema:
+    """The rules of the table."""
+    return pa.DataFrameSchema(
+        {
+            "ts": pa.Column("datetime64[us, UTC]", unique=True),
+            "close_ts": pa.Column("datetime64[us, UTC]"),
+            "vwap": pa.Column(float, pa.Check.gt(0), nullable=True),
+            "close": pa.Column(float, pa.Check.gt(0), nullable=True),
+            "volume": pa.Column(float, pa.Check.ge(0), nullable=True),
+            "sigma": pa.Column(float, pa.Check.gt(0), nullable=True),
+            "mean_volume": pa.Column(float, pa.Check.gt(0), nullable=True),
+            "valid": pa.Column(bool),
+            **{name: pa.Column(float) for name in FEATURES},
+        },
+        strict=True,
+        checks=[
+            # One check for all features: pandera's cost grows with the checks, not with the rows.
+            pa.Check(lambda t: (t[list(FEATURES)].abs() <= CLIP).all(axis=1), name=f"every feature within +-{CLIP:g}"),
+            pa.Check(
+                lambda t: ~t["valid"] | t[["sigma", "vwap", "mean_volume"]].notna().all(axis=1),
+                name="a valid bar has a VWAP, a volatility and a mean volume",
+            ),
+        ],
+    )
+
+
 def check_features(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table if it keeps `FEATURE_SCHEMA`.
+    """Return the table if it keeps `feature_rules`.
 
     Raises:
         BarsError: lists every broken rule with its rows.
     """
     try:
-        return FEATURE_SCHEMA.validate(table, lazy=True)
+        return feature_rules().validate(table, lazy=True)
     except pa.errors.SchemaErrors as error:
         cases = error.failure_cases
         # For a rule on several columns, pandera lists a row once for each column of the table, with its value.

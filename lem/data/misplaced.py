@@ -10,16 +10,16 @@ import datetime as dt
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd
 
+from lem.late import pd
 from lem.universe import Universe
 from lem.universe.calendars import bar_close, outage_lines
 
 ZONES = ("America/New_York", "America/Sao_Paulo", "Europe/London", "Europe/Berlin", "Europe/Athens", "Australia/Sydney")
 """Zones whose change of the clocks is looked for: one for each of the common rules."""
 _EXCHANGE = "America/New_York"
-_JUST_BEFORE = [pd.Timedelta("1us"), pd.Timedelta("1ms"), pd.Timedelta("1s")]
-_SHOWN_MINUTES = pd.Timedelta("15min")
+_JUST_BEFORE = [dt.timedelta(microseconds=1), dt.timedelta(milliseconds=1), dt.timedelta(seconds=1)]
+_SHOWN_MINUTES = dt.timedelta(minutes=15)
 
 
 def told_of_misplaced(

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import pyarrow as arrow
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from lem.data.features import FEATURES, TABLE_SCHEMA
 from lem.errors import BarsError
+from lem.late import pd
 
 PANEL_SCHEMA = arrow.schema([("asset", arrow.string()), *TABLE_SCHEMA])
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lem.errors import UniverseError
+from lem.late import pd
 from lem.universe.exchanges import UTC_US, first_date, sessions
 from lem.universe.universe import Universe
 
@@ -37,8 +37,8 @@ def partition_dates(universe: Universe, start: dt.date, end: dt.date) -> list[dt
 
     Holidays are partition dates without rows, so an exchange's announcement never changes which partitions exist.
     """
-    frequency = "D" if universe.calendar == "24/7" else "B"
-    return [stamp.date() for stamp in pd.date_range(start, end, freq=frequency)]
+    dates = map(dt.date.fromordinal, range(start.toordinal(), end.toordinal() + 1))
+    return [date for date in dates if universe.calendar == "24/7" or date.weekday() < 5]
 
 
 def check_partitions(universe: Universe, start: dt.date, end: dt.date) -> None:

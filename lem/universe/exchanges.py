@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from functools import cache
 
-import pandas as pd
+from lem.late import pd
 
 FIRST_SESSION = "1990-01-01"
 """Start of the exchange calendars, where theirs is not later; sources refuse time stamps before it."""

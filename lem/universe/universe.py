@@ -16,11 +16,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lem.errors import UniverseError
 from lem.execution.costs_config import CostsConfig
+from lem.late import pd
 from lem.universe.backtest_config import BacktestConfig, GateConfig
 from lem.universe.drift_config import DriftConfig
 from lem.universe.exchanges import calendar_problem
@@ -41,6 +41,18 @@ Step = Annotated[Decimal, Field(gt=0, le=Decimal("1e15"), decimal_places=18, all
 
 def _length(bar: BarLength) -> pd.Timedelta:
     return pd.Timedelta(1, "D") if bar == "1d" else pd.Timedelta(bar)
+
+
+_MINUTES: dict[BarLength, int] = {
+    "1min": 1,
+    "5min": 5,
+    "15min": 15,
+    "30min": 30,
+    "1h": 60,
+    "2h": 120,
+    "4h": 240,
+    "1d": 1440,
+}
 
 
 class _Section(BaseModel):
@@ -177,7 +189,7 @@ class Universe(_Section):
             problems.append(f"end: {self.end} lies before start {self.start}")
         if self.bar == "1d" and self.calendar == "24/7" and not self.source.capabilities.utc_days:
             problems.append(f"bar: the {self.source.kind} source has no daily bars; allowed: an intraday bar length")
-        exact = self.bar_length % self.source_bar_length == pd.Timedelta(0)
+        exact = _MINUTES[self.bar] % _MINUTES[self.source_bar] == 0
         if not exact or (self.calendar != "24/7" and self.source_bar != self.bar):
             problems.append(
                 f"source.bar: bars of {self.source_bar} cannot be made into bars of {self.bar} on calendar "
@@ -249,7 +261,7 @@ class Universe(_Section):
     @property
     def bars_per_day(self) -> int:
         """Bars of a full day (24/7) or session."""
-        return int(pd.Timedelta(1, "D") / self.bar_length)
+        return _MINUTES["1d"] // _MINUTES[self.bar]
 
     @property
     def purge_days(self) -> int:
