@@ -128,7 +128,9 @@ def _opens_within(url: str, column: pd.Series, times: pd.Series, universe: Unive
     days = pd.DatetimeIndex(times.dropna().dt.tz_localize(None).dt.normalize().unique()).sort_values()
     opens, _ = session_grid(calendar, length, days)
     begun = pd.Series(opens, index=session_closes(calendar, length, opens))
-    found_T = pd.Series(begun.reindex(pd.DatetimeIndex(times)).to_numpy(), index=times.index).dt.tz_localize("UTC")
-    none = times.notna() & found_T.isna() & in_session(calendar, pd.DatetimeIndex(times))
+    found_T = begun.reindex(pd.DatetimeIndex(times)).set_axis(times.index)
+    # What ends with the open of a session lies before it, what ends with its close lies in it.
+    inside = in_session(calendar, pd.DatetimeIndex(times) - pd.Timedelta(1, "us"))
+    none = times.notna() & found_T.isna() & inside
     rule = f"is not the end of a bar of {universe.source_bar} of {calendar}; allowed: the time at which one ends, UTC"
     return found_T.where(found_T.notna() | none, times - length), found(url, column, none, rule)

@@ -49,7 +49,8 @@ def session_closes(calendar: str, length: pd.Timedelta, opens: pd.DatetimeIndex)
     """
     end_P = pd.DatetimeIndex(session_parts(calendar)["end"])
     end_T = end_P[_parts_of(calendar, length, opens)]
-    return pd.DatetimeIndex(np.minimum(opens + length, end_T), name="close_ts").as_unit("us")
+    whole_T = opens + length
+    return whole_T.where(whole_T < end_T, end_T).as_unit("us").rename("close_ts")
 
 
 def places_in_session(
