@@ -77,12 +77,12 @@ def test_the_short_last_bar_of_a_session_in_hours_ends_with_it(day, make_univers
 
 def test_a_stamp_within_a_session_that_ends_no_bar_is_named(day):
     stamps = [*half_hours("15:00", "17:30"), pd.Timestamp(f"{DATE} 17:35", tz="UTC")]
-    with pytest.raises(LemError, match="row 6, column 'ts'.*is not the end of a bar of 30min of XNYS"):
+    with pytest.raises(LemError, match=r"row 6, column 'ts'.*is not the end of a bar of 30min of XNYS"):
         day(bars(pd.DatetimeIndex(stamps)), stamp="close")
 
 
 def test_rows_of_extended_hours_are_refused_with_the_key_that_leaves_them_out(day):
-    with pytest.raises(BarsError, match='outside of the sessions of XNYS.*outside_sessions = "leave_out"'):
+    with pytest.raises(BarsError, match=r'outside of the sessions of XNYS.*outside_sessions = "leave_out"'):
         day(bars(half_hours("09:00", "23:30")))
 
 
