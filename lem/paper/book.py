@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS slices (
     accepted_at TEXT, amount TEXT, size TEXT, mode TEXT, limit_price TEXT, lot TEXT, tick TEXT, min_amount TEXT,
     min_notional TEXT, PRIMARY KEY (order_id, bar)
 );
+CREATE TABLE IF NOT EXISTS orders (order_id TEXT PRIMARY KEY, is_open INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS slices_working ON slices (working) WHERE working;
 CREATE TABLE IF NOT EXISTS fills (
     order_id TEXT, bar TEXT, fill_id TEXT, amount TEXT, price TEXT, fee TEXT, traded_at TEXT,
@@ -111,6 +112,20 @@ class Book:
                 f"INSERT INTO slices VALUES ({', '.join('?' * 17)})",
                 [_row_of(child, number, working=True) for number, child in slices],
             )
+            self._db.executemany("INSERT OR REPLACE INTO orders VALUES (?, 1)", [(c.order_id,) for _, c in slices])
+
+    def open_orders(self) -> list[str]:
+        """Orders that had a slice here and are not known to have ended."""
+        return [key for (key,) in self._all("SELECT order_id FROM orders WHERE is_open ORDER BY order_id")]
+
+    def knows(self, order_id: str) -> bool:
+        """Whether an order had a slice here, or was noted to have ended."""
+        return self._one("SELECT 1 FROM orders WHERE order_id = ?", order_id) is not None
+
+    def end(self, order_id: str) -> None:
+        """Note that an order has ended; its next slice, if it gets one, opens it again."""
+        with self._writing():
+            self._db.execute("INSERT OR REPLACE INTO orders VALUES (?, 0)", (order_id,))
 
     def miss(self, number: int, child: Child, message: Message) -> None:
         """Note a slice that came when its bar was over, and what is to be told of it."""

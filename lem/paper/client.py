@@ -12,6 +12,9 @@ from lem.advice.venue_rules import VenueRules
 from lem.errors import PaperError
 from lem.paper.messages import Message
 
+MOST_ENDED = 1000
+"""Orders that have ended and are looked at."""
+
 
 class RefusedError(PaperError):
     """The desk does not take what was told: telling it again changes nothing."""
@@ -93,10 +96,12 @@ class OrderTerms:
     Args:
         size: in its unit.
         rules: what the venue takes.
+        is_open: whether more slices may come.
     """
 
     size: Decimal
     rules: VenueRules
+    is_open: bool
 
 
 class Client(Protocol):
@@ -132,6 +137,10 @@ class Client(Protocol):
         Raises:
             RefusedError: the desk does not take it.
         """
+        ...
+
+    def ended_orders(self, since: dt.datetime) -> list[str]:
+        """Ids of the last 1000 orders that have ended and are not closed, of those sent at or after a time (UTC)."""
         ...
 
     def has_open_orders(self) -> bool:

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 import urllib3
 
+from lem.advice.order import OPEN, STATUSES
 from lem.advice.venue_rules import VenueRules
 from lem.errors import PaperError
-from lem.paper.client import Given, Market, NoAnswerError, OrderTerms, RefusedError, Slice, UnavailableError
+from lem.paper.client import MOST_ENDED, Given, Market, NoAnswerError, OrderTerms, RefusedError, Slice, UnavailableError
 from lem.paper.filling import VenueFill
 from lem.paper.messages import Message
 
@@ -65,7 +66,7 @@ class HttpDesk:
         """The terms of an order. Raises as `market`, and RefusedError where there is none."""
         told = self._ask("GET", f"/orders/{order_id}")
         rules = (_number(told[name]) for name in ("lot", "tick", "min_amount", "min_notional"))
-        return OrderTerms(Decimal(repr(told["size"])), VenueRules(*rules))
+        return OrderTerms(Decimal(repr(told["size"])), VenueRules(*rules), told["status"] in OPEN)
 
     def slices(self, order_id: str) -> list[Slice]:
         """Every slice of an order. Raises as `order`."""
@@ -79,6 +80,12 @@ class HttpDesk:
             return
         body = {"bar": message.bar.isoformat(), "corrects": message.corrects} | _body_of(message.fill)
         self._ask("POST", f"/orders/{message.order_id}/fills", body)
+
+    def ended_orders(self, since: dt.datetime) -> list[str]:
+        """Ids of the last 1000 orders that have ended and are not closed, of those sent at or after a time (UTC)."""
+        wanted = "&".join(f"status={status}" for status in STATUSES if status not in OPEN)
+        rows = self._ask("GET", f"/orders?{wanted}&limit={MOST_ENDED}")
+        return [row["id"] for row in rows if row["closed_at"] is None and _time(row["created_at"]) >= since]
 
     def has_open_orders(self) -> bool:
         """Whether any order is open. Raises as `market`."""

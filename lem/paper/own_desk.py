@@ -11,10 +11,12 @@ from lem.advice.amounts import as_told
 from lem.advice.answers import Advice
 from lem.advice.clock import ReplayClock
 from lem.advice.fills import FillNews
-from lem.advice.order import OPEN
+from lem.advice.order import OPEN, STATUSES
 from lem.errors import AdviceError, OrderError, RegistryError
-from lem.paper.client import Given, Market, OrderTerms, RefusedError, Slice, UnavailableError
+from lem.paper.client import MOST_ENDED, Given, Market, OrderTerms, RefusedError, Slice, UnavailableError
 from lem.paper.messages import Message
+
+ENDED = tuple(status for status in STATUSES if status not in OPEN)
 
 
 class OwnDesk:
@@ -55,8 +57,8 @@ class OwnDesk:
             UnavailableError: it cannot be read.
         """
         with _explained():
-            order = self._advisor.order(order_id).order
-        return OrderTerms(as_told(order.size), order.rules)
+            state = self._advisor.order(order_id)
+        return OrderTerms(as_told(state.order.size), state.order.rules, state.status in OPEN)
 
     def slices(self, order_id: str) -> list[Slice]:
         """Every slice of an order. Raises as `order`."""
@@ -77,6 +79,12 @@ class OwnDesk:
                 return
             told = (fill.fill_id, fill.amount, fill.price, fill.fee, fill.traded_at)
             self._advisor.fill(message.order_id, FillNews(*told, message.bar, message.corrects))
+
+    def ended_orders(self, since: dt.datetime) -> list[str]:
+        """Ids of the last 1000 orders that have ended and are not closed, of those sent at or after a time (UTC)."""
+        with _explained():
+            states = self._advisor.store.orders(self._advisor.universe.name, ENDED, MOST_ENDED)
+        return [state.order.id for state in states if state.created_at >= since and state.closed_at is None]
 
     def has_open_orders(self) -> bool:
         """Whether any order is open."""

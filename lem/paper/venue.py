@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lem.advice.amounts import ZERO
@@ -74,7 +74,7 @@ class PaperVenue:
     ) -> None:
         self.client, self.book, self.behaviour = client, book, behaviour
         self._bars, self._grace = bars, grace
-        self._since = _EVER
+        self._since = self._bar = _EVER
 
     def turn(self) -> Turn:
         """Settle the bars that are over, tell what is due, and take on the slices of the bar that is next.
@@ -176,7 +176,8 @@ class PaperVenue:
                 continue
             try:
                 child = self._child(slice_)
-                self._note_missed(slice_, child)
+                if slice_.number > self.book.last_number(slice_.order_id) + 1:
+                    self._note_missed(slice_.order_id, slice_.bar, turn.market.now)
             except RefusedError as error:
                 turn.problems.append(str(error))
                 continue
@@ -184,6 +185,23 @@ class PaperVenue:
         if slices:
             self.book.accept(slices)
         turn.accepted = [child for _, child in slices]
+        gone = set(self.book.open_orders())
+        if turn.market.bar != self._bar:
+            # Once a bar: others may have ended while the venue was away, and it never heard of them.
+            gone |= {key for key in self.client.ended_orders(self._since) if not self.book.knows(key)}
+        self._end(gone - {slice_.order_id for slice_ in given.slices} - set(given.refused), turn)
+        self._bar = turn.market.bar
+
+    def _end(self, order_ids: set[str], turn: Turn) -> None:
+        """Let go of the orders among these that have ended, perhaps with a slice that never came here."""
+        for order_id in sorted(order_ids):
+            try:
+                if self.client.order(order_id).is_open:
+                    continue
+                self._note_missed(order_id, None, turn.market.now)
+            except RefusedError as error:
+                turn.problems.append(str(error))
+            self.book.end(order_id)
 
     def _child(self, slice_: Slice) -> Child:
         """The slice as it is worked: never more than what is left of the order by the venue's own books.
@@ -207,16 +225,14 @@ class PaperVenue:
             rules=terms.rules,
         )
 
-    def _note_missed(self, slice_: Slice, child: Child) -> None:
-        """Tell that nothing was filled of earlier slices that never came here, where the desk counts them as filled.
+    def _note_missed(self, order_id: str, before: dt.datetime | None, now: dt.datetime) -> None:
+        """Tell that nothing was filled of slices that never came here, where the desk counts them as filled.
 
         So it is after the venue was down for a bar. What was advised before the books began is not its matter.
         """
-        if slice_.mode != "assume" or slice_.number == self.book.last_number(slice_.order_id) + 1:
-            return
-        for past in self.client.slices(slice_.order_id):
-            known = past.is_told or self.book.has(past.order_id, past.bar)
-            if past.bar >= slice_.bar or past.bar < self._since or past.amount == ZERO or known:
-                continue
-            missed = replace(child, bar=past.bar, bar_end=past.bar_end, amount=past.amount)
-            self.book.miss(past.number, missed, nothing_filled(past.order_id, past.bar, child.accepted_at))
+        for past in self.client.slices(order_id):
+            known = past.is_told or past.amount == ZERO or self.book.has(order_id, past.bar)
+            is_past = self._since <= past.bar and (before is None or past.bar < before)
+            if past.mode == "assume" and is_past and not known:
+                nothing = nothing_filled(order_id, past.bar, now)
+                self.book.miss(past.number, self._child(past), nothing)

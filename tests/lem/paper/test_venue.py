@@ -132,6 +132,37 @@ def test_a_slice_that_the_venue_never_got_counts_as_not_traded_where_it_would_be
     assert filled[3] is None, "its own bar is not over"
 
 
+def test_an_order_that_ended_with_a_slice_that_the_venue_never_got_goes_on_with_it(desk, clock, venue_of):
+    advisor = desk.advisor(clock)
+    send(advisor, desk, 1, mode="assume")
+    venue = venue_of(desk, OwnDesk(advisor), participation=1.0)
+    venue.turn()
+    clock.sleep(3600)
+    venue.turn()
+    while advisor.order("o0").status == "live":
+        clock.sleep(3600)
+        advisor.advise()
+    assert advisor.order("o0").left == 0, "as far as the desk knows"
+    told = [turn for turn in venue.follow() if isinstance(turn, Turn) and turn.told]
+    assert told
+    state, own = advisor.order("o0"), total([fill.amount for fill in venue.book.fills("o0")])
+    assert (state.filled, state.left) == (own, 10 - own)
+    assert not venue.book.open_orders()
+
+
+def test_an_order_that_ended_before_the_venue_heard_of_it_was_not_traded(desk, clock, venue_of):
+    advisor = desk.advisor(clock)
+    venue = venue_of(desk, OwnDesk(advisor), participation=1.0)
+    venue.turn()
+    send(advisor, desk, 1, mode="assume", max_bars=2)
+    for _ in range(3):
+        advisor.advise()
+        clock.sleep(3600)
+    assert advisor.order("o0").status == "finished"
+    list(venue.follow())
+    assert (advisor.order("o0").status, advisor.order("o0").filled) == ("expired", 0)
+
+
 def test_slices_of_before_the_books_began_are_not_touched(desk, clock, venue_of):
     advisor = desk.advisor(clock)
     send(advisor, desk, 1, mode="assume")
