@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any, Literal, get_args
 
@@ -99,7 +99,7 @@ def write_act(connection: Connection, universe: str, now: dt.datetime, told: Seq
         return
     who = caller()
     act = {"universe": universe, "at": now, "actor": who.actor, "name": who.name, "address": who.address}
-    key = connection.execute(insert(_ACTS), act).inserted_primary_key[0]
+    key = connection.execute(insert(_ACTS).returning(_ACTS.c.id), act).scalar_one()
     rows = [{"act_id": key, "order_id": one.order_id, "event": one.event, "facts": one.facts} for one in told]
     connection.execute(insert(_ENTRIES), rows)
 
@@ -176,6 +176,14 @@ def _plain(value: object) -> str:
     raise TypeError(f"a fact of type {type(value).__name__}; allowed: JSON's own, decimals and times")
 
 
+def _entry(row: Sequence[Any]) -> AuditEntry:
+    values = [json.loads(value) if place == _AT_FACTS else value for place, value in enumerate(row)]
+    return AuditEntry(*values)
+
+
+_AT_FACTS = [field.name for field in fields(AuditEntry)].index("facts")
+
+
 class AuditLog:
     """Reads the audit log of a registry's database.
 
@@ -217,8 +225,8 @@ class AuditLog:
         if since is not None:
             query = query.where(_ACTS.c.at >= since)
         with self._database.transaction("read the audit log") as connection:
-            rows = connection.execute(query.order_by(_ENTRIES.c.id).limit(min(limit, MOST_ENTRIES))).all()
-        return [AuditEntry(*row[:6], json.loads(row[6]), *row[7:]) for row in rows]
+            rows = connection.execute(query.order_by(_ENTRIES.c.id).limit(limit)).all()
+        return [_entry(row) for row in rows]
 
     def entries(
         self, universe: str, order_id: str | None = None, since: dt.datetime | None = None

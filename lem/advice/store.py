@@ -21,6 +21,7 @@ from lem.advice.amounts import ZERO
 from lem.advice.fill_book import fill_of, fills_of, total_of, write_fill
 from lem.advice.fills import Fill, FillNews
 from lem.advice.life import Change
+from lem.advice.listing import NEWEST_FIRST, Listing, Page, keys_of
 from lem.advice.order import OPEN, OrderResult, OrderState, ParentOrder, Status
 from lem.advice.records import ArrivalRecord, Decided, OpenOrder, OrderRecord, SliceRecord
 from lem.advice.soundness import UNREADABLE, check_order, check_slice, sound, unsound
@@ -111,15 +112,21 @@ class AdviceStore:
         self, universe: str, statuses: Sequence[Status] | None = None, limit: int | None = None
     ) -> list[OrderState]:
         """Orders of a universe, the newest first."""
-        wanted = _ORDERS.c.universe == universe
-        if statuses is not None:
-            wanted = and_(wanted, _ORDERS.c.status.in_(statuses))
-        query = _with_last(wanted).order_by(_ORDERS.c.created_at.desc(), _ORDERS.c.id).limit(limit)
+        return self.page(universe, Listing(statuses, limit=limit)).states
+
+    def page(self, universe: str, wanted: Listing) -> Page:
+        """A page of the orders of a universe, the newest first.
+
+        Raises:
+            OrderError: as `lem.advice.listing.keys_of`.
+        """
         with self._database.transaction("list the orders") as connection:
+            keys, cursor = keys_of(connection, universe, wanted)
+            query = _with_last(_ORDERS.c.id.in_(keys)).order_by(*NEWEST_FIRST)
             try:
-                return [_open_order_of(row).state() for row in connection.execute(query)]
+                return Page([_open_order_of(row).state() for row in connection.execute(query)], cursor)
             except (AdviceError, OrderError, *UNREADABLE):
-                return list(self._sound_states(connection, query))
+                return Page(list(self._sound_states(connection, keys)), cursor)
 
     def slices(self, order_id: str) -> list[tuple[OrderRecord, SliceRecord]]:
         """Every slice of an order beside the order, in the order of its bars.
@@ -284,9 +291,9 @@ class AdviceStore:
         except AdviceError as fault:
             return unsound(order_id, universe, fault)
 
-    def _sound_states(self, connection: Connection, query: Any) -> Iterator[OrderState]:
-        """The orders of a query; those that cannot be read are left to the log, and to who asks for them by id."""
-        for order_id in connection.execute(query.with_only_columns(_ORDERS.c.id)).scalars().all():
+    def _sound_states(self, connection: Connection, keys: Sequence[str]) -> Iterator[OrderState]:
+        """Orders by their ids; those that cannot be read are left to the log, and to who asks for them by id."""
+        for order_id in keys:
             try:
                 yield self._state(connection, order_id)
             except AdviceError as fault:
