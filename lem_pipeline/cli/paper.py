@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import closing
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -76,8 +77,9 @@ def paper(
     telling = Telling(console)
     book = Book(state or settings.home / "paper" / f"{chosen.name}.sqlite", chosen.name)
     grace = dt.timedelta(seconds=chosen.source.capabilities.grace_seconds)
-    for turn in PaperVenue(client, bars, book, behaviour, grace).follow(stay):
-        telling.show(turn)
+    with closing(book):
+        for turn in PaperVenue(client, bars, book, behaviour, grace).follow(stay):
+            telling.show(turn)
 
 
 def _client(universe: Universe, url: str | None, at: str | None, every: float) -> Client:

@@ -10,18 +10,19 @@ from lem.paper.venue import Turn
 
 
 class Telling:
-    """Prints turns in which something happened; a problem that stays is told once."""
+    """Prints the first turn, and those in which something happened; a problem that stays is told once."""
 
     def __init__(self, console: Console) -> None:
-        self._console, self._problems = console, set[str]()
+        self._console, self._problems, self._is_first = console, set[str](), True
 
     def show(self, turn: Turn | UnavailableError) -> None:
         """Print a turn, or that the desk does not answer."""
         if isinstance(turn, UnavailableError):
             self._console.print(f"[red]no answer[/red]: {escape(str(turn))}")
             return
-        if turn.accepted or turn.settled or turn.told or turn.refused:
+        if self._is_first or turn.accepted or turn.settled or turn.told or turn.refused:
             self._console.print(escape(_line(turn)))
+        self._is_first = False
         for message, reason in turn.refused:
             self._console.print(f"[red]refused[/red]: order {escape(f'{message.order_id}: {reason}')}")
         problems = set(turn.problems)

@@ -30,12 +30,14 @@ class Fleet:
         registry: URL of the database.
         start: the clock's time when the fleet is made (UTC).
         speed: seconds that pass there in one.
+        universe: its name.
     """
 
     folder: Path
     registry: str
     start: dt.datetime
     speed: float
+    universe: str = "tiny"
     port: int = field(default_factory=free_port)
     since: float = field(default_factory=time.monotonic)
     stopped: bool = False
@@ -48,6 +50,9 @@ class Fleet:
         return self.start + dt.timedelta(seconds=(time.monotonic() - self.since) * self.speed)
 
     def lem(self, *arguments: str) -> subprocess.Popen[str]:
+        return self.python("-m", "lem_pipeline.cli", *arguments)
+
+    def python(self, *arguments: str | Path, **own: str) -> subprocess.Popen[str]:
         env = {
             "LEM_HOME": str(self.folder / "home"),
             "LEM_UNIVERSES": str(self.folder / "universes"),
@@ -55,14 +60,14 @@ class Fleet:
             "PYTHONPATH": str(ROOT),
             "COLUMNS": "250",
         }
-        command = [sys.executable, "-u", "-m", "lem_pipeline.cli", *arguments]
+        command = [sys.executable, "-u", *map(str, arguments)]
         pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen(command, env=os.environ | env, cwd=self.folder, **pipe)
+        return subprocess.Popen(command, env=os.environ | env | own, cwd=self.folder, **pipe)
 
     def serve(self) -> subprocess.Popen[str]:
         """A server that answers."""
         at = ("--at", self.now().isoformat(), "--speed", str(self.speed))
-        process = self.lem("serve", "-u", "tiny", "--port", str(self.port), *at)
+        process = self.lem("serve", "-u", self.universe, "--port", str(self.port), *at)
         line = process.stdout.readline()
         assert "Advice on" in line, line + process.stdout.read()
         _drain(process, None)
@@ -70,7 +75,7 @@ class Fleet:
 
     def venue(self, lines: list[str], *arguments: str) -> subprocess.Popen[str]:
         """A paper venue; what it prints is added to `lines`."""
-        process = self.lem("paper", "-u", "tiny", "--url", self.url, "--every", "0.1", *arguments)
+        process = self.lem("paper", "-u", self.universe, "--url", self.url, "--every", "0.1", *arguments)
         _drain(process, lines)
         return process
 
@@ -122,10 +127,10 @@ def client(fleet: Fleet, number: int, orders: int, told: Told, sizes: tuple[floa
     chance = random.Random(number)
     with httpx.Client(base_url=fleet.url, timeout=30) as http:
         while not fleet.stopped:
-            time.sleep(chance.uniform(0.2, 2.0))
+            time.sleep(chance.uniform(0.5, 4.0))
             untaken = [key for key in told.sent if key.startswith(f"c{number}-") and key not in told.taken]
             own = [key for key in told.sent if key.startswith(f"c{number}-") and key in told.taken]
-            if not untaken and len(own) < orders and chance.random() < 0.4:
+            if not untaken and len(own) < orders and chance.random() < 0.6:
                 key = f"c{number}-{len(own)}"
                 told.sent[key] = {
                     "id": key,

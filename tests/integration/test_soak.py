@@ -219,7 +219,7 @@ def test_after_a_month_every_order_is_closed_and_its_report_is_what_the_log_adds
     for entry in log_of(advisor):
         lines.setdefault(entry.order_id, []).append(Line(entry.event, entry.facts))
     soak.source.chance = random.Random(0)
-    soak.source.failures.clear()
+    failures = dict(soak.source.failures)
     filled = Counter()
     for key, state in states.items():
         sums = sums_of(lines[key], bars[state.order.asset])
@@ -232,12 +232,14 @@ def test_after_a_month_every_order_is_closed_and_its_report_is_what_the_log_adds
         filled["fills"] += len(soak.book.fills(key))
         filled["slices"] += len(sums["bars"])
     with capsys.disabled():
-        print(f"\n{ORDERS} orders in {DAYS} days of hourly bars: {dict(filled)}; {dict(soak.counts)}")
+        print(
+            f"\n{ORDERS} orders in {DAYS} days of hourly bars: {dict(filled)}; {dict(soak.counts)}; source: {failures}"
+        )
 
 
 def log_of(advisor: Advisor) -> Any:
     """The audit log of the desk."""
-    return advisor.audit.entries("tiny")
+    return advisor.store.audit.entries("tiny")
 
 
 def report_of(advisor: Advisor, key: str) -> Any:
@@ -248,7 +250,15 @@ def report_of(advisor: Advisor, key: str) -> Any:
         except OrderStateError:
             raise
         except LemError as error:
-            assert "no answer" in str(error), error
+            if "no answer" not in str(error):
+                raise
+
+
+def near(told: float | None, summed: float | None) -> bool:
+    """Whether both are the same up to the order of sums; or neither is there."""
+    if told is None or summed is None:
+        return told is summed
+    return told == pytest.approx(summed, rel=1e-7, abs=1e-7)
 
 
 def check(report: Any, sums: dict[str, Any]) -> None:
@@ -262,9 +272,9 @@ def check(report: Any, sums: dict[str, Any]) -> None:
         assert report.execution is None
         return
     for name in ("opportunity_bps", "implementation_shortfall_bps", "fees_bps", "slippage_bps"):
-        assert getattr(report, name) == pytest.approx(sums.get(name), rel=1e-7, abs=1e-7), (report.order_id, name)
+        assert near(getattr(report, name), sums.get(name)), (report.order_id, name)
     own = report.execution
     assert own.bars == sums["used"]
     names = ("benchmark_price", "average_price", "gain_bps", "net_gain_bps", "shortfall_bps", "net_shortfall_bps")
     for name in names:
-        assert getattr(own, name) == pytest.approx(sums.get(name), rel=1e-7, abs=1e-7), (report.order_id, name)
+        assert near(getattr(own, name), sums.get(name)), (report.order_id, name)
