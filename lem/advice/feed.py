@@ -68,6 +68,22 @@ class Feed:
             )
         return table
 
+    def bars(self, symbol: str, date: dt.date, at: Moment) -> pd.DataFrame:
+        """The validated bars of a partition that have closed by a moment, as `features` reads them.
+
+        Raises:
+            AdviceError: as `features`.
+        """
+        self._forget(symbol, [date])
+        self._source.forget(symbol)
+        self._refuse_quarantined(symbol, [date])
+        try:
+            return self._bars_of(symbol, date, at)
+        except AdviceError:
+            raise
+        except LemError as error:
+            raise AdviceError(f"{symbol}: no bars of {date}: {error}") from error
+
     def _features_of(self, symbol: str, date: dt.date, at: Moment) -> pd.DataFrame:
         if (symbol, date) in self._features:
             return self._features[symbol, date]
