@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from lem.data.features import FEATURES
@@ -22,9 +23,11 @@ from lem.export.extra import needed
 from lem.export.graphs import LEDGER, ORDER_TERMS, Graph, graphs
 from lem.export.verify import Verified, sessions, verify
 from lem.lake import Lake
+from lem.model.base import ProgrammeBase
 from lem.model.contender import load_contender
 from lem.model.lem import LEM
 from lem.registry import ModelRecord, canonical_json
+from lem.theory.table import SHAPES
 
 MEANINGS = {
     "features": "features of the bar that closed, in the order of `features` below; 0 where it is not valid",
@@ -53,6 +56,7 @@ README = """# Model {id} of {universe}
 | `book.onnx` | a closed bar of the orders: slices, prices and volumes in, ledgers out |
 | `interface.json` | every input and output in order, with meaning; features, scenarios, horizon, costs |
 | `weights.safetensors` | the weights, as they are registered |
+| `theory.npz` | the dynamic programme that the weights correct, where they do: the same in the graphs |
 | `manifest.json` | what made them |
 
 Once a bar: context.onnx on the bar that closed; heads.onnx for each order that runs; trade; book.onnx on the bar that
@@ -125,6 +129,9 @@ def _write(folder: Path, lake: Lake, record: ModelRecord, model: LEM, horizon: i
     }
     (folder / "interface.json").write_text(json.dumps(interface, indent=1) + "\n", encoding="utf-8")
     (folder / "weights.safetensors").write_bytes(lake.read_bytes(record.weights_path))
+    if isinstance(model.heads.base, ProgrammeBase):
+        theory = {name: getattr(model.heads.base, name).numpy() for name in SHAPES}
+        np.savez_compressed(folder / "theory.npz", **theory)
     (folder / "manifest.json").write_text(canonical_json(record.manifest) + "\n", encoding="utf-8")
     said = README.format(id=record.id, universe=record.universe, warmup=model.config.warmup)
     (folder / "README.md").write_text(said, encoding="utf-8")

@@ -171,14 +171,13 @@ class AllocationHeads(nn.Module):
 
     Args:
         config: sizes, whether the networks are independent, and what they correct.
-        solved: False leaves the theory's tables empty, to be loaded.
     """
 
-    def __init__(self, config: ModelConfig, solved: bool = True) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         scenarios, context, width, inputs = len(SCENARIOS), config.hidden, config.head_hidden, STATE_INPUTS
         theory = config.base == "programme"
-        self.base: nn.Module = ProgrammeBase(solved) if theory else EvenBase()
+        self.base: nn.Module = ProgrammeBase() if theory else EvenBase()
         inputs += BASE_INPUTS * theory
         self.scenario_S3: Tensor | None
         if not config.independent_heads:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lem.errors import LemError
 from lem.execution.fills import Ledger, benchmark, limits
 from lem.execution.terms import Terms
 from lem.theory.reader import Reader
-from lem.theory.table import empty_table, programme_table
+from lem.theory.table import SHAPES, rows_of, shared_table, table_hash
 
 
 def pace_logit(slice_O: Tensor, low_O: Tensor, high_O: Tensor, edge: float) -> Tensor:
@@ -72,19 +73,37 @@ class EvenBase(nn.Module):
 class ProgrammeBase(nn.Module):
     """The dynamic programme with costs (`lem.theory.table`): a model is the rule before it learns.
 
-    Its tables are kept with the weights. The more cautious an order, the more its pace is the even one from the start.
-
-    Args:
-        solved: False leaves the tables empty, to be loaded.
+    The table is the same for all models of a version: weights hold its hash, `theory`, and not the table. The more
+    cautious an order, the more its pace is the even one from the start.
     """
 
-    def __init__(self, solved: bool = True) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.margin: Tensor
         self.pace: Tensor
-        for name, table in (programme_table() if solved else empty_table()).items():
-            self.register_buffer(name, table)
+        self.theory: Tensor
+        self.register_buffer("theory", torch.zeros(32, dtype=torch.uint8))
+        for name in ("margin", "pace"):
+            self.register_buffer(name, None, persistent=False)
         self._reader: Reader | None = None  # of the last orders: their terms stay the same from bar to bar
+        self.read(*shared_table())
+
+    def read(self, table: dict[str, Tensor], sha256: str | None = None) -> None:
+        """Go by a table from now on.
+
+        Args:
+            table: `margin` and `pace`.
+            sha256: its `table_hash`, where it is known.
+
+        Raises:
+            LemError: this version cannot read a table of that shape.
+        """
+        if table["pace"].shape[1:] != SHAPES["pace"][1:]:
+            raise LemError(f"a table of the theory with the axes {tuple(table['pace'].shape)[1:]}")
+        rows_of(len(table["margin"]))
+        self.margin, self.pace = table["margin"], table["pace"]
+        self.theory = torch.tensor(list(bytes.fromhex(sha256 or table_hash(table))), dtype=torch.uint8)
+        self._reader = None
 
     def forward(self, ledger: Ledger, terms: Terms, last_close_O: Tensor, k: int | Tensor) -> Base:
         """The base before bar k."""

@@ -29,6 +29,11 @@ class Contender:
     holes: tuple[dt.date, ...] = ()
 
 
+def theory_path(universe: str, sha256: str) -> str:
+    """Where a table of the theory lies in the lake: under the hash of what it holds (`lem.theory.table.table_hash`)."""
+    return f"{universe}/theory/sha256={sha256}.npz"
+
+
 def load_contender(lake: Lake, record: ModelRecord) -> Contender:
     """A registered model, verified against its manifest's hash.
 
@@ -43,5 +48,8 @@ def load_contender(lake: Lake, record: ModelRecord) -> Contender:
         )
     # Manifests from before heads corrected a theory do not say what they do instead.
     config = ModelConfig.model_validate({"base": "even", "signed": True} | record.model_settings)
-    model = load_lem(lake.read_bytes(record.weights_path), record.weights_sha256, config)
+    weights = lake.read_bytes(record.weights_path)
+    model = load_lem(
+        weights, record.weights_sha256, config, lambda sha256: lake.read_bytes(theory_path(record.universe, sha256))
+    )
     return Contender(record.id, model, record.train_end)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lem.execution.terms import Terms
-from lem.theory.table import BARS, FAR, FIRST_E, FIRST_S, OF_N, SOLVED_N, C, D, P, U, V, state
+from lem.theory.table import FAR, C, D, P, U, V, rows_of, state
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,12 @@ class Reader:
         self._margin, self._pace = margin.flatten(), pace.flatten()
         self._index = torch.int32 if _small_places() else torch.int64
         self._strides = torch.tensor(pace.stride(), dtype=self._index, device=pace.device)
-        of_n, *rows = (table.to(pace.device) for table in (OF_N, SOLVED_N, FIRST_S, FIRST_E))
-        of_O = of_n[terms.n_O.long().clamp(max=BARS[-1])]
-        self._n_O, self._first_O, self._first_end_O = (row[of_O] for row in rows)
+        solved = rows_of(len(margin))
+        place, *firsts = (
+            part.to(pace.device) for part in (solved.place, torch.tensor(solved.bars), solved.first, solved.first_end)
+        )
+        of_O = place[terms.n_O.long().clamp(max=solved.bars[-1])]
+        self._n_O, self._first_O, self._first_end_O = (row[of_O] for row in firsts)
         self._stretch_O = terms.n_O / self._n_O
         cap_O = (terms.max_rate_O * self._stretch_O).clamp(max=1.0)
         self._fits_O = torch.maximum(cap_O, terms.max_rate_O)  # what an order may finish with, also in shorter bars

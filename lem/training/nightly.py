@@ -14,10 +14,12 @@ from lem.execution.costs_config import CostsConfig
 from lem.lake import Lake
 from lem.lineage.keys import name_missing
 from lem.lineage.tables import missing_partitions, read_range
+from lem.model.contender import theory_path
 from lem.model.lem import weights_hash
 from lem.progress import track
 from lem.registry import ModelRecord, Registry
 from lem.registry.records import InputVersion
+from lem.theory.table import FILE, shared_table
 from lem.training.device import with_device
 from lem.training.manifest import CURVE_SCHEMA, curve_path, model_record, weights_path
 from lem.training.ranks import train_on_ranks
@@ -142,6 +144,10 @@ def train_for(lake: Lake, registry: Registry, universe: Universe, date: dt.date)
     sha256 = weights_hash(weights)
     record = model_record(universe, date, reading.window, reading.inputs, sha256)
     # Weights first, under their own hash: a run killed here leaves an object that nothing names.
+    if universe.model.base == "programme":
+        theory = theory_path(universe.name, shared_table()[1])
+        if not lake.exists(theory):
+            lake.write_bytes(theory, FILE.read_bytes())
     lake.write_bytes(weights_path(universe.name, sha256), weights)
     curve = pd.DataFrame([asdict(point) for point in trained.curve])
     lake.write_table(curve_path(universe.name, record.id), curve, CURVE_SCHEMA)

@@ -14,9 +14,13 @@ from lem.backtest.simulator import simulate
 from lem.data.features import FEATURES
 from lem.errors import LakeError
 from lem.execution.fills import limits, may_finish, must_finish, open_ledger
+from lem.execution.orders import SCENARIOS
+from lem.execution.terms import make_terms
 from lem.model.allocation import BASE_INPUTS, STATE_INPUTS, order_state
 from lem.model.lem import LEM, load_lem, weights_hash
 from lem.model.variable_selection import GatedResidualNetwork, VariableSelection
+from lem.theory.reader import Reader
+from lem.theory.table import BARS, EARLIER, FILE, grids_hash, rows_of, shared_table, table_hash
 from lem.universe.model_config import ModelConfig
 from tests.lem.builders import (
     PROPERTY,
@@ -88,12 +92,71 @@ def test_weights_from_before_the_rule_with_risk_are_read_and_the_rule_pays_nothi
     assert all(torch.equal(again.state_dict()[name], value) for name, value in tensors.items())
 
 
-def test_a_model_keeps_the_tables_of_the_theory_that_it_was_trained_with():
+def from_an_earlier_version(model, table):
+    """Weights as they were when each model kept the whole table of the theory."""
+    tensors = load(model.weights())
+    del tensors["heads.base.theory"]
+    return save(tensors | {f"heads.base.{name}": part.clone() for name, part in table.items()})
+
+
+def test_weights_hold_the_hash_of_the_theorys_table_and_not_the_table():
+    model, (_, sha256) = lively_model(), shared_table()
+    tensors = load(model.weights())
+    assert bytes(tensors["heads.base.theory"].tolist()).hex() == sha256
+    assert not {"heads.base.margin", "heads.base.pace"} & set(tensors)
+    assert len(model.weights()) < 1_000_000
+
+
+def test_a_model_of_an_earlier_version_goes_by_the_table_that_it_kept():
+    model, (bars,) = lively_model(), EARLIER
+    rows, table = rows_of(sum(BARS)), shared_table()[0]
+    places = [BARS.index(n) for n in bars]
+    earlier = {
+        "margin": torch.cat([table["margin"][rows.first_end[i] :][: BARS[i]] for i in places]),
+        "pace": torch.cat([table["pace"][rows.first[i] :][: BARS[i] * (BARS[i] + 1) // 2] for i in places]),
+    }
+    weights = from_an_earlier_version(model, earlier)
+    again = load_lem(weights, weights_hash(weights), TINY)
+    assert torch.equal(again.heads.base.pace, earlier["pace"])
+    terms = make_terms(SCENARIOS, 2, 12, max_rate=0.5)
+    risk = torch.full((len(SCENARIOS),), 0.1, dtype=torch.float64)
+    remaining, distance = torch.full_like(risk, 0.7), torch.full_like(risk, -0.4)
+    advice = [
+        Reader(base.margin, base.pace, terms, risk).read(remaining, distance, 3)
+        for base in (again.heads.base, model.heads.base)
+    ]
+    assert torch.equal(advice[0].place_O, advice[1].place_O)
+    assert torch.equal(advice[0].margin_O, advice[1].margin_O)
+
+
+def test_a_table_that_no_version_made_is_refused():
+    table = {name: part[:-1] for name, part in shared_table()[0].items()}
+    weights = from_an_earlier_version(lively_model(), table)
+    with pytest.raises(LakeError, match="a table of the theory with 76 rows of margins"):
+        load_lem(weights, weights_hash(weights), TINY)
+
+
+def test_a_model_of_another_table_reads_the_one_that_was_put_away_with_it(tmp_path):
+    table = {name: part.clone() for name, part in shared_table()[0].items()}
+    table["pace"].fill_(7)
     model = lively_model()
-    model.heads.base.pace.fill_(7)
-    weights = model.weights()
-    assert (load_lem(weights, weights_hash(weights), TINY).heads.base.pace == 7).all()
-    assert not (LEM(TINY).heads.base.pace == 7).all()
+    model.heads.base.read(table)
+    weights, wanted = model.weights(), table_hash(table)
+    np.savez_compressed(
+        tmp_path / "put.npz", grids=np.array(grids_hash()), **{name: part.numpy() for name, part in table.items()}
+    )
+    asked = []
+
+    def stored(sha256):
+        asked.append(sha256)
+        return (tmp_path / "put.npz").read_bytes()
+
+    again = load_lem(weights, weights_hash(weights), TINY, stored)
+    assert (asked, bool((again.heads.base.pace == 7).all()), again.weights() == weights) == ([wanted], True, True)
+    with pytest.raises(LakeError, match="trained with the table .* of the theory, this version has"):
+        load_lem(weights, weights_hash(weights), TINY)
+    with pytest.raises(LakeError, match="the stored table .* of the theory was changed, refused"):
+        load_lem(weights, weights_hash(weights), TINY, lambda _: FILE.read_bytes())
 
 
 def test_an_impossible_size_is_refused():

@@ -18,8 +18,8 @@ from tests.conftest import ROOT
 @pytest.mark.parametrize("n", [3, pytest.param(4, marks=pytest.mark.slow)])
 def test_the_file_holds_what_the_code_solves(n):
     stored, solved = table.programme_table(), solve_table.solve_bars(n)
-    place = table.BARS.index(n)
-    for name, first in (("margin", table.FIRST_E[place]), ("pace", table.FIRST_S[place])):
+    place, rows = table.BARS.index(n), table.rows_of(sum(table.BARS))
+    for name, first in (("margin", rows.first_end[place]), ("pace", rows.first[place])):
         there = stored[name][first : first + len(solved[name])].double().numpy()
         off = np.abs(there - solved[name].astype(np.float64))
         # A last bit of another machine's product may round to a neighbour.

@@ -14,7 +14,8 @@ from lem.registry import Registry
 from tests.conftest import ROOT
 
 FILES = {
-    "README.md", "book.onnx", "context.onnx", "heads.onnx", "interface.json", "manifest.json", "weights.safetensors",
+    "README.md", "book.onnx", "context.onnx", "heads.onnx", "interface.json", "manifest.json", "theory.npz",
+    "weights.safetensors",
 }  # fmt: skip
 
 
