@@ -267,7 +267,11 @@ class LiveOrders:
         """What the model asks for and its probability to finish, each (O,)."""
         count = len(self)
         rows_O = _whole_blocks(count)
-        terms, ledger, at = (each(lambda x_O: x_O[rows_O], record) for record in (self._terms, self._ledger, self._at))
+
+        def rows(x_O: Tensor) -> Tensor:
+            return x_O[rows_O]
+
+        terms, ledger, at = each(rows, self._terms), each(rows, self._ledger), each(rows, self._at)
         last_close_O = last_close_N[at.market_O] / at.arrival_price_O
         base = self.model.heads.base(ledger, terms, last_close_O, at.k_O)
         state_OJ = order_state(ledger, terms, last_close_O, at.k_O, base)
