@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
+from lem.advice.listing import NEWEST_FIRST
 from lem.advice.order import OPEN, OrderState
 from lem.advice.order_rows import ORDER_COLUMNS, ORDERS, SLICE_COLUMNS, SLICES, open_order_of, order_of
 from lem.advice.records import OpenOrder, OrderRecord, SliceRecord
@@ -89,19 +90,13 @@ def count_open(connection: Connection, universe: str) -> int:
     return connection.execute(select(func.count()).select_from(ORDERS).where(_is_open(universe))).scalar_one()
 
 
-def states(connection: Connection, wanted: ColumnElement[bool], limit: int | None) -> list[OrderState]:
-    """Orders as a desk sees them, the newest first; those that cannot be read are left to the log.
-
-    Args:
-        connection: of the caller's transaction.
-        wanted: which orders.
-        limit: how many at most; None for all.
-    """
-    query = _with_last(wanted).order_by(ORDERS.c.created_at.desc(), ORDERS.c.id).limit(limit)
+def states(connection: Connection, keys: Sequence[str]) -> list[OrderState]:
+    """Orders by their ids as a desk sees them, the newest first; those that cannot be read are left to the log."""
     try:
-        return [open_order_of(row).state() for row in connection.execute(query)]
+        rows = connection.execute(_with_last(ORDERS.c.id.in_(keys)).order_by(*NEWEST_FIRST))
+        return [open_order_of(row).state() for row in rows]
     except (AdviceError, OrderError, *UNREADABLE):
-        return list(_sound_states(connection, query))
+        return list(_sound_states(connection, keys))
 
 
 def _is_open(universe: str) -> ColumnElement[bool]:
@@ -115,8 +110,8 @@ def _sound_or_not(connection: Connection, order_id: str, universe: str) -> OpenO
         return unsound(order_id, universe, fault)
 
 
-def _sound_states(connection: Connection, query: Any) -> Iterator[OrderState]:
-    for order_id in connection.execute(query.with_only_columns(ORDERS.c.id)).scalars().all():
+def _sound_states(connection: Connection, keys: Sequence[str]) -> Iterator[OrderState]:
+    for order_id in keys:
         try:
             with sound(order_id):
                 yield with_last_slice(connection, order_id).state()

@@ -13,10 +13,13 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, and_, func, insert, select, update
 
+from lem.advice import audit
 from lem.advice.bar_book import write_bar
 from lem.advice.fill_book import fill_of, fills_of, total_of, write_fill
 from lem.advice.fills import Fill, FillNews
-from lem.advice.order import OPEN, OrderState, ParentOrder, Status
+from lem.advice.life import Change
+from lem.advice.listing import Listing, Page, keys_of
+from lem.advice.order import OrderState, ParentOrder, Status
 from lem.advice.order_reading import count_open, find, known, open_orders, slices_of, states, with_last_slice
 from lem.advice.order_rows import ORDER, ORDERS, RULES, columns
 from lem.advice.records import Decided, OpenOrder, OrderRecord, SliceRecord
@@ -41,6 +44,7 @@ class AdviceStore:
         self._most_open = most_open
         self._database = Database(url)
         bring_up_to_date(self._database)
+        self.audit = audit.AuditLog(self._database)
 
     def add(self, order: ParentOrder, now: dt.datetime) -> tuple[OrderState, bool]:
         """Store an order. The same order under the same id again changes nothing.
@@ -64,6 +68,7 @@ class AdviceStore:
             self._check_quota(connection, order.universe)
             record = OrderRecord.of(order, now)
             connection.execute(insert(ORDERS), [{**columns(record, ORDER), **columns(record.rules, RULES)}])
+            audit.write_act(connection, order.universe, now, [audit.created(record)])
             return record.state(), True
 
     def order(self, order_id: str) -> OrderState:
@@ -85,11 +90,17 @@ class AdviceStore:
         self, universe: str, statuses: Sequence[Status] | None = None, limit: int | None = None
     ) -> list[OrderState]:
         """Orders of a universe, the newest first."""
-        wanted = ORDERS.c.universe == universe
-        if statuses is not None:
-            wanted = and_(wanted, ORDERS.c.status.in_(statuses))
+        return self.page(universe, Listing(statuses, limit=limit)).states
+
+    def page(self, universe: str, wanted: Listing) -> Page:
+        """A page of the orders of a universe, the newest first; those that cannot be read are left to the log.
+
+        Raises:
+            OrderError: as `lem.advice.listing.keys_of`.
+        """
         with self._database.transaction("list the orders") as connection:
-            return states(connection, wanted, limit)
+            keys, cursor = keys_of(connection, universe, wanted)
+            return Page(states(connection, keys), cursor)
 
     def slices(self, order_id: str) -> list[tuple[OrderRecord, SliceRecord]]:
         """Every slice of an order beside the order, in the order of its bars.
@@ -133,18 +144,23 @@ class AdviceStore:
         with self._database.transaction(f"list the orders of {date}") as connection:
             return list(connection.execute(select(ORDERS.c.id).where(wanted).order_by(ORDERS.c.id)).scalars())
 
-    def cancel(self, order_id: str) -> OrderState:
-        """Cancel an open order; a cancelled one stays so.
+    def change(
+        self, order_id: str, choose: Callable[[OpenOrder, dt.datetime], Change | None], now: dt.datetime
+    ) -> OrderState:
+        """Write what a function of `lem.advice.life` makes of an order; None changes nothing.
 
         Raises:
             UnknownOrderError: there is no such order.
-            OrderStateError: it has ended.
+            OrderStateError: as `choose`.
+            OrderError: likewise.
         """
-        with self._database.transaction(f"cancel order {order_id!a}", write=True) as connection:
-            order = known(connection, order_id)
-            if order.status not in (*OPEN, "cancelled"):
-                raise OrderStateError(f"order {order_id} is {order.status}; allowed: to cancel one that is open")
-            connection.execute(update(ORDERS).where(ORDERS.c.id == order_id), {"status": "cancelled"})
+        with self._database.transaction(f"change order {order_id!a}", write=True) as connection:
+            known(connection, order_id)
+            order = with_last_slice(connection, order_id)
+            change = choose(order, now)
+            if change is not None:
+                connection.execute(update(ORDERS).where(ORDERS.c.id == order_id), change.columns)
+                audit.write_act(connection, order.universe, now, [change.told])
             return _state(connection, order_id)
 
     def fill(self, order_id: str, news: FillNews, now: dt.datetime) -> tuple[Fill, bool]:
@@ -189,53 +205,27 @@ class AdviceStore:
             order = known(connection, order_id)
             return order, next(slice_ for slice_ in slices_of(connection, order) if slice_.bar == bar)
 
-    def pause(self, order_id: str, now: dt.datetime | None) -> OrderState:
-        """Pause an open order, or with None for `now` resume it; one that is paused stays so since when it was.
-
-        Raises:
-            UnknownOrderError: there is no such order.
-            OrderStateError: it has ended.
-        """
-        with self._database.transaction(f"pause order {order_id!a}", write=True) as connection:
-            order = known(connection, order_id)
-            if order.status not in OPEN:
-                raise OrderStateError(
-                    f"order {order_id} is {order.status}; allowed: to pause or resume one that is open"
-                )
-            if now is None or order.paused_at is None:
-                connection.execute(update(ORDERS).where(ORDERS.c.id == order_id), {"paused_at": now})
-            return _state(connection, order_id)
-
-    def close(self, order_id: str, now: dt.datetime) -> OrderState:
-        """Close an order that has ended: no fill of it is taken any more; a closed one stays so.
-
-        Raises:
-            UnknownOrderError: there is no such order.
-            OrderStateError: it is open.
-        """
-        with self._database.transaction(f"close order {order_id!a}", write=True) as connection:
-            order = known(connection, order_id)
-            if order.status in OPEN:
-                raise OrderStateError(
-                    f"order {order_id} is {order.status}; allowed: to close one that has ended; cancel it first"
-                )
-            if order.closed_at is None:
-                connection.execute(update(ORDERS).where(ORDERS.c.id == order_id), {"closed_at": now})
-            return _state(connection, order_id)
-
     def booked(self, universe: str, order_id: str | None = None) -> list[OpenOrder]:
         """The open orders of a universe with their last slices; or one order, if it is open."""
         with self._database.transaction("read the open orders") as connection:
             return open_orders(connection, universe, order_id)
 
-    def decide(self, universe: str, choose: Callable[[list[OpenOrder]], Decided], order_id: str | None = None) -> None:
+    def decide(
+        self,
+        universe: str,
+        choose: Callable[[list[OpenOrder]], Decided],
+        now: dt.datetime,
+        order_id: str | None = None,
+    ) -> None:
         """Write what `choose` makes of the open orders; until it is written nobody else decides.
 
         Where `choose` raises, nothing is written.
         """
         with self._database.transaction("store the slices of a bar", write=True) as connection:
             booked = open_orders(connection, universe, order_id)
-            write_bar(connection, booked, choose(booked))
+            decided = choose(booked)
+            write_bar(connection, booked, decided)
+            audit.write_act(connection, universe, now, audit.decided({order.id: order for order in booked}, decided))
 
     def _check_quota(self, connection: Connection, universe: str) -> None:
         if self._most_open is None:
