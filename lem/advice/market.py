@@ -1,8 +1,7 @@
 """The market that decisions see: panels of single assets up to the last closed bar, and the models' contexts of it.
 
 An order's context is that of its backtest: the recurrence starts, from nothing, at the warm-up before the date on which
-the order arrived. What is advised depends on the order, the bars and the model, not on when a process was started; in
-its seventh digit it depends on how many orders are decided together, for a matrix product's kernel is chosen by that.
+the order arrived. What is advised depends on the order, the bars and the model, not on when a process was started.
 
 Shapes: T = bars, H = context.
 """

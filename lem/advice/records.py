@@ -1,8 +1,8 @@
 """Records of live orders as they are stored: an order, its arrival, its slices and its end.
 
-`lem.advice.store` alone makes them from rows of the database and writes them; a field has the name of its column. The
-records of orders in memory, as tensors, are in `lem.advice.live_records`. Thousands are made every bar, and the garbage
-collector walks them: they have slots, and derive from each other rather than hold each other. Shapes: O = orders.
+`lem.advice.order_rows` makes them from rows of the database; a field has the name of its column. The records of orders
+in memory, as tensors, are in `lem.advice.live_records`. Thousands are made every bar, and the garbage collector walks
+them: they have slots, and derive from each other rather than hold each other. Shapes: O = orders.
 """
 
 from __future__ import annotations

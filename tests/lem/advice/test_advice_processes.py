@@ -19,7 +19,7 @@ HOUR = dt.timedelta(hours=1)
 
 ASKER = """
 import datetime as dt, os, signal, sys, pathlib
-from lem.advice import store as stored
+from lem.advice import bar_book as stored
 from lem.advice.advisor import Advisor
 from lem.universe import load_universe
 from tests.lem.advice.desk import Desk, StoppedClock
