@@ -21,6 +21,7 @@ from lem.advice.amounts import told_number
 from lem.advice.answers import Advice, Advised, Standings, answers
 from lem.advice.clock import Moment, moment
 from lem.advice.deciding import BarOutcome, decide_bar
+from lem.advice.expectation import Expectations
 from lem.advice.feed import Feed
 from lem.advice.fills import Fill, FillNews
 from lem.advice.live_orders import check_largest
@@ -66,6 +67,7 @@ class Advisor:
         self.market = LiveMarket(universe, lake, registry, Feed(universe, lake, source))
         self._source, self._reporting = source, Reporting(universe, lake, store, source)
         self._standings = Standings(universe, registry, clock)
+        self._expectations = Expectations(universe, lake, clock)
         self._one_at_a_time = threading.Lock()
 
     def now(self) -> Moment:
@@ -202,12 +204,12 @@ class Advisor:
         """Take the total of what was filled in a bar. Raises as `order` and as `AdviceStore.total`."""
         self.order(order_id)
         given = self.store.total(order_id, bar, told_number(amount, "amount"), self.clock.now())
-        return answers([given], {order_id}, self.universe, self.clock.now(), self._standings.of)[0]
+        return self._answers([given], {order_id}, self.clock.now())[0]
 
     def history(self, order_id: str) -> list[Advice]:
         """Every slice that was advised for an order. Raises as `order`."""
         self.order(order_id)
-        return answers(self.store.slices(order_id), {order_id}, self.universe, self.clock.now(), self._standings.of)
+        return self._answers(self.store.slices(order_id), {order_id}, self.clock.now())
 
     def report(self, order_id: str) -> OrderReport:
         """The report on an order that has ended. Raises as `Reporting.report`."""
@@ -299,8 +301,13 @@ class Advisor:
         given += [(orders[key], last) for key, last in outcome.repeated.items()]
         return Advised(
             at,
-            answers(given, set(outcome.repeated), self.universe, at.now, self._standings.of),
+            self._answers(given, set(outcome.repeated), at.now),
             [orders[key].ended(result).state() for key, result in decided.ended.items()],
             outcome.refused,
             outcome.waiting,
         )
+
+    def _answers(
+        self, given: Sequence[tuple[OrderRecord, SliceRecord]], repeated: set[str], now: dt.datetime
+    ) -> list[Advice]:
+        return answers(given, repeated, self.universe, now, self._standings.of, self._expectations.of)

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from lem.advice.advisor import Advisor
 from lem.advice.amend import Amendment
 from lem.advice.amounts import told_number
-from lem.advice.answers import Advised
+from lem.advice.answers import Advice, Advised
 from lem.advice.fills import FillNews
 from lem.advice.order import ParentOrder, new_id, scenario
 from lem.advice.order_report import OrderReport
@@ -111,7 +111,7 @@ def make_app(
     @app.get("/orders/{order_id}/slices", responses=told(404))
     def slices(order_id: Key) -> list[SliceView]:
         """Every slice that was advised for an order."""
-        return [SliceView.of(advice) for advice in advisor.history(order_id)]
+        return [_slice(advice, hidden) for advice in advisor.history(order_id)]
 
     @app.post("/orders/{order_id}/cancel", responses=told(404, 409))
     def cancel(order_id: Key) -> OrderView:
@@ -153,7 +153,7 @@ def make_app(
     @app.put("/orders/{order_id}/slices/{bar}/fill", responses=told(404, 409))
     def total(order_id: Key, bar: BarKey, filled: Total) -> SliceView:
         """Tell what was filled in a slice's bar as one number, in place of single fills; the last word counts."""
-        return SliceView.of(advisor.total(order_id, utc_of(bar, "bar"), filled.amount))
+        return _slice(advisor.total(order_id, utc_of(bar, "bar"), filled.amount), hidden)
 
     @app.get("/orders/{order_id}/report", responses=told(404, 409, 503))
     def report(order_id: Key) -> OrderReport:
@@ -256,8 +256,15 @@ def _view(advised: Advised, hidden: Hiding) -> AdvisedView:
         bar=at.bar,
         bar_end=at.bar_end,
         as_of=at.as_of,
-        slices=[SliceView.of(advice) for advice in advised.slices],
+        slices=[_slice(advice, hidden) for advice in advised.slices],
         ended=[OrderView.of(state) for state in advised.ended],
         refused=hidden.values(advised.refused),
         waiting=advised.waiting,
     )
+
+
+def _slice(advice: Advice, hidden: Hiding) -> SliceView:
+    view = SliceView.of(advice)
+    if advice.expected_gain_bps is None:
+        view.expected_from = hidden(advice.expected_from)
+    return view

@@ -259,6 +259,10 @@ class SliceView(BaseModel):
     benchmark_price: float | None
     achieved: float | None
     gain_bps: float | None
+    expected_gain_bps: Annotated[float | None, Field(description="Mean of the model's backtested orders of the kind.")]
+    expected_low_bps: Annotated[float | None, Field(description="Of 5 in 100 such orders it was lower.")]
+    expected_high_bps: Annotated[float | None, Field(description="Of 5 in 100 such orders it was higher.")]
+    expected_from: Annotated[str, Field(description="Which orders these are, or why there are none.")]
     model_id: str
     model_age_days: Annotated[int, Field(description="From the end of its training window to the bar's date.")]
     model_verdict: Annotated[str, Field(description="What the gate, or a person, decided about it, for which date.")]
