@@ -13,8 +13,10 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from lem.advice import life
+from lem.advice.amend import BOUNDS, Amendment, amend
 from lem.advice.amounts import told_number
 from lem.advice.answers import Advice, Advised, Standings, answers
 from lem.advice.clock import Moment, moment
@@ -162,6 +164,18 @@ class Advisor:
     def resume(self, order_id: str) -> OrderState:
         """Go on with an order that was paused. Raises as `cancel`."""
         return self._change(order_id, life.resume)
+
+    def amend(self, order_id: str, wanted: Amendment) -> OrderState:
+        """Change terms of an open order; what is left is planned anew from the next bar.
+
+        Raises as `order` and as `lem.advice.amend.amend`.
+        """
+        state, at, terms = self.order(order_id), self.now(), wanted.terms()
+        if state.status == "waiting" and terms.keys() & {"size", *BOUNDS}:
+            bounds = {name: value for name, value in terms.items() if name in BOUNDS}
+            order = replace(state.order, order=replace(state.order.order, **bounds))
+            self._check_size(replace(order, size=terms.get("size", order.size)), at)
+        return self._change(order_id, partial(amend, wanted=wanted, universe=self.universe, at=at))
 
     def close(self, order_id: str) -> OrderState:
         """Close an order that has ended. Raises as `order`, and OrderStateError while it is open."""

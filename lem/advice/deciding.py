@@ -211,7 +211,7 @@ class _Group:
     def _settle(self, since: dt.datetime, decided: Decided) -> None:
         bars = [self.market.bars_since(symbol, since) for symbol, _ in self.pairs]
         filled: float | list[float] = [
-            min(order.last.traded(order.mode), before.remaining)
+            min(order.last.traded(order), before.remaining)
             for order in self.orders
             if order.last is not None and (before := order.ledger()) is not None
         ]
@@ -302,6 +302,7 @@ class _Group:
             probability=probability,
             last_close=self.market.last_close(order.asset),
             filled=None,
+            size=order.size,
         )
 
     def _state(self) -> tuple[list[int], list[LedgerRecord]]:

@@ -119,6 +119,7 @@ class OrderState:
         paused_at: since when nothing is advised (UTC); None while it is not paused.
         closed_at: since when no fill is taken any more (UTC).
         left: still to trade, exactly; below 0 where more was filled than was ordered.
+        amended: how often its terms were amended.
     """
 
     order: ParentOrder
@@ -130,6 +131,7 @@ class OrderState:
     paused_at: dt.datetime | None = None
     closed_at: dt.datetime | None = None
     left: Decimal = ZERO
+    amended: int = 0
 
     @property
     def filled(self) -> Decimal:

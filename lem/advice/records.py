@@ -59,6 +59,7 @@ class OrderRecord:
         late_share: likewise, to the share.
         late_units: likewise, to the ledger's units.
         late_cash: likewise, to its cash.
+        amended: how often its terms were amended.
         rules: what the venue takes.
         arrival: None until the first slice.
         result: None until the order has ended.
@@ -87,6 +88,7 @@ class OrderRecord:
     late_share: float = 0.0
     late_units: float = 0.0
     late_cash: float = 0.0
+    amended: int = 0
     rules: VenueRules = NO_RULES
     arrival: ArrivalRecord | None = None
     result: OrderResult | None = None
@@ -148,6 +150,7 @@ class OrderRecord:
             result=self.result,
             paused_at=self.paused_at,
             closed_at=self.closed_at,
+            amended=self.amended,
             left=self.left(),
         )
 
@@ -204,6 +207,7 @@ class SliceRecord(LedgerRecord):
         amount: what was advised, in the order's unit, exactly.
         left_before: what was still to trade before the bar.
         carry: what rounding held back of this bar's slice and the next ones have to make up for.
+        size: of the order as it was then, which shares and ledger are shares of; None for the size that it has.
     """
 
     order_id: str
@@ -221,18 +225,38 @@ class SliceRecord(LedgerRecord):
     amount: Decimal | None = None
     left_before: Decimal | None = None
     carry: Decimal | None = None
+    size: float | None = None
 
     def exactly(self, amount: Decimal, left_before: Decimal, carry: Decimal) -> SliceRecord:
         """The same slice with its amounts in decimals."""
         # By place: thousands are made every bar, and `replace` takes several times as long.
         own: tuple[Any, ...] = _BEFORE_AMOUNT(self)
-        return SliceRecord(*(*own, amount, left_before, carry))
+        return SliceRecord(*(*own, amount, left_before, carry, self.size))
 
-    def traded(self, mode: Mode) -> float:
-        """Share of the order that counts as filled in the bar: what was confirmed, else what `mode` says."""
+    def scale(self, order: OrderRecord) -> float:
+        """What a share of the order as it was then is of the order; 1 unless its size was amended since."""
+        return 1.0 if self.size is None or self.size == order.size else self.size / order.size
+
+    def grown(self, order: OrderRecord) -> Decimal:
+        """By how much the order's size was amended since."""
+        return ZERO if self.size is None else minus(order.exact_size, as_told(self.size))
+
+    def traded(self, order: OrderRecord) -> float:
+        """Share of the order that counts as filled in the bar: what was confirmed, else what its mode says."""
         if self.filled is not None:
-            return self.filled
-        return self.share if mode == "assume" else 0.0
+            return self.filled * self.scale(order)
+        return self.share * self.scale(order) if order.mode == "assume" else 0.0
+
+    def rescaled(self, order: OrderRecord) -> LedgerRecord:
+        """The ledger in shares of the order as it is."""
+        scale = self.scale(order)
+        if scale == 1.0:
+            return self
+        done = (1.0 - self.remaining) * scale
+        return LedgerRecord(
+            *(self.bars_done, min(1.0, max(0.0, 1.0 - done)), self.units * scale, self.cash * scale),
+            *(self.weight, self.weighted),
+        )
 
     def counted(self, order: OrderRecord) -> Decimal:
         """The same in the order's unit, exactly."""
@@ -242,14 +266,14 @@ class SliceRecord(LedgerRecord):
 
     def advised(self, order: OrderRecord) -> Decimal:
         """What was advised, in the order's unit. Slices of before there were decimals have their share only."""
-        return as_told(self.share * order.size) if self.amount is None else self.amount
+        return as_told(self.share * (self.size or order.size)) if self.amount is None else self.amount
 
     def before(self, order: OrderRecord) -> Decimal:
         """What was still to trade before the bar, likewise."""
-        return as_told(self.remaining * order.size) if self.left_before is None else self.left_before
+        return as_told(self.remaining * (self.size or order.size)) if self.left_before is None else self.left_before
 
 
-_BEFORE_AMOUNT = attrgetter(*(one.name for one in fields(SliceRecord)[:-3]))
+_BEFORE_AMOUNT = attrgetter(*(one.name for one in fields(SliceRecord)[:-4]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +292,8 @@ class OpenOrder(OrderRecord):
         """What is still to trade after the last slice and all fills."""
         if self.last is None:
             return self.exact_size
-        return minus(self.last.before(self), plus(self.last.counted(self), self.late_amount))
+        before = plus(self.last.before(self), self.last.grown(self))
+        return minus(before, plus(self.last.counted(self), self.late_amount))
 
     def sliced(self, last: SliceRecord, arrival: ArrivalRecord | None = None) -> OpenOrder:
         """The same order after a slice, whose ledger has what late fills changed.
@@ -291,8 +316,10 @@ class OpenOrder(OrderRecord):
 
     def ledger(self) -> LedgerRecord | None:
         """The ledger before the last slice, with what late fills changed in it; None before the first slice."""
-        last = self.last
-        if last is None or not self.is_late:
+        if self.last is None:
+            return None
+        last = self.last.rescaled(self)
+        if not self.is_late:
             return last
         return LedgerRecord(
             last.bars_done,

@@ -228,6 +228,36 @@ def resume(universe: UniverseName, order: OrderId, at: At = None) -> None:
 
 
 @advise.command()
+def amend(
+    universe: UniverseName,
+    order: OrderId,
+    size: Annotated[float | None, typer.Option(help="No less than what counts as filled.")] = None,
+    min_bars: Annotated[int | None, typer.Option(help="Fewest bars after which it may end (m).")] = None,
+    max_bars: Annotated[int | None, typer.Option(help="Bars by which it must have ended (N).")] = None,
+    min_rate: Annotated[float | None, typer.Option(help="Smallest share of the order in one bar.")] = None,
+    max_rate: Annotated[float | None, typer.Option(help="Largest share of the order in one bar.")] = None,
+    risk_aversion: Annotated[float | None, typer.Option(help="How urgent: the weight of the gain's variance.")] = None,
+    limit_price: Annotated[str | None, typer.Option(help="Worst price, in quote currency; none for any.")] = None,
+    at: At = None,
+) -> None:
+    """Change terms of an open order; what is left is planned anew from the next bar."""
+    from lem.advice.amend import Amendment
+    from lem_pipeline.service.advising import open_advisor
+
+    free = limit_price is not None and limit_price.lower() == "none"
+    limit = None if limit_price is None or free else _number(limit_price, "--limit-price")
+    wanted = Amendment(size, min_bars, max_bars, min_rate, max_rate, risk_aversion, limit, free)
+    state = open_advisor(universe, at).amend(order, wanted)
+    terms = state.order.order
+    console.print(
+        escape(
+            f"Order {order} is {state.status}: {state.left:f} left of {state.order.size:g}, over within "
+            f"{terms.min_bars} to {terms.max_bars} bars; amended {state.amended} times"
+        )
+    )
+
+
+@advise.command()
 def close(universe: UniverseName, order: OrderId, at: At = None) -> None:
     """Close an order that has ended: no fill of it is taken any more."""
     from lem_pipeline.service.advising import open_advisor
@@ -272,9 +302,14 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 8321,
     at: At = None,
     speed: Annotated[float, typer.Option(min=0.001, max=1e6, help="With --at: seconds that pass there in one.")] = 1.0,
+    decide: Annotated[
+        str, typer.Option(help="Decide each bar by itself: told (while /events or a webhook is told), always or never.")
+    ] = "told",
 ) -> None:
     """Serve advice over HTTP on http://HOST:PORT, with its description on /openapi.json."""
     from lem_pipeline.service.advising import open_advisor
+    from lem_pipeline.service.decider import DECIDES
+    from lem_pipeline.service.push import Push
     from lem_pipeline.service.run import run
     from lem_pipeline.service.tokens import check_tokens, tokens_of
     from resources.settings import Settings
@@ -284,7 +319,10 @@ def serve(
     check_tokens(host, tokens)
     if at is None and speed != 1.0:
         raise LemError("--speed without --at; allowed: 1, the speed of the present")
-    run(open_advisor(universe, at, speed), host, port, tokens)
+    if decide not in DECIDES:
+        raise OrderError(f"--decide {decide[:80]!a}; allowed: {', '.join(DECIDES)}")
+    advisor = open_advisor(universe, at, speed)
+    run(advisor, host, port, tokens, Push.of(advisor, DECIDES[DECIDES.index(decide)], settings))
 
 
 def _number(text: str, what: str) -> Decimal:

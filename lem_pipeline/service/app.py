@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from lem.advice.advisor import Advisor
+from lem.advice.amend import Amendment
 from lem.advice.amounts import told_number
 from lem.advice.answers import Advised
 from lem.advice.fills import FillNews
@@ -22,6 +23,7 @@ from lem.advice.order_report import OrderReport
 from lem.advice.reporting import DayReport
 from lem.errors import AdviceError, LemError, OrderError, OrderStateError, UnknownOrderError
 from lem.execution.orders import Order
+from lem_pipeline.service.events import STREAM_SECONDS, add_events
 from lem_pipeline.service.fields import BarKey, Key, told, utc_of
 from lem_pipeline.service.guards import Guard
 from lem_pipeline.service.hiding import Hiding
@@ -32,10 +34,12 @@ from lem_pipeline.service.models import (
     MarketView,
     NewFill,
     NewOrder,
+    NewTerms,
     OrderView,
     SliceView,
     Total,
 )
+from lem_pipeline.service.tail import Tail
 from lem_pipeline.service.tokens import Named
 from resources.settings import Settings
 
@@ -59,12 +63,16 @@ def _problem(status: int, reason: str, problems: list[dict[str, str]] | None = N
     return _Json({"reason": reason, "problems": problems or []}, status)
 
 
-def make_app(advisor: Advisor, tokens: str | Named = "") -> FastAPI:
+def make_app(
+    advisor: Advisor, tokens: str | Named = "", tail: Tail | None = None, stream_seconds: float = STREAM_SECONDS
+) -> FastAPI:
     """The service over an advisor.
 
     Args:
         advisor: that answers.
         tokens: of which callers must show one; without any, only loopback names are answered.
+        tail: of the audit log, for listeners; one of its own if left out.
+        stream_seconds: after which a stream of events ends.
     """
     # No page that shows the description: it would load its scripts from elsewhere, into this origin.
     app = FastAPI(
@@ -74,6 +82,7 @@ def make_app(advisor: Advisor, tokens: str | Named = "") -> FastAPI:
     hidden = Hiding(Settings())
     _errors(app, hidden)
     add_lists(app, advisor)
+    add_events(app, advisor, tail or Tail(advisor.store.audit), hidden, stream_seconds)
 
     @app.get("/market", responses=told(503))
     def market() -> MarketView:
@@ -119,6 +128,11 @@ def make_app(advisor: Advisor, tokens: str | Named = "") -> FastAPI:
     def resume(order_id: Key) -> OrderView:
         """Go on with an order that was paused."""
         return OrderView.of(advisor.resume(order_id))
+
+    @app.post("/orders/{order_id}/amend", responses=told(404, 409, 503))
+    def amend(order_id: Key, new: NewTerms) -> OrderView:
+        """Change terms of an open order; what is left is planned anew from the next bar."""
+        return OrderView.of(advisor.amend(order_id, _amendment(new)))
 
     @app.post("/orders/{order_id}/close", responses=told(404, 409))
     def close(order_id: Key) -> OrderView:
@@ -209,6 +223,16 @@ def _parent(advisor: Advisor, new: NewOrder) -> ParentOrder:
     start = advisor.start_of(new.id) if new.start is None else utc_of(new.start, "start")
     limit = None if new.limit_price is None else told_number(new.limit_price, "limit_price")
     return ParentOrder(new.id or new_id(), advisor.universe.name, new.asset, terms, new.size, start, new.mode, limit)
+
+
+def _amendment(new: NewTerms) -> Amendment:
+    named = {name: getattr(new, name) for name in new.model_fields_set}
+    for name, value in named.items():
+        if value is None and name != "limit_price":
+            raise OrderError(f"{name} null; allowed: a value, or to leave it out")
+    if named.get("limit_price") is not None:
+        named["limit_price"] = told_number(named["limit_price"], "limit_price")
+    return Amendment(**named, no_limit="limit_price" in named and named["limit_price"] is None)
 
 
 def _news(new: NewFill) -> FillNews:

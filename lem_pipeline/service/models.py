@@ -74,6 +74,28 @@ class NewOrder(_Body):
     )
 
 
+class NewTerms(_Body):
+    """Terms of an order that are to change; those that are left out stay as they are."""
+
+    size: Annotated[float | None, Field(strict=True, gt=0, le=LARGEST_SIZE, description="No less than is filled.")] = (
+        None
+    )
+    min_bars: Annotated[Bars | None, Field(description="From the order's first bar on.")] = None
+    max_bars: Annotated[Bars | None, Field(description="Likewise; no bar that is decided already.")] = None
+    min_rate: Annotated[Rate | None, Field(description="Smallest share of the order in a bar.")] = None
+    max_rate: Annotated[Rate | None, Field(description="Largest share of the order in a bar.")] = None
+    risk_aversion: Annotated[
+        float | None, Field(strict=True, ge=0, le=1e6, description="How urgent: the weight of the gain's variance.")
+    ] = None
+    limit_price: Annotated[
+        float | None, Field(strict=True, gt=0, le=LARGEST_SIZE, description="Worst price; null for any.")
+    ] = None
+
+    model_config = ConfigDict(
+        extra="forbid", allow_inf_nan=False, json_schema_extra={"examples": [{"size": 15.0, "max_bars": 12}]}
+    )
+
+
 class Total(_Body):
     """What was filled in a bar, as one number in the order's own unit."""
 
@@ -160,6 +182,7 @@ class OrderView(BaseModel):
     filled: Annotated[str, Field(description="What counts as filled, in decimal digits: size less left.")]
     left: Annotated[str, Field(description="Still to trade, in decimal digits.")]
     overfilled: Annotated[str, Field(description="Filled beyond the size, in decimal digits.")]
+    amended: Annotated[int, Field(description="How often its terms were amended.")]
     arrival_price: float | None
     model_id: str | None
     bars_used: int | None
@@ -198,6 +221,7 @@ class OrderView(BaseModel):
             filled=f"{state.filled:f}",
             left=f"{max(state.left, ZERO):f}",
             overfilled=f"{max(-state.left, ZERO):f}",
+            amended=state.amended,
             arrival_price=state.arrival_price,
             model_id=state.model_id,
             bars_used=result.bars_used if result else None,
