@@ -11,10 +11,10 @@ import pandas as pd
 
 from lem.advice.clock import Moment
 from lem.advice.expectation import Expectation
-from lem.advice.order import Mode, OrderState
+from lem.advice.order import Mode, OrderState, scenario
 from lem.advice.records import OrderRecord, SliceRecord, ledger_of
 from lem.execution.fills import achieved, benchmark, gain
-from lem.execution.terms import terms_of_orders
+from lem.execution.terms import make_terms
 from lem.registry import Registry
 from lem.sources.limits import Clock
 from lem.universe import Universe
@@ -180,7 +180,7 @@ def answers(
     """
     if not given:
         return []
-    terms, _ = terms_of_orders([order.terms for order, _ in given])
+    terms = make_terms([scenario(order.side, order.benchmark, order.target) for order, _ in given], m=1.0, n=1.0)
     ledger = ledger_of([last for _, last in given])
     figures = [x_O.tolist() for x_O in (benchmark(ledger), achieved(ledger), gain(ledger, terms))]
     bars = sorted({last.bar for _, last in given})

@@ -11,8 +11,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
+import orjson
 from sqlalchemy import Connection, func, insert, select, update
 
 from lem.advice.callers import Actor, caller
@@ -20,6 +22,7 @@ from lem.advice.fills import Fill
 from lem.advice.records import ArrivalRecord, Decided, OrderRecord, SliceRecord
 from lem.registry.audit_tables import AuditActRow, AuditEntryRow, AuditReaderRow
 from lem.registry.connection import Database
+from lem.registry.many import insert_many
 
 _ACTS: Any = AuditActRow.__table__
 _ENTRIES: Any = AuditEntryRow.__table__
@@ -102,8 +105,9 @@ def write_act(connection: Connection, universe: str, now: dt.datetime, told: Seq
     who = caller()
     act = {"universe": universe, "at": now, "actor": who.actor, "name": who.name, "address": who.address}
     key = connection.execute(insert(_ACTS).returning(_ACTS.c.id), act).scalar_one()
-    rows = [{"act_id": key, "order_id": one.order_id, "event": one.event, "facts": one.facts} for one in told]
-    connection.execute(insert(_ENTRIES), rows)
+    names = ("order_id", "event", "facts")
+    columns = {"act_id": [key] * len(told)} | {name: [getattr(one, name) for one in told] for name in names}
+    insert_many(connection, _ENTRIES, columns)
 
 
 def created(order: OrderRecord) -> Told:
@@ -157,7 +161,7 @@ def _sliced(order: OrderRecord, one: SliceRecord) -> Told:
         "asset": order.asset,
         "side": order.side,
         "unit": order.target,
-        "bar": f"{one.bar:%Y-%m-%dT%H:%M:%SZ}",
+        "bar": _time(one.bar),
         "amount": f"{one.advised(order):f}",
         "left_before": f"{one.before(order):f}",
         "share": one.share,
@@ -166,7 +170,12 @@ def _sliced(order: OrderRecord, one: SliceRecord) -> Told:
         "last_close": one.last_close,
     }
     # All values are of JSON's own types: thousands are written every bar.
-    return Told(one.order_id, "missed" if one.reason == "missed" else "advised", json.dumps(facts))
+    return Told(one.order_id, "missed" if one.reason == "missed" else "advised", orjson.dumps(facts).decode())
+
+
+@lru_cache(maxsize=64)
+def _time(bar: dt.datetime) -> str:
+    return f"{bar:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _json(facts: Mapping[str, object]) -> str:

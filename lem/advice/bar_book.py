@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import Connection, bindparam, update
 
-from lem.advice.amounts import ZERO
 from lem.advice.order_rows import ARRIVAL, ORDERS, RESULT, SLICE, SLICES, columns
-from lem.advice.records import Decided, OpenOrder
+from lem.advice.records import NOTHING_LATE, Decided, OpenOrder
+from lem.registry.many import insert_many
 
-_NOTHING_LATE = {"late_amount": ZERO, "late_share": 0.0, "late_units": 0.0, "late_cash": 0.0}
 
-
-def write_bar(connection: Connection, booked: Sequence[OpenOrder], decided: Decided) -> None:
-    """Store what was decided.
+def write_bar(connection: Connection, booked: Mapping[str, OpenOrder], decided: Decided) -> list[OpenOrder]:
+    """Store what was decided. Returns the orders that it changes, as they are after it.
 
     Args:
         connection: of the caller's transaction.
-        booked: the open orders that it was decided on.
+        booked: the open orders that it was decided on, by id.
         decided: what is to be written.
     """
-    if decided.slices:
-        connection.execute(insert(SLICES), [columns(record, SLICE) for record in decided.slices])
+    insert_many(connection, SLICES, {name: [getattr(one, name) for one in decided.slices] for name in SLICE})
+    # A new slice has what late fills changed in its own ledger. The last one of an order is that of its last bar.
+    last = {one.order_id: one for one in decided.slices}
     # Orders that change in the same way are one statement.
+    late = [{"_id": key, **NOTHING_LATE} for key in last if booked[key].is_late]
     begun = [{"_id": key, "status": "live", **columns(arrival, ARRIVAL)} for key, arrival in decided.begun.items()]
     ended = [{"_id": key, "status": end.status, **columns(end, RESULT)} for key, end in decided.ended.items()]
-    # A new slice has what late fills changed in its own ledger.
-    sliced = {record.order_id for record in decided.slices}
-    late = [{"_id": order.id, **_NOTHING_LATE} for order in booked if order.is_late and order.id in sliced]
     for rows in (late, begun, ended):
         if rows:
             connection.execute(update(ORDERS).where(ORDERS.c.id == bindparam("_id")), rows)
+    after = {key: booked[key].sliced(one, decided.begun.get(key)) for key, one in last.items()}
+    after |= {key: after.get(key, booked[key]).ended(result) for key, result in decided.ended.items()}
+    return list(after.values())

@@ -251,7 +251,7 @@ class _Group:
         whole = record.share >= record.remaining
         wish = left if whole else min(as_told(record.share * order.size), left)
         if not rules.binds and not beyond:
-            return replace(record, amount=wish, left_before=left, carry=ZERO)
+            return record.exactly(wish, left, ZERO)
         before = order.last.carry if order.last is not None else None
         wish = min(plus(wish, before or ZERO), left)
         after = order.max_bars - record.bars_done - 1

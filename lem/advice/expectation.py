@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import logging
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -20,6 +21,7 @@ from lem.reports.tables import MODEL, SCENARIO
 from lem.sources.limits import Clock
 from lem.universe import Universe
 
+_LOG = logging.getLogger("lem.advice")
 FRESH = dt.timedelta(minutes=10)
 """How long the newest report that was found is taken for the newest."""
 _COLUMNS = {"level": str, "costs": str, "strategy": str, "against": str, **dict.fromkeys((*SCENARIO, "min_bars"), str)}
@@ -101,7 +103,9 @@ class Expectations:
                 return f"no report of a day before {date}"
             data = self._lake.read_bytes(report_path(name, days[-1], "report.csv"))
         except LakeError as error:
-            return f"the reports cannot be read: {error}"
+            # Where the lake lies is no matter of who asks for advice.
+            _LOG.warning("%s", error)
+            return "the reports cannot be read; the log says why"
         table = pd.read_csv(io.BytesIO(data), dtype=_COLUMNS, keep_default_na=False, na_values={"mean_bps": [""]})
         kind = (table["level"] == "scenario and m") & (table["costs"] == "on") & (table["strategy"] == MODEL)
         table = table[kind & (table["against"] == "") & table["mean_bps"].notna()]

@@ -68,14 +68,12 @@ def slices_of(connection: Connection, order: OrderRecord) -> list[SliceRecord]:
     return slices
 
 
-def open_orders(connection: Connection, universe: str, order_id: str | None = None) -> list[OpenOrder]:
-    """The open orders of a universe with their last slices, by id; or one order, if it is open.
+def open_orders(connection: Connection, universe: str) -> list[OpenOrder]:
+    """The open orders of a universe with their last slices, by id.
 
     One whose rows are not what was written says so (`OpenOrder.fault`).
     """
-    wanted = _is_open(universe)
-    if order_id is not None:
-        wanted = and_(wanted, ORDERS.c.id == order_id)
+    wanted = and_(ORDERS.c.universe == universe, ORDERS.c.status.in_(OPEN))
     result = connection.execute(_with_last(wanted).order_by(ORDERS.c.id))
     # In parts: rows that live until all are read make the garbage collector walk the whole heap more often.
     try:
@@ -85,11 +83,6 @@ def open_orders(connection: Connection, universe: str, order_id: str | None = No
         return [_sound_or_not(connection, key, universe) for key in keys]
 
 
-def count_open(connection: Connection, universe: str) -> int:
-    """How many orders of a universe are open."""
-    return connection.execute(select(func.count()).select_from(ORDERS).where(_is_open(universe))).scalar_one()
-
-
 def states(connection: Connection, keys: Sequence[str]) -> list[OrderState]:
     """Orders by their ids as a desk sees them, the newest first; those that cannot be read are left to the log."""
     try:
@@ -97,10 +90,6 @@ def states(connection: Connection, keys: Sequence[str]) -> list[OrderState]:
         return [open_order_of(row).state() for row in rows]
     except (AdviceError, OrderError, *UNREADABLE):
         return list(_sound_states(connection, keys))
-
-
-def _is_open(universe: str) -> ColumnElement[bool]:
-    return and_(ORDERS.c.universe == universe, ORDERS.c.status.in_(OPEN))
 
 
 def _sound_or_not(connection: Connection, order_id: str, universe: str) -> OpenOrder:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Self
 
 from lem.advice.amounts import ZERO, as_told, minus, plus
 from lem.advice.order import Mode, OrderResult, OrderState, ParentOrder, Status, scenario
@@ -172,7 +173,7 @@ class OrderRecord:
         """The same order, live."""
         return replace(self, status="live", arrival=arrival)
 
-    def ended(self, result: OrderResult) -> OrderRecord:
+    def ended(self, result: OrderResult) -> Self:
         """The same order, at its end."""
         return replace(self, status=result.status, result=result)
 
@@ -227,6 +228,12 @@ class SliceRecord(LedgerRecord):
     carry: Decimal | None = None
     size: float | None = None
 
+    def exactly(self, amount: Decimal, left_before: Decimal, carry: Decimal) -> SliceRecord:
+        """The same slice with its amounts in decimals."""
+        # By place: thousands are made every bar, and `replace` takes several times as long.
+        own: tuple[Any, ...] = _BEFORE_AMOUNT(self)
+        return SliceRecord(*(*own, amount, left_before, carry, self.size))
+
     def scale(self, order: OrderRecord) -> float:
         """What a share of the order as it was then is of the order; 1 unless its size was amended since."""
         return 1.0 if self.size is None or self.size == order.size else self.size / order.size
@@ -267,6 +274,9 @@ class SliceRecord(LedgerRecord):
         return as_told(self.remaining * (self.size or order.size)) if self.left_before is None else self.left_before
 
 
+_BEFORE_AMOUNT = attrgetter(*(one.name for one in fields(SliceRecord)[:-4]))
+
+
 @dataclass(frozen=True, slots=True)
 class OpenOrder(OrderRecord):
     """An open order as a decision finds it, with its last slice where it has one.
@@ -285,6 +295,20 @@ class OpenOrder(OrderRecord):
             return self.exact_size
         before = plus(self.last.before(self), self.last.grown(self))
         return minus(before, plus(self.last.counted(self), self.late_amount))
+
+    def sliced(self, last: SliceRecord, arrival: ArrivalRecord | None = None) -> OpenOrder:
+        """The same order after a slice, whose ledger has what late fills changed.
+
+        Args:
+            last: its new last slice.
+            arrival: of an order that begins with it.
+        """
+        if arrival is not None or self.is_late:
+            begun: dict[str, Any] = {} if arrival is None else {"status": "live", "arrival": arrival}
+            return replace(self, **NOTHING_LATE, **begun, last=last)
+        # By place: thousands are made every bar, and `replace` takes several times as long.
+        own: tuple[Any, ...] = _ORDER_FIELDS(self)
+        return OpenOrder(*(*own, last))
 
     @property
     def is_late(self) -> bool:
@@ -306,6 +330,10 @@ class OpenOrder(OrderRecord):
             last.weight,
             last.weighted,
         )
+
+
+NOTHING_LATE: dict[str, Any] = {"late_amount": ZERO, "late_share": 0.0, "late_units": 0.0, "late_cash": 0.0}
+_ORDER_FIELDS = attrgetter(*(one.name for one in fields(OrderRecord)))
 
 
 @dataclass(frozen=True)

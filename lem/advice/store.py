@@ -19,8 +19,9 @@ from lem.advice.fill_book import fill_of, fills_of, total_of, write_fill
 from lem.advice.fills import Fill, FillNews
 from lem.advice.life import Change
 from lem.advice.listing import Listing, Page, keys_of
+from lem.advice.open_orders import OpenOrders
 from lem.advice.order import OrderState, ParentOrder, Status
-from lem.advice.order_reading import count_open, find, known, open_orders, slices_of, states, with_last_slice
+from lem.advice.order_reading import find, known, slices_of, states, with_last_slice
 from lem.advice.order_rows import ORDER, ORDERS, RULES, columns
 from lem.advice.records import Decided, OpenOrder, OrderRecord, SliceRecord
 from lem.advice.soundness import sound
@@ -44,6 +45,7 @@ class AdviceStore:
         self._most_open = most_open
         self._database = Database(url)
         bring_up_to_date(self._database)
+        self._open = OpenOrders(self._database)
         self.audit = audit.AuditLog(self._database)
 
     def add(self, order: ParentOrder, now: dt.datetime) -> tuple[OrderState, bool]:
@@ -55,7 +57,8 @@ class AdviceStore:
         Raises:
             OrderStateError: the id is taken by another order, or too many are open.
         """
-        with self._database.transaction(f"store order {order.id}", write=True) as connection:
+        with self._open.writing(f"store order {order.id}") as writing:
+            connection = writing.connection
             there = find(connection, order.id)
             if there is not None:
                 state = there.state()
@@ -69,6 +72,7 @@ class AdviceStore:
             record = OrderRecord.of(order, now)
             connection.execute(insert(ORDERS), [{**columns(record, ORDER), **columns(record.rules, RULES)}])
             audit.write_act(connection, order.universe, now, [audit.created(record)])
+            writing.changed.append(with_last_slice(connection, order.id))
             return record.state(), True
 
     def order(self, order_id: str) -> OrderState:
@@ -154,14 +158,18 @@ class AdviceStore:
             OrderStateError: as `choose`.
             OrderError: likewise.
         """
-        with self._database.transaction(f"change order {order_id!a}", write=True) as connection:
+        with self._open.writing(f"change order {order_id!a}") as writing:
+            connection = writing.connection
             known(connection, order_id)
             order = with_last_slice(connection, order_id)
             change = choose(order, now)
             if change is not None:
                 connection.execute(update(ORDERS).where(ORDERS.c.id == order_id), change.columns)
                 audit.write_act(connection, order.universe, now, [change.told])
-            return _state(connection, order_id)
+                order = with_last_slice(connection, order_id)
+                writing.changed.append(order)
+            with sound(order_id):
+                return order.state()
 
     def fill(self, order_id: str, news: FillNews, now: dt.datetime) -> tuple[Fill, bool]:
         """Store a fill. The same fill again changes nothing.
@@ -174,13 +182,15 @@ class AdviceStore:
             OrderStateError: as `lem.advice.fill_book.fill_of`.
             OrderError: likewise.
         """
-        with self._database.transaction(f"store a fill of {order_id!a}", write=True) as connection:
+        with self._open.writing(f"store a fill of {order_id!a}") as writing:
+            connection = writing.connection
             order = known(connection, order_id)
             slices, there = slices_of(connection, order), fills_of(connection, order_id)
             fill = fill_of(order, slices, there, news, now)
             if fill is None:
                 return [told for told in there if told.fill_id == news.fill_id][-1], False
             write_fill(connection, order, slices, fill)
+            writing.changed.append(with_last_slice(connection, order_id))
             return fill, True
 
     def total(
@@ -196,19 +206,20 @@ class AdviceStore:
             OrderStateError: as `lem.advice.fill_book.total_of`.
             OrderError: likewise.
         """
-        with self._database.transaction(f"store a fill of {order_id!a}", write=True) as connection:
+        with self._open.writing(f"store a fill of {order_id!a}") as writing:
+            connection = writing.connection
             order = known(connection, order_id)
             slices, there = slices_of(connection, order), fills_of(connection, order_id)
             fill = total_of(order, slices, there, (bar, amount), now)
             if fill is not None:
                 write_fill(connection, order, slices, fill)
+                writing.changed.append(with_last_slice(connection, order_id))
             order = known(connection, order_id)
             return order, next(slice_ for slice_ in slices_of(connection, order) if slice_.bar == bar)
 
     def booked(self, universe: str, order_id: str | None = None) -> list[OpenOrder]:
         """The open orders of a universe with their last slices; or one order, if it is open."""
-        with self._database.transaction("read the open orders") as connection:
-            return open_orders(connection, universe, order_id)
+        return self._open.read(universe, order_id)
 
     def decide(
         self,
@@ -221,16 +232,16 @@ class AdviceStore:
 
         Where `choose` raises, nothing is written.
         """
-        with self._database.transaction("store the slices of a bar", write=True) as connection:
-            booked = open_orders(connection, universe, order_id)
-            decided = choose(booked)
-            write_bar(connection, booked, decided)
-            audit.write_act(connection, universe, now, audit.decided({order.id: order for order in booked}, decided))
+        with self._open.writing("store the slices of a bar") as writing:
+            orders = self._open.within(writing.connection, universe, order_id)
+            decided, booked = choose(orders), {order.id: order for order in orders}
+            writing.changed += write_bar(writing.connection, booked, decided)
+            audit.write_act(writing.connection, universe, now, audit.decided(booked, decided))
 
     def _check_quota(self, connection: Connection, universe: str) -> None:
         if self._most_open is None:
             return
-        count = count_open(connection, universe)
+        count = self._open.count(connection, universe)
         if count >= self._most_open:
             raise OrderStateError(
                 f"{count} orders of {universe} are open; allowed: {self._most_open} (LEM_MAX_OPEN_ORDERS); cancel "

@@ -273,8 +273,12 @@ class SliceView(BaseModel):
     @classmethod
     def of(cls, advice: Advice) -> SliceView:
         """The view of a slice."""
-        exact = {name: _digits(getattr(advice, name)) for name in _EXACT}
-        return cls.model_construct(**{**vars(advice), **exact})
+        return cls.model_construct(**cls.fields_of(advice))
+
+    @staticmethod
+    def fields_of(advice: Advice) -> dict[str, Any]:
+        """Its fields by name."""
+        return {**vars(advice), **{name: _digits(getattr(advice, name)) for name in _EXACT}}
 
 
 _EXACT = ("exact_amount", "exact_remaining", "exact_filled", "limit_price")
