@@ -115,6 +115,7 @@ def created(order: OrderRecord) -> Told:
     names = ("asset", "side", "benchmark", "target", "min_bars", "max_bars", "min_rate", "max_rate", "risk_aversion")
     facts = {name: getattr(order, name) for name in names}
     facts |= {"size": order.exact_size, "start": order.start, "mode": order.mode, "limit_price": order.limit_price}
+    facts |= {"fallback": order.fallback}
     facts |= {name: getattr(order.rules, name) for name in ("lot", "tick", "min_amount", "min_notional")}
     return Told(order.id, "created", _json(facts))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, bindparam, update
 
-from lem.advice.order_rows import ARRIVAL, ORDERS, RESULT, SLICE, SLICES, columns
+from lem.advice.order_rows import ARRIVAL, LEDGER, ORDERS, RESULT, SLICE, SLICES, columns
 from lem.advice.records import NOTHING_LATE, Decided, OpenOrder
 from lem.registry.many import insert_many
 
@@ -22,6 +22,9 @@ def write_bar(connection: Connection, booked: Mapping[str, OpenOrder], decided: 
     insert_many(connection, SLICES, {name: [getattr(one, name) for one in decided.slices] for name in SLICE})
     # A new slice has what late fills changed in its own ledger. The last one of an order is that of its last bar.
     last = {one.order_id: one for one in decided.slices}
+    for one in decided.relaid:
+        own = (SLICES.c.order_id == one.order_id) & (SLICES.c.bar == one.bar)
+        connection.execute(update(SLICES).where(own).values(**columns(one, LEDGER)))
     # Orders that change in the same way are one statement.
     late = [{"_id": key, **NOTHING_LATE} for key in last if booked[key].is_late]
     begun = [{"_id": key, "status": "live", **columns(arrival, ARRIVAL)} for key, arrival in decided.begun.items()]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lem.advice.clock import Moment
+from lem.advice.clock import Moment, bars_between
 from lem.advice.feed import Feed
 from lem.data.panel import Panel, panel_table
 from lem.drift.measures import model_age
@@ -191,6 +191,10 @@ class LiveMarket:
             opened = panel.ts_T[t].astype("datetime64[us]").item().replace(tzinfo=dt.UTC)
             bars[opened] = Bar(price, volume if traded else 0.0)
         return bars
+
+    def bars_between(self, first: dt.datetime, last: dt.datetime) -> int:
+        """How many bars are expected to open after `first`, up to and with `last` (UTC)."""
+        return bars_between(self._universe, first, last)
 
     def context(self, model_id: str, date: dt.date, symbol: str) -> Tensor:
         """Context (H,) of the last closed bar, for orders of `symbol` that arrived on `date`."""

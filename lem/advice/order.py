@@ -47,6 +47,7 @@ class ParentOrder:
         mode: what counts as filled.
         limit_price: worst price at which it may trade, in quote currency; None for any.
         rules: what the venue takes, as it was when the order was taken on.
+        fallback: go on at a plain pace while bars are missing.
 
     Raises:
         OrderError: names the field, its value and what is allowed.
@@ -61,6 +62,7 @@ class ParentOrder:
     mode: Mode = "assume"
     limit_price: Decimal | None = None
     rules: VenueRules = NO_RULES
+    fallback: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(ID_PATTERN, self.id, re.ASCII):

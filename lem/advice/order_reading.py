@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
+from lem.advice.fallback import FALLBACK, with_gap
 from lem.advice.listing import NEWEST_FIRST
 from lem.advice.order import OPEN, OrderState
 from lem.advice.order_rows import ORDER_COLUMNS, ORDERS, SLICE_COLUMNS, SLICES, open_order_of, order_of
@@ -81,6 +82,19 @@ def open_orders(connection: Connection, universe: str) -> list[OpenOrder]:
     except (AdviceError, *UNREADABLE):
         keys = connection.execute(select(ORDERS.c.id).where(wanted).order_by(ORDERS.c.id)).scalars().all()
         return [_sound_or_not(connection, key, universe) for key in keys]
+
+
+def with_gaps(connection: Connection, orders: list[OpenOrder]) -> list[OpenOrder]:
+    """Orders; those whose last slices were at a plain pace with all of these, and as they were before them."""
+    out = list[OpenOrder]()
+    for order in orders:
+        if order.last is not None and order.last.reason == FALLBACK:
+            try:
+                order = with_gap(order, slices_of(connection, order))
+            except AdviceError as fault:
+                order = unsound(order.id, order.universe, fault)
+        out.append(order)
+    return out
 
 
 def states(connection: Connection, keys: Sequence[str]) -> list[OrderState]:

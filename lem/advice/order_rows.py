@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from lem.advice.order import OrderResult
-from lem.advice.records import ArrivalRecord, OpenOrder, OrderRecord, SliceRecord
+from lem.advice.records import ArrivalRecord, LedgerRecord, OpenOrder, OrderRecord, SliceRecord
 from lem.advice.soundness import check_order, check_slice
 from lem.advice.venue_rules import NO_RULES, VenueRules
 from lem.registry.advice_tables import AdvisedOrderRow, AdvisedSliceRow
@@ -21,6 +21,7 @@ def _names(record: type[Any], *records_within: str) -> tuple[str, ...]:
 
 
 ARRIVAL, RESULT, SLICE, RULES = (_names(record) for record in (ArrivalRecord, OrderResult, SliceRecord, VenueRules))
+LEDGER = _names(LedgerRecord)
 ORDER = _names(OrderRecord, "rules", "arrival", "result")
 """Names of the columns of each record, in the order of its fields."""
 ORDER_COLUMNS = tuple(ORDERS.c[name] for name in (*ORDER, *RULES, *ARRIVAL, *RESULT))

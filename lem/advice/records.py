@@ -61,6 +61,7 @@ class OrderRecord:
         late_units: likewise, to the ledger's units.
         late_cash: likewise, to its cash.
         amended: how often its terms were amended.
+        fallback: it goes on at a plain pace while bars are missing.
         rules: what the venue takes.
         arrival: None until the first slice.
         result: None until the order has ended.
@@ -90,6 +91,7 @@ class OrderRecord:
     late_units: float = 0.0
     late_cash: float = 0.0
     amended: int = 0
+    fallback: bool = False
     rules: VenueRules = NO_RULES
     arrival: ArrivalRecord | None = None
     result: OrderResult | None = None
@@ -116,6 +118,7 @@ class OrderRecord:
             status="waiting",
             mode=order.mode,
             limit_price=order.limit_price,
+            fallback=order.fallback,
             rules=order.rules,
         )
 
@@ -140,7 +143,7 @@ class OrderRecord:
         Raises:
             OrderError: one of its fields is not allowed.
         """
-        told = (self.mode, self.limit_price, self.rules)
+        told = (self.mode, self.limit_price, self.rules, self.fallback)
         order = ParentOrder(self.id, self.universe, self.asset, self.terms, self.size, self.start, *told)
         return OrderState(
             order,
@@ -240,7 +243,7 @@ class SliceRecord(LedgerRecord):
 
     def grown(self, order: OrderRecord) -> Decimal:
         """By how much the order's size was amended since."""
-        return ZERO if self.size is None else minus(order.exact_size, as_told(self.size))
+        return ZERO if self.size is None or self.size == order.size else minus(order.exact_size, as_told(self.size))
 
     def traded(self, order: OrderRecord) -> float:
         """Share of the order that counts as filled in the bar: what was confirmed, else what its mode says."""
@@ -284,10 +287,14 @@ class OpenOrder(OrderRecord):
     Args:
         last: its last slice; None before the first.
         fault: what is wrong with its rows; empty where they are sound.
+        gap: its last slices, where they were at a plain pace, since bars were missing.
+        before_gap: the order as it was before them; None where there are none.
     """
 
     last: SliceRecord | None = None
     fault: str = ""
+    gap: tuple[SliceRecord, ...] = ()
+    before_gap: OpenOrder | None = None
 
     def left(self) -> Decimal:
         """What is still to trade after the last slice and all fills."""
@@ -338,15 +345,24 @@ _ORDER_FIELDS = attrgetter(*(one.name for one in fields(OrderRecord)))
 
 @dataclass(frozen=True)
 class Decided:
-    """What a decision writes: new slices; arrivals of orders that begin, and results of those that end, by id."""
+    """What a decision writes.
+
+    Args:
+        slices: new ones.
+        relaid: slices of a gap, with their ledgers as they are known by now.
+        begun: arrivals of orders that begin, by id.
+        ended: results of those that end, by id.
+    """
 
     slices: list[SliceRecord] = field(default_factory=list)
+    relaid: list[SliceRecord] = field(default_factory=list)
     begun: dict[str, ArrivalRecord] = field(default_factory=dict)
     ended: dict[str, OrderResult] = field(default_factory=dict)
 
     def extend(self, other: Decided) -> None:
         """Add what another decision writes."""
         self.slices.extend(other.slices)
+        self.relaid.extend(other.relaid)
         self.begun.update(other.begun)
         self.ended.update(other.ended)
 

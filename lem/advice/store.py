@@ -21,7 +21,7 @@ from lem.advice.life import Change
 from lem.advice.listing import Listing, Page, keys_of
 from lem.advice.open_orders import OpenOrders
 from lem.advice.order import OrderState, ParentOrder, Status
-from lem.advice.order_reading import find, known, slices_of, states, with_last_slice
+from lem.advice.order_reading import find, known, slices_of, states, with_gaps, with_last_slice
 from lem.advice.order_rows import ORDER, ORDERS, RULES, columns
 from lem.advice.records import Decided, OpenOrder, OrderRecord, SliceRecord
 from lem.advice.soundness import sound
@@ -234,7 +234,7 @@ class AdviceStore:
         """
         with self._open.writing("store the slices of a bar") as writing:
             orders = self._open.within(writing.connection, universe, order_id)
-            decided, booked = choose(orders), {order.id: order for order in orders}
+            decided, booked = choose(with_gaps(writing.connection, orders)), {order.id: order for order in orders}
             writing.changed += write_bar(writing.connection, booked, decided)
             audit.write_act(writing.connection, universe, now, audit.decided(booked, decided))
 

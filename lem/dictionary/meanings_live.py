@@ -54,6 +54,7 @@ LIVE_COLUMNS = {
         "late_units": Words("likewise, to the ledger's units"),
         "late_cash": Words("likewise, to the ledger's cash"),
         "amended": Words("how often its terms were amended", allowed=">= 0"),
+        "fallback": Words("whether it goes on at a plain pace while bars are missing"),
     },
     "advised_slices": {
         "order_id": Words("the order"),

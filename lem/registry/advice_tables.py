@@ -6,7 +6,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, TypeDecorator
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, TypeDecorator, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from lem.registry.tables import Base
@@ -80,6 +80,7 @@ class AdvisedOrderRow(Base):
     late_units: Mapped[float] = mapped_column(server_default="0")
     late_cash: Mapped[float] = mapped_column(server_default="0")
     amended: Mapped[int] = mapped_column(server_default="0")
+    fallback: Mapped[bool] = mapped_column(server_default=false())
 
 
 class AdvisedSliceRow(Base):

@@ -51,6 +51,7 @@ def new(
         str, typer.Option(help="assume: what is advised counts until told otherwise; confirm: only what is confirmed.")
     ] = "assume",
     limit_price: Annotated[str | None, typer.Option(help="Worst price, in quote currency; any if left out.")] = None,
+    fallback: Annotated[bool, typer.Option("--fallback", help="Go on at a plain pace while bars are missing.")] = False,
     start: Annotated[str | None, typer.Option(help="First bar opens at or after it (UTC); the next bar.")] = None,
     order_id: Annotated[str | None, typer.Option("--id", help="Name of the order; one is made if left out.")] = None,
     at: At = None,
@@ -68,9 +69,9 @@ def new(
     if mode not in MODES:
         raise OrderError(f"--mode {mode[:80]!a}; allowed: {', '.join(MODES)}")
     limit = None if limit_price is None else _number(limit_price, "--limit-price")
-    order = ParentOrder(
-        order_id or new_id(), advisor.universe.name, asset, terms, size, begins, MODES[MODES.index(mode)], limit
-    )
+    own = (order_id or new_id(), advisor.universe.name, asset)
+    told = MODES[MODES.index(mode)]
+    order = ParentOrder(*own, terms, size, begins, told, limit, fallback=fallback)
     state, is_new = advisor.submit(order, starts_next=start is None)
     console.print(escape(f"Order {state.order.id} is {'stored' if is_new else 'there already'} ({state.status})"))
     console.print(escape(f"Next: lem advise next -u {universe} {state.order.id}"))

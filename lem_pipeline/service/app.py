@@ -222,7 +222,8 @@ def _parent(advisor: Advisor, new: NewOrder) -> ParentOrder:
     terms = Order(kind, new.min_bars, horizon, new.min_rate, new.max_rate, new.risk_aversion)
     start = advisor.start_of(new.id) if new.start is None else utc_of(new.start, "start")
     limit = None if new.limit_price is None else told_number(new.limit_price, "limit_price")
-    return ParentOrder(new.id or new_id(), advisor.universe.name, new.asset, terms, new.size, start, new.mode, limit)
+    own = (new.id or new_id(), advisor.universe.name, new.asset)
+    return ParentOrder(*own, terms, new.size, start, new.mode, limit, fallback=new.fallback)
 
 
 def _amendment(new: NewTerms) -> Amendment:

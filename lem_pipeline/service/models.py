@@ -58,6 +58,7 @@ class NewOrder(_Body):
         float | None,
         Field(strict=True, gt=0, le=LARGEST_SIZE, description="Worst price, in quote currency; any if left out."),
     ] = None
+    fallback: Annotated[bool, Field(strict=True, description="Go on at a plain pace while bars are missing.")] = False
     start: Annotated[
         dt.datetime | None,
         Field(description="The first bar that opens at or after it (UTC) is the first; the next if left out."),
@@ -182,6 +183,7 @@ class OrderView(BaseModel):
     filled: Annotated[str, Field(description="What counts as filled, in decimal digits: size less left.")]
     left: Annotated[str, Field(description="Still to trade, in decimal digits.")]
     overfilled: Annotated[str, Field(description="Filled beyond the size, in decimal digits.")]
+    fallback: Annotated[bool, Field(description="It goes on at a plain pace while bars are missing.")]
     amended: Annotated[int, Field(description="How often its terms were amended.")]
     arrival_price: float | None
     model_id: str | None
@@ -221,6 +223,7 @@ class OrderView(BaseModel):
             filled=f"{state.filled:f}",
             left=f"{max(state.left, ZERO):f}",
             overfilled=f"{max(-state.left, ZERO):f}",
+            fallback=order.fallback,
             amended=state.amended,
             arrival_price=state.arrival_price,
             model_id=state.model_id,

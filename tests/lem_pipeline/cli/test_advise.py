@@ -74,6 +74,7 @@ def test_the_commands_of_the_page_do_what_it_says(folder, lem_command):
     store = AdviceStore(f"sqlite:///{folder}/home/registry.sqlite")
     assert store.order("desk-18").status == "cancelled"
     assert store.order("desk-18").closed_at is not None
+    assert (store.order("desk-22").order.fallback, store.order("desk-17").order.fallback) == (True, False)
     amended = store.order("desk-21")
     assert (str(amended.filled), amended.paused_at) == ("0.5", None)
     assert (amended.order.size, amended.order.order.max_bars, amended.order.limit_price) == (15.0, 11, None)
