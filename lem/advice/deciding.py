@@ -254,7 +254,7 @@ class _Group:
                 decided.ended[self.orders[place].id] = result
 
     def _later(self, opened: dt.datetime, decided: Decided) -> tuple[list[float], list[float] | None]:
-        """What was filled at a plain pace, and its price, in a bar that the model has not decided; nothing otherwise."""
+        """What was filled at a plain pace, and its price, in a bar that the model has not decided; else nothing."""
         filled, paid = list[float](), list[float]()
         for place, ledger in zip(*self._state(), strict=True):
             order = self.orders[place]

@@ -7,6 +7,11 @@ import hashlib
 import hmac
 import json
 import logging
+import os
+import re
+import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -27,6 +32,7 @@ from lem_pipeline.service.webhook import SIGNATURE, Webhook, signature
 from lem_pipeline.web.connections import Connection
 from lem_pipeline.web.listening import ServiceError, listen
 from resources.settings import Settings
+from tests.conftest import ROOT
 from tests.lem.advice.desk import HOURLY, NOON, StoppedClock, buy, make_desk
 
 HOUR = dt.timedelta(hours=1)
@@ -225,6 +231,31 @@ def test_the_end_of_the_service_ends_its_streams(advisor, tail):
 def test_a_place_that_is_none_is_refused(advisor, headers, params):
     client = TestClient(make_app(advisor), base_url="http://127.0.0.1:8321")
     assert client.get("/events", headers=headers, params=params).status_code == 422
+
+
+def test_the_command_decides_streams_and_ends_with_its_signal_while_somebody_listens(
+    tmp_path, desk, tiny_keys, write_universe
+):
+    write_universe(tmp_path / "universes", tiny_keys(**HOURLY))
+    homes = {"LEM_HOME": str(tmp_path / "home"), "LEM_UNIVERSES": str(tmp_path / "universes"), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "lem_pipeline.cli", "serve", "-u", "tiny", "--port", "0"]
+    command += ["--at", "2024-01-18T12:00Z"]
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    server = subprocess.Popen(command, env=os.environ | homes, cwd=tmp_path, **pipe)
+    try:
+        url = re.search(r"http://127\.0\.0\.1:\d+", server.stdout.readline())[0]
+        with httpx.stream("GET", f"{url}/events", timeout=60) as stream:
+            lines = stream.iter_lines()
+            next(lines)
+            order = {"id": "one", "asset": "AAA-USD", "side": "buy", "size": 100.0}
+            assert httpx.post(f"{url}/orders", json=order, timeout=60).status_code == 201
+            assert [event["event"] for event in read(lines, 3)] == ["created", "begun", "advised"]
+            server.send_signal(signal.SIGINT)
+            assert server.wait(20) in (0, 130, -signal.SIGINT)
+    finally:
+        server.kill()
+        output = server.communicate()[0]
+    assert "Traceback" not in output
 
 
 # The webhook.
