@@ -28,10 +28,10 @@ At = Annotated[
 
 
 @advise.callback()
-def _who() -> None:
-    from lem.advice.callers import Caller, act_as, user_name
+def _who(context: typer.Context) -> None:
+    from lem.advice.callers import Caller, acting_as, user_name
 
-    act_as(Caller("cli", user_name()))
+    context.with_resource(acting_as(Caller("cli", user_name())))
 
 
 @advise.command()
