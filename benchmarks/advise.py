@@ -2,8 +2,11 @@
 
 All three advance the same orders over the same bars and take turns bar by bar, so that a change in the machine's load
 meets all of them. The service is a process of its own, asked over HTTP on a kept connection. Its market, like that of
-the API, is brought up to the bar first (a row of its own), so that only deciding, storing and answering are timed. The
-bare model call is `LiveOrders.decide` and `settle` alone: nothing is stored.
+the API, is brought up to the bar first, so that only deciding, storing and answering are timed. The bare model call is
+`LiveOrders.decide` and `settle` alone: nothing is stored.
+
+Rows of their own: bringing 50 assets up to a bar, and reading and cancelling an order over HTTP while a request for
+advice waits for a source that hangs for ten seconds.
 """
 
 from __future__ import annotations
@@ -17,8 +20,9 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -37,6 +41,7 @@ from lem.lake import Lake
 from lem.model.lem import LEM, weights_hash
 from lem.registry import PromotionRecord, Registry
 from lem.sources import open_source
+from lem.sources.base import RawBars, Source
 from lem.training.manifest import model_record, weights_path
 from lem.universe import Universe, load_universe
 from lem.universe.windows import training_window
@@ -50,6 +55,7 @@ COLUMNS = (
     Column("p50_ms", "p50 (ms)", ".1f"),
     Column("p99_ms", "p99 (ms)", ".1f"),
     Column("ratio", "p50 over the model call", ".1f"),
+    Column("p99_ratio", "p99 over the model call's p50", ".1f"),
     Column("bars", "bars", ",d"),
 )
 
@@ -62,12 +68,28 @@ class StoppedClock(ReplayClock):
         return self._slept
 
 
-def make_home(folder: Path, horizon: int) -> tuple[Universe, LEM]:
+class Hanging:
+    """A source that can be told not to answer for some seconds."""
+
+    def __init__(self, source: Source) -> None:
+        self._source, self.until = source, 0.0
+
+    def fetch(self, symbol: str, start: dt.datetime, end: dt.datetime) -> RawBars:
+        """The source's rows, once it answers again."""
+        time.sleep(max(0.0, self.until - time.monotonic()))
+        return self._source.fetch(symbol, start, end)
+
+    def forget(self, symbol: str) -> None:
+        """As the source."""
+        self._source.forget(symbol)
+
+
+def make_home(folder: Path, horizon: int, pairs: Sequence[str] = PAIRS) -> tuple[Universe, LEM]:
     """A universe of five-minute bars; its champion is the default model, untrained."""
     lines = [
         'name = "bench"\nbar = "5min"\nstart = 2024-01-01\nend = 2024-03-31',
         f'horizon = {horizon}\nsource = {{kind = "simulated", seed = 1}}\n[assets]',
-        *(f"{pair} = {{}}" for pair in PAIRS),
+        *(f"{pair} = {{}}" for pair in pairs),
         f"[training]\nwindow_days = 42\nholdout_days = 7\nsequence = {horizon + 100}\n[backtest]\nmin_bars = [1]",
     ]
     (folder / "universes").mkdir()
@@ -104,18 +126,22 @@ def advisor_of(folder: Path, name: str) -> Advisor:
     url, universe = f"sqlite:///{folder}/{name}.sqlite", load_universe(folder / "universes" / "bench.toml")
     lake, clock = Lake(str(folder / "lake")), StoppedClock(START)
     torch.set_num_threads(1)
-    return Advisor(universe, lake, Registry(url), AdviceStore(url), open_source(universe, ""), clock)
+    return Advisor(universe, lake, Registry(url), AdviceStore(url), Hanging(open_source(universe, "")), clock)
 
 
 SERVER = """
-import sys, threading
+import sys, threading, time
 from pathlib import Path
 from benchmarks.advise import advisor_of
 from lem_pipeline.service.run import run
 advisor = advisor_of(Path(sys.argv[1]), "service")
 def follow():
     for line in sys.stdin:
-        advisor.clock.sleep(float(line))
+        what, seconds = line.split()
+        if what == "hang":
+            advisor._source.until = time.monotonic() + float(seconds)
+        else:
+            advisor.clock.sleep(float(seconds))
 threading.Thread(target=follow, daemon=True).start()
 run(advisor, "127.0.0.1", 0, "")
 """
@@ -134,7 +160,8 @@ class Service:
         found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
         if found is None:
             raise BenchmarkError(f"the service did not start: {line}{self.process.communicate()[0]}")
-        self.connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=600)
+        self.port = int(found[1])
+        self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
 
     def ask(self, method: str, path: str) -> tuple[float, dict[str, Any]]:
         """Milliseconds until the whole answer had come, and the answer.
@@ -167,8 +194,15 @@ class Service:
 
     def sleep(self, seconds: float) -> None:
         """Move the service's clock on."""
+        self._tell(f"sleep {seconds}")
+
+    def hang(self, seconds: float) -> None:
+        """Let the service's source answer nothing for so long."""
+        self._tell(f"hang {seconds}")
+
+    def _tell(self, line: str) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
 
     def close(self) -> None:
@@ -216,7 +250,7 @@ def fresh(advised: Advised, count: int) -> None:
 def measure(folder: Path, count: int, bars: int) -> dict[str, list[float]]:
     """Milliseconds of each contender, one figure a bar; the first bar, which opens the orders, is left out."""
     universe, model = make_home(folder, bars + 50)
-    orders, took = orders_of(universe, count), {name: list[float]() for name in ("service", "api", "model", "market")}
+    orders, took = orders_of(universe, count), {name: list[float]() for name in ("service", "api", "model")}
     for name in ("service", "api"):
         store = AdviceStore(f"sqlite:///{folder}/{name}.sqlite")
         for order in orders:
@@ -227,7 +261,7 @@ def measure(folder: Path, count: int, bars: int) -> dict[str, list[float]]:
         stack.callback(service.close)
         last = ""
         while len(took["model"]) <= bars:
-            waited, bar = service.market()
+            _, bar = service.market()
             if bar == last:  # the service's clock has not been moved yet
                 time.sleep(0.001)
                 continue
@@ -238,12 +272,72 @@ def measure(folder: Path, count: int, bars: int) -> dict[str, list[float]]:
             api.refresh()
             spent, done = timed(api.advise)
             fresh(done, count)
-            figures = {"market": waited, "service": answered, "api": spent, "model": timed(bare.bar)[0]}
+            figures = {"service": answered, "api": spent, "model": timed(bare.bar)[0]}
             for name, value in figures.items():
                 took[name].append(value)
             api.clock.sleep(300)
             service.sleep(300)
     return {name: values[1:] for name, values in took.items()}
+
+
+def refreshed(folder: Path, assets: int, bars: int) -> list[float]:
+    """Milliseconds to bring so many assets up to a bar, bar by bar; the first one, which reads all, is left out."""
+    pairs = [f"A{n:02}-USDT" for n in range(assets)]
+    universe, _ = make_home(folder, bars + 50, pairs)
+    api, n = advisor_of(folder, "api"), universe.horizon
+    for pair in pairs:
+        api.store.add(ParentOrder(pair, universe.name, pair, Order(SCENARIOS[0], n, n), 1.0, START), START)
+    api.advise()
+    took = []
+    for _ in range(bars):
+        api.clock.sleep(300)
+        took.append(timed(api.refresh)[0])
+        api.advise()
+    return took
+
+
+def while_hanging(folder: Path, count: int, asked: int, seconds: float) -> dict[str, list[float]]:
+    """Milliseconds of reading and of cancelling an order while a request for advice waits for a source that hangs.
+
+    Raises:
+        BenchmarkError: the source did not hang.
+    """
+    universe, _ = make_home(folder, 100)
+    store = AdviceStore(f"sqlite:///{folder}/service.sqlite")
+    for order in orders_of(universe, count):
+        store.add(order, START)
+    took: dict[str, list[float]] = {"read": [], "cancel": []}
+    with ExitStack() as stack:
+        service = Service(folder)
+        stack.callback(service.close)
+        service.ask("POST", "/advice")
+        service.hang(seconds)
+        service.sleep(300)
+        time.sleep(0.1)
+
+        def wait() -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=600)
+            connection.request("POST", "/advice")
+            connection.getresponse().read()
+
+        waiting = [threading.Thread(target=wait) for _ in range(45)]
+        for thread in waiting:
+            thread.start()
+        time.sleep(0.5)
+        for n in range(asked):
+            took["read"].append(service.ask("GET", f"/orders/o{n}")[0])
+            took["cancel"].append(service.ask("POST", f"/orders/o{n}/cancel")[0])
+        if not all(thread.is_alive() for thread in waiting):
+            raise BenchmarkError("the source answered before the orders were read and cancelled")
+        for thread in waiting:
+            thread.join()
+    return took
+
+
+def plain_row(what: str, count: int, took: list[float]) -> Row:
+    """A row that has no model call beside it."""
+    quantiles = {"p50_ms": float(np.median(took)), "p99_ms": float(np.percentile(took, 99))}
+    return {"what": what, "orders": count, **quantiles, "bars": len(took), "all_ms": took}
 
 
 def rows_of(took: dict[str, list[float]], count: int) -> list[Row]:
@@ -252,7 +346,6 @@ def rows_of(took: dict[str, list[float]], count: int) -> list[Row]:
         "service": "service (HTTP), decided, stored and answered",
         "api": "Python API, decided and stored",
         "model": "bare model call",
-        "market": "market brought up to the bar, before (HTTP)",
     }
     bare = float(np.median(took["model"]))
     return [
@@ -262,6 +355,7 @@ def rows_of(took: dict[str, list[float]], count: int) -> list[Row]:
             "p50_ms": float(np.median(took[name])),
             "p99_ms": float(np.percentile(took[name], 99)),
             "ratio": float(np.median(took[name])) / bare,
+            "p99_ratio": float(np.percentile(took[name], 99)) / bare,
             "bars": len(took[name]),
             "all_ms": took[name],
         }
@@ -272,17 +366,30 @@ def rows_of(took: dict[str, list[float]], count: int) -> list[Row]:
 def main() -> None:
     """Run the benchmark and publish its table."""
     made = parser(NAME, __doc__.partition("\n")[0], seeds=None)
-    made.add_argument("--orders", type=int, default=1_000, help="live orders (default 1000)")
+    made.add_argument("--orders", type=int, nargs="+", default=[1_000, 10_000], help="live orders (1000 10000)")
+    made.add_argument("--assets", type=int, default=50, help="assets that are brought up to a bar (default 50)")
     made.add_argument("--bars", type=int, default=200, help="bars that are timed (default 200)")
     arguments: argparse.Namespace = made.parse_args()
+    seconds, asked = 10.0, 40
     if arguments.quick:
-        arguments.orders, arguments.bars = 20, 3
-    if not (1 <= arguments.orders <= 100_000 and 1 <= arguments.bars <= 400):
+        arguments.orders, arguments.assets, arguments.bars, seconds, asked = [20], 3, 3, 3.0, 5
+    if not (all(1 <= count <= 100_000 for count in arguments.orders) and 1 <= arguments.bars <= 400):
         raise BenchmarkError("--orders, --bars; allowed: 1 to 100000, 1 to 400")
+    if not 1 <= arguments.assets <= 100:
+        raise BenchmarkError("--assets; allowed: 1 to 100")
+    rows: list[Row] = []
+    for count in arguments.orders:
+        # A bar of ten times the orders takes ten times as long: fewer of them say as much.
+        bars = max(3, min(arguments.bars, 200_000 // count))
+        with tempfile.TemporaryDirectory() as folder:
+            rows += rows_of(measure(Path(folder), count, bars), count)
     with tempfile.TemporaryDirectory() as folder:
-        took = measure(Path(folder), arguments.orders, arguments.bars)
-    title = f"{arguments.orders:,} live orders advanced by one bar"
-    publish(NAME, title, COLUMNS, rows_of(took, arguments.orders), arguments, seeds=[])
+        took = refreshed(Path(folder), arguments.assets, min(arguments.bars, 40))
+        rows.append(plain_row(f"{arguments.assets} assets brought up to the bar", arguments.assets, took))
+    with tempfile.TemporaryDirectory() as folder:
+        for what, figures in while_hanging(Path(folder), 100, asked, seconds).items():
+            rows.append(plain_row(f"{what} (HTTP) while a source hangs", 100, figures))
+    publish(NAME, "Live orders advanced by one bar", COLUMNS, rows, arguments, seeds=[])
 
 
 if __name__ == "__main__":
