@@ -89,8 +89,13 @@ class Advisor:
             return self.store.order(order_id).order.start
         return self.now().bar
 
-    def submit(self, order: ParentOrder) -> tuple[OrderState, bool]:
+    def submit(self, order: ParentOrder, starts_next: bool = False) -> tuple[OrderState, bool]:
         """Take an order on; it is stored when this returns. Returns it and whether it is new.
+
+        Args:
+            order: to be taken on.
+            starts_next: its sender left its start out: it begins with the bar that is next now, even where another one
+                was when `start_of` was asked.
 
         Raises:
             OrderError: it could never be advised on.
@@ -98,9 +103,12 @@ class Advisor:
             AdviceError: the universe has no bars at this time.
         """
         if self.store.has(order.id):
-            order = replace(order, rules=self.store.order(order.id).order.rules)
+            there = self.store.order(order.id).order
+            order = replace(order, rules=there.rules, start=there.start if starts_next else order.start)
         else:
             at = self.now()
+            if starts_next:
+                order = replace(order, start=max(order.start, at.bar))
             check_order(order, self.universe, at)
             order = replace(order, rules=self._rules(order.asset))
             self._check_size(order, at)

@@ -12,17 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from operator import attrgetter
-from typing import Any, Self
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Self
 
 from lem.advice.amounts import ZERO, as_told, minus, plus
 from lem.advice.order import Mode, OrderResult, OrderState, ParentOrder, Status, scenario
 from lem.advice.venue_rules import NO_RULES, VenueRules
 from lem.errors import OrderStateError
-from lem.execution.fills import Ledger
 from lem.execution.orders import Order
+
+if TYPE_CHECKING:  # torch takes seconds, and who only lists orders needs none
+    from torch import Tensor
+
+    from lem.execution.fills import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +353,10 @@ class Decided:
 
 def ledger_of(records: Sequence[LedgerRecord]) -> Ledger:
     """The ledger (float64) of one order a record."""
+    import torch
+
+    from lem.execution.fills import Ledger
+
     columns = [
         [record.remaining for record in records],
         [record.units for record in records],
@@ -365,5 +370,5 @@ def ledger_of(records: Sequence[LedgerRecord]) -> Ledger:
 def ledger_records(ledger: Ledger, bars_done_O: Tensor) -> list[LedgerRecord]:
     """One record an order; `ledger_of` is the way back."""
     tensors = (ledger.remaining_O, ledger.units_O, ledger.cash_O, ledger.weight_O, ledger.weighted_O)
-    columns = [x_O.tolist() for x_O in (bars_done_O.to(torch.int64), *tensors)]
+    columns = [x_O.tolist() for x_O in (bars_done_O.long(), *tensors)]
     return [LedgerRecord(*row) for row in zip(*columns, strict=True)]

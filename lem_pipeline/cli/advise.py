@@ -71,7 +71,7 @@ def new(
     order = ParentOrder(
         order_id or new_id(), advisor.universe.name, asset, terms, size, begins, MODES[MODES.index(mode)], limit
     )
-    state, is_new = advisor.submit(order)
+    state, is_new = advisor.submit(order, starts_next=start is None)
     console.print(escape(f"Order {state.order.id} is {'stored' if is_new else 'there already'} ({state.status})"))
     console.print(escape(f"Next: lem advise next -u {universe} {state.order.id}"))
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lem.advice.answers import Advice, Advised
-from lem.advice.audit import AuditEntry
-from lem.advice.deciding import REASONS
-from lem.advice.order import OrderResult, OrderState
+if TYPE_CHECKING:
+    from lem.advice.answers import Advice, Advised
+    from lem.advice.audit import AuditEntry
+    from lem.advice.order import OrderResult, OrderState
 
 
 def show_advised(console: Console, advised: Advised) -> None:
@@ -32,6 +33,8 @@ def show_advised(console: Console, advised: Advised) -> None:
 
 def told(advice: Advice) -> str:
     """A slice in words."""
+    from lem.advice.deciding import REASONS  # with torch, which takes seconds: a list of orders shows no slice
+
     against = "–" if advice.benchmark_price is None else f"{advice.benchmark_price:.8g}"
     gain = "–" if advice.gain_bps is None else f"{advice.gain_bps:+.1f} bps"
     return (

@@ -102,7 +102,9 @@ def make_app(
     @app.post("/orders", status_code=201, responses={**told(409, 503), 200: {"model": OrderView}})
     async def submit(order: NewOrder, response: Response) -> OrderView:
         """Take an order on: 201, or 200 where the same order has this id already."""
-        state, is_new = await waiting.run(lambda: advisor.submit(_parent(advisor, order)))
+        state, is_new = await waiting.run(
+            lambda: advisor.submit(_parent(advisor, order), starts_next=order.start is None)
+        )
         response.status_code = 201 if is_new else 200
         return OrderView.of(state)
 
