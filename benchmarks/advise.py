@@ -12,17 +12,11 @@ advice waits for a source that hangs for ten seconds.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import http.client
-import json
-import os
-import re
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -30,25 +24,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.common import ROOT, BenchmarkError, Column, Row, command_line, parser, publish
-from lem.advice.advisor import Advised, Advisor
-from lem.advice.clock import ReplayClock
+from benchmarks.common import BenchmarkError, Column, Row, command_line, parser, publish
+from benchmarks.live_desk import PAIRS, START, Service, advisor_of, make_home, orders_of, take_on
+from lem.advice.advisor import Advised
 from lem.advice.live_orders import LiveOrders
 from lem.advice.order import ParentOrder
-from lem.advice.store import AdviceStore
 from lem.execution.orders import SCENARIOS, Order
-from lem.lake import Lake
-from lem.model.lem import LEM, weights_hash
-from lem.registry import PromotionRecord, Registry
-from lem.sources import open_source
-from lem.sources.base import RawBars, Source
-from lem.training.manifest import model_record, weights_path
-from lem.universe import Universe, load_universe
-from lem.universe.windows import training_window
+from lem.model.lem import LEM
+from lem.universe import Universe
 
 NAME = "advise"
-START = dt.datetime(2024, 3, 20, 0, 0, tzinfo=dt.UTC)
-PAIRS = ("BTC-USDT", "ETH-USDT", "XRP-USDT", "ADA-USDT", "LTC-USDT", "LINK-USDT")
 COLUMNS = (
     Column("what", "1 bar of all orders"),
     Column("orders", "orders", ",d"),
@@ -56,160 +41,9 @@ COLUMNS = (
     Column("p99_ms", "p99 (ms)", ".1f"),
     Column("ratio", "p50 over the model call", ".1f"),
     Column("p99_ratio", "p99 over the model call's p50", ".1f"),
+    Column("over_fewest", "p50 over that of the fewest orders", ".1f"),
     Column("bars", "bars", ",d"),
 )
-
-
-class StoppedClock(ReplayClock):
-    """A clock that moves only when somebody sleeps."""
-
-    def monotonic(self) -> float:
-        """Seconds of the same clock."""
-        return self._slept
-
-
-class Hanging:
-    """A source that can be told not to answer for some seconds."""
-
-    def __init__(self, source: Source) -> None:
-        self._source, self.until = source, 0.0
-
-    def fetch(self, symbol: str, start: dt.datetime, end: dt.datetime) -> RawBars:
-        """The source's rows, once it answers again."""
-        time.sleep(max(0.0, self.until - time.monotonic()))
-        return self._source.fetch(symbol, start, end)
-
-    def forget(self, symbol: str) -> None:
-        """As the source."""
-        self._source.forget(symbol)
-
-
-def make_home(folder: Path, horizon: int, pairs: Sequence[str] = PAIRS) -> tuple[Universe, LEM]:
-    """A universe of five-minute bars; its champion is the default model, untrained."""
-    lines = [
-        'name = "bench"\nbar = "5min"\nstart = 2024-01-01\nend = 2024-03-31',
-        f'horizon = {horizon}\nsource = {{kind = "simulated", seed = 1}}\n[assets]',
-        *(f"{pair} = {{}}" for pair in pairs),
-        f"[training]\nwindow_days = 42\nholdout_days = 7\nsequence = {horizon + 100}\n[backtest]\nmin_bars = [1]",
-    ]
-    (folder / "universes").mkdir()
-    (folder / "universes" / "bench.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    universe = load_universe(folder / "universes" / "bench.toml")
-    model = LEM(universe.model, seed=1).eval()
-    weights = model.weights()
-    sha256 = weights_hash(weights)
-    Lake(str(folder / "lake")).write_bytes(weights_path(universe.name, sha256), weights)
-    date = START.date()
-    record = model_record(universe, date, training_window(universe, date), [], sha256)
-    for name in ("service", "api"):
-        registry = Registry(f"sqlite:///{folder}/{name}.sqlite")
-        registry.add_model(record)
-        registry.record_promotion(
-            PromotionRecord(universe.name, date, record.id, record.id, None, "promoted", ["for the benchmark"])
-        )
-    return universe, model
-
-
-def orders_of(universe: Universe, count: int) -> list[ParentOrder]:
-    """Orders in all scenarios and assets. None may end before the last bar, so that their number stays the same."""
-    n = universe.horizon
-    return [
-        ParentOrder(
-            f"o{i}", universe.name, PAIRS[i % len(PAIRS)], Order(SCENARIOS[i % 8], n, n), 1.0 + i / count, START
-        )
-        for i in range(count)
-    ]
-
-
-def advisor_of(folder: Path, name: str) -> Advisor:
-    """An advisor with a database of its own and a clock that stands still."""
-    url, universe = f"sqlite:///{folder}/{name}.sqlite", load_universe(folder / "universes" / "bench.toml")
-    lake, clock = Lake(str(folder / "lake")), StoppedClock(START)
-    torch.set_num_threads(1)
-    return Advisor(universe, lake, Registry(url), AdviceStore(url), Hanging(open_source(universe, "")), clock)
-
-
-SERVER = """
-import sys, threading, time
-from pathlib import Path
-from benchmarks.advise import advisor_of
-from lem_pipeline.service.run import run
-advisor = advisor_of(Path(sys.argv[1]), "service")
-def follow():
-    for line in sys.stdin:
-        what, seconds = line.split()
-        if what == "hang":
-            advisor._source.until = time.monotonic() + float(seconds)
-        else:
-            advisor.clock.sleep(float(seconds))
-threading.Thread(target=follow, daemon=True).start()
-run(advisor, "127.0.0.1", 0, "")
-"""
-
-
-class Service:
-    """The service of `lem serve` in a process of its own, with a clock that moves when it is told to."""
-
-    def __init__(self, folder: Path) -> None:
-        pipe: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        command = [sys.executable, "-c", SERVER, str(folder)]
-        env = os.environ | {"PYTHONPATH": str(ROOT)}
-        self.process = subprocess.Popen(command, stderr=subprocess.STDOUT, env=env, cwd=folder, **pipe)
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-        if found is None:
-            raise BenchmarkError(f"the service did not start: {line}{self.process.communicate()[0]}")
-        self.port = int(found[1])
-        self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
-
-    def ask(self, method: str, path: str) -> tuple[float, dict[str, Any]]:
-        """Milliseconds until the whole answer had come, and the answer.
-
-        Raises:
-            BenchmarkError: the service answered with an error.
-        """
-        began = time.perf_counter()
-        self.connection.request(method, path)
-        answer = self.connection.getresponse()
-        body = answer.read()
-        took = 1e3 * (time.perf_counter() - began)
-        if answer.status >= 300:
-            raise BenchmarkError(f"{method} {path}: {answer.status}: {body[:500].decode()}")
-        return took, json.loads(body)
-
-    def market(self) -> tuple[float, str]:
-        """Milliseconds to bring the market up to now, and the next bar.
-
-        Raises:
-            BenchmarkError: the service has no market.
-        """
-        try:
-            took, market = self.ask("GET", "/market")
-        except http.client.RemoteDisconnected:  # the service closes a connection that is idle for half a minute
-            took, market = self.ask("GET", "/market")
-        if market["problems"]:
-            raise BenchmarkError(f"the service has no market: {market['problems']}")
-        return took, market["bar"]
-
-    def sleep(self, seconds: float) -> None:
-        """Move the service's clock on."""
-        self._tell(f"sleep {seconds}")
-
-    def hang(self, seconds: float) -> None:
-        """Let the service's source answer nothing for so long."""
-        self._tell(f"hang {seconds}")
-
-    def _tell(self, line: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{line}\n")
-        self.process.stdin.flush()
-
-    def close(self) -> None:
-        """End the service."""
-        self.connection.close()
-        self.process.terminate()
-        self.process.communicate()
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -251,10 +85,7 @@ def measure(folder: Path, count: int, bars: int) -> dict[str, list[float]]:
     """Milliseconds of each contender, one figure a bar; the first bar, which opens the orders, is left out."""
     universe, model = make_home(folder, bars + 50)
     orders, took = orders_of(universe, count), {name: list[float]() for name in ("service", "api", "model")}
-    for name in ("service", "api"):
-        store = AdviceStore(f"sqlite:///{folder}/{name}.sqlite")
-        for order in orders:
-            store.add(order, START)
+    take_on(folder, orders)
     api, bare = advisor_of(folder, "api"), Bare(model, universe, orders)
     with ExitStack() as stack:
         service = Service(folder)
@@ -284,9 +115,9 @@ def refreshed(folder: Path, assets: int, bars: int) -> list[float]:
     """Milliseconds to bring so many assets up to a bar, bar by bar; the first one, which reads all, is left out."""
     pairs = [f"A{n:02}-USDT" for n in range(assets)]
     universe, _ = make_home(folder, bars + 50, pairs)
-    api, n = advisor_of(folder, "api"), universe.horizon
-    for pair in pairs:
-        api.store.add(ParentOrder(pair, universe.name, pair, Order(SCENARIOS[0], n, n), 1.0, START), START)
+    order = Order(SCENARIOS[0], universe.horizon, universe.horizon)
+    take_on(folder, [ParentOrder(pair, universe.name, pair, order, 1.0, START) for pair in pairs])
+    api = advisor_of(folder, "api")
     api.advise()
     took = []
     for _ in range(bars):
@@ -303,9 +134,7 @@ def while_hanging(folder: Path, count: int, asked: int, seconds: float) -> dict[
         BenchmarkError: the source did not hang.
     """
     universe, _ = make_home(folder, 100)
-    store = AdviceStore(f"sqlite:///{folder}/service.sqlite")
-    for order in orders_of(universe, count):
-        store.add(order, START)
+    take_on(folder, orders_of(universe, count))
     took: dict[str, list[float]] = {"read": [], "cancel": []}
     with ExitStack() as stack:
         service = Service(folder)
@@ -383,12 +212,14 @@ def main() -> None:
         bars = max(3, min(arguments.bars, 200_000 // count))
         with tempfile.TemporaryDirectory() as folder:
             rows += rows_of(measure(Path(folder), count, bars), count)
+    for place, row in enumerate(rows):
+        row["over_fewest"] = row["p50_ms"] / rows[place % 3]["p50_ms"]
     with tempfile.TemporaryDirectory() as folder:
         took = refreshed(Path(folder), arguments.assets, min(arguments.bars, 40))
-        rows.append(plain_row(f"{arguments.assets} assets brought up to the bar", arguments.assets, took))
+        rows.append(plain_row(f"{arguments.assets} assets brought up", arguments.assets, took))
     with tempfile.TemporaryDirectory() as folder:
         for what, figures in while_hanging(Path(folder), 100, asked, seconds).items():
-            rows.append(plain_row(f"{what} (HTTP) while a source hangs", 100, figures))
+            rows.append(plain_row(f"{what} while a source hangs", 100, figures))
     publish(NAME, "Live orders advanced by one bar", COLUMNS, rows, arguments, seeds=[])
 
 

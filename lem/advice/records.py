@@ -240,7 +240,7 @@ class SliceRecord(LedgerRecord):
 
     def grown(self, order: OrderRecord) -> Decimal:
         """By how much the order's size was amended since."""
-        return ZERO if self.size is None else minus(order.exact_size, as_told(self.size))
+        return ZERO if self.size in (None, order.size) else minus(order.exact_size, as_told(self.size))
 
     def traded(self, order: OrderRecord) -> float:
         """Share of the order that counts as filled in the bar: what was confirmed, else what its mode says."""

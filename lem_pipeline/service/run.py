@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
 from types import FrameType
 
@@ -66,6 +67,9 @@ def run(advisor: Advisor, host: str, port: int, tokens: str | Named, push: Push 
         ws="none",
     )
     with listener:
+        # The modules' own objects outlive all requests: the garbage collector need not look through them.
+        gc.collect()
+        gc.freeze()
         keeper = Keeper(advisor)
         keeper.start()
         push.start()

@@ -176,14 +176,14 @@ def test_a_keeper_goes_on_after_a_source_failed(desk, advisor, clock, source):
         failed.set()
         raise SourceError("not now")
 
-    advisor.market._panels.clear()
     source.fetch = fail
+    clock.set(NOON + HOUR)
     keeper = Keeper(advisor)
     keeper.start()
     try:
         assert failed.wait(60)
         source.fetch = fetch
-        clock.set(NOON + dt.timedelta(minutes=1))
+        clock.set(NOON + HOUR + dt.timedelta(minutes=1))
         waited_for(lambda: "AAA-USD" in advisor.market.known(advisor.now()))
     finally:
         keeper.stop()
