@@ -19,6 +19,7 @@ from lem.data.bars import TABLE_SCHEMA, validate_bars
 from lem.data.features import check_features, compute_features
 from lem.errors import AdviceError, LemError
 from lem.lake import Lake
+from lem.lineage.one_source import OneSource
 from lem.lineage.quarantine import quarantine_path, quarantined_dates
 from lem.sources.base import Source
 from lem.universe import Outage, Universe
@@ -102,6 +103,7 @@ class Feed:
             # A bar is wanted that was not there before: what the source read then does not have it.
             self._source.forget(symbol)
         try:
+            OneSource(self._lake, self._universe, symbol).refuse_reading_beside()
             self._refuse_quarantined(symbol, [*history_dates(self._universe, dates[0]), *dates] if dates else [])
             table = pd.concat([self._features_of(symbol, date, at) for date in dates], ignore_index=True)
         except AdviceError:
