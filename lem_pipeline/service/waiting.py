@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import ParamSpec, TypeVar
 
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
 
 THREADS = 16
@@ -22,7 +24,7 @@ class Waiting:
     """Runs what may wait for a source."""
 
     def __init__(self) -> None:
-        self._limiter, self._count = CapacityLimiter(THREADS), 0
+        self._threads, self._count = ThreadPoolExecutor(THREADS, "waiting"), 0
 
     async def run(self, call: Callable[_Args, _Answer], /, *args: _Args.args, **kwargs: _Args.kwargs) -> _Answer:
         """The answer of a call.
@@ -35,6 +37,8 @@ class Waiting:
             raise HTTPException(503, reason)
         self._count += 1
         try:
-            return await run_sync(lambda: call(*args, **kwargs), limiter=self._limiter)
+            # Who asks is known where the request came in: the audit log names it.
+            answer = partial(copy_context().run, call, *args, **kwargs)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, answer)
         finally:
             self._count -= 1
