@@ -86,10 +86,11 @@ class LiveMarket:
             Why there is no advice on an asset, for those that could not be brought up to date.
         """  # noqa: DOC501 (what is raised here is caught here)
         problems = {}
-        for symbol, first in wanted.items():
+        # Read now what orders that come later in the day will need, too.
+        starts = {symbol: self._start(min(first, at.bar.date())) for symbol, first in wanted.items()}
+        self._feed.fetch_ahead([symbol for symbol in starts if symbol not in self.known(at)], at)
+        for symbol, start in starts.items():
             try:
-                # Read now what orders that come later in the day will need, too.
-                start = self._start(min(first, at.bar.date()))
                 panel = self._panels.get(symbol)
                 last = np.datetime64(at.last.replace(tzinfo=None), "us")
                 if panel is None or panel.ts_T[-1] != last or panel.date_T[0] > np.datetime64(start):

@@ -83,6 +83,12 @@ class OpenOrders:
             self._look(connection)
             return self.within(connection, universe, order_id)
 
+    @contextmanager
+    def written_ahead(self) -> Iterator[None]:
+        """As `lem.registry.kept.Kept.written_ahead`."""
+        with self._kept.written_ahead():
+            yield
+
     def within(self, connection: Connection, universe: str, order_id: str | None = None) -> list[OpenOrder]:
         """The same in a transaction of `writing`."""
         if universe not in self._known:

@@ -7,14 +7,16 @@ whether others have written (`PRAGMA data_version`).
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from lem.registry.connection import WRITES, Database
+from lem.registry.connection import PATIENCE_S, WRITES, Database
 
 
 class Kept:
@@ -48,6 +50,32 @@ class Kept:
             finally:
                 if connection.invalidated or connection.in_transaction():
                     self._drop()
+
+    @contextmanager
+    def written_ahead(self) -> Iterator[None]:
+        """Let a SQLite file have a write-ahead log for as long as the block runs, with all of it synchronised.
+
+        A file that keeps the log cannot be opened from a folder that may not be written, and a copy of the file alone
+        lacks what the log has: so it ends with the block, unless others have the file open.
+        """
+        if self._database.file is None:
+            yield
+            return
+        self._journal("WAL")
+        try:
+            yield
+        finally:
+            self._journal("DELETE")
+
+    def _journal(self, mode: str) -> None:
+        with self.lock, self._database.explained("open it"):
+            own: Any = self._ready().connection.driver_connection
+            # One that others have open, or that its file system cannot give a log, stays as it is.
+            with suppress(sqlite3.OperationalError):
+                own.execute("PRAGMA busy_timeout = 200")
+                own.execute(f"PRAGMA journal_mode = {mode}").fetchall()
+            own.execute(f"PRAGMA busy_timeout = {1000 * PATIENCE_S}")
+            own.execute("PRAGMA synchronous = FULL")
 
     def _ready(self) -> Connection:
         of = (os.getpid(), *self._file())

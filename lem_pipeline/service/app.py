@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import orjson
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 
 from lem.advice.advisor import Advisor
 from lem.advice.amend import Amendment
 from lem.advice.amounts import told_number
-from lem.advice.answers import Advised
 from lem.advice.fills import FillNews
 from lem.advice.order import ParentOrder, new_id, scenario
 from lem.advice.order_report import OrderReport
@@ -41,6 +41,7 @@ from lem_pipeline.service.models import (
 )
 from lem_pipeline.service.tail import Tail
 from lem_pipeline.service.tokens import Named
+from lem_pipeline.service.waiting import Waiting
 from resources.settings import Settings
 
 _LOG = logging.getLogger("lem.service")
@@ -80,14 +81,15 @@ def make_app(
     )
     app.add_middleware(Guard, tokens=tokens)
     hidden = Hiding(Settings())
+    waiting = Waiting()
     _errors(app, hidden)
     add_lists(app, advisor)
     add_events(app, advisor, tail or Tail(advisor.store.audit), hidden, stream_seconds)
 
     @app.get("/market", responses=told(503))
-    def market() -> MarketView:
+    async def market() -> MarketView:
         """Which bar is next; brings the bars of all open orders up to now."""
-        at, problems = advisor.refresh()
+        at, problems = await waiting.run(advisor.refresh)
         return MarketView(
             universe=advisor.universe.name,
             now=at.now,
@@ -98,9 +100,11 @@ def make_app(
         )
 
     @app.post("/orders", status_code=201, responses={**told(409, 503), 200: {"model": OrderView}})
-    def submit(order: NewOrder, response: Response) -> OrderView:
+    async def submit(order: NewOrder, response: Response) -> OrderView:
         """Take an order on: 201, or 200 where the same order has this id already."""
-        state, is_new = advisor.submit(_parent(advisor, order), starts_next=order.start is None)
+        state, is_new = await waiting.run(
+            lambda: advisor.submit(_parent(advisor, order), starts_next=order.start is None)
+        )
         response.status_code = 201 if is_new else 200
         return OrderView.of(state)
 
@@ -130,9 +134,9 @@ def make_app(
         return OrderView.of(advisor.resume(order_id))
 
     @app.post("/orders/{order_id}/amend", responses=told(404, 409, 503))
-    def amend(order_id: Key, new: NewTerms) -> OrderView:
+    async def amend(order_id: Key, new: NewTerms) -> OrderView:
         """Change terms of an open order; what is left is planned anew from the next bar."""
-        return OrderView.of(advisor.amend(order_id, _amendment(new)))
+        return OrderView.of(await waiting.run(advisor.amend, order_id, _amendment(new)))
 
     @app.post("/orders/{order_id}/close", responses=told(404, 409))
     def close(order_id: Key) -> OrderView:
@@ -157,25 +161,24 @@ def make_app(
         return SliceView.of(advisor.total(order_id, utc_of(bar, "bar"), filled.amount))
 
     @app.get("/orders/{order_id}/report", responses=told(404, 409, 503))
-    def report(order_id: Key) -> OrderReport:
+    async def report(order_id: Key) -> OrderReport:
         """What an order that has ended came to on real fills, and what rules would have done on the same bars."""
-        return advisor.report(order_id)
+        return await waiting.run(advisor.report, order_id)
 
-    @app.get("/reports", responses=told(409, 503))
-    def reports(date: Annotated[dt.date, Query(description="Day (UTC) on which the orders began.")]) -> DayReport:
+    @app.get("/reports", response_model=DayReport, responses=told(409, 503))
+    async def reports(date: Annotated[dt.date, Query(description="Day (UTC) on which the orders began.")]) -> Response:
         """The orders of a day with their reports; of those without one, why."""
-        day = advisor.reports(date)
-        return replace(day, orders=[replace(line, reason=hidden(line.reason)) for line in day.orders])
+        return Response(await waiting.run(_told_day, advisor, date, hidden), media_type="application/json")
 
     @app.post("/orders/{order_id}/advice", response_model=AdvisedView, responses=told(404, 409, 503))
-    def advise_one(order_id: Key) -> Response:
+    async def advise_one(order_id: Key) -> Response:
         """The slice of one order for the bar that is next."""
-        return Response(_told_bar(advisor.advise(order_id), hidden), media_type="application/json")
+        return Response(await waiting.run(_told_bar, advisor, order_id, hidden), media_type="application/json")
 
     @app.post("/advice", response_model=AdvisedView, responses=told(503))
-    def advise() -> Response:
+    async def advise() -> Response:
         """The slices of all open orders for the bar that is next; orders without one are in `refused`, with why."""
-        return Response(_told_bar(advisor.advise(), hidden), media_type="application/json")
+        return Response(await waiting.run(_told_bar, advisor, None, hidden), media_type="application/json")
 
     return app
 
@@ -252,8 +255,18 @@ def _news(new: NewFill) -> FillNews:
     )
 
 
-def _told_bar(advised: Advised, hidden: Hiding) -> bytes:
+_DAY = TypeAdapter(DayReport)
+
+
+def _told_day(advisor: Advisor, date: dt.date, hidden: Hiding) -> bytes:
+    """JSON of the reports of a day."""
+    day = advisor.reports(date)
+    return _DAY.dump_json(replace(day, orders=[replace(line, reason=hidden(line.reason)) for line in day.orders]))
+
+
+def _told_bar(advisor: Advisor, order_id: str | None, hidden: Hiding) -> bytes:
     """JSON of an `AdvisedView`, past pydantic's work on each slice: there may be thousands."""
+    advised = advisor.advise(order_id)
     at = advised.at
     view = {
         "bar": at.bar,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
 from types import FrameType
 
@@ -11,6 +12,7 @@ import uvicorn
 from lem.advice.advisor import Advisor
 from lem_pipeline.service.app import make_app
 from lem_pipeline.service.guards import MAX_HEADER
+from lem_pipeline.service.keeper import Keeper
 from lem_pipeline.service.push import Push
 from lem_pipeline.service.tail import Tail
 from lem_pipeline.service.tokens import Named, check_tokens, tokens_of
@@ -65,10 +67,17 @@ def run(advisor: Advisor, host: str, port: int, tokens: str | Named, push: Push 
         ws="none",
     )
     with listener:
+        # The modules' own objects outlive all requests: the garbage collector need not look through them.
+        gc.collect()
+        gc.freeze()
+        keeper = Keeper(advisor)
+        keeper.start()
         push.start()
         try:
-            _Server(config, push).run(sockets=[listener])
+            with advisor.store.written_ahead():
+                _Server(config, push).run(sockets=[listener])
         finally:
+            keeper.stop()
             push.stop()
 
 
