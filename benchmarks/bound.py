@@ -68,11 +68,11 @@ def one_seed(seed: int, training: TrainingConfig, days: int, assets: int) -> tup
     exact = replace(test, sigma_NT=np.full_like(test.sigma_NT, SIGMA))
     costs = CostsConfig(fee_bps=0.0, half_spread_bps=0.0)
     (model, net), (rule, _), (_, net_rule) = (
-        tuple(
-            made / (SIGMA * BPS)
-            for made in vars(gains(market, orders, strategy, MIN_BARS, HORIZON, 0.0, costs)).values()
+        (made.before_AMS / (SIGMA * BPS), made.net_AMS / (SIGMA * BPS))
+        for made in (
+            gains(market, orders, strategy, MIN_BARS, HORIZON, 0.0, costs)
+            for market, strategy in ((test, trained.model), (exact, OptimalStopping()), (exact, OptimalWithCosts()))
         )
-        for market, strategy in ((test, trained.model), (exact, OptimalStopping()), (exact, OptimalWithCosts()))
     )
     rows = []
     for side in Side:

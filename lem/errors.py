@@ -59,6 +59,10 @@ class AdviceError(LemError):
     """There is no advice: market data or a champion is missing, or too old to act on."""
 
 
+class PaperError(LemError):
+    """The paper venue cannot go on: a setting, its state, or the desk that it works for."""
+
+
 class AlertError(LemError):
     """An alert or a heartbeat could not be sent, or its address is none."""
 

@@ -32,6 +32,7 @@ LAYERS = {
     "reports": "tables, figures, words, the page",
     "alerts": "what is wrong at this moment, and who was told",
     "advice": "live orders, bar by bar",
+    "paper": "a venue that fills live orders on paper",
     "export": "models as files that run without this package",
     "dictionary": "every table and column in words",
     "notebook": "the same from Python, for people",

@@ -30,6 +30,7 @@ class Settings(BaseSettings):
         data: folder or URL that replaces `{data}` in universe files.
         universes: folder of the user's universe files, which come before all others (`resources.universes`).
         token: what callers of `lem serve` must show.
+        tokens: more such tokens, each with a name for the audit log: NAME:TOKEN, with spaces between them.
         ui_token: what browsers must show to `lem ui`.
         max_open_orders: of a universe, how many live orders may be open at the same time.
         alert_urls: whom to tell what is wrong: apprise's URLs, with spaces between them; if empty, nobody is told.
@@ -46,6 +47,7 @@ class Settings(BaseSettings):
     data: str = Field(default="data", repr=False)
     universes: Path | None = None
     token: SecretStr = SecretStr("")
+    tokens: SecretStr = SecretStr("")
     ui_token: SecretStr = SecretStr("")
     alert_urls: SecretStr = SecretStr("")
     heartbeat_url: SecretStr = SecretStr("")

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from lem.advice import life
 from lem.advice.amounts import told_number
 from lem.advice.answers import Advice, Advised, Standings, answers
 from lem.advice.clock import Moment, moment
@@ -85,8 +86,13 @@ class Advisor:
             return self.store.order(order_id).order.start
         return self.now().bar
 
-    def submit(self, order: ParentOrder) -> tuple[OrderState, bool]:
+    def submit(self, order: ParentOrder, starts_next: bool = False) -> tuple[OrderState, bool]:
         """Take an order on; it is stored when this returns. Returns it and whether it is new.
+
+        Args:
+            order: to be taken on.
+            starts_next: its sender left its start out: it begins with the bar that is next now, even where another one
+                was when `start_of` was asked.
 
         Raises:
             OrderError: it could never be advised on.
@@ -94,9 +100,12 @@ class Advisor:
             AdviceError: the universe has no bars at this time.
         """
         if self.store.has(order.id):
-            order = replace(order, rules=self.store.order(order.id).order.rules)
+            there = self.store.order(order.id).order
+            order = replace(order, rules=there.rules, start=there.start if starts_next else order.start)
         else:
             at = self.now()
+            if starts_next:
+                order = replace(order, start=max(order.start, at.bar))
             check_order(order, self.universe, at)
             order = replace(order, rules=self._rules(order.asset))
             self._check_size(order, at)
@@ -152,23 +161,23 @@ class Advisor:
 
     def cancel(self, order_id: str) -> OrderState:
         """Cancel an open order. Raises as `order`, and OrderStateError when it has ended."""
-        self.order(order_id)
-        return self.store.cancel(order_id)
+        return self._change(order_id, life.cancel)
 
     def pause(self, order_id: str) -> OrderState:
-        """Advise nothing on an open order until it is resumed. Raises as `order` and as `AdviceStore.pause`."""
-        self.order(order_id)
-        return self.store.pause(order_id, self.clock.now())
+        """Advise nothing on an open order until it is resumed. Raises as `cancel`."""
+        return self._change(order_id, life.pause)
 
     def resume(self, order_id: str) -> OrderState:
-        """Go on with an order that was paused. Raises as `order` and as `AdviceStore.pause`."""
-        self.order(order_id)
-        return self.store.pause(order_id, None)
+        """Go on with an order that was paused. Raises as `cancel`."""
+        return self._change(order_id, life.resume)
 
     def close(self, order_id: str) -> OrderState:
-        """Close an order that has ended. Raises as `order` and as `AdviceStore.close`."""
+        """Close an order that has ended. Raises as `order`, and OrderStateError while it is open."""
+        return self._change(order_id, life.close)
+
+    def _change(self, order_id: str, choose: Callable[[OpenOrder, dt.datetime], life.Change | None]) -> OrderState:
         self.order(order_id)
-        return self.store.close(order_id, self.clock.now())
+        return self.store.change(order_id, choose, self.clock.now())
 
     def fill(self, order_id: str, news: FillNews) -> tuple[Fill, bool]:
         """Take a fill; it is stored when this returns. Returns it and whether it is new.
@@ -273,7 +282,7 @@ class Advisor:
             found.append((outcome, booked))
             return outcome.decided
 
-        self.store.decide(self.universe.name, choose, order_id)
+        self.store.decide(self.universe.name, choose, at.now, order_id)
         return found[0]
 
     def _advised(self, at: Moment, booked: list[OpenOrder], outcome: BarOutcome) -> Advised:

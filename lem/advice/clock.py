@@ -13,6 +13,7 @@ from lem.late import pd
 from lem.sources.limits import Clock
 from lem.universe import Universe
 from lem.universe.calendars import bar_close, session_opens
+from lem.universe.session_bars import session_grid
 
 _REACH = dt.timedelta(days=12)
 """No exchange is closed for as long as this."""
@@ -69,7 +70,7 @@ def bars_of_order(universe: Universe, first: dt.datetime, count: int, last: dt.d
     Raises:
         AdviceError: `last` has not closed yet.
     """
-    days = _REACH + 2 * count * universe.bar_length
+    days = _REACH + 2 * count * (pd.Timedelta(1, "D") / universe.bars_per_day)
     opens = _opens(universe, first.date(), min(first.date() + days, universe.end or dt.date.max))
     possible = opens[opens >= pd.Timestamp(first)][:count]
     until = max(possible[-1].date(), last.date())
@@ -97,6 +98,8 @@ def _reach(universe: Universe) -> dt.timedelta:
 
 def _opens(universe: Universe, first: dt.date, last: dt.date) -> pd.DatetimeIndex:
     days = pd.date_range(first, last, freq="D", unit="us")
+    if universe.in_sessions:
+        return session_grid(universe.calendar, universe.bar_length, days)[0]
     starts = session_opens(universe, days)
     starts = starts[starts.notna()]
     within = np.arange(universe.bars_per_day) * universe.bar_length.to_timedelta64()

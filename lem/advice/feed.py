@@ -15,10 +15,12 @@ from lem.data.bars import TABLE_SCHEMA, validate_bars
 from lem.data.features import check_features, compute_features
 from lem.errors import AdviceError, LemError
 from lem.lake import Lake
+from lem.lineage.one_source import OneSource
 from lem.lineage.quarantine import quarantine_path, quarantined_dates
 from lem.sources.base import Source
 from lem.universe import Outage, Universe
 from lem.universe.calendars import bar_close, expected_bars, outage_mask, partition_dates, partition_window
+from lem.universe.session_bars import session_grid
 from lem.universe.windows import history_dates
 
 
@@ -51,6 +53,7 @@ class Feed:
         # A bar is wanted that was not there before: what the source read then does not have it.
         self._source.forget(symbol)
         try:
+            OneSource(self._lake, self._universe, symbol).refuse_reading_beside()
             self._refuse_quarantined(symbol, [*history_dates(self._universe, dates[0]), *dates] if dates else [])
             table = pd.concat([self._features_of(symbol, date, at) for date in dates], ignore_index=True)
         except AdviceError:
@@ -67,6 +70,22 @@ class Feed:
             )
         return table
 
+    def bars(self, symbol: str, date: dt.date, at: Moment) -> pd.DataFrame:
+        """The validated bars of a partition that have closed by a moment, as `features` reads them.
+
+        Raises:
+            AdviceError: as `features`.
+        """
+        self._forget(symbol, [date])
+        self._source.forget(symbol)
+        self._refuse_quarantined(symbol, [date])
+        try:
+            return self._bars_of(symbol, date, at)
+        except AdviceError:
+            raise
+        except LemError as error:
+            raise AdviceError(f"{symbol}: no bars of {date}: {error}") from error
+
     def _features_of(self, symbol: str, date: dt.date, at: Moment) -> pd.DataFrame:
         if (symbol, date) in self._features:
             return self._features[symbol, date]
@@ -78,7 +97,7 @@ class Feed:
             before = [self._bars_of(symbol, d, at) for d in history_dates(self._universe, date)]
             past = pd.concat(before) if before else TABLE_SCHEMA.empty_table().to_pandas()
             day = self._bars_of(symbol, date, at)
-            table = check_features(compute_features(past, day, self._universe.features, self._universe.bars_per_day))
+            table = check_features(compute_features(past, day, self._universe.features, self._universe.clock))
         if over:
             self._features[symbol, date] = table
         return table
@@ -112,7 +131,7 @@ class Feed:
     def _from_source(self, symbol: str, date: dt.date, at: Moment) -> pd.DataFrame:
         """Bars of a date that have closed. What was fetched before is not fetched again."""
         start, end = partition_window(date)
-        until = min(end, at.as_of) if self._universe.calendar == "24/7" else end
+        until = end if self._universe.daily_sessions else min(end, at.as_of)
         raw, since = self._raw.get((symbol, date), (None, start))
         if since < until:
             fetched = self._source.fetch(symbol, since, until).table
@@ -153,7 +172,11 @@ class Feed:
 
 def _is_over(universe: Universe, date: dt.date, at: Moment) -> bool:
     """Whether all bars of a partition have closed. A session's single daily bar always has: nobody asks before."""
-    return universe.calendar != "24/7" or partition_window(date)[1] <= at.as_of
+    if not universe.in_sessions:
+        return universe.daily_sessions or partition_window(date)[1] <= at.as_of
+    days = pd.DatetimeIndex([pd.Timestamp(date)])
+    opens, _ = session_grid(universe.calendar, universe.bar_length, days)
+    return len(opens) == 0 or bar_close(universe, opens[-1:])[0] <= pd.Timestamp(at.as_of)
 
 
 def _not_yet(universe: Universe, until: dt.datetime, end: dt.datetime) -> Universe:

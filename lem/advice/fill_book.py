@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, insert, select, update
 
+from lem.advice.audit import filled, write_act
 from lem.advice.fills import Fill, FillNews, newest, retold, total_id, with_fills
 from lem.advice.order import OrderResult
 from lem.advice.records import OrderRecord, SliceRecord
@@ -119,6 +120,7 @@ def write_fill(connection: Connection, order: OrderRecord, slices: Sequence[Slic
         result = changed.result
         columns |= {name: None if result is None else getattr(result, name) for name in _RESULT}
         connection.execute(update(_ORDERS).where(_ORDERS.c.id == order.id), columns)
+    write_act(connection, order.universe, fill.told_at, [filled(fill, changed.status)])
 
 
 _LATE = ("late_amount", "late_share", "late_units", "late_cash")

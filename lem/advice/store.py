@@ -16,9 +16,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, select, update
 
+from lem.advice import audit
 from lem.advice.amounts import ZERO
 from lem.advice.fill_book import fill_of, fills_of, total_of, write_fill
 from lem.advice.fills import Fill, FillNews
+from lem.advice.life import Change
+from lem.advice.listing import NEWEST_FIRST, Listing, Page, keys_of
 from lem.advice.order import OPEN, OrderResult, OrderState, ParentOrder, Status
 from lem.advice.records import ArrivalRecord, Decided, OpenOrder, OrderRecord, SliceRecord
 from lem.advice.soundness import UNREADABLE, check_order, check_slice, sound, unsound
@@ -63,6 +66,7 @@ class AdviceStore:
         self._most_open = most_open
         self._database = Database(url)
         bring_up_to_date(self._database)
+        self.audit = audit.AuditLog(self._database)
 
     def add(self, order: ParentOrder, now: dt.datetime) -> tuple[OrderState, bool]:
         """Store an order. The same order under the same id again changes nothing.
@@ -86,6 +90,7 @@ class AdviceStore:
             self._check_quota(connection, order.universe)
             record = OrderRecord.of(order, now)
             connection.execute(insert(_ORDERS), [{**_columns(record, _ORDER), **_columns(record.rules, _RULES)}])
+            audit.write_act(connection, order.universe, now, [audit.created(record)])
             return record.state(), True
 
     def order(self, order_id: str) -> OrderState:
@@ -107,15 +112,21 @@ class AdviceStore:
         self, universe: str, statuses: Sequence[Status] | None = None, limit: int | None = None
     ) -> list[OrderState]:
         """Orders of a universe, the newest first."""
-        wanted = _ORDERS.c.universe == universe
-        if statuses is not None:
-            wanted = and_(wanted, _ORDERS.c.status.in_(statuses))
-        query = _with_last(wanted).order_by(_ORDERS.c.created_at.desc(), _ORDERS.c.id).limit(limit)
+        return self.page(universe, Listing(statuses, limit=limit)).states
+
+    def page(self, universe: str, wanted: Listing) -> Page:
+        """A page of the orders of a universe, the newest first.
+
+        Raises:
+            OrderError: as `lem.advice.listing.keys_of`.
+        """
         with self._database.transaction("list the orders") as connection:
+            keys, cursor = keys_of(connection, universe, wanted)
+            query = _with_last(_ORDERS.c.id.in_(keys)).order_by(*NEWEST_FIRST)
             try:
-                return [_open_order_of(row).state() for row in connection.execute(query)]
+                return Page([_open_order_of(row).state() for row in connection.execute(query)], cursor)
             except (AdviceError, OrderError, *UNREADABLE):
-                return list(self._sound_states(connection, query))
+                return Page(list(self._sound_states(connection, keys)), cursor)
 
     def slices(self, order_id: str) -> list[tuple[OrderRecord, SliceRecord]]:
         """Every slice of an order beside the order, in the order of its bars.
@@ -159,18 +170,23 @@ class AdviceStore:
         with self._database.transaction(f"list the orders of {date}") as connection:
             return list(connection.execute(select(_ORDERS.c.id).where(wanted).order_by(_ORDERS.c.id)).scalars())
 
-    def cancel(self, order_id: str) -> OrderState:
-        """Cancel an open order; a cancelled one stays so.
+    def change(
+        self, order_id: str, choose: Callable[[OpenOrder, dt.datetime], Change | None], now: dt.datetime
+    ) -> OrderState:
+        """Write what a function of `lem.advice.life` makes of an order; None changes nothing.
 
         Raises:
             UnknownOrderError: there is no such order.
-            OrderStateError: it has ended.
+            OrderStateError: as `choose`.
+            OrderError: likewise.
         """
-        with self._database.transaction(f"cancel order {order_id!a}", write=True) as connection:
-            order = self._known(connection, order_id)
-            if order.status not in (*OPEN, "cancelled"):
-                raise OrderStateError(f"order {order_id} is {order.status}; allowed: to cancel one that is open")
-            connection.execute(update(_ORDERS).where(_ORDERS.c.id == order_id), {"status": "cancelled"})
+        with self._database.transaction(f"change order {order_id!a}", write=True) as connection:
+            self._known(connection, order_id)
+            order = self._open_order(connection, order_id)
+            change = choose(order, now)
+            if change is not None:
+                connection.execute(update(_ORDERS).where(_ORDERS.c.id == order_id), change.columns)
+                audit.write_act(connection, order.universe, now, [change.told])
             return self._state(connection, order_id)
 
     def fill(self, order_id: str, news: FillNews, now: dt.datetime) -> tuple[Fill, bool]:
@@ -214,46 +230,18 @@ class AdviceStore:
                 slice_ for slice_ in self._slices(connection, order_id) if slice_.bar == bar
             )
 
-    def pause(self, order_id: str, now: dt.datetime | None) -> OrderState:
-        """Pause an open order, or with None for `now` resume it; one that is paused stays so since when it was.
-
-        Raises:
-            UnknownOrderError: there is no such order.
-            OrderStateError: it has ended.
-        """
-        with self._database.transaction(f"pause order {order_id!a}", write=True) as connection:
-            order = self._known(connection, order_id)
-            if order.status not in OPEN:
-                raise OrderStateError(
-                    f"order {order_id} is {order.status}; allowed: to pause or resume one that is open"
-                )
-            if now is None or order.paused_at is None:
-                connection.execute(update(_ORDERS).where(_ORDERS.c.id == order_id), {"paused_at": now})
-            return self._state(connection, order_id)
-
-    def close(self, order_id: str, now: dt.datetime) -> OrderState:
-        """Close an order that has ended: no fill of it is taken any more; a closed one stays so.
-
-        Raises:
-            UnknownOrderError: there is no such order.
-            OrderStateError: it is open.
-        """
-        with self._database.transaction(f"close order {order_id!a}", write=True) as connection:
-            order = self._known(connection, order_id)
-            if order.status in OPEN:
-                raise OrderStateError(
-                    f"order {order_id} is {order.status}; allowed: to close one that has ended; cancel it first"
-                )
-            if order.closed_at is None:
-                connection.execute(update(_ORDERS).where(_ORDERS.c.id == order_id), {"closed_at": now})
-            return self._state(connection, order_id)
-
     def booked(self, universe: str, order_id: str | None = None) -> list[OpenOrder]:
         """The open orders of a universe with their last slices; or one order, if it is open."""
         with self._database.transaction("read the open orders") as connection:
             return self._booked(connection, universe, order_id)
 
-    def decide(self, universe: str, choose: Callable[[list[OpenOrder]], Decided], order_id: str | None = None) -> None:
+    def decide(
+        self,
+        universe: str,
+        choose: Callable[[list[OpenOrder]], Decided],
+        now: dt.datetime,
+        order_id: str | None = None,
+    ) -> None:
         """Write what `choose` makes of the open orders; until it is written nobody else decides.
 
         Where `choose` raises, nothing is written.
@@ -274,6 +262,7 @@ class AdviceStore:
             for rows in (late, begun, ended):
                 if rows:
                     connection.execute(update(_ORDERS).where(_ORDERS.c.id == bindparam("_id")), rows)
+            audit.write_act(connection, universe, now, audit.decided({order.id: order for order in booked}, decided))
 
     def _booked(self, connection: Connection, universe: str, order_id: str | None) -> list[OpenOrder]:
         wanted = and_(_ORDERS.c.universe == universe, _ORDERS.c.status.in_(OPEN))
@@ -287,20 +276,24 @@ class AdviceStore:
             keys = connection.execute(select(_ORDERS.c.id).where(wanted).order_by(_ORDERS.c.id)).scalars().all()
             return [self._sound_or_not(connection, key, universe) for key in keys]
 
-    def _state(self, connection: Connection, order_id: str) -> OrderState:
+    def _open_order(self, connection: Connection, order_id: str) -> OpenOrder:
         with sound(order_id):
-            return _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one()).state()
+            return _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one())
+
+    def _state(self, connection: Connection, order_id: str) -> OrderState:
+        order = self._open_order(connection, order_id)
+        with sound(order_id):
+            return order.state()
 
     def _sound_or_not(self, connection: Connection, order_id: str, universe: str) -> OpenOrder:
         try:
-            with sound(order_id):
-                return _open_order_of(connection.execute(_with_last(_ORDERS.c.id == order_id)).one())
+            return self._open_order(connection, order_id)
         except AdviceError as fault:
             return unsound(order_id, universe, fault)
 
-    def _sound_states(self, connection: Connection, query: Any) -> Iterator[OrderState]:
-        """The orders of a query; those that cannot be read are left to the log, and to who asks for them by id."""
-        for order_id in connection.execute(query.with_only_columns(_ORDERS.c.id)).scalars().all():
+    def _sound_states(self, connection: Connection, keys: Sequence[str]) -> Iterator[OrderState]:
+        """Orders by their ids; those that cannot be read are left to the log, and to who asks for them by id."""
+        for order_id in keys:
             try:
                 yield self._state(connection, order_id)
             except AdviceError as fault:

@@ -21,7 +21,7 @@ from lem.execution.orders import Benchmark, Side, Target
 from lem.lineage import stages
 from lem.lineage.stages import Stage, stage_named, tables
 from lem.lineage.words import NEVER, Words
-from lem.registry import advice_tables, alert_tables  # noqa: F401  (their tables are in the metadata once imported)
+from lem.registry import advice_tables, alert_tables, audit_tables  # noqa: F401  (in the metadata once imported)
 from lem.registry.tables import Base
 from lem.reports.tables import COSTS, GROUPS, LEVELS, MODEL, STATISTICS
 from lem.strategies.rules import rule_names

@@ -88,6 +88,22 @@ LIVE_COLUMNS = {
         "traded_at": Words("when it traded", "UTC", "not told"),
         "told_at": Words("when the desk told it", "UTC"),
     },
+    "audit_acts": {
+        "id": Words("grows with every act"),
+        "universe": Words("name of the universe"),
+        "at": Words("when, by the clock of the desk, which a replay sets back", "UTC"),
+        "recorded_at": Words("when, by the clock of the database", "UTC"),
+        "actor": Words("python, cli, http (a request to `lem serve`) or service (`lem serve` by itself)"),
+        "name": Words("of the token, or of the system's user", null="a request without a token, or the service"),
+        "address": Words("of the request", null="no request"),
+    },
+    "audit_entries": {
+        "id": Words("grows with every entry"),
+        "act_id": Words("the act"),
+        "order_id": Words("the order"),
+        "event": Words("what happened to the order"),
+        "facts": Words("JSON of what it came to"),
+    },
     "nights": {
         "id": Words("grows with every try"),
         "universe": Words("name of the universe"),
@@ -114,6 +130,8 @@ LIVE_TABLES = {
     "advised_orders": "Parent orders that `lem advise` and `lem serve` work on.",
     "advised_slices": "What was advised for each bar of an order, once.",
     "advised_fills": "What a desk told of fills; rows are added, none is changed.",
+    "audit_acts": "Who did something to live orders, when and from where; no row can be changed or deleted.",
+    "audit_entries": "What an act did to each order; no row can be changed or deleted.",
     "nights": "Nights that `lem night` or the night's job has begun, and how they ended; kept for 90 days.",
     "alerts": "What is wrong and was told or is to be told, until it is over; and the night of the last heartbeat.",
 }

@@ -43,7 +43,7 @@ def doubts_on(
     """
     if not dates:
         return {}
-    per_day = 1 if universe.calendar != "24/7" else int(pd.Timedelta(1, "D") / universe.source_bar_length)
+    per_day = universe.model_copy(update={"bar": universe.source_bar}).bars_per_day
     before = -(-WINDOW // per_day) + 1
     around = {offset_partition(universe, dates[0], n) for n in range(-before, 0)}
     around |= {offset_partition(universe, dates[-1], n) for n in range(1, 3)}

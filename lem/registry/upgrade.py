@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection
 
-from lem.registry import advice_tables, alert_tables  # noqa: F401  (their tables are part of the schema)
+from lem.registry import advice_tables, alert_tables, audit_tables  # noqa: F401  (their tables are part of the schema)
 from lem.registry.connection import Database
 
 # Alembic keeps the environment it runs in as a global of the process.

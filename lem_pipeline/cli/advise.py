@@ -27,6 +27,13 @@ At = Annotated[
 ]
 
 
+@advise.callback()
+def _who() -> None:
+    from lem.advice.callers import Caller, act_as, user_name
+
+    act_as(Caller("cli", user_name()))
+
+
 @advise.command()
 def new(
     universe: UniverseName,
@@ -64,7 +71,7 @@ def new(
     order = ParentOrder(
         order_id or new_id(), advisor.universe.name, asset, terms, size, begins, MODES[MODES.index(mode)], limit
     )
-    state, is_new = advisor.submit(order)
+    state, is_new = advisor.submit(order, starts_next=start is None)
     console.print(escape(f"Order {state.order.id} is {'stored' if is_new else 'there already'} ({state.status})"))
     console.print(escape(f"Next: lem advise next -u {universe} {state.order.id}"))
 
@@ -106,16 +113,49 @@ def follow(
 def list_orders(
     universe: UniverseName,
     every: Annotated[bool, typer.Option("--all", help="Those that have ended, too, with what came of them.")] = False,
+    status: Annotated[list[str] | None, typer.Option(help="Only orders in this state; may be repeated.")] = None,
+    asset: Annotated[list[str] | None, typer.Option(help="Only orders of this one; may be repeated.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only orders taken on at or after it (UTC).")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    cursor: Annotated[str | None, typer.Option(help="Id of the last order of the page before.")] = None,
 ) -> None:
-    """List the orders, the newest first."""
-    from lem.advice.order import OPEN
+    """List the orders, the newest first; those that are open, unless --all or --status says otherwise."""
+    from lem.advice.listing import Listing
+    from lem.advice.order import OPEN, STATUSES
     from lem.advice.store import AdviceStore
     from lem_pipeline.cli.show_advice import show_orders
+    from lem_pipeline.service.advising import utc
     from resources.opening import universe_named
     from resources.settings import Settings
 
-    chosen = universe_named(universe)
-    show_orders(console, AdviceStore(Settings().registry).orders(chosen.name, None if every else OPEN))
+    if unknown := [one for one in status or [] if one not in STATUSES]:
+        raise OrderError(f"--status {unknown[0][:80]!a}; allowed: {', '.join(STATUSES)}")
+    chosen = [one for one in STATUSES if one in status] if status else None if every else OPEN
+    begin = utc(since, "--since") if since else None
+    page = AdviceStore(Settings().registry).page(
+        universe_named(universe).name, Listing(chosen, asset or None, begin, cursor, limit)
+    )
+    show_orders(console, page.states)
+    if page.cursor is not None:
+        console.print(escape(f"There are more: the same command with --cursor {page.cursor}"))
+
+
+@advise.command("log")
+def audit_log(
+    universe: UniverseName,
+    order: Annotated[str | None, typer.Option(help="Id of an order; all orders if left out.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only what was done at or after it (UTC).")] = None,
+) -> None:
+    """Print who did what to live orders, when and from where, the oldest first. Nothing of it can be changed."""
+    from lem.advice.store import AdviceStore
+    from lem_pipeline.cli.show_advice import logged
+    from lem_pipeline.service.advising import utc
+    from resources.opening import universe_named
+    from resources.settings import Settings
+
+    log, name = AdviceStore(Settings().registry).audit, universe_named(universe).name
+    for entry in log.entries(name, order, utc(since, "--since") if since else None):
+        console.print(escape(logged(entry)), soft_wrap=True)
 
 
 @advise.command()
@@ -226,21 +266,25 @@ def report(
 
 def serve(
     universe: UniverseName,
-    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs LEM_TOKEN.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but loopback needs LEM_TOKEN or LEM_TOKENS.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 8321,
     at: At = None,
     speed: Annotated[float, typer.Option(min=0.001, max=1e6, help="With --at: seconds that pass there in one.")] = 1.0,
 ) -> None:
     """Serve advice over HTTP on http://HOST:PORT, with its description on /openapi.json."""
     from lem_pipeline.service.advising import open_advisor
-    from lem_pipeline.service.run import check_bind, run
+    from lem_pipeline.service.run import run
+    from lem_pipeline.service.tokens import check_tokens, tokens_of
     from resources.settings import Settings
 
-    token = Settings().token.get_secret_value()
-    check_bind(host, token)
+    settings = Settings()
+    tokens = tokens_of(settings.token.get_secret_value(), settings.tokens.get_secret_value())
+    check_tokens(host, tokens)
     if at is None and speed != 1.0:
         raise LemError("--speed without --at; allowed: 1, the speed of the present")
-    run(open_advisor(universe, at, speed), host, port, token)
+    run(open_advisor(universe, at, speed), host, port, tokens)
 
 
 def _number(text: str, what: str) -> Decimal:

@@ -21,6 +21,7 @@ from lem_pipeline.cli.alert import alert
 from lem_pipeline.cli.models import models
 from lem_pipeline.cli.options import Day, UniverseName
 from lem_pipeline.cli.panels import DAILY, ORDERS, SETTING_UP, UPKEEP, Panels
+from lem_pipeline.cli.paper import paper
 from lem_pipeline.cli.setting_up import check, doctor, new
 from lem_pipeline.cli.stopping import Stoppable
 from lem_pipeline.planning.days import day, partition_day
@@ -46,6 +47,7 @@ app.add_typer(models, rich_help_panel=DAILY)
 app.add_typer(alert, rich_help_panel=UPKEEP)
 app.add_typer(advise, rich_help_panel=ORDERS)
 app.command(rich_help_panel=ORDERS)(serve)
+app.command(rich_help_panel=ORDERS)(paper)
 for command in (new, check, doctor):
     app.command(rich_help_panel=SETTING_UP)(command)
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from lem.advice.answers import Advice, Advised
+    from lem.advice.audit import AuditEntry
     from lem.advice.order import OrderResult, OrderState
 
 
@@ -49,6 +50,15 @@ def told(advice: Advice) -> str:
 def _unit(advice: Advice) -> str:
     base, _, quote = advice.asset.partition("-")
     return base if advice.unit == "quantity" else quote or "currency"
+
+
+def logged(entry: AuditEntry) -> str:
+    """An entry of the audit log on one line."""
+    who = " ".join(word for word in (entry.actor, entry.name, entry.address) if word)
+    facts = "  ".join(f"{name} {value}" for name, value in entry.facts.items() if value is not None)
+    return (
+        f"{entry.id}  {entry.at:%Y-%m-%d %H:%M:%S} UTC  {who}  order {entry.order_id}  {entry.event}  {facts}".rstrip()
+    )
 
 
 def ended(result: OrderResult) -> str:

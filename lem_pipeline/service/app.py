@@ -8,7 +8,7 @@ import logging
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
@@ -16,13 +16,15 @@ from lem.advice.advisor import Advisor
 from lem.advice.amounts import told_number
 from lem.advice.answers import Advised
 from lem.advice.fills import FillNews
-from lem.advice.order import ID_PATTERN, STATUSES, ParentOrder, Status, new_id, scenario
+from lem.advice.order import ParentOrder, new_id, scenario
 from lem.advice.order_report import OrderReport
 from lem.advice.reporting import DayReport
 from lem.errors import AdviceError, LemError, OrderError, OrderStateError, UnknownOrderError
 from lem.execution.orders import Order
+from lem_pipeline.service.fields import BarKey, Key, told, utc_of
 from lem_pipeline.service.guards import Guard
 from lem_pipeline.service.hiding import Hiding
+from lem_pipeline.service.lists import add_lists
 from lem_pipeline.service.models import (
     AdvisedView,
     FillView,
@@ -30,10 +32,10 @@ from lem_pipeline.service.models import (
     NewFill,
     NewOrder,
     OrderView,
-    Problem,
     SliceView,
     Total,
 )
+from lem_pipeline.service.tokens import Named
 from resources.settings import Settings
 
 _LOG = logging.getLogger("lem.service")
@@ -41,9 +43,6 @@ _DESCRIPTION = """The next slice of live orders, once a bar.
 
 A slice that was given once comes back as it was, with `repeated`. Errors have a `reason`, and `problems` that name each
 wrong field and what is allowed. 503 says that there is no advice now, since market data or a champion is missing."""
-
-Key = Annotated[str, Path(pattern=ID_PATTERN, description="Id of an order.", examples=["desk-17"])]
-BarKey = Annotated[dt.datetime, Path(description="Open of the bar (UTC).", examples=["2024-03-30T10:00:00Z"])]
 
 
 class _Json(Response):
@@ -59,42 +58,23 @@ def _problem(status: int, reason: str, problems: list[dict[str, str]] | None = N
     return _Json({"reason": reason, "problems": problems or []}, status)
 
 
-def _told(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    words = {
-        400: "the request cannot be read",
-        401: "no valid token",
-        403: "sent by a web page of another origin",
-        404: "no such order",
-        405: "no such method here",
-        408: "the body did not come in time",
-        409: "the order's state does not allow it",
-        413: "the body is too long",
-        414: "path and query are too long",
-        421: "the Host header names another machine",
-        422: "a field is wrong",
-        431: "the header is too long",
-        503: "no advice: market data or a champion is missing or too old; or too many requests at once",
-    }
-    every = (400, 401, 403, 405, 408, 413, 414, 421, 422, 431, 503, *statuses)
-    return {status: {"model": Problem, "description": words[status]} for status in every}
-
-
-def make_app(advisor: Advisor, token: str = "") -> FastAPI:
+def make_app(advisor: Advisor, tokens: str | Named = "") -> FastAPI:
     """The service over an advisor.
 
     Args:
         advisor: that answers.
-        token: that callers must show; without one, only loopback names are answered.
+        tokens: of which callers must show one; without any, only loopback names are answered.
     """
     # No page that shows the description: it would load its scripts from elsewhere, into this origin.
     app = FastAPI(
         title="LEM advice", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    app.add_middleware(Guard, token=token)
+    app.add_middleware(Guard, tokens=tokens)
     hidden = Hiding(Settings())
     _errors(app, hidden)
+    add_lists(app, advisor)
 
-    @app.get("/market", responses=_told(503))
+    @app.get("/market", responses=told(503))
     def market() -> MarketView:
         """Which bar is next; brings the bars of all open orders up to now."""
         at, problems = advisor.refresh()
@@ -107,87 +87,77 @@ def make_app(advisor: Advisor, token: str = "") -> FastAPI:
             problems=hidden.values(problems),
         )
 
-    @app.post("/orders", status_code=201, responses={**_told(409, 503), 200: {"model": OrderView}})
+    @app.post("/orders", status_code=201, responses={**told(409, 503), 200: {"model": OrderView}})
     def submit(order: NewOrder, response: Response) -> OrderView:
         """Take an order on: 201, or 200 where the same order has this id already."""
-        state, is_new = advisor.submit(_parent(advisor, order))
+        state, is_new = advisor.submit(_parent(advisor, order), starts_next=order.start is None)
         response.status_code = 201 if is_new else 200
         return OrderView.of(state)
 
-    @app.get("/orders", responses=_told())
-    def orders(
-        status: Annotated[
-            list[Status] | None, Query(description="Only orders in these states.", max_length=len(STATUSES))
-        ] = None,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    ) -> list[OrderView]:
-        """Orders, the newest first."""
-        return [OrderView.of(state) for state in advisor.store.orders(advisor.universe.name, status, limit)]
-
-    @app.get("/orders/{order_id}", responses=_told(404))
+    @app.get("/orders/{order_id}", responses=told(404))
     def order(order_id: Key) -> OrderView:
         """One order."""
         return OrderView.of(advisor.order(order_id))
 
-    @app.get("/orders/{order_id}/slices", responses=_told(404))
+    @app.get("/orders/{order_id}/slices", responses=told(404))
     def slices(order_id: Key) -> list[SliceView]:
         """Every slice that was advised for an order."""
         return [SliceView.of(advice) for advice in advisor.history(order_id)]
 
-    @app.post("/orders/{order_id}/cancel", responses=_told(404, 409))
+    @app.post("/orders/{order_id}/cancel", responses=told(404, 409))
     def cancel(order_id: Key) -> OrderView:
         """Cancel an open order: it gets no more slices."""
         return OrderView.of(advisor.cancel(order_id))
 
-    @app.post("/orders/{order_id}/pause", responses=_told(404, 409))
+    @app.post("/orders/{order_id}/pause", responses=told(404, 409))
     def pause(order_id: Key) -> OrderView:
         """Advise nothing on an open order until it is resumed; its bars go by."""
         return OrderView.of(advisor.pause(order_id))
 
-    @app.post("/orders/{order_id}/resume", responses=_told(404, 409))
+    @app.post("/orders/{order_id}/resume", responses=told(404, 409))
     def resume(order_id: Key) -> OrderView:
         """Go on with an order that was paused."""
         return OrderView.of(advisor.resume(order_id))
 
-    @app.post("/orders/{order_id}/close", responses=_told(404, 409))
+    @app.post("/orders/{order_id}/close", responses=told(404, 409))
     def close(order_id: Key) -> OrderView:
         """Close an order that has ended: no fill of it is taken any more."""
         return OrderView.of(advisor.close(order_id))
 
-    @app.post("/orders/{order_id}/fills", status_code=201, responses={**_told(404, 409), 200: {"model": FillView}})
+    @app.post("/orders/{order_id}/fills", status_code=201, responses={**told(404, 409), 200: {"model": FillView}})
     def new_fill(order_id: Key, new: NewFill, response: Response) -> FillView:
         """Take a fill: 201, or 200 where the same was told before. Late ones count, until the order is closed."""
         fill, is_new = advisor.fill(order_id, _news(new))
         response.status_code = 201 if is_new else 200
         return FillView.of(fill)
 
-    @app.get("/orders/{order_id}/fills", responses=_told(404))
+    @app.get("/orders/{order_id}/fills", responses=told(404))
     def fills(order_id: Key) -> list[FillView]:
         """Everything that was told of an order's fills, corrections too."""
         return [FillView.of(fill) for fill in advisor.fills(order_id)]
 
-    @app.put("/orders/{order_id}/slices/{bar}/fill", responses=_told(404, 409))
+    @app.put("/orders/{order_id}/slices/{bar}/fill", responses=told(404, 409))
     def total(order_id: Key, bar: BarKey, filled: Total) -> SliceView:
         """Tell what was filled in a slice's bar as one number, in place of single fills; the last word counts."""
-        return SliceView.of(advisor.total(order_id, _utc(bar, "bar"), filled.amount))
+        return SliceView.of(advisor.total(order_id, utc_of(bar, "bar"), filled.amount))
 
-    @app.get("/orders/{order_id}/report", responses=_told(404, 409, 503))
+    @app.get("/orders/{order_id}/report", responses=told(404, 409, 503))
     def report(order_id: Key) -> OrderReport:
         """What an order that has ended came to on real fills, and what rules would have done on the same bars."""
         return advisor.report(order_id)
 
-    @app.get("/reports", responses=_told(409, 503))
+    @app.get("/reports", responses=told(409, 503))
     def reports(date: Annotated[dt.date, Query(description="Day (UTC) on which the orders began.")]) -> DayReport:
         """The orders of a day with their reports; of those without one, why."""
         day = advisor.reports(date)
         return replace(day, orders=[replace(line, reason=hidden(line.reason)) for line in day.orders])
 
-    @app.post("/orders/{order_id}/advice", responses=_told(404, 409, 503))
+    @app.post("/orders/{order_id}/advice", responses=told(404, 409, 503))
     def advise_one(order_id: Key) -> AdvisedView:
         """The slice of one order for the bar that is next."""
         return _view(advisor.advise(order_id), hidden)
 
-    @app.post("/advice", responses=_told(503))
+    @app.post("/advice", responses=told(503))
     def advise() -> Response:
         """The slices of all open orders for the bar that is next; orders without one are in `refused`, with why."""
         return Response(_view(advisor.advise(), hidden).model_dump_json(), media_type="application/json")
@@ -212,7 +182,7 @@ def _errors(app: FastAPI, hidden: Hiding) -> None:
         return answer
 
     @app.exception_handler(LemError)
-    async def told(request: Request, error: LemError) -> _Json:
+    async def known(request: Request, error: LemError) -> _Json:
         if isinstance(error, UnknownOrderError):
             return _problem(404, hidden(str(error)))
         if isinstance(error, OrderStateError):
@@ -235,7 +205,7 @@ def _parent(advisor: Advisor, new: NewOrder) -> ParentOrder:
     horizon = advisor.universe.horizon if new.max_bars is None else new.max_bars
     kind = scenario(new.side, new.benchmark, new.target)
     terms = Order(kind, new.min_bars, horizon, new.min_rate, new.max_rate, new.risk_aversion)
-    start = advisor.start_of(new.id) if new.start is None else _utc(new.start, "start")
+    start = advisor.start_of(new.id) if new.start is None else utc_of(new.start, "start")
     limit = None if new.limit_price is None else told_number(new.limit_price, "limit_price")
     return ParentOrder(new.id or new_id(), advisor.universe.name, new.asset, terms, new.size, start, new.mode, limit)
 
@@ -250,17 +220,10 @@ def _news(new: NewFill) -> FillNews:
         amount=told_number(new.amount, "amount"),
         price=price,
         fee=fee,
-        traded_at=None if new.time is None else _utc(new.time, "time"),
-        bar=None if new.bar is None else _utc(new.bar, "bar"),
+        traded_at=None if new.time is None else utc_of(new.time, "time"),
+        bar=None if new.bar is None else utc_of(new.bar, "bar"),
         corrects=new.corrects,
     )
-
-
-def _utc(time: dt.datetime, what: str) -> dt.datetime:
-    try:
-        return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time.astimezone(dt.UTC)
-    except OverflowError:
-        raise OrderError(f"{what} is out of range; allowed: years 2 to 9998") from None
 
 
 def _view(advised: Advised, hidden: Hiding) -> AdvisedView:

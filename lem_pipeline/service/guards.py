@@ -6,6 +6,8 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lem.advice.callers import Caller, acting_as
+from lem_pipeline.service.tokens import Named
 from lem_pipeline.web.asking import Refusal, Token, from_elsewhere, refuse, values_of
 
 MAX_BODY = 16_384
@@ -25,12 +27,14 @@ class Guard:
 
     Args:
         app: what is guarded.
-        token: that callers must show as `Authorization: Bearer TOKEN`; without one, only loopback names are answered.
+        tokens: of which callers must show one as `Authorization: Bearer TOKEN`; without any, only loopback names are
+            answered. One that is a text alone has no name.
     """
 
-    def __init__(self, app: ASGIApp, token: str = "") -> None:
+    def __init__(self, app: ASGIApp, tokens: str | Named = "") -> None:
         self._app = app
-        self._token = Token(token) if token else None
+        named = ([("", tokens)] if tokens else []) if isinstance(tokens, str) else tokens
+        self._tokens = [(name, Token(secret)) for name, secret in named]
         self._answering = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,7 +43,10 @@ class Guard:
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
             return None
-        refusal = self._refusal(scope)
+        shown = values_of(scope, b"authorization")
+        # All are compared: how long it takes tells nothing of which one it is.
+        names = [name for name, token in self._tokens if token.in_header(shown)]
+        refusal = self._refusal(scope, bool(names))
         if refusal is not None:
             return await refuse(send, refusal)
         if self._answering >= MOST_REQUESTS:
@@ -47,7 +54,9 @@ class Guard:
             return await refuse(send, Refusal(503, reason))
         self._answering += 1
         try:
-            await self._hand_on(scope, receive, send)
+            address = (scope.get("client") or (None,))[0]
+            with acting_as(Caller("http", names[0] or None if names else None, address)):
+                await self._hand_on(scope, receive, send)
         finally:
             self._answering -= 1
 
@@ -72,14 +81,16 @@ class Guard:
 
         await self._app(scope, replay, send)
 
-    def _refusal(self, scope: Scope) -> Refusal | None:
-        if self._token is None:
+    def _refusal(self, scope: Scope, known: bool) -> Refusal | None:
+        if not self._tokens:
             refusal = from_elsewhere(scope)
             if refusal is not None:
                 return refusal
-        elif not self._token.in_header(values_of(scope, b"authorization")):
+        elif not known:
             return Refusal(
-                401, "no valid token; allowed: the header Authorization: Bearer TOKEN, with the value of LEM_TOKEN"
+                401,
+                "no valid token; allowed: the header Authorization: Bearer TOKEN, with the value of LEM_TOKEN, or a "
+                "token of LEM_TOKENS without its name",
             )
         header = sum(len(name) + len(value) for name, value in scope["headers"])
         if header > MAX_HEADER:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from lem.advice.amounts import ZERO
 from lem.advice.answers import Advice
+from lem.advice.audit import AuditEntry, Event
+from lem.advice.callers import Actor
 from lem.advice.deciding import REASONS
 from lem.advice.fills import FILL_PATTERN, Fill
 from lem.advice.order import ID_PATTERN, LARGEST_SIZE, Mode, OrderState, Status
@@ -21,6 +23,9 @@ _REASONS = "; ".join(f"{name}: {text}" for name, text in REASONS.items())
 
 
 _MODES = "assume: what is advised counts as filled until told otherwise; confirm: nothing counts until it is confirmed"
+
+
+_ACTORS = "python: the library; cli: lem advise; http: a request to lem serve; service: lem serve by itself"
 
 
 class _Body(BaseModel):
@@ -257,6 +262,25 @@ class AdvisedView(BaseModel):
     ended: Annotated[list[OrderView], Field(description="Orders that ended with the bars before.")]
     refused: Annotated[dict[str, str], Field(description="Why other open orders have no slice, by id.")]
     waiting: Annotated[dict[str, dt.datetime], Field(description="Start of orders that have not begun, by id.")]
+
+
+class AuditView(BaseModel):
+    """What somebody did to an order. Amounts, prices and fees in decimal digits, times in UTC."""
+
+    id: int
+    at: Annotated[dt.datetime, Field(description="By the clock of the desk, which a replay sets back.")]
+    recorded_at: Annotated[dt.datetime, Field(description="By the clock of the database.")]
+    order_id: str
+    event: Event
+    facts: dict[str, Any]
+    actor: Annotated[Actor, Field(description=_ACTORS)]
+    name: Annotated[str | None, Field(description="Of the token, or of the system's user.")]
+    address: Annotated[str | None, Field(description="IP address of the request.")]
+
+    @classmethod
+    def of(cls, entry: AuditEntry) -> AuditView:
+        """The view of an entry."""
+        return cls.model_construct(**{name: getattr(entry, name) for name in cls.model_fields})
 
 
 class MarketView(BaseModel):

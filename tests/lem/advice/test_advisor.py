@@ -196,3 +196,14 @@ def test_a_slice_names_its_model_how_old_it_is_and_what_was_decided_about_it(des
     second = advisor.advise("one").slices[0]
     assert second.model_verdict == "promoted by hand on 2024-01-18"
     assert [one.model_verdict for one in advisor.history("one")] == [second.model_verdict] * 2
+
+
+def test_an_order_whose_start_is_left_out_is_taken_on_though_a_bar_ends_while_it_is_sent(desk, clock):
+    advisor = desk.advisor(clock)
+    order = buy(desk.universe, start=advisor.start_of("one"))
+    clock.sleep(3600)
+    with pytest.raises(OrderError, match="start 2024-01-18T12:00:00Z; allowed: from 2024-01-18T13:00:00Z"):
+        advisor.submit(order)
+    state, is_new = advisor.submit(order, starts_next=True)
+    assert (state.order.start, is_new) == (NOON + dt.timedelta(hours=1), True)
+    assert advisor.submit(order, starts_next=True) == (state, False), "sent again, it is the same"

@@ -55,7 +55,7 @@ def test_what_is_decided_is_read_back_field_by_field(desk: Desk, clock: StoppedC
         left_before=Decimal("90.000000000000000000000000000001"),
         carry=Decimal("0.2"),
     )
-    store.decide("tiny", lambda booked: Decided([advised], begun={"one": arrival}))
+    store.decide("tiny", lambda booked: Decided([advised], begun={"one": arrival}), later)
     assert store.booked("tiny") == [with_last(new[0].begun(arrival), advised), with_last(new[1], None)]
     # What the ledger knew before the first slice, and no fill told, is late.
     late = {"late_amount": Decimal("-9.999999999999999999999999999999"), "late_share": -0.1, "late_units": -0.8}
@@ -67,7 +67,7 @@ def test_what_is_decided_is_read_back_field_by_field(desk: Desk, clock: StoppedC
     result = OrderResult(
         bars_used=3, filled_share=0.2, achieved=97.0, benchmark_price=96.0, gain_bps=-1.5, last_price=94.0
     )
-    store.decide("tiny", lambda booked: Decided(ended={"one": result}))
+    store.decide("tiny", lambda booked: Decided(ended={"one": result}), later)
     ended = store.order("one")
     assert (ended.order, ended.status, ended.model_id, ended.result) == (orders[0], "expired", desk.model_id, result)
     assert (ended.arrival_price, ended.left) == (99.0, Decimal(90))

@@ -65,8 +65,12 @@ def test_the_commands_of_the_page_do_what_it_says(folder, lem_command):
         assert told in one
     assert "Saved: desk-17.html" in saved
     assert re.search(r"desk-17.*finished", day)
-    listed = next(out for line, out in outputs.items() if " list " in line)
-    assert re.search(r"desk-17.*finished", listed)
+    for listed in (out for line, out in outputs.items() if " list " in line):
+        assert re.search(r"desk-17.*finished", listed)
+    of_one, since = (out for line, out in outputs.items() if " log " in line)
+    assert re.search(r"2024-03-30 10:00:0\d UTC  cli \w+  order desk-17  created  asset BTC-USDT", of_one)
+    assert "order desk-17  corrected  fill_id t-1  revision 2" in of_one
+    assert ("created" in since, "order desk-17  ended" in since) == (False, True)
     store = AdviceStore(f"sqlite:///{folder}/home/registry.sqlite")
     assert store.order("desk-18").status == "cancelled"
     assert store.order("desk-18").closed_at is not None

@@ -1,0 +1,23 @@
+"""Every benchmark of models runs to its end: a fault behind an hour's training would be found too late."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.common import ROOT
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bound", "peek", "ablation", "sizes"])
+def test_a_quick_run_ends_with_its_table(tmp_path, name, shared_data):
+    bars = {} if name == "bound" else {"LEM_DATA": str(shared_data("crypto_1h").parent)}
+    out = tmp_path / f"{name}.json"
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--jobs", "1", "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | bars, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(out.read_text())["rows"]
