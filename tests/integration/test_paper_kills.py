@@ -51,9 +51,9 @@ def killed_often(fleet: Fleet, threads: list[threading.Thread], kills: int) -> C
     while min(done["server"], done["venue"]) < kills:
         victim = "server" if done["server"] <= done["venue"] else "venue"
         seen, patience = len(venue.lines()), time.monotonic() + 15
-        while len(venue.lines()) < seen + 2 and time.monotonic() < patience:
+        while len(venue.lines()) < seen + 1 and time.monotonic() < patience:
             time.sleep(0.02)
-        done[f"{victim} at work"] += len(venue.lines()) >= seen + 2
+        done[f"{victim} at work"] += len(venue.lines()) >= seen + 1
         time.sleep(chance.uniform(0.0, 1.0))
         kill(server if victim == "server" else venue)
         done[victim] += 1
