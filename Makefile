@@ -23,7 +23,7 @@ test: $(VENV)/.test  ## install, then check style and types and run the tests
 	@echo "== types"
 	@$(BIN)/mypy
 	@echo "== tests (a few minutes; the slowest ones train small models)"
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile --durations=20
 
 docs: $(VENV)/.test  ## build the documentation as a site in .site; a broken link is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict && echo "The site: .site/index.html"

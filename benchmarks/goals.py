@@ -53,6 +53,7 @@ class Goal:
         return f"at most {self.most:g}" if self.most is not None else f"at least {self.least:g}"
 
 
+_SERVICE = {"what": "service (HTTP), decided, stored and answered"}
 _TRAIN = {"size": "published", "job": "train", "who": "lem"}
 GOALS = (
     Goal("speed", "training at the published size, times the peer's faster backend", "ratio", _TRAIN, least=100),
@@ -74,6 +75,12 @@ GOALS = (
     Goal("waiting", "lem status, CPU s", "cpu_seconds", {"what": "lem status -u sample"}, most=0.7),
     Goal("waiting", "lem models list, CPU s", "cpu_seconds", {"what": "lem models list"}, most=0.7),
     Goal("waiting", "lem advise list, CPU s", "cpu_seconds", {"what": "lem advise list -u sample"}, most=0.7),
+    Goal("advise", "1,000 orders over HTTP, p50 over the model call", "ratio", _SERVICE | {"orders": 1_000}, most=3),
+    Goal("advise", "the same, p99 over the model call", "p99_ratio", _SERVICE | {"orders": 1_000}, most=6),
+    Goal("advise", "10,000 orders over 1,000, p50", "over_fewest", _SERVICE | {"orders": 10_000}, most=10),
+    Goal("advise", "50 assets brought up to a bar, ms", "p50_ms", {"what": "50 assets brought up"}, most=150),
+    Goal("advise", "read while a source hangs, p99, ms", "p99_ms", {"what": "read while a source hangs"}, most=50),
+    Goal("advise", "cancel while a source hangs, p99, ms", "p99_ms", {"what": "cancel while a source hangs"}, most=50),
     Goal("waiting", "lem ui until the page answers, s", "seconds", {"what": "lem ui, until the page answers"}, most=10),
 )
 

@@ -84,6 +84,14 @@ def bars_of_order(universe: Universe, first: dt.datetime, count: int, last: dt.d
     return Moment(now, as_of, as_of, at, as_of)
 
 
+def bars_between(universe: Universe, first: dt.datetime, last: dt.datetime) -> int:
+    """How many bars open after `first`, up to and with `last` (both opens of bars, UTC)."""
+    if last <= first:
+        return 0
+    opens = _opens(universe, first.date(), last.date())
+    return int(((opens > pd.Timestamp(first)) & (opens <= pd.Timestamp(last))).sum())
+
+
 def last_open(universe: Universe) -> dt.datetime | None:
     """Open of the last bar (UTC) of a universe; None where it has no end, or one that its calendar does not reach."""
     if universe.end is None:

@@ -7,6 +7,10 @@ make them, and are the same to the bit.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
@@ -22,6 +26,18 @@ from lem.universe import Outage, Universe
 from lem.universe.calendars import bar_close, expected_bars, outage_mask, partition_dates, partition_window
 from lem.universe.session_bars import session_grid
 from lem.universe.windows import history_dates
+
+MOST_AT_ONCE = 16
+"""Assets that a source is asked for at the same time."""
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """What a source answered for the bars of a window."""
+
+    since: dt.datetime
+    until: dt.datetime
+    found: pd.DataFrame | LemError
 
 
 class Feed:
@@ -40,6 +56,39 @@ class Feed:
         self._features: dict[tuple[str, dt.date], pd.DataFrame] = {}
         self._bars: dict[tuple[str, dt.date], pd.DataFrame] = {}
         self._raw: dict[tuple[str, dt.date], tuple[pd.DataFrame, dt.datetime]] = {}
+        self._ahead: dict[str, _Ahead | None] = {}
+
+    def fetch_ahead(self, symbols: Sequence[str], at: Moment) -> None:
+        """Fetch what `features` will want of the day of the last bar, of several assets at the same time.
+
+        What a source refuses is told by `features`.
+
+        Args:
+            symbols: of the assets.
+            at: says which bar is the last.
+        """
+        self._ahead = {}
+        if len(symbols) < 2:
+            return
+        for symbol in symbols:
+            self._source.forget(symbol)
+        with ThreadPoolExecutor(min(len(symbols), MOST_AT_ONCE), "bars") as pool:
+            self._ahead = dict(zip(symbols, pool.map(partial(self._ask_ahead, at=at), symbols), strict=True))
+
+    def _ask_ahead(self, symbol: str, at: Moment) -> _Ahead | None:
+        date = at.last.date()
+        if (symbol, date) in self._bars or (symbol, date) in self._features:
+            return None
+        over = _is_over(self._universe, date, at)
+        if over and self._lake.exists(self._lake.path(self._universe.name, "bars", date, symbol)):
+            return None
+        _, since, until = self._missing(symbol, date, at)
+        if since >= until:
+            return None
+        try:
+            return _Ahead(since, until, self._source.fetch(symbol, since, until).table)
+        except LemError as error:
+            return _Ahead(since, until, error)
 
     def features(self, symbol: str, first: dt.date, at: Moment) -> pd.DataFrame:
         """The feature table of `symbol` from the partition `first` to the bar that closed last.
@@ -50,8 +99,9 @@ class Feed:
         """
         dates = [d for d in partition_dates(self._universe, first, at.last.date()) if d >= self._universe.start]
         self._forget(symbol, dates)
-        # A bar is wanted that was not there before: what the source read then does not have it.
-        self._source.forget(symbol)
+        if symbol not in self._ahead:
+            # A bar is wanted that was not there before: what the source read then does not have it.
+            self._source.forget(symbol)
         try:
             OneSource(self._lake, self._universe, symbol).refuse_reading_beside()
             self._refuse_quarantined(symbol, [*history_dates(self._universe, dates[0]), *dates] if dates else [])
@@ -130,11 +180,10 @@ class Feed:
 
     def _from_source(self, symbol: str, date: dt.date, at: Moment) -> pd.DataFrame:
         """Bars of a date that have closed. What was fetched before is not fetched again."""
-        start, end = partition_window(date)
-        until = end if self._universe.daily_sessions else min(end, at.as_of)
-        raw, since = self._raw.get((symbol, date), (None, start))
+        end = partition_window(date)[1]
+        raw, since, until = self._missing(symbol, date, at)
         if since < until:
-            fetched = self._source.fetch(symbol, since, until).table
+            fetched = self._fetched(symbol, since, until)
             raw = fetched if raw is None else pd.concat([raw, fetched], ignore_index=True)
         assert raw is not None
         # The venue may correct itself: where something is wrong, the whole day is asked for next time.
@@ -149,6 +198,20 @@ class Feed:
             )
         self._raw[symbol, date] = raw, until
         return table[table["close_ts"] <= at.as_of].reset_index(drop=True)
+
+    def _missing(self, symbol: str, date: dt.date, at: Moment) -> tuple[pd.DataFrame | None, dt.datetime, dt.datetime]:
+        """What was fetched of a date, and from when to when bars of it that have closed are missing."""
+        start, end = partition_window(date)
+        raw, since = self._raw.get((symbol, date), (None, start))
+        return raw, since, end if self._universe.daily_sessions else min(end, at.as_of)
+
+    def _fetched(self, symbol: str, since: dt.datetime, until: dt.datetime) -> pd.DataFrame:
+        ahead = self._ahead.get(symbol)
+        if ahead is None or (ahead.since, ahead.until) != (since, until):
+            return self._source.fetch(symbol, since, until).table
+        if isinstance(ahead.found, LemError):
+            raise ahead.found
+        return ahead.found
 
     def _late(self, raw: pd.DataFrame, symbol: str, date: dt.date, at: Moment) -> pd.DatetimeIndex:
         """Opens of the bars that have closed and that the source will have soon: those after the last one it has.

@@ -60,7 +60,8 @@ def fill_of(
     revision = 1 if before is None else before.revision + 1
     told = (bar, news.amount, news.price, news.fee, news.traded_at)
     fill = Fill(order.id, news.fill_id, revision, *told, told_at=now)
-    if before is not None and fill.content == before.content:
+    # A correction says what holds after all others; what does not correct may be any of them, on its way for longer.
+    if any(fill.content == told.content for told in own if told is before or not news.corrects):
         return None
     if before is not None and not news.corrects:
         raise OrderStateError(

@@ -84,9 +84,10 @@ class Files:
         """
         check_window(start, end)
         url = self.url(symbol)
-        if url not in self._cache:
-            self._cache[url] = self._load(url)
-        table, bad, whole = self._cache[url]
+        content = self._cache.get(url)
+        if content is None:
+            content = self._cache[url] = self._load(url)
+        table, bad, whole = content
         table = table[(table["ts"] >= start) & (table["ts"] < end)].reset_index(drop=True)
         refuse_bad(bad, start, end, table.empty, self._expected(start, end))
         return RawBars(table, without_userinfo(url), dt.datetime.now(dt.UTC), whole)

@@ -42,9 +42,16 @@ def told(advice: Advice) -> str:
         f"{advice.amount:.8g} {_unit(advice)} ({advice.share:.1%})  "
         f"{'FINISH' if advice.finish else 'go on'} ({REASONS[advice.reason]})  bar {advice.number}  "
         f"remaining {advice.remaining:.8g} ({advice.mode})  benchmark {against}  gain {gain}  "
-        f"champion {advice.model_id} ({advice.model_age_days} days old, {advice.model_verdict})  "
+        f"{_expected(advice)}champion {advice.model_id} ({advice.model_age_days} days old, {advice.model_verdict})  "
         f"as of {advice.as_of:%Y-%m-%d %H:%M}{'  repeated' if advice.repeated else ''}"
     )
+
+
+def _expected(advice: Advice) -> str:
+    if advice.expected_gain_bps is None:
+        return f"expected gain not known ({advice.expected_from})  "
+    low, high = advice.expected_low_bps, advice.expected_high_bps
+    return f"expected gain {advice.expected_gain_bps:+.1f} bps, {low:+.1f} to {high:+.1f} ({advice.expected_from})  "
 
 
 def _unit(advice: Advice) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import multiprocessing
+import multiprocessing.process
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
@@ -41,6 +42,7 @@ class Fleet:
     port: int = field(default_factory=free_port)
     since: float = field(default_factory=time.monotonic)
     stopped: bool = False
+    commands: int = 0
 
     @property
     def url(self) -> str:
@@ -49,51 +51,82 @@ class Fleet:
     def now(self) -> dt.datetime:
         return self.start + dt.timedelta(seconds=(time.monotonic() - self.since) * self.speed)
 
-    def lem(self, *arguments: str) -> subprocess.Popen[str]:
-        return self.python("-m", "lem_pipeline.cli", *arguments)
+    def lem(self, *arguments: str) -> Running:
+        """The command in a process of its own; forked, since the imports take longer than what is tried."""
+        self.commands += 1
+        said = self.folder / f"said-{self.commands}.txt"
+        process = FORKED.Process(target=_command, args=(arguments, self.env, said), daemon=True)
+        process.start()
+        return Running(process, said)
 
-    def python(self, *arguments: str | Path, **own: str) -> subprocess.Popen[str]:
-        env = {
+    @property
+    def env(self) -> dict[str, str]:
+        return {
             "LEM_HOME": str(self.folder / "home"),
             "LEM_UNIVERSES": str(self.folder / "universes"),
             "LEM_REGISTRY": self.registry,
             "PYTHONPATH": str(ROOT),
             "COLUMNS": "250",
         }
+
+    def python(self, *arguments: str | Path, **own: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-u", *map(str, arguments)]
         pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen(command, env=os.environ | env | own, cwd=self.folder, **pipe)
+        return subprocess.Popen(command, env=os.environ | self.env | own, cwd=self.folder, **pipe)
 
-    def serve(self) -> subprocess.Popen[str]:
+    def serve(self) -> Running:
         """A server that answers."""
         at = ("--at", self.now().isoformat(), "--speed", str(self.speed))
-        process = self.lem("serve", "-u", self.universe, "--port", str(self.port), *at)
-        line = process.stdout.readline()
-        assert "Advice on" in line, line + process.stdout.read()
-        _drain(process, None)
-        return process
+        server = self.lem("serve", "-u", self.universe, "--port", str(self.port), *at)
+        while not any("Advice on" in line for line in server.lines()):
+            assert server.process.is_alive(), server.lines()
+            time.sleep(0.05)
+        return server
 
-    def venue(self, lines: list[str], *arguments: str) -> subprocess.Popen[str]:
-        """A paper venue; what it prints is added to `lines`."""
-        process = self.lem("paper", "-u", self.universe, "--url", self.url, "--every", "0.1", *arguments)
-        _drain(process, lines)
-        return process
+    def venue(self, *arguments: str) -> Running:
+        """A paper venue."""
+        return self.lem("paper", "-u", self.universe, "--url", self.url, "--every", "0.1", *arguments)
 
 
-def kill(process: subprocess.Popen[str]) -> None:
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(["lem_pipeline.cli.app", "lem_pipeline.service.run", "lem_pipeline.service.advising"])
+
+
+@dataclass
+class Running:
+    """A command that runs.
+
+    Args:
+        process: it.
+        said: file with what it prints.
+    """
+
+    process: multiprocessing.process.BaseProcess
+    said: Path
+
+    def lines(self) -> list[str]:
+        return self.said.read_text(encoding="utf-8").splitlines() if self.said.exists() else []
+
+
+def _command(arguments: tuple[str, ...], env: dict[str, str], said: Path) -> None:
+    """Run `lem` in this process, as its entry point does."""
+    os.environ.update(env)
+    with open(said, "ab", buffering=0) as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    sys.stdout.reconfigure(line_buffering=True)
+    from lem_pipeline.cli.app import main
+
+    os.chdir(env["LEM_HOME"])
+    sys.argv = ["lem", *arguments]
+    main()
+
+
+def kill(running: Running) -> None:
     """End a process as a power cut does."""
-    assert process.poll() is None, "it ended by itself"
-    process.send_signal(signal.SIGKILL)
-    process.wait(60)
-
-
-def _drain(process: subprocess.Popen[str], lines: list[str] | None) -> None:
-    def read() -> None:
-        for line in process.stdout:
-            if lines is not None:
-                lines.append(line.rstrip())
-
-    threading.Thread(target=read, daemon=True).start()
+    assert running.process.is_alive(), f"it ended by itself: {running.lines()}"
+    running.process.kill()
+    running.process.join(60)
 
 
 @dataclass
@@ -122,7 +155,7 @@ class Told:
                 self.changed.append(f"{key}: {self.slices[key]}, then {row['exact_amount']}")
 
 
-def client(fleet: Fleet, number: int, orders: int, told: Told, sizes: tuple[float, ...]) -> None:
+def client(fleet: Fleet, number: int, told: Told, sizes: tuple[float, ...]) -> None:
     """Send orders, each until it is taken, and ask for slices in between, until the fleet is stopped."""
     chance = random.Random(number)
     with httpx.Client(base_url=fleet.url, timeout=30) as http:
@@ -130,7 +163,7 @@ def client(fleet: Fleet, number: int, orders: int, told: Told, sizes: tuple[floa
             time.sleep(chance.uniform(0.5, 4.0))
             untaken = [key for key in told.sent if key.startswith(f"c{number}-") and key not in told.taken]
             own = [key for key in told.sent if key.startswith(f"c{number}-") and key in told.taken]
-            if not untaken and len(own) < orders and chance.random() < 0.6:
+            if not untaken and (not own or chance.random() < 0.05):
                 key = f"c{number}-{len(own)}"
                 told.sent[key] = {
                     "id": key,

@@ -169,6 +169,19 @@ def test_a_broken_fill_is_corrected_to_nothing_and_the_bar_then_counts_nothing(a
     assert [(fill.revision, fill.amount) for fill in advisor.fills("one")] == [(1, Decimal(1)), (2, Decimal(0))]
 
 
+def test_a_fill_that_comes_again_after_its_correction_is_no_other_one(advisor, desk):
+    advisor.submit(buy(desk.universe))
+    advisor.advise()
+    first = FillNews("a", Decimal(5), Decimal(400))
+    advisor.fill("one", first)
+    advisor.fill("one", FillNews("a", Decimal(3), Decimal(400), corrects=True))
+    told, is_new = advisor.fill("one", first)
+    assert (told.amount, told.revision, is_new) == (3, 2, False)
+    with pytest.raises(OrderStateError, match="told with other content"):
+        advisor.fill("one", FillNews("a", Decimal(4), Decimal(400)))
+    assert advisor.fill("one", replace(first, corrects=True))[1], "a correction to what it was is one"
+
+
 def test_a_total_and_single_fills_of_one_bar_are_not_added_up(advisor, clock, desk):
     advisor.submit(buy(desk.universe, min_bars=6))
     advisor.advise("one")

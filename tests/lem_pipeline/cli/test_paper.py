@@ -18,7 +18,7 @@ import pytest
 
 from lem.paper.book import Book
 from tests.conftest import ROOT
-from tests.integration.live_fleet import Fleet, kept_by
+from tests.integration.live_fleet import Fleet, kept_by, kill
 from tests.lem.advice.desk import HOURLY, NOON, make_desk
 
 PAGE = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
@@ -76,8 +76,7 @@ def served(folder) -> Iterator[Fleet]:
     fleet = Fleet(folder, f"sqlite:///{folder}/home/registry.sqlite", TEN, speed=900.0, universe="sample")
     server = fleet.serve()
     yield fleet
-    server.kill()
-    server.wait()
+    kill(server)
 
 
 def test_the_venue_works_beside_a_service_and_ends_when_no_order_is_open(served, folder, lem_command):
