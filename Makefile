@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UNIVERSE ?= sample
 
-BENCHMARKS ?= bound real speed ingest backfill definitions advise peek ablation sizes gate
+BENCHMARKS ?= bound real speed ingest backfill definitions waiting advise peek ablation sizes gate
 ARGS ?=
 
 .PHONY: help run ui test docs bench format hooks clean
@@ -23,13 +23,14 @@ test: $(VENV)/.test  ## install, then check style and types and run the tests
 	@echo "== types"
 	@$(BIN)/mypy
 	@echo "== tests (a few minutes; the slowest ones train small models)"
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile --durations=20
 
 docs: $(VENV)/.test  ## build the documentation as a site in .site; a broken link is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict && echo "The site: .site/index.html"
 
-bench: $(VENV)/.run  ## run all benchmarks (hours), or one: make bench BENCHMARKS=speed ARGS=--quick
+bench: $(VENV)/.run  ## run all benchmarks (hours), or one: make bench BENCHMARKS=speed ARGS=--quick; then all goals
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name $(ARGS); done
+	@$(BIN)/python -m benchmarks.summary
 
 format: $(VENV)/.test  ## rewrite the code in the project's style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

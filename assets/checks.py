@@ -142,7 +142,7 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
         key = next((k for k in reversed(keys) if len(expected_bars(universe, k.symbol, k.date))), keys[-1])
         history, _ = read_range(store, universe, "bars", history_dates(universe, key.date), key.asset)
         day = store.read_table(store.path(universe.name, "bars", key.date, key.asset))
-        leaks = features_are_causal(history, day, universe.features, universe.bars_per_day)
+        leaks = features_are_causal(history, day, universe.features, universe.clock)
         return verdict({str(key): f"bars {leaks} depend on later bars"} if leaks else {}, 1, bars_perturbed=len(day))
 
     @dg.asset_check(

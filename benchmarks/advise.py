@@ -2,21 +2,19 @@
 
 All three advance the same orders over the same bars and take turns bar by bar, so that a change in the machine's load
 meets all of them. The service is a process of its own, asked over HTTP on a kept connection. Its market, like that of
-the API, is brought up to the bar first (a row of its own), so that only deciding, storing and answering are timed. The
-bare model call is `LiveOrders.decide` and `settle` alone: nothing is stored.
+the API, is brought up to the bar first, so that only deciding, storing and answering are timed. The bare model call is
+`LiveOrders.decide` and `settle` alone: nothing is stored.
+
+Rows of their own: bringing 50 assets up to a bar, and reading and cancelling an order over HTTP while a request for
+advice waits for a source that hangs for ten seconds.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import http.client
-import json
-import os
-import re
-import subprocess
-import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -26,156 +24,26 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.common import ROOT, BenchmarkError, Column, Row, command_line, parser, publish
-from lem.advice.advisor import Advised, Advisor
-from lem.advice.clock import ReplayClock
+from benchmarks.common import BenchmarkError, Column, Row, command_line, parser, publish
+from benchmarks.live_desk import PAIRS, START, Service, advisor_of, make_home, orders_of, take_on
+from lem.advice.advisor import Advised
 from lem.advice.live_orders import LiveOrders
 from lem.advice.order import ParentOrder
-from lem.advice.store import AdviceStore
 from lem.execution.orders import SCENARIOS, Order
-from lem.lake import Lake
-from lem.model.lem import LEM, weights_hash
-from lem.registry import PromotionRecord, Registry
-from lem.sources import open_source
-from lem.training.manifest import model_record, weights_path
-from lem.universe import Universe, load_universe
-from lem.universe.windows import training_window
+from lem.model.lem import LEM
+from lem.universe import Universe
 
 NAME = "advise"
-START = dt.datetime(2024, 3, 20, 0, 0, tzinfo=dt.UTC)
-PAIRS = ("BTC-USDT", "ETH-USDT", "XRP-USDT", "ADA-USDT", "LTC-USDT", "LINK-USDT")
 COLUMNS = (
     Column("what", "1 bar of all orders"),
     Column("orders", "orders", ",d"),
     Column("p50_ms", "p50 (ms)", ".1f"),
     Column("p99_ms", "p99 (ms)", ".1f"),
     Column("ratio", "p50 over the model call", ".1f"),
+    Column("p99_ratio", "p99 over the model call's p50", ".1f"),
+    Column("over_fewest", "p50 over that of the fewest orders", ".1f"),
     Column("bars", "bars", ",d"),
 )
-
-
-class StoppedClock(ReplayClock):
-    """A clock that moves only when somebody sleeps."""
-
-    def monotonic(self) -> float:
-        """Seconds of the same clock."""
-        return self._slept
-
-
-def make_home(folder: Path, horizon: int) -> tuple[Universe, LEM]:
-    """A universe of five-minute bars; its champion is the default model, untrained."""
-    lines = [
-        'name = "bench"\nbar = "5min"\nstart = 2024-01-01\nend = 2024-03-31',
-        f'horizon = {horizon}\nsource = {{kind = "simulated", seed = 1}}\n[assets]',
-        *(f"{pair} = {{}}" for pair in PAIRS),
-        f"[training]\nwindow_days = 42\nholdout_days = 7\nsequence = {horizon + 100}\n[backtest]\nmin_bars = [1]",
-    ]
-    (folder / "universes").mkdir()
-    (folder / "universes" / "bench.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    universe = load_universe(folder / "universes" / "bench.toml")
-    model = LEM(universe.model, seed=1).eval()
-    weights = model.weights()
-    sha256 = weights_hash(weights)
-    Lake(str(folder / "lake")).write_bytes(weights_path(universe.name, sha256), weights)
-    date = START.date()
-    record = model_record(universe, date, training_window(universe, date), [], sha256)
-    for name in ("service", "api"):
-        registry = Registry(f"sqlite:///{folder}/{name}.sqlite")
-        registry.add_model(record)
-        registry.record_promotion(
-            PromotionRecord(universe.name, date, record.id, record.id, None, "promoted", ["for the benchmark"])
-        )
-    return universe, model
-
-
-def orders_of(universe: Universe, count: int) -> list[ParentOrder]:
-    """Orders in all scenarios and assets. None may end before the last bar, so that their number stays the same."""
-    n = universe.horizon
-    return [
-        ParentOrder(
-            f"o{i}", universe.name, PAIRS[i % len(PAIRS)], Order(SCENARIOS[i % 8], n, n), 1.0 + i / count, START
-        )
-        for i in range(count)
-    ]
-
-
-def advisor_of(folder: Path, name: str) -> Advisor:
-    """An advisor with a database of its own and a clock that stands still."""
-    url, universe = f"sqlite:///{folder}/{name}.sqlite", load_universe(folder / "universes" / "bench.toml")
-    lake, clock = Lake(str(folder / "lake")), StoppedClock(START)
-    torch.set_num_threads(1)
-    return Advisor(universe, lake, Registry(url), AdviceStore(url), open_source(universe, ""), clock)
-
-
-SERVER = """
-import sys, threading
-from pathlib import Path
-from benchmarks.advise import advisor_of
-from lem_pipeline.service.run import run
-advisor = advisor_of(Path(sys.argv[1]), "service")
-def follow():
-    for line in sys.stdin:
-        advisor.clock.sleep(float(line))
-threading.Thread(target=follow, daemon=True).start()
-run(advisor, "127.0.0.1", 0, "")
-"""
-
-
-class Service:
-    """The service of `lem serve` in a process of its own, with a clock that moves when it is told to."""
-
-    def __init__(self, folder: Path) -> None:
-        pipe: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        command = [sys.executable, "-c", SERVER, str(folder)]
-        env = os.environ | {"PYTHONPATH": str(ROOT)}
-        self.process = subprocess.Popen(command, stderr=subprocess.STDOUT, env=env, cwd=folder, **pipe)
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-        if found is None:
-            raise BenchmarkError(f"the service did not start: {line}{self.process.communicate()[0]}")
-        self.connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=600)
-
-    def ask(self, method: str, path: str) -> tuple[float, dict[str, Any]]:
-        """Milliseconds until the whole answer had come, and the answer.
-
-        Raises:
-            BenchmarkError: the service answered with an error.
-        """
-        began = time.perf_counter()
-        self.connection.request(method, path)
-        answer = self.connection.getresponse()
-        body = answer.read()
-        took = 1e3 * (time.perf_counter() - began)
-        if answer.status >= 300:
-            raise BenchmarkError(f"{method} {path}: {answer.status}: {body[:500].decode()}")
-        return took, json.loads(body)
-
-    def market(self) -> tuple[float, str]:
-        """Milliseconds to bring the market up to now, and the next bar.
-
-        Raises:
-            BenchmarkError: the service has no market.
-        """
-        try:
-            took, market = self.ask("GET", "/market")
-        except http.client.RemoteDisconnected:  # the service closes a connection that is idle for half a minute
-            took, market = self.ask("GET", "/market")
-        if market["problems"]:
-            raise BenchmarkError(f"the service has no market: {market['problems']}")
-        return took, market["bar"]
-
-    def sleep(self, seconds: float) -> None:
-        """Move the service's clock on."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{seconds}\n")
-        self.process.stdin.flush()
-
-    def close(self) -> None:
-        """End the service."""
-        self.connection.close()
-        self.process.terminate()
-        self.process.communicate()
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -216,18 +84,15 @@ def fresh(advised: Advised, count: int) -> None:
 def measure(folder: Path, count: int, bars: int) -> dict[str, list[float]]:
     """Milliseconds of each contender, one figure a bar; the first bar, which opens the orders, is left out."""
     universe, model = make_home(folder, bars + 50)
-    orders, took = orders_of(universe, count), {name: list[float]() for name in ("service", "api", "model", "market")}
-    for name in ("service", "api"):
-        store = AdviceStore(f"sqlite:///{folder}/{name}.sqlite")
-        for order in orders:
-            store.add(order, START)
+    orders, took = orders_of(universe, count), {name: list[float]() for name in ("service", "api", "model")}
+    take_on(folder, orders)
     api, bare = advisor_of(folder, "api"), Bare(model, universe, orders)
     with ExitStack() as stack:
         service = Service(folder)
         stack.callback(service.close)
         last = ""
         while len(took["model"]) <= bars:
-            waited, bar = service.market()
+            _, bar = service.market()
             if bar == last:  # the service's clock has not been moved yet
                 time.sleep(0.001)
                 continue
@@ -238,12 +103,70 @@ def measure(folder: Path, count: int, bars: int) -> dict[str, list[float]]:
             api.refresh()
             spent, done = timed(api.advise)
             fresh(done, count)
-            figures = {"market": waited, "service": answered, "api": spent, "model": timed(bare.bar)[0]}
+            figures = {"service": answered, "api": spent, "model": timed(bare.bar)[0]}
             for name, value in figures.items():
                 took[name].append(value)
             api.clock.sleep(300)
             service.sleep(300)
     return {name: values[1:] for name, values in took.items()}
+
+
+def refreshed(folder: Path, assets: int, bars: int) -> list[float]:
+    """Milliseconds to bring so many assets up to a bar, bar by bar; the first one, which reads all, is left out."""
+    pairs = [f"A{n:02}-USDT" for n in range(assets)]
+    universe, _ = make_home(folder, bars + 50, pairs)
+    order = Order(SCENARIOS[0], universe.horizon, universe.horizon)
+    take_on(folder, [ParentOrder(pair, universe.name, pair, order, 1.0, START) for pair in pairs])
+    api = advisor_of(folder, "api")
+    api.advise()
+    took = []
+    for _ in range(bars):
+        api.clock.sleep(300)
+        took.append(timed(api.refresh)[0])
+        api.advise()
+    return took
+
+
+def while_hanging(folder: Path, count: int, asked: int, seconds: float) -> dict[str, list[float]]:
+    """Milliseconds of reading and of cancelling an order while a request for advice waits for a source that hangs.
+
+    Raises:
+        BenchmarkError: the source did not hang.
+    """
+    universe, _ = make_home(folder, 100)
+    take_on(folder, orders_of(universe, count))
+    took: dict[str, list[float]] = {"read": [], "cancel": []}
+    with ExitStack() as stack:
+        service = Service(folder)
+        stack.callback(service.close)
+        service.ask("POST", "/advice")
+        service.hang(seconds)
+        service.sleep(300)
+        time.sleep(0.1)
+
+        def wait() -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=600)
+            connection.request("POST", "/advice")
+            connection.getresponse().read()
+
+        waiting = [threading.Thread(target=wait) for _ in range(45)]
+        for thread in waiting:
+            thread.start()
+        time.sleep(0.5)
+        for n in range(asked):
+            took["read"].append(service.ask("GET", f"/orders/o{n}")[0])
+            took["cancel"].append(service.ask("POST", f"/orders/o{n}/cancel")[0])
+        if not all(thread.is_alive() for thread in waiting):
+            raise BenchmarkError("the source answered before the orders were read and cancelled")
+        for thread in waiting:
+            thread.join()
+    return took
+
+
+def plain_row(what: str, count: int, took: list[float]) -> Row:
+    """A row that has no model call beside it."""
+    quantiles = {"p50_ms": float(np.median(took)), "p99_ms": float(np.percentile(took, 99))}
+    return {"what": what, "orders": count, **quantiles, "bars": len(took), "all_ms": took}
 
 
 def rows_of(took: dict[str, list[float]], count: int) -> list[Row]:
@@ -252,7 +175,6 @@ def rows_of(took: dict[str, list[float]], count: int) -> list[Row]:
         "service": "service (HTTP), decided, stored and answered",
         "api": "Python API, decided and stored",
         "model": "bare model call",
-        "market": "market brought up to the bar, before (HTTP)",
     }
     bare = float(np.median(took["model"]))
     return [
@@ -262,6 +184,7 @@ def rows_of(took: dict[str, list[float]], count: int) -> list[Row]:
             "p50_ms": float(np.median(took[name])),
             "p99_ms": float(np.percentile(took[name], 99)),
             "ratio": float(np.median(took[name])) / bare,
+            "p99_ratio": float(np.percentile(took[name], 99)) / bare,
             "bars": len(took[name]),
             "all_ms": took[name],
         }
@@ -272,17 +195,32 @@ def rows_of(took: dict[str, list[float]], count: int) -> list[Row]:
 def main() -> None:
     """Run the benchmark and publish its table."""
     made = parser(NAME, __doc__.partition("\n")[0], seeds=None)
-    made.add_argument("--orders", type=int, default=1_000, help="live orders (default 1000)")
+    made.add_argument("--orders", type=int, nargs="+", default=[1_000, 10_000], help="live orders (1000 10000)")
+    made.add_argument("--assets", type=int, default=50, help="assets that are brought up to a bar (default 50)")
     made.add_argument("--bars", type=int, default=200, help="bars that are timed (default 200)")
     arguments: argparse.Namespace = made.parse_args()
+    seconds, asked = 10.0, 40
     if arguments.quick:
-        arguments.orders, arguments.bars = 20, 3
-    if not (1 <= arguments.orders <= 100_000 and 1 <= arguments.bars <= 400):
+        arguments.orders, arguments.assets, arguments.bars, seconds, asked = [20], 3, 3, 3.0, 5
+    if not (all(1 <= count <= 100_000 for count in arguments.orders) and 1 <= arguments.bars <= 400):
         raise BenchmarkError("--orders, --bars; allowed: 1 to 100000, 1 to 400")
+    if not 1 <= arguments.assets <= 100:
+        raise BenchmarkError("--assets; allowed: 1 to 100")
+    rows: list[Row] = []
+    for count in arguments.orders:
+        # A bar of ten times the orders takes ten times as long: fewer of them say as much.
+        bars = max(3, min(arguments.bars, 200_000 // count))
+        with tempfile.TemporaryDirectory() as folder:
+            rows += rows_of(measure(Path(folder), count, bars), count)
+    for place, row in enumerate(rows):
+        row["over_fewest"] = row["p50_ms"] / rows[place % 3]["p50_ms"]
     with tempfile.TemporaryDirectory() as folder:
-        took = measure(Path(folder), arguments.orders, arguments.bars)
-    title = f"{arguments.orders:,} live orders advanced by one bar"
-    publish(NAME, title, COLUMNS, rows_of(took, arguments.orders), arguments, seeds=[])
+        took = refreshed(Path(folder), arguments.assets, min(arguments.bars, 40))
+        rows.append(plain_row(f"{arguments.assets} assets brought up", arguments.assets, took))
+    with tempfile.TemporaryDirectory() as folder:
+        for what, figures in while_hanging(Path(folder), 100, asked, seconds).items():
+            rows.append(plain_row(f"{what} while a source hangs", 100, figures))
+    publish(NAME, "Live orders advanced by one bar", COLUMNS, rows, arguments, seeds=[])
 
 
 if __name__ == "__main__":

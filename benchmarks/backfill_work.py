@@ -90,7 +90,7 @@ def bare(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any
             for day in days:
                 past = [found[d][0] for d in history_dates(universe, day)]
                 before = pd.concat(past) if past else BARS_SCHEMA.empty_table().to_pandas()
-                tables[day] = compute_features(before, found[day][0], universe.features, universe.bars_per_day)
+                tables[day] = compute_features(before, found[day][0], universe.features, universe.clock)
             check_features(pd.concat(tables.values(), ignore_index=True))
             for day, table in tables.items():
                 read_days = [*history_dates(universe, day), day]

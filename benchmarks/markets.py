@@ -63,5 +63,5 @@ def real_panel(universe: Universe, root: str) -> Panel:
         if not days:
             raise BenchmarkError(f"{source.url(symbol)}: no whole day of bars from {universe.start} to {universe.end}")
         bars = pd.concat([day.table for day in validate_days(days, universe, symbol).values()], ignore_index=True)
-        tables[symbol] = compute_features(bars.iloc[:0], bars, universe.features, universe.bars_per_day)
+        tables[symbol] = compute_features(bars.iloc[:0], bars, universe.features, universe.clock)
     return Panel.from_table(panel_table(tables))

@@ -8,6 +8,8 @@ from functools import partial
 import dagster as dg
 
 from assets.factory import graph_of
+from assets.graph import UniverseGraph
+from assets.live_orders import live_orders_of
 from lem.universe import Universe
 from lem_pipeline.automation import with_automation
 from lem_pipeline.running.alert_sensor import alerts_of
@@ -20,7 +22,8 @@ def build(universes: Iterable[Universe]) -> dg.Definitions:
     parts = list[dg.Definitions]()
     for universe in universes:
         graph = with_automation(universe, graph_of(universe))
-        parts += [graph, night_job_of(universe, partial(_runnable, graph)), alerts_of(universe)]
+        live = dg.Definitions(assets=[live_orders_of(UniverseGraph.of(universe))])
+        parts += [graph, live, night_job_of(universe, partial(_runnable, graph)), alerts_of(universe)]
     return _runnable(
         dg.Definitions.merge(*parts),
         {"lake": LakeResource(), "registry": RegistryResource(), "source": SourceResource()},
@@ -41,7 +44,9 @@ def mounted(universe: Universe, resources: Resources) -> dg.Definitions:
 
     graph = with_automation(universe, graph_of(universe, prefix))
     named = dg.Definitions(resources={f"{prefix}{name}": resource for name, resource in resources.items()})
-    return dg.Definitions.merge(graph, night_job_of(universe, runnable, prefix), alerts_of(universe, prefix), named)
+    live = dg.Definitions(assets=[live_orders_of(UniverseGraph.of(universe, prefix))])
+    night = night_job_of(universe, runnable, prefix)
+    return dg.Definitions.merge(graph, live, night, alerts_of(universe, prefix), named)
 
 
 def _runnable(defs: dg.Definitions, resources: Resources) -> dg.Definitions:

@@ -1,14 +1,17 @@
-"""Opens the lake, the registry and the universes that this machine's settings name. For commands, without Dagster."""
+"""Opens the lake, the registry and the universes that this machine's settings name. For commands, without Dagster.
+
+Each function imports what it opens: a command that opens one of these does not wait for the others.
+"""
 
 from __future__ import annotations
 
-from lem.alerts.store import AlertStore
-from lem.lake import Lake
-from lem.registry import Registry
-from lem.registry.connection import may_write
-from lem.universe import Universe, load_universe
-from resources.settings import Settings
-from resources.universes import universe_file, universe_files
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lem.alerts.store import AlertStore
+    from lem.lake import Lake
+    from lem.registry import Registry
+    from lem.universe import Universe
 
 
 def open_lake() -> Lake:
@@ -17,6 +20,9 @@ def open_lake() -> Lake:
     Raises:
         LakeError: it cannot be opened.
     """
+    from lem.lake import Lake
+    from resources.settings import Settings
+
     return Lake(Settings().lake)
 
 
@@ -26,6 +32,9 @@ def open_registry() -> Registry:
     Raises:
         RegistryError: it cannot be opened.
     """
+    from lem.registry import Registry
+    from resources.settings import Settings
+
     return Registry(Settings().registry)
 
 
@@ -35,6 +44,9 @@ def open_alerts() -> AlertStore:
     Raises:
         RegistryError: it cannot be opened.
     """
+    from lem.alerts.store import AlertStore
+    from resources.settings import Settings
+
     return AlertStore(Settings().registry)
 
 
@@ -44,6 +56,10 @@ def registry_to_read() -> Registry:
     Raises:
         RegistryError: it cannot be opened; or an earlier version wrote it, and this user may not bring it up to date.
     """
+    from lem.registry import Registry
+    from lem.registry.connection import may_write
+    from resources.settings import Settings
+
     url = Settings().registry
     return Registry(url, read_only=not may_write(url))
 
@@ -54,6 +70,9 @@ def universe_named(name: str) -> Universe:
     Raises:
         UniverseError: there is no such file, or something in it is wrong.
     """
+    from lem.universe import load_universe
+    from resources.universes import universe_file
+
     return load_universe(universe_file(name))
 
 
@@ -63,4 +82,7 @@ def all_universes() -> dict[str, Universe]:
     Raises:
         UniverseError: there are none, or something in a file is wrong.
     """
+    from lem.universe import load_universe
+    from resources.universes import universe_files
+
     return {name: load_universe(path) for name, path in universe_files().items()}

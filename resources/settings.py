@@ -32,6 +32,8 @@ class Settings(BaseSettings):
         token: what callers of `lem serve` must show.
         tokens: more such tokens, each with a name for the audit log: NAME:TOKEN, with spaces between them.
         ui_token: what browsers must show to `lem ui`.
+        webhook_url: where `lem serve` posts what happens to live orders; if empty, nowhere.
+        webhook_secret: what it signs that with.
         max_open_orders: of a universe, how many live orders may be open at the same time.
         alert_urls: whom to tell what is wrong: apprise's URLs, with spaces between them; if empty, nobody is told.
         heartbeat_url: URL that is fetched when a night went well; `{universe}` in it stands for the universe's name.
@@ -49,6 +51,8 @@ class Settings(BaseSettings):
     token: SecretStr = SecretStr("")
     tokens: SecretStr = SecretStr("")
     ui_token: SecretStr = SecretStr("")
+    webhook_url: SecretStr = SecretStr("")
+    webhook_secret: SecretStr = SecretStr("")
     alert_urls: SecretStr = SecretStr("")
     heartbeat_url: SecretStr = SecretStr("")
     alert_disk_percent: float = 95

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import gc
 import io
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,10 @@ import pytest
 
 from lem.universe import Universe
 from tests.servers import PostgreSQL, postgresql_server
+
+# Before torch and numpy are imported, here and in what tests start. Tests run one a core already: more threads would
+# wait for each other, at half as much processor time again. A training says itself how many it takes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -184,8 +192,34 @@ def tiny_home(
     lem_command: Callable[..., Done],
 ) -> Home:
     """The tiny universe, materialised once a session. Copy the folder before changing anything in it."""
-    folder = tmp_path_factory.mktemp("tiny")
-    write_universe(folder / "universes", tiny_keys())
-    made = lem_command(folder, "run", "-u", "tiny", "-d", "2024-01-18")
-    assert made.code == 0, made.out + made.err
-    return Home(folder, make_universe(**tiny_keys()), made)
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # which all workers share
+    folder, done = base / "tiny_home", base / "tiny_home.json"
+    with (base / "tiny_home.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one worker makes it, and the others wait
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a worker that died over it
+            write_universe(folder / "universes", tiny_keys())
+            made = lem_command(folder, "run", "-u", "tiny", "-d", "2024-01-18")
+            assert made.code == 0, made.out + made.err
+            gc.collect()  # closes databases: their files beside them are gone before another worker copies the folder
+            done.write_text(json.dumps(asdict(made)))
+    return Home(folder, make_universe(**tiny_keys()), Done(**json.loads(done.read_text())))
+
+
+@pytest.fixture
+def empty_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports have empty pictures, with their titles and descriptions: half of a page's time is drawing.
+
+    For tests that look at words and tables. That each picture is drawn and shows what it says is tested in
+    tests/lem/reports (test_report, test_every_figure) and in tests/integration/test_report_in_browser.py.
+    """
+
+    class Nothing:
+        def __init__(self, figure: object) -> None:
+            pass
+
+        def print_svg(self, file: io.StringIO, metadata: object) -> None:
+            file.write('<svg viewBox="0 0 1 1"></svg>')
+
+    monkeypatch.setattr("lem.reports.figures.FigureCanvasSVG", Nothing)

@@ -37,7 +37,7 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
                 for date in dates:
                     *before, day = [read(symbol, d) for d in (*history_dates(universe, date), date)]
                     past = pd.concat([bars for bars, _ in before]) if before else BARS_SCHEMA.empty_table().to_pandas()
-                    tables[date] = compute_features(past, day[0], universe.features, universe.bars_per_day)
+                    tables[date] = compute_features(past, day[0], universe.features, universe.clock)
                     made_from[date] = named(version for _, version in (*before, day)) | made_with
                 check_features(pd.concat(tables.values(), ignore_index=True))
                 for date, table in tables.items():

@@ -13,12 +13,15 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from lem.advice import life
+from lem.advice.amend import BOUNDS, Amendment, amend
 from lem.advice.amounts import told_number
 from lem.advice.answers import Advice, Advised, Standings, answers
 from lem.advice.clock import Moment, moment
 from lem.advice.deciding import BarOutcome, decide_bar
+from lem.advice.expectation import Expectations
 from lem.advice.feed import Feed
 from lem.advice.fills import Fill, FillNews
 from lem.advice.live_orders import check_largest
@@ -64,7 +67,9 @@ class Advisor:
         self.market = LiveMarket(universe, lake, registry, Feed(universe, lake, source))
         self._source, self._reporting = source, Reporting(universe, lake, store, source)
         self._standings = Standings(universe, registry, clock)
-        self._one_at_a_time = threading.Lock()
+        self._expectations = Expectations(universe, lake, clock)
+        # Whoever waits for a source holds one of these; orders are read, cancelled and filled without them.
+        self._one_at_a_time, self._one_report = threading.Lock(), threading.Lock()
 
     def now(self) -> Moment:
         """Which bar is next.
@@ -136,13 +141,14 @@ class Advisor:
         """
         if order.start > at.bar:
             return
-        with self._one_at_a_time:
-            if order.asset not in self.market.known(at) and self.market.refresh({order.asset: at.bar.date()}, at):
-                return
-            try:
-                arrival = self.market.arrival(order.asset)
-            except AdviceError:
-                return
+        if order.asset not in self.market.known(at):
+            with self._one_at_a_time:
+                if self.market.refresh({order.asset: at.bar.date()}, at):
+                    return
+        try:
+            arrival = self.market.arrival(order.asset)
+        except AdviceError:
+            return
         terms, places = order.order, (arrival.sigma, arrival.price, arrival.mean_volume)
         check_largest(terms, order.size, self.universe.costs, *places)
 
@@ -171,6 +177,18 @@ class Advisor:
         """Go on with an order that was paused. Raises as `cancel`."""
         return self._change(order_id, life.resume)
 
+    def amend(self, order_id: str, wanted: Amendment) -> OrderState:
+        """Change terms of an open order; what is left is planned anew from the next bar.
+
+        Raises as `order` and as `lem.advice.amend.amend`.
+        """
+        state, at, terms = self.order(order_id), self.now(), wanted.terms()
+        if state.status == "waiting" and terms.keys() & {"size", *BOUNDS}:
+            bounds = {name: value for name, value in terms.items() if name in BOUNDS}
+            order = replace(state.order, order=replace(state.order.order, **bounds))
+            self._check_size(replace(order, size=terms.get("size", order.size)), at)
+        return self._change(order_id, partial(amend, wanted=wanted, universe=self.universe, at=at))
+
     def close(self, order_id: str) -> OrderState:
         """Close an order that has ended. Raises as `order`, and OrderStateError while it is open."""
         return self._change(order_id, life.close)
@@ -196,21 +214,21 @@ class Advisor:
         """Take the total of what was filled in a bar. Raises as `order` and as `AdviceStore.total`."""
         self.order(order_id)
         given = self.store.total(order_id, bar, told_number(amount, "amount"), self.clock.now())
-        return answers([given], {order_id}, self.universe, self.clock.now(), self._standings.of)[0]
+        return self._answers([given], {order_id}, self.clock.now())[0]
 
     def history(self, order_id: str) -> list[Advice]:
         """Every slice that was advised for an order. Raises as `order`."""
         self.order(order_id)
-        return answers(self.store.slices(order_id), {order_id}, self.universe, self.clock.now(), self._standings.of)
+        return self._answers(self.store.slices(order_id), {order_id}, self.clock.now())
 
     def report(self, order_id: str) -> OrderReport:
         """The report on an order that has ended. Raises as `Reporting.report`."""
-        with self._one_at_a_time:
+        with self._one_report:
             return self._reporting.report(order_id, self.clock.now())
 
     def reports(self, date: dt.date) -> DayReport:
         """The orders of a day (UTC) with their reports. Raises as `Reporting.day`."""
-        with self._one_at_a_time:
+        with self._one_report:
             return self._reporting.day(date, self.clock.now())
 
     def refresh(self) -> tuple[Moment, dict[str, str]]:
@@ -238,37 +256,43 @@ class Advisor:
             state = self.order(order_id)
             if state.status not in ("waiting", "live"):
                 raise OrderStateError(f"order {order_id} is {state.status}; allowed: advice on one that is open")
-        with self._one_at_a_time:
-            at = self.now()
-            booked = self.store.booked(self.universe.name, order_id)
-            repeated = {b.id: b.last for b in booked if b.last is not None and b.last.bar == at.bar}
-            outcome = BarOutcome(repeated=repeated)
-            fresh = [b for b in booked if b.id not in repeated]
-            if fresh:
-                problems = self._refresh(fresh, at)
-                outcome, booked = self._decide(at, problems, order_id)
+        at, booked, outcome = self._told(order_id)
+        if len(outcome.repeated) < len(booked):
+            with self._one_at_a_time:
+                at, booked, outcome = self._told(order_id)
+                fresh = [order for order in booked if order.id not in outcome.repeated]
+                if fresh:
+                    problems = self._refresh(fresh, at)
+                    outcome, booked = self._decide(at, problems, order_id)
         advised = self._advised(at, booked, outcome)
         if order_id is not None and order_id in advised.refused:
             raise AdviceError(advised.refused[order_id])
         return advised
 
+    def _told(self, order_id: str | None) -> tuple[Moment, list[OpenOrder], BarOutcome]:
+        """Which bar is next, the open orders, and the slices that were advised for it before."""
+        at = self.now()
+        booked = self.store.booked(self.universe.name, order_id)
+        repeated = {one.id: one.last for one in booked if one.last is not None and one.last.bar == at.bar}
+        return at, booked, BarOutcome(repeated=repeated)
+
     def _refresh(self, booked: Sequence[OpenOrder], at: Moment) -> dict[str, str]:
         wanted: dict[str, dt.date] = {}
-        contexts: set[tuple[str, dt.date, str]] = set()
+        contexts: set[tuple[str | None, dt.date, str]] = set()
         for order in booked:
-            date = (order.arrival.first_bar if order.arrival else at.bar).date()
+            date = _arrived_on(order, at)
             if order.start <= at.bar:
                 wanted[order.asset] = min(date, wanted.get(order.asset, date))
-            if order.arrival:
-                contexts.add((order.arrival.model_id, date, order.asset))
+                contexts.add((order.arrival.model_id if order.arrival else None, date, order.asset))
         problems = self.market.refresh(wanted, at)
         # Contexts take the longest of what is left to do: made here, they do not hold up other writers.
         for model_id, date, asset in contexts:
-            if asset in wanted and asset not in problems:
+            if asset not in problems:
                 # One that cannot be made is no matter of other orders: the decision refuses its own, and says why.
                 with suppress(AdviceError):
-                    self.market.context(model_id, date, asset)
-        self.market.forget(min(wanted.values(), default=at.bar.date()))
+                    self.market.context(model_id or self.market.champion(date).model_id, date, asset)
+        every = self.store.booked(self.universe.name)
+        self.market.forget(min((_arrived_on(order, at) for order in every), default=at.bar.date()))
         return problems
 
     def _decide(self, at: Moment, problems: dict[str, str], order_id: str | None) -> tuple[BarOutcome, list[OpenOrder]]:
@@ -293,8 +317,17 @@ class Advisor:
         given += [(orders[key], last) for key, last in outcome.repeated.items()]
         return Advised(
             at,
-            answers(given, set(outcome.repeated), self.universe, at.now, self._standings.of),
+            self._answers(given, set(outcome.repeated), at.now),
             [orders[key].ended(result).state() for key, result in decided.ended.items()],
             outcome.refused,
             outcome.waiting,
         )
+
+    def _answers(
+        self, given: Sequence[tuple[OrderRecord, SliceRecord]], repeated: set[str], now: dt.datetime
+    ) -> list[Advice]:
+        return answers(given, repeated, self.universe, now, self._standings.of, self._expectations.of)
+
+
+def _arrived_on(order: OpenOrder, at: Moment) -> dt.date:
+    return (order.arrival.first_bar if order.arrival else at.bar).date()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Context, Decimal
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import PlainSerializer
@@ -29,9 +30,10 @@ Digits = Annotated[Decimal, PlainSerializer(digits, return_type=str)]
 """An amount that JSON has in digits."""
 
 
+@lru_cache(maxsize=65_536)
 def as_told(number: float) -> Decimal:
     """The decimal number that a float is written as, without what lies below `SMALLEST`."""
-    told = Decimal(repr(float(number)))
+    told = Decimal(repr(float(number) + 0.0))  # -0.0 is 0.0
     return told if -told.as_tuple().exponent <= 30 else told.quantize(SMALLEST, context=_EXACT)  # type: ignore[operator]
 
 

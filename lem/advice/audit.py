@@ -11,18 +11,22 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, insert, select
+import orjson
+from sqlalchemy import Connection, func, insert, select, update
 
 from lem.advice.callers import Actor, caller
 from lem.advice.fills import Fill
 from lem.advice.records import ArrivalRecord, Decided, OrderRecord, SliceRecord
-from lem.registry.audit_tables import AuditActRow, AuditEntryRow
+from lem.registry.audit_tables import AuditActRow, AuditEntryRow, AuditReaderRow
 from lem.registry.connection import Database
+from lem.registry.many import insert_many
 
 _ACTS: Any = AuditActRow.__table__
 _ENTRIES: Any = AuditEntryRow.__table__
+_READERS: Any = AuditReaderRow.__table__
 MOST_ENTRIES = 1000
 """Entries that are read at once."""
 
@@ -36,6 +40,7 @@ Event = Literal[
     "corrected",
     "paused",
     "resumed",
+    "amended",
     "cancelled",
     "closed",
 ]
@@ -100,8 +105,9 @@ def write_act(connection: Connection, universe: str, now: dt.datetime, told: Seq
     who = caller()
     act = {"universe": universe, "at": now, "actor": who.actor, "name": who.name, "address": who.address}
     key = connection.execute(insert(_ACTS).returning(_ACTS.c.id), act).scalar_one()
-    rows = [{"act_id": key, "order_id": one.order_id, "event": one.event, "facts": one.facts} for one in told]
-    connection.execute(insert(_ENTRIES), rows)
+    names = ("order_id", "event", "facts")
+    columns = {"act_id": [key] * len(told)} | {name: [getattr(one, name) for one in told] for name in names}
+    insert_many(connection, _ENTRIES, columns)
 
 
 def created(order: OrderRecord) -> Told:
@@ -109,6 +115,7 @@ def created(order: OrderRecord) -> Told:
     names = ("asset", "side", "benchmark", "target", "min_bars", "max_bars", "min_rate", "max_rate", "risk_aversion")
     facts = {name: getattr(order, name) for name in names}
     facts |= {"size": order.exact_size, "start": order.start, "mode": order.mode, "limit_price": order.limit_price}
+    facts |= {"fallback": order.fallback}
     facts |= {name: getattr(order.rules, name) for name in ("lot", "tick", "min_amount", "min_notional")}
     return Told(order.id, "created", _json(facts))
 
@@ -152,7 +159,10 @@ def _arrival(arrival: ArrivalRecord) -> str:
 
 def _sliced(order: OrderRecord, one: SliceRecord) -> Told:
     facts = {
-        "bar": f"{one.bar:%Y-%m-%dT%H:%M:%SZ}",
+        "asset": order.asset,
+        "side": order.side,
+        "unit": order.target,
+        "bar": _time(one.bar),
         "amount": f"{one.advised(order):f}",
         "left_before": f"{one.before(order):f}",
         "share": one.share,
@@ -161,7 +171,12 @@ def _sliced(order: OrderRecord, one: SliceRecord) -> Told:
         "last_close": one.last_close,
     }
     # All values are of JSON's own types: thousands are written every bar.
-    return Told(one.order_id, "missed" if one.reason == "missed" else "advised", json.dumps(facts))
+    return Told(one.order_id, "missed" if one.reason == "missed" else "advised", orjson.dumps(facts).decode())
+
+
+@lru_cache(maxsize=64)
+def _time(bar: dt.datetime) -> str:
+    return f"{bar:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _json(facts: Mapping[str, object]) -> str:
@@ -236,3 +251,25 @@ class AuditLog:
         while found := self.page(universe, order_id, since, after):
             yield from found
             after = found[-1].id
+
+    def newest(self) -> int:
+        """Id of the last entry of all universes; 0 where there is none."""
+        with self._database.transaction("read the audit log") as connection:
+            return connection.execute(select(func.max(_ENTRIES.c.id))).scalar_one() or 0
+
+    def place_of(self, universe: str, reader: str) -> int:
+        """The last entry that a reader has taken. A new one has taken all that are there."""
+        own = (_READERS.c.universe == universe) & (_READERS.c.reader == reader)
+        newest = self.newest()
+        with self._database.transaction("find a reader of the audit log", write=True) as connection:
+            found = connection.execute(select(_READERS.c.entry_id).where(own)).scalar_one_or_none()
+            if found is None:
+                row = {"universe": universe, "reader": reader, "entry_id": newest}
+                connection.execute(insert(_READERS), row)
+            return newest if found is None else found
+
+    def move(self, universe: str, reader: str, entry_id: int) -> None:
+        """Note that a reader has taken an entry, and all before it."""
+        own = (_READERS.c.universe == universe) & (_READERS.c.reader == reader)
+        with self._database.transaction("note what a reader of the audit log has", write=True) as connection:
+            connection.execute(update(_READERS).where(own, _READERS.c.entry_id < entry_id), {"entry_id": entry_id})

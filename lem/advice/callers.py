@@ -54,8 +54,3 @@ def acting_as(who: Caller) -> Iterator[None]:
         yield
     finally:
         _CALLER.reset(token)
-
-
-def act_as(who: Caller) -> None:
-    """What this thread or task does from here on is done by `who`."""
-    _CALLER.set(who)

@@ -7,12 +7,13 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from lem.errors import AdviceError
+from lem.late import pd
 from lem.sources.limits import Clock
 from lem.universe import Universe
 from lem.universe.calendars import bar_close, session_opens
+from lem.universe.session_bars import session_grid
 
 _REACH = dt.timedelta(days=12)
 """No exchange is closed for as long as this."""
@@ -69,7 +70,7 @@ def bars_of_order(universe: Universe, first: dt.datetime, count: int, last: dt.d
     Raises:
         AdviceError: `last` has not closed yet.
     """
-    days = _REACH + 2 * count * universe.bar_length
+    days = _REACH + 2 * count * (pd.Timedelta(1, "D") / universe.bars_per_day)
     opens = _opens(universe, first.date(), min(first.date() + days, universe.end or dt.date.max))
     possible = opens[opens >= pd.Timestamp(first)][:count]
     until = max(possible[-1].date(), last.date())
@@ -81,6 +82,14 @@ def bars_of_order(universe: Universe, first: dt.datetime, count: int, last: dt.d
         raise AdviceError(f"the bar of {last:%Y-%m-%d %H:%M} UTC closes at {ends:%Y-%m-%d %H:%M}: ask again after that")
     at, as_of = opens[closed - 1].to_pydatetime(), closes[closed - 1].to_pydatetime()
     return Moment(now, as_of, as_of, at, as_of)
+
+
+def bars_between(universe: Universe, first: dt.datetime, last: dt.datetime) -> int:
+    """How many bars open after `first`, up to and with `last` (both opens of bars, UTC)."""
+    if last <= first:
+        return 0
+    opens = _opens(universe, first.date(), last.date())
+    return int(((opens > pd.Timestamp(first)) & (opens <= pd.Timestamp(last))).sum())
 
 
 def last_open(universe: Universe) -> dt.datetime | None:
@@ -97,6 +106,8 @@ def _reach(universe: Universe) -> dt.timedelta:
 
 def _opens(universe: Universe, first: dt.date, last: dt.date) -> pd.DatetimeIndex:
     days = pd.date_range(first, last, freq="D", unit="us")
+    if universe.in_sessions:
+        return session_grid(universe.calendar, universe.bar_length, days)[0]
     starts = session_opens(universe, days)
     starts = starts[starts.notna()]
     within = np.arange(universe.bars_per_day) * universe.bar_length.to_timedelta64()

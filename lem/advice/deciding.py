@@ -14,8 +14,10 @@ from functools import cache, partial
 
 import torch
 
-from lem.advice.amounts import ZERO, as_told, minus, plus
+from lem.advice.amounts import ZERO
 from lem.advice.clock import Moment
+from lem.advice.exact import exact
+from lem.advice.fallback import FALLBACK, fallback_slice, in_gap, relaid
 from lem.advice.live_orders import LiveOrders
 from lem.advice.market import Arrival, LiveMarket
 from lem.advice.order import OrderResult
@@ -28,7 +30,6 @@ from lem.advice.records import (
     ledger_of,
     ledger_records,
 )
-from lem.advice.venue_rules import tradable
 from lem.errors import AdviceError, OrderError
 from lem.execution.costs_config import CostsConfig
 from lem.execution.step import FINISH_AT
@@ -42,6 +43,7 @@ REASONS = {
     "spent": "the slice is all that is left, and the order may end",
     "too_small": "the venue takes no slice as small as this: it is joined to the next one, or is left over at the end",
     "limit": "the last close is worse than the order's limit price: nothing is to be traded in this bar",
+    FALLBACK: "bars are missing: what is left is spread evenly up to the last bar, until they are there",
     "missed": "nobody asked for this bar's slice: nothing was advised, and unless a fill says otherwise nothing traded",
 }
 """Why a slice is what it is."""
@@ -104,7 +106,7 @@ def decide_bar(
                 "or cancel it"
             )
         elif order.asset in problems:
-            out.refused[order.id] = problems[order.asset]
+            _without_bars(order, market, at, problems[order.asset], costs, out)
         elif order.max_bars > horizon:
             out.refused[order.id] = (
                 f"order {order.id} has max_bars {order.max_bars}; allowed: at most {horizon}, the horizon in the "
@@ -120,14 +122,29 @@ def decide_bar(
             except AdviceError as error:
                 out.refused[order.id] = str(error)
                 continue
-            groups.setdefault((model.model_id, last.bar if last else None), []).append(order)
-    for (model_id, since), orders in groups.items():
+            since = (order.before_gap or order).last
+            groups.setdefault((model.model_id, since.bar if since else None), []).append(order)
+    for (model_id, opened), orders in groups.items():
         model = market.model(model_id)
         group = partial(
-            _Group, market=market, at=at, model=model, since=since, arrivals=arrivals, horizon=horizon, costs=costs
+            _Group, market=market, at=at, model=model, since=opened, arrivals=arrivals, horizon=horizon, costs=costs
         )
         _decide(orders, group, out)
     return out
+
+
+def _without_bars(
+    order: OpenOrder, market: LiveMarket, at: Moment, problem: str, costs: CostsConfig, out: BarOutcome
+) -> None:
+    """Refuse an order whose asset has no bars, or go on at a plain pace where it asks for that."""
+    if not order.fallback:
+        out.refused[order.id] = problem
+        return
+    elapsed = market.bars_between(order.last.bar, at.bar) if order.last is not None else 0
+    try:
+        out.decided.slices.append(fallback_slice(order, at, elapsed, problem, costs))
+    except AdviceError as error:
+        out.refused[order.id] = str(error)
 
 
 def _decide(orders: list[OpenOrder], group: Callable[[list[OpenOrder]], _Group], out: BarOutcome) -> None:
@@ -162,7 +179,10 @@ class _Group:
         costs: CostsConfig,
     ) -> None:
         self.market, self.at, self.model, self.since = market, at, model, since
-        self.orders, self.last = orders, [order.last for order in orders if order.last is not None]
+        # Orders that went on at a plain pace are settled from before it.
+        self.orders, before_gap = orders, [order.before_gap or order for order in orders]
+        self.last = [order.last for order in before_gap if order.last is not None]
+        self.before = [before for order in before_gap if (before := order.ledger()) is not None]
         self.pairs: dict[tuple[str, dt.date], int] = {}
         self.arrived = [
             order.arrival or _arrival(model.model_id, at.bar, arrivals[order.asset]) for order in self.orders
@@ -174,7 +194,7 @@ class _Group:
         self.live = LiveOrders(model.model, len(self.pairs), horizon, costs)
         ledger, bars_done_O = None, torch.zeros(len(orders), dtype=torch.float64)
         if since is not None:
-            ledger = ledger_of([before for order in orders if (before := order.ledger()) is not None])
+            ledger = ledger_of(self.before)
             bars_done_O = torch.tensor([last.bars_done for last in self.last], dtype=torch.float64)
         self.live.open(
             [order.terms for order in self.orders],
@@ -204,23 +224,19 @@ class _Group:
             must = order.max_bars <= ledger.bars_done + 1
             reason = _reason(finish, must, probability)
             record = self._slice(order, ledger, self.at.bar, self.at.as_of, share, finish, reason, probability)
-            decided.slices.append(self._exact(order, record, cap))
+            decided.slices.append(exact(order, record, cap))
             if self.since is None:
                 decided.begun[order.id] = self.arrived[place]
 
     def _settle(self, since: dt.datetime, decided: Decided) -> None:
         bars = [self.market.bars_since(symbol, since) for symbol, _ in self.pairs]
-        filled: float | list[float] = [
-            min(order.last.traded(order.mode), before.remaining)
-            for order in self.orders
-            if order.last is not None and (before := order.ledger()) is not None
-        ]
+        rows = zip(self.orders, self.last, self.before, strict=True)
+        filled: float | list[float] = [min(last.traded(order), before.remaining) for order, last, before in rows]
         paid = [float("nan") if last.paid is None else last.paid for last in self.last]
         known = paid if any(last.paid is not None for last in self.last) else None
         for opened in sorted(set().union(*bars)):
             if opened > since:
-                self._miss(opened, decided)
-                filled, known = 0.0, None
+                filled, known = self._later(opened, decided)
             finished = self.live.settle(
                 [own[opened].vwap for own in bars], [own[opened].volume for own in bars], filled, known
             )
@@ -231,48 +247,28 @@ class _Group:
                 finished.benchmark_O,
                 finished.gain_bps_O,
             )
-            rows = zip(finished.id_O.tolist(), *(x_O.tolist() for x_O in columns), strict=True)
-            for place, used, share, price, against, gained in rows:
+            ends = zip(finished.id_O.tolist(), *(x_O.tolist() for x_O in columns), strict=True)
+            for place, used, share, price, against, gained in ends:
                 pair = self.pairs[(self.orders[place].asset, self.arrived[place].first_bar.date())]
                 result = OrderResult(used, share, price, against, gained, last_price=bars[pair][opened].vwap)
                 decided.ended[self.orders[place].id] = result
 
-    def _miss(self, opened: dt.datetime, decided: Decided) -> None:
-        """Note that nothing was advised for a bar that has passed."""
+    def _later(self, opened: dt.datetime, decided: Decided) -> tuple[list[float], list[float] | None]:
+        """What was filled at a plain pace, and its price, in a bar that the model has not decided; else nothing."""
+        filled, paid = list[float](), list[float]()
         for place, ledger in zip(*self._state(), strict=True):
             order = self.orders[place]
-            record = self._slice(order, ledger, opened, opened, 0.0, False, "missed", 0.0)
-            decided.slices.append(replace(record, amount=ZERO, left_before=order.left()))
-
-    def _exact(self, order: OpenOrder, record: SliceRecord, cap: float) -> SliceRecord:
-        """A slice as the venue takes it, in decimals; its share stays what it is where nothing has to be changed."""
-        left, rules, target = max(order.left(), ZERO), order.rules, order.target
-        beyond = order.limit_price is not None and _beyond(order, record.last_close)
-        whole = record.share >= record.remaining
-        wish = left if whole else min(as_told(record.share * order.size), left)
-        if not rules.binds and not beyond:
-            return replace(record, amount=wish, left_before=left, carry=ZERO)
-        before = order.last.carry if order.last is not None else None
-        wish = min(plus(wish, before or ZERO), left)
-        after = order.max_bars - record.bars_done - 1
-        amount = ZERO
-        if not beyond:
-            price, most = as_told(record.last_close), as_told(cap * order.size)
-            amount = tradable(rules, target, price, wish, left, most, after, record.finish)
-        reason = record.reason
-        if beyond:
-            reason = "limit"
-        elif amount == ZERO < wish:
-            reason = "too_small"
-        return replace(
-            record,
-            share=record.share if amount == as_told(record.share * order.size) else float(amount) / order.size,
-            finish=after == 0 or (amount == left and record.bars_done + 1 >= order.min_bars),
-            reason=reason,
-            amount=amount,
-            left_before=left,
-            carry=max(minus(wish, amount), ZERO),
-        )
+            given = in_gap(order, opened)
+            if given is not None:
+                decided.relaid.append(relaid(given, ledger))
+            else:
+                later = next((one for one in order.gap if one.bar > opened), None)
+                record = self._slice(order, ledger, opened, opened, 0.0, False, "missed", 0.0)
+                left = order.left() if later is None else later.before(order)
+                decided.slices.append(replace(record, amount=ZERO, left_before=left))
+            filled.append(0.0 if given is None else min(given.traded(order), ledger.remaining))
+            paid.append(float("nan") if given is None or given.paid is None else given.paid)
+        return filled, paid if any(price == price for price in paid) else None
 
     def _slice(
         self,
@@ -302,19 +298,13 @@ class _Group:
             probability=probability,
             last_close=self.market.last_close(order.asset),
             filled=None,
+            size=order.size,
         )
 
     def _state(self) -> tuple[list[int], list[LedgerRecord]]:
         """Places of the live orders in the group, and their ledgers."""
         id_O, ledger, bars_done_O = self.live.running()
         return id_O.tolist(), ledger_records(ledger, bars_done_O)
-
-
-def _beyond(order: OpenOrder, last_close: float) -> bool:
-    """Whether the last close is worse than the order's limit price."""
-    assert order.limit_price is not None
-    limit = float(order.limit_price)
-    return last_close > limit if order.side == "buy" else last_close < limit
 
 
 def _arrival(model_id: str, first_bar: dt.datetime, arrival: Arrival) -> ArrivalRecord:

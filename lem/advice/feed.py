@@ -7,6 +7,10 @@ make them, and are the same to the bit.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
@@ -15,11 +19,25 @@ from lem.data.bars import TABLE_SCHEMA, validate_bars
 from lem.data.features import check_features, compute_features
 from lem.errors import AdviceError, LemError
 from lem.lake import Lake
+from lem.lineage.one_source import OneSource
 from lem.lineage.quarantine import quarantine_path, quarantined_dates
 from lem.sources.base import Source
 from lem.universe import Outage, Universe
 from lem.universe.calendars import bar_close, expected_bars, outage_mask, partition_dates, partition_window
+from lem.universe.session_bars import session_grid
 from lem.universe.windows import history_dates
+
+MOST_AT_ONCE = 16
+"""Assets that a source is asked for at the same time."""
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """What a source answered for the bars of a window."""
+
+    since: dt.datetime
+    until: dt.datetime
+    found: pd.DataFrame | LemError
 
 
 class Feed:
@@ -38,6 +56,39 @@ class Feed:
         self._features: dict[tuple[str, dt.date], pd.DataFrame] = {}
         self._bars: dict[tuple[str, dt.date], pd.DataFrame] = {}
         self._raw: dict[tuple[str, dt.date], tuple[pd.DataFrame, dt.datetime]] = {}
+        self._ahead: dict[str, _Ahead | None] = {}
+
+    def fetch_ahead(self, symbols: Sequence[str], at: Moment) -> None:
+        """Fetch what `features` will want of the day of the last bar, of several assets at the same time.
+
+        What a source refuses is told by `features`.
+
+        Args:
+            symbols: of the assets.
+            at: says which bar is the last.
+        """
+        self._ahead = {}
+        if len(symbols) < 2:
+            return
+        for symbol in symbols:
+            self._source.forget(symbol)
+        with ThreadPoolExecutor(min(len(symbols), MOST_AT_ONCE), "bars") as pool:
+            self._ahead = dict(zip(symbols, pool.map(partial(self._ask_ahead, at=at), symbols), strict=True))
+
+    def _ask_ahead(self, symbol: str, at: Moment) -> _Ahead | None:
+        date = at.last.date()
+        if (symbol, date) in self._bars or (symbol, date) in self._features:
+            return None
+        over = _is_over(self._universe, date, at)
+        if over and self._lake.exists(self._lake.path(self._universe.name, "bars", date, symbol)):
+            return None
+        _, since, until = self._missing(symbol, date, at)
+        if since >= until:
+            return None
+        try:
+            return _Ahead(since, until, self._source.fetch(symbol, since, until).table)
+        except LemError as error:
+            return _Ahead(since, until, error)
 
     def features(self, symbol: str, first: dt.date, at: Moment) -> pd.DataFrame:
         """The feature table of `symbol` from the partition `first` to the bar that closed last.
@@ -48,9 +99,11 @@ class Feed:
         """
         dates = [d for d in partition_dates(self._universe, first, at.last.date()) if d >= self._universe.start]
         self._forget(symbol, dates)
-        # A bar is wanted that was not there before: what the source read then does not have it.
-        self._source.forget(symbol)
+        if symbol not in self._ahead:
+            # A bar is wanted that was not there before: what the source read then does not have it.
+            self._source.forget(symbol)
         try:
+            OneSource(self._lake, self._universe, symbol).refuse_reading_beside()
             self._refuse_quarantined(symbol, [*history_dates(self._universe, dates[0]), *dates] if dates else [])
             table = pd.concat([self._features_of(symbol, date, at) for date in dates], ignore_index=True)
         except AdviceError:
@@ -94,7 +147,7 @@ class Feed:
             before = [self._bars_of(symbol, d, at) for d in history_dates(self._universe, date)]
             past = pd.concat(before) if before else TABLE_SCHEMA.empty_table().to_pandas()
             day = self._bars_of(symbol, date, at)
-            table = check_features(compute_features(past, day, self._universe.features, self._universe.bars_per_day))
+            table = check_features(compute_features(past, day, self._universe.features, self._universe.clock))
         if over:
             self._features[symbol, date] = table
         return table
@@ -127,11 +180,10 @@ class Feed:
 
     def _from_source(self, symbol: str, date: dt.date, at: Moment) -> pd.DataFrame:
         """Bars of a date that have closed. What was fetched before is not fetched again."""
-        start, end = partition_window(date)
-        until = min(end, at.as_of) if self._universe.calendar == "24/7" else end
-        raw, since = self._raw.get((symbol, date), (None, start))
+        end = partition_window(date)[1]
+        raw, since, until = self._missing(symbol, date, at)
         if since < until:
-            fetched = self._source.fetch(symbol, since, until).table
+            fetched = self._fetched(symbol, since, until)
             raw = fetched if raw is None else pd.concat([raw, fetched], ignore_index=True)
         assert raw is not None
         # The venue may correct itself: where something is wrong, the whole day is asked for next time.
@@ -146,6 +198,20 @@ class Feed:
             )
         self._raw[symbol, date] = raw, until
         return table[table["close_ts"] <= at.as_of].reset_index(drop=True)
+
+    def _missing(self, symbol: str, date: dt.date, at: Moment) -> tuple[pd.DataFrame | None, dt.datetime, dt.datetime]:
+        """What was fetched of a date, and from when to when bars of it that have closed are missing."""
+        start, end = partition_window(date)
+        raw, since = self._raw.get((symbol, date), (None, start))
+        return raw, since, end if self._universe.daily_sessions else min(end, at.as_of)
+
+    def _fetched(self, symbol: str, since: dt.datetime, until: dt.datetime) -> pd.DataFrame:
+        ahead = self._ahead.get(symbol)
+        if ahead is None or (ahead.since, ahead.until) != (since, until):
+            return self._source.fetch(symbol, since, until).table
+        if isinstance(ahead.found, LemError):
+            raise ahead.found
+        return ahead.found
 
     def _late(self, raw: pd.DataFrame, symbol: str, date: dt.date, at: Moment) -> pd.DatetimeIndex:
         """Opens of the bars that have closed and that the source will have soon: those after the last one it has.
@@ -169,7 +235,11 @@ class Feed:
 
 def _is_over(universe: Universe, date: dt.date, at: Moment) -> bool:
     """Whether all bars of a partition have closed. A session's single daily bar always has: nobody asks before."""
-    return universe.calendar != "24/7" or partition_window(date)[1] <= at.as_of
+    if not universe.in_sessions:
+        return universe.daily_sessions or partition_window(date)[1] <= at.as_of
+    days = pd.DatetimeIndex([pd.Timestamp(date)])
+    opens, _ = session_grid(universe.calendar, universe.bar_length, days)
+    return len(opens) == 0 or bar_close(universe, opens[-1:])[0] <= pd.Timestamp(at.as_of)
 
 
 def _not_yet(universe: Universe, until: dt.datetime, end: dt.datetime) -> Universe:

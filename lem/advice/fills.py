@@ -118,7 +118,9 @@ def with_fills(order: OrderRecord, slice_: SliceRecord, fills: Sequence[Fill]) -
     if not own:
         return replace(slice_, filled=None, filled_amount=None, paid=None)
     amount = total([fill.amount for fill in own])
-    return replace(slice_, filled=float(amount) / order.size, filled_amount=amount, paid=_paid(order, own))
+    return replace(
+        slice_, filled=float(amount) / (slice_.size or order.size), filled_amount=amount, paid=_paid(order, own)
+    )
 
 
 def _paid(order: OrderRecord, fills: Sequence[Fill]) -> float | None:
@@ -169,17 +171,17 @@ def retold(order: OrderRecord, slices: Sequence[SliceRecord]) -> Retold:
         share, more_units, more_cash = _trade(order, slice_, price, arrival, done)
         done, units, cash = done + share, units + more_units, cash + more_cash
     counted = total([slice_.counted(order) for slice_ in settled])
-    left_before = minus(order.exact_size, counted)
+    left_before, ledger = minus(order.exact_size, counted), last.rescaled(order)
     result = order.result
     if result is not None:
         price = (result.last_price or last.last_close) / arrival
         share, more_units, more_cash = _trade(order, last, price, arrival, done)
         result = _result(order, result, (done + share, units + more_units, cash + more_cash), arrival)
     return Retold(
-        late_amount=minus(last.before(order), left_before),
-        late_share=_clean(last.remaining - (1.0 - done)),
-        late_units=_clean(units - last.units),
-        late_cash=_clean(cash - last.cash),
+        late_amount=minus(plus(last.before(order), last.grown(order)), left_before),
+        late_share=_clean(ledger.remaining - (1.0 - done)),
+        late_units=_clean(units - ledger.units),
+        late_cash=_clean(cash - ledger.cash),
         result=result,
     )
 
@@ -202,7 +204,7 @@ def _trade(
     order: OrderRecord, slice_: SliceRecord, price: float, arrival: float, done: float
 ) -> tuple[float, float, float]:
     """Share, units and cash of what counts in a bar; a ledger holds no more than the order."""
-    share = min(slice_.traded(order.mode), max(0.0, 1.0 - done))
+    share = min(slice_.traded(order), max(0.0, 1.0 - done))
     price = price if slice_.paid is None else slice_.paid / arrival
     if order.target == "notional":
         return share, share / price, share

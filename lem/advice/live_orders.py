@@ -33,7 +33,10 @@ tensor([0, 1])
 >>> finished.id_O.tolist(), finished.end_bar_O.tolist(), finished.achieved_O.round(decimals=4).tolist(), len(live)
 ([0], [2], [101.5], 1)
 
-Shapes: O = live orders, N = markets, H = context, J = order state, R = orders of one scenario, D = head width.
+The slice of an order depends on nothing but that order, its market and the model, bit for bit: a matrix product or a
+logarithm of another number of rows may round differently, so that rows go through the model in blocks of one size.
+
+Shapes: O = live orders, N = markets, H = context, J = order state, D = head width, G = blocks, K = rows of a block.
 """
 
 from __future__ import annotations
@@ -57,6 +60,10 @@ from lem.execution.step import FINISH_AT, book, over, step
 from lem.execution.terms import Terms, terms_of_orders
 from lem.model.allocation import order_state, within_limits
 from lem.model.lem import LEM
+from lem.numerics import reproducible
+
+BLOCK = 64
+"""Rows that go through the model together."""
 
 
 class LiveOrders:
@@ -71,12 +78,8 @@ class LiveOrders:
 
     def __init__(self, model: LEM, markets: int, horizon: int, costs: CostsConfig | None = None) -> None:
         self.model, self.markets, self.horizon, self.costs = model.eval(), markets, horizon, costs
-        # Of each tensor the scenario's own row; one network for all scenarios has one row, which all share.
         rows = {**dict(model.heads.named_parameters()), **dict(model.heads.named_buffers(recurse=False))}
-        self._weights_S = [
-            {name: (row if len(row) == 1 else row[s : s + 1]).detach() for name, row in rows.items()}
-            for s in range(len(SCENARIOS))
-        ]
+        self._weights = {name: row.detach() for name, row in rows.items()}
         self._opened = 0
         self._decided: Slices | None = None
         self._terms, head_O = terms_of_orders([])
@@ -183,10 +186,11 @@ class LiveOrders:
         self._refuse(~torch.isfinite(context_NH).all(dim=1), "a context that is not finite")
         last_close_N = self._by_market(last_close_N, "closes")
         self._refuse(~(torch.isfinite(last_close_N) & (last_close_N > 0)), "a last close that is not a positive number")
-        last_close_O = last_close_N[at.market_O] / at.arrival_price_O
-        base = self.model.heads.base(ledger, terms, last_close_O, at.k_O)
-        pace_O, finish_O = self._logits(context_NH, order_state(ledger, terms, last_close_O, at.k_O, base))
-        asked_O, probability_O = within_limits(pace_O, finish_O, ledger, terms, at.k_O, base)
+        if len(self):
+            with reproducible():
+                asked_O, probability_O = self._asked(context_NH, last_close_N)
+        else:
+            asked_O, probability_O = at.k_O, at.k_O
         if not torch.isfinite(asked_O + probability_O).all():
             order = int(at.id_O[~torch.isfinite(asked_O + probability_O)][0])
             raise OrderError(f"live: the model's slice of order {order} is not finite; its weights are not usable")
@@ -259,19 +263,43 @@ class LiveOrders:
             filled_O=1.0 - last.remaining_O,
         )
 
+    def _asked(self, context_NH: Tensor, last_close_N: Tensor) -> tuple[Tensor, Tensor]:
+        """What the model asks for and its probability to finish, each (O,)."""
+        count = len(self)
+        rows_O = _whole_blocks(count)
+
+        def rows(x_O: Tensor) -> Tensor:
+            return x_O[rows_O]
+
+        terms, ledger, at = each(rows, self._terms), each(rows, self._ledger), each(rows, self._at)
+        last_close_O = last_close_N[at.market_O] / at.arrival_price_O
+        base = self.model.heads.base(ledger, terms, last_close_O, at.k_O)
+        state_OJ = order_state(ledger, terms, last_close_O, at.k_O, base)
+        pace_O, finish_O = self._logits(context_NH, state_OJ[:count])
+        asked_O, probability_O = within_limits(pace_O[rows_O], finish_O[rows_O], ledger, terms, at.k_O, base)
+        return asked_O[:count], probability_O[:count]
+
     def _logits(self, context_NH: Tensor, state_OJ: Tensor) -> tuple[Tensor, Tensor]:
         """Pace and finish logits, each (O,): every order through the head of its own scenario alone."""
         heads, at = self.model.heads, self._at
         dtype = heads.out_bias_S2.dtype
-        read_SND = heads.read_context(context_NH.to(dtype))
-        state_OJ = state_OJ.to(dtype)
-        out_2O = state_OJ.new_empty(2, len(self))
-        for s, weights in enumerate(self._weights_S):
-            rows_R = (at.head_O == s).nonzero().squeeze(1)
-            if len(rows_R):
-                inputs = read_SND[s : s + 1, at.market_O[rows_R]], state_OJ[rows_R].unsqueeze(0)
-                out_2O[:, rows_R] = torch.stack(functional_call(heads, weights, inputs)).squeeze(-1)
+        read_SND = self._read_context(context_NH.to(dtype))
+        parts = [(at.head_O == s).nonzero().squeeze(1) for s in range(len(SCENARIOS))]
+        rows_GK = torch.cat([rows_R[_whole_blocks(len(rows_R))] for rows_R in parts]).view(-1, BLOCK)
+        head_G = at.head_O[rows_GK[:, 0]]
+        # Of each tensor the row of the block's scenario; one network for all scenarios has one row, which all share.
+        weights = {name: row if len(row) == 1 else row[head_G] for name, row in self._weights.items()}
+        inputs = read_SND[head_G[:, None], at.market_O[rows_GK]], state_OJ.to(dtype)[rows_GK]
+        out_2O = torch.empty(2, len(self), dtype=dtype)
+        for out_O, out_KG in zip(out_2O, functional_call(heads, weights, inputs), strict=True):
+            out_O[rows_GK.flatten()] = out_KG.t().flatten()
         return out_2O[0], out_2O[1]
+
+    def _read_context(self, context_NH: Tensor) -> Tensor:
+        """The contexts' part of the heads' first layer, (S, N, D)."""
+        blocks = context_NH[_whole_blocks(self.markets)].split(BLOCK)
+        read = [self.model.heads.read_context(block_KH) for block_KH in blocks]
+        return torch.cat(read, dim=1)
 
     def _filled(self, values: Values | None) -> Tensor:
         filled_O = torch.as_tensor(values, dtype=torch.float64)
@@ -300,6 +328,11 @@ class LiveOrders:
         if bad_O.any():
             order, market = (int(x_O[bad_O][0]) for x_O in (self._at.id_O, self._at.market_O))
             raise OrderError(f"live: market {market} has {what}, and live orders (the first is {order})")
+
+
+def _whole_blocks(count: int) -> Tensor:
+    """Places of so many rows, the last one repeated until they fill whole blocks."""
+    return torch.arange(-(-count // BLOCK) * BLOCK).clamp(max=max(count - 1, 0))
 
 
 def check_largest(

@@ -1,8 +1,7 @@
 """The market that decisions see: panels of single assets up to the last closed bar, and the models' contexts of it.
 
 An order's context is that of its backtest: the recurrence starts, from nothing, at the warm-up before the date on which
-the order arrived. What is advised depends on the order, the bars and the model, not on when a process was started; in
-its seventh digit it depends on how many orders are decided together, for a matrix product's kernel is chosen by that.
+the order arrived. What is advised depends on the order, the bars and the model, not on when a process was started.
 
 Shapes: T = bars, H = context.
 """
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lem.advice.clock import Moment
+from lem.advice.clock import Moment, bars_between
 from lem.advice.feed import Feed
 from lem.data.panel import Panel, panel_table
 from lem.drift.measures import model_age
@@ -87,10 +86,11 @@ class LiveMarket:
             Why there is no advice on an asset, for those that could not be brought up to date.
         """  # noqa: DOC501 (what is raised here is caught here)
         problems = {}
-        for symbol, first in wanted.items():
+        # Read now what orders that come later in the day will need, too.
+        starts = {symbol: self._start(min(first, at.bar.date())) for symbol, first in wanted.items()}
+        self._feed.fetch_ahead([symbol for symbol in starts if symbol not in self.known(at)], at)
+        for symbol, start in starts.items():
             try:
-                # Read now what orders that come later in the day will need, too.
-                start = self._start(min(first, at.bar.date()))
                 panel = self._panels.get(symbol)
                 last = np.datetime64(at.last.replace(tzinfo=None), "us")
                 if panel is None or panel.ts_T[-1] != last or panel.date_T[0] > np.datetime64(start):
@@ -192,6 +192,10 @@ class LiveMarket:
             opened = panel.ts_T[t].astype("datetime64[us]").item().replace(tzinfo=dt.UTC)
             bars[opened] = Bar(price, volume if traded else 0.0)
         return bars
+
+    def bars_between(self, first: dt.datetime, last: dt.datetime) -> int:
+        """How many bars are expected to open after `first`, up to and with `last` (UTC)."""
+        return bars_between(self._universe, first, last)
 
     def context(self, model_id: str, date: dt.date, symbol: str) -> Tensor:
         """Context (H,) of the last closed bar, for orders of `symbol` that arrived on `date`."""

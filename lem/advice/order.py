@@ -47,6 +47,7 @@ class ParentOrder:
         mode: what counts as filled.
         limit_price: worst price at which it may trade, in quote currency; None for any.
         rules: what the venue takes, as it was when the order was taken on.
+        fallback: go on at a plain pace while bars are missing.
 
     Raises:
         OrderError: names the field, its value and what is allowed.
@@ -61,6 +62,7 @@ class ParentOrder:
     mode: Mode = "assume"
     limit_price: Decimal | None = None
     rules: VenueRules = NO_RULES
+    fallback: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(ID_PATTERN, self.id, re.ASCII):
@@ -119,6 +121,7 @@ class OrderState:
         paused_at: since when nothing is advised (UTC); None while it is not paused.
         closed_at: since when no fill is taken any more (UTC).
         left: still to trade, exactly; below 0 where more was filled than was ordered.
+        amended: how often its terms were amended.
     """
 
     order: ParentOrder
@@ -130,6 +133,7 @@ class OrderState:
     paused_at: dt.datetime | None = None
     closed_at: dt.datetime | None = None
     left: Decimal = ZERO
+    amended: int = 0
 
     @property
     def filled(self) -> Decimal:

@@ -62,6 +62,7 @@ class OrderReport:
         max_bars: N.
         mode: what counts where nothing was told.
         status: how it ended.
+        amended: how often its terms were amended; rules trade the order as it was at its end.
         closed: no fill of it is taken any more; else a later one may change this report.
         model_id: that decided; None where it never began.
         first_bar: open of its first bar; None where it never began.
@@ -94,6 +95,7 @@ class OrderReport:
     max_bars: int
     mode: Mode
     status: Status
+    amended: int
     closed: bool
     model_id: str | None
     first_bar: dt.datetime | None
@@ -169,6 +171,7 @@ def report_on(
         max_bars=order.max_bars,
         mode=order.mode,
         status=order.status,
+        amended=order.amended,
         closed=order.closed_at is not None,
         model_id=order.arrival.model_id if order.arrival else None,
         first_bar=order.arrival.first_bar if order.arrival else None,

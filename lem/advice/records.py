@@ -1,26 +1,29 @@
 """Records of live orders as they are stored: an order, its arrival, its slices and its end.
 
-`lem.advice.store` alone makes them from rows of the database and writes them; a field has the name of its column. The
-records of orders in memory, as tensors, are in `lem.advice.live_records`. Thousands are made every bar, and the garbage
-collector walks them: they have slots, and derive from each other rather than hold each other. Shapes: O = orders.
+`lem.advice.order_rows` makes them from rows of the database; a field has the name of its column. The records of orders
+in memory, as tensors, are in `lem.advice.live_records`. Thousands are made every bar, and the garbage collector walks
+them: they have slots, and derive from each other rather than hold each other. Shapes: O = orders.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
-
-import torch
-from torch import Tensor
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Self
 
 from lem.advice.amounts import ZERO, as_told, minus, plus
 from lem.advice.order import Mode, OrderResult, OrderState, ParentOrder, Status, scenario
 from lem.advice.venue_rules import NO_RULES, VenueRules
 from lem.errors import OrderStateError
-from lem.execution.fills import Ledger
 from lem.execution.orders import Order
+
+if TYPE_CHECKING:  # torch takes seconds, and who only lists orders needs none
+    from torch import Tensor
+
+    from lem.execution.fills import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class OrderRecord:
         late_share: likewise, to the share.
         late_units: likewise, to the ledger's units.
         late_cash: likewise, to its cash.
+        amended: how often its terms were amended.
+        fallback: it goes on at a plain pace while bars are missing.
         rules: what the venue takes.
         arrival: None until the first slice.
         result: None until the order has ended.
@@ -85,6 +90,8 @@ class OrderRecord:
     late_share: float = 0.0
     late_units: float = 0.0
     late_cash: float = 0.0
+    amended: int = 0
+    fallback: bool = False
     rules: VenueRules = NO_RULES
     arrival: ArrivalRecord | None = None
     result: OrderResult | None = None
@@ -111,6 +118,7 @@ class OrderRecord:
             status="waiting",
             mode=order.mode,
             limit_price=order.limit_price,
+            fallback=order.fallback,
             rules=order.rules,
         )
 
@@ -135,7 +143,7 @@ class OrderRecord:
         Raises:
             OrderError: one of its fields is not allowed.
         """
-        told = (self.mode, self.limit_price, self.rules)
+        told = (self.mode, self.limit_price, self.rules, self.fallback)
         order = ParentOrder(self.id, self.universe, self.asset, self.terms, self.size, self.start, *told)
         return OrderState(
             order,
@@ -146,6 +154,7 @@ class OrderRecord:
             result=self.result,
             paused_at=self.paused_at,
             closed_at=self.closed_at,
+            amended=self.amended,
             left=self.left(),
         )
 
@@ -167,7 +176,7 @@ class OrderRecord:
         """The same order, live."""
         return replace(self, status="live", arrival=arrival)
 
-    def ended(self, result: OrderResult) -> OrderRecord:
+    def ended(self, result: OrderResult) -> Self:
         """The same order, at its end."""
         return replace(self, status=result.status, result=result)
 
@@ -202,6 +211,7 @@ class SliceRecord(LedgerRecord):
         amount: what was advised, in the order's unit, exactly.
         left_before: what was still to trade before the bar.
         carry: what rounding held back of this bar's slice and the next ones have to make up for.
+        size: of the order as it was then, which shares and ledger are shares of; None for the size that it has.
     """
 
     order_id: str
@@ -219,12 +229,38 @@ class SliceRecord(LedgerRecord):
     amount: Decimal | None = None
     left_before: Decimal | None = None
     carry: Decimal | None = None
+    size: float | None = None
 
-    def traded(self, mode: Mode) -> float:
-        """Share of the order that counts as filled in the bar: what was confirmed, else what `mode` says."""
+    def exactly(self, amount: Decimal, left_before: Decimal, carry: Decimal) -> SliceRecord:
+        """The same slice with its amounts in decimals."""
+        # By place: thousands are made every bar, and `replace` takes several times as long.
+        own: tuple[Any, ...] = _BEFORE_AMOUNT(self)
+        return SliceRecord(*(*own, amount, left_before, carry, self.size))
+
+    def scale(self, order: OrderRecord) -> float:
+        """What a share of the order as it was then is of the order; 1 unless its size was amended since."""
+        return 1.0 if self.size is None or self.size == order.size else self.size / order.size
+
+    def grown(self, order: OrderRecord) -> Decimal:
+        """By how much the order's size was amended since."""
+        return ZERO if self.size is None or self.size == order.size else minus(order.exact_size, as_told(self.size))
+
+    def traded(self, order: OrderRecord) -> float:
+        """Share of the order that counts as filled in the bar: what was confirmed, else what its mode says."""
         if self.filled is not None:
-            return self.filled
-        return self.share if mode == "assume" else 0.0
+            return self.filled * self.scale(order)
+        return self.share * self.scale(order) if order.mode == "assume" else 0.0
+
+    def rescaled(self, order: OrderRecord) -> LedgerRecord:
+        """The ledger in shares of the order as it is."""
+        scale = self.scale(order)
+        if scale == 1.0:
+            return self
+        done = (1.0 - self.remaining) * scale
+        return LedgerRecord(
+            *(self.bars_done, min(1.0, max(0.0, 1.0 - done)), self.units * scale, self.cash * scale),
+            *(self.weight, self.weighted),
+        )
 
     def counted(self, order: OrderRecord) -> Decimal:
         """The same in the order's unit, exactly."""
@@ -234,11 +270,14 @@ class SliceRecord(LedgerRecord):
 
     def advised(self, order: OrderRecord) -> Decimal:
         """What was advised, in the order's unit. Slices of before there were decimals have their share only."""
-        return as_told(self.share * order.size) if self.amount is None else self.amount
+        return as_told(self.share * (self.size or order.size)) if self.amount is None else self.amount
 
     def before(self, order: OrderRecord) -> Decimal:
         """What was still to trade before the bar, likewise."""
-        return as_told(self.remaining * order.size) if self.left_before is None else self.left_before
+        return as_told(self.remaining * (self.size or order.size)) if self.left_before is None else self.left_before
+
+
+_BEFORE_AMOUNT = attrgetter(*(one.name for one in fields(SliceRecord)[:-4]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,16 +287,35 @@ class OpenOrder(OrderRecord):
     Args:
         last: its last slice; None before the first.
         fault: what is wrong with its rows; empty where they are sound.
+        gap: its last slices, where they were at a plain pace, since bars were missing.
+        before_gap: the order as it was before them; None where there are none.
     """
 
     last: SliceRecord | None = None
     fault: str = ""
+    gap: tuple[SliceRecord, ...] = ()
+    before_gap: OpenOrder | None = None
 
     def left(self) -> Decimal:
         """What is still to trade after the last slice and all fills."""
         if self.last is None:
             return self.exact_size
-        return minus(self.last.before(self), plus(self.last.counted(self), self.late_amount))
+        before = plus(self.last.before(self), self.last.grown(self))
+        return minus(before, plus(self.last.counted(self), self.late_amount))
+
+    def sliced(self, last: SliceRecord, arrival: ArrivalRecord | None = None) -> OpenOrder:
+        """The same order after a slice, whose ledger has what late fills changed.
+
+        Args:
+            last: its new last slice.
+            arrival: of an order that begins with it.
+        """
+        if arrival is not None or self.is_late:
+            begun: dict[str, Any] = {} if arrival is None else {"status": "live", "arrival": arrival}
+            return replace(self, **NOTHING_LATE, **begun, last=last)
+        # By place: thousands are made every bar, and `replace` takes several times as long.
+        own: tuple[Any, ...] = _ORDER_FIELDS(self)
+        return OpenOrder(*(*own, last))
 
     @property
     def is_late(self) -> bool:
@@ -266,8 +324,10 @@ class OpenOrder(OrderRecord):
 
     def ledger(self) -> LedgerRecord | None:
         """The ledger before the last slice, with what late fills changed in it; None before the first slice."""
-        last = self.last
-        if last is None or not self.is_late:
+        if self.last is None:
+            return None
+        last = self.last.rescaled(self)
+        if not self.is_late:
             return last
         return LedgerRecord(
             last.bars_done,
@@ -279,23 +339,40 @@ class OpenOrder(OrderRecord):
         )
 
 
+NOTHING_LATE: dict[str, Any] = {"late_amount": ZERO, "late_share": 0.0, "late_units": 0.0, "late_cash": 0.0}
+_ORDER_FIELDS = attrgetter(*(one.name for one in fields(OrderRecord)))
+
+
 @dataclass(frozen=True)
 class Decided:
-    """What a decision writes: new slices; arrivals of orders that begin, and results of those that end, by id."""
+    """What a decision writes.
+
+    Args:
+        slices: new ones.
+        relaid: slices of a gap, with their ledgers as they are known by now.
+        begun: arrivals of orders that begin, by id.
+        ended: results of those that end, by id.
+    """
 
     slices: list[SliceRecord] = field(default_factory=list)
+    relaid: list[SliceRecord] = field(default_factory=list)
     begun: dict[str, ArrivalRecord] = field(default_factory=dict)
     ended: dict[str, OrderResult] = field(default_factory=dict)
 
     def extend(self, other: Decided) -> None:
         """Add what another decision writes."""
         self.slices.extend(other.slices)
+        self.relaid.extend(other.relaid)
         self.begun.update(other.begun)
         self.ended.update(other.ended)
 
 
 def ledger_of(records: Sequence[LedgerRecord]) -> Ledger:
     """The ledger (float64) of one order a record."""
+    import torch
+
+    from lem.execution.fills import Ledger
+
     columns = [
         [record.remaining for record in records],
         [record.units for record in records],
@@ -309,5 +386,5 @@ def ledger_of(records: Sequence[LedgerRecord]) -> Ledger:
 def ledger_records(ledger: Ledger, bars_done_O: Tensor) -> list[LedgerRecord]:
     """One record an order; `ledger_of` is the way back."""
     tensors = (ledger.remaining_O, ledger.units_O, ledger.cash_O, ledger.weight_O, ledger.weighted_O)
-    columns = [x_O.tolist() for x_O in (bars_done_O.to(torch.int64), *tensors)]
+    columns = [x_O.tolist() for x_O in (bars_done_O.long(), *tensors)]
     return [LedgerRecord(*row) for row in zip(*columns, strict=True)]

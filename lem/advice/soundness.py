@@ -26,6 +26,7 @@ _ORDER = {
     "min_rate": (0, 1),
     "max_rate": (0, 1),
     "risk_aversion": (0, _HUGE),
+    "amended": (0, _HUGE),
 }
 _ARRIVAL = {"sigma": (0, _HUGE), "arrival_price": (_ABOVE_ZERO, _HUGE), "mean_volume": (0, _HUGE)}
 _SLICE = {
@@ -38,6 +39,7 @@ _SLICE = {
     "filled": (0, _HUGE),
     "probability": (0, 1),
     "last_close": (_ABOVE_ZERO, _HUGE),
+    "size": (_ABOVE_ZERO, _HUGE),
 }
 _FAR = dt.datetime.max.replace(tzinfo=dt.UTC)
 UNREADABLE = (ValueError, TypeError, ArithmeticError, AttributeError)
@@ -98,6 +100,7 @@ def check_slice(order: OrderRecord, one: SliceRecord) -> None:
             and 0.0 <= one.probability <= 1.0
             and 0.0 < one.last_close < _HUGE
             and (one.filled is None or 0.0 <= one.filled < _HUGE)
+            and (one.size is None or 0.0 < one.size < _HUGE)
             and order.arrival is not None
             and one.bar.utcoffset() is not None
             and one.as_of.utcoffset() is not None
@@ -118,7 +121,7 @@ def unsound(order_id: str, universe: str, fault: AdviceError) -> OpenOrder:
 def _wrong(order: OrderRecord, one: SliceRecord) -> str:
     for name, (least, most) in {**_SLICE, "bars_done": (0, order.max_bars - 1)}.items():
         value = getattr(one, name)
-        if value is None and name == "filled":
+        if value is None and name in ("filled", "size"):
             continue
         if not (isinstance(value, int | float) and least <= value <= most):
             return f"{name} {_told(value)}; allowed: {_limits(least, most)}"

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from lem.errors import EvaluationError
+from lem.late import pd
 
 MIN_BLOCKS = 5
 """Fewest blocks for which an interval is given."""

@@ -14,6 +14,7 @@ import pandas as pd
 
 from lem.data.features import compute_features
 from lem.data.panel import Panel, panel_table
+from lem.universe.bar_clock import BarClock
 from lem.universe.features_config import FeatureConfig
 
 SIGMA = 0.002
@@ -62,7 +63,9 @@ def driftless_market(
                 "vwap_kind": "exact",
             }
         )
-        tables[f"SIM{asset}"] = compute_features(table.iloc[:history], table.iloc[history:], config, bars_per_day)
+        tables[f"SIM{asset}"] = compute_features(
+            table.iloc[:history], table.iloc[history:], config, BarClock(bars_per_day)
+        )
     return Panel.from_table(panel_table(tables))
 
 

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from lem.backtest.simulator import Market
-from lem.data.features import season_slots
 from lem.data.panel import Panel, order_tape
 from lem.model.lem import LEM
 from lem.numerics import reproducible
@@ -51,7 +50,6 @@ def market_of(panel: Panel, asset_A: NDArray, bar_A: NDArray, horizon: int, mode
     """
     tape = order_tape(panel, asset_A, bar_A, horizon)
     at_AK = bar_A[:, None] + np.arange(horizon)
-    slot_T = season_slots(panel.ts_T, panel.bars_per_day)
     context_AKH = None if model is None else contexts_at(context_of(panel, model), asset_A, bar_A, horizon)
     return Market(
         price_AK=torch.from_numpy(tape.price_AK),
@@ -60,7 +58,7 @@ def market_of(panel: Panel, asset_A: NDArray, bar_A: NDArray, horizon: int, mode
         sigma_A=torch.from_numpy(tape.sigma_A),
         accepted_A=torch.from_numpy(panel.accepted(horizon)[asset_A, bar_A]),
         context_AKH=context_AKH,
-        slot_AK=torch.from_numpy(slot_T[at_AK.clip(0, panel.bars - 1)]),
+        slot_AK=torch.from_numpy(panel.slot_T[at_AK.clip(0, panel.bars - 1)]),
     )
 
 

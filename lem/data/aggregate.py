@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+from lem.late import pd
 
 
 def aggregate(bars: pd.DataFrame, parts: int) -> pd.DataFrame:

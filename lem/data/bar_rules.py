@@ -12,17 +12,16 @@ from functools import cache
 from types import MappingProxyType
 
 import numpy as np
-import pandas as pd
-import pandera.pandas as pa
 from numpy.typing import NDArray
 
 from lem.data.misplaced import repeated_in, told_of_bad, told_of_misplaced, told_of_missing, told_of_repeated
 from lem.data.units import unit_problem
 from lem.data.untraded import absent_hint, last_closes
 from lem.errors import BarsError
+from lem.late import pa, pd
 from lem.sources.base import NUMBERS, PRICES, RAW_DTYPES
 from lem.universe import Universe
-from lem.universe.calendars import expected_grid, is_session, outage_mask
+from lem.universe.calendars import bar_close, expected_grid, is_session, outage_mask
 
 VWAP_TOLERANCE = 1e-4
 """1 bp: every venue rounds quote volume and prices in its own way."""
@@ -168,6 +167,9 @@ def _grid_rule(universe: Universe, date: dt.date, grid: pd.DatetimeIndex) -> str
         return f"{date} is no session of {universe.calendar}: no bars are allowed"
     if len(grid) == 1:
         return f"allowed: {grid[0]:%Y-%m-%d %H:%M}"
+    if universe.in_sessions:
+        closes = bar_close(universe, grid[-1:])
+        return f"allowed: {grid[0]:%Y-%m-%d %H:%M} and every {universe.bar} of the session, up to {closes[0]:%H:%M}"
     return f"allowed: {date} 00:00 and every {universe.bar} after it"
 
 

@@ -14,10 +14,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-import pandas as pd
-import pandera.pandas as pa
 import pyarrow as arrow
 from numpy.typing import ArrayLike, NDArray
 
@@ -25,6 +24,7 @@ from lem.data.aggregate import aggregate
 from lem.data.bar_rules import PlacedRows, failures, place_rows, refuse, refuse_faults, row_rules
 from lem.data.untraded import split_neighbours
 from lem.errors import BarsError
+from lem.late import pa, pd
 from lem.sources.base import NUMBERS, PRICES, RAW_DTYPES
 from lem.universe import Universe
 from lem.universe.calendars import bar_close, is_listed, outage_mask
@@ -41,28 +41,6 @@ TABLE_SCHEMA = arrow.schema(
         ("vwap_kind", arrow.string()),
     ]
 )
-
-_PRICE = pa.Check.gt(0)
-BARS_SCHEMA = pa.DataFrameSchema(
-    {
-        "ts": pa.Column("datetime64[us, UTC]"),
-        "close_ts": pa.Column("datetime64[us, UTC]"),
-        **{name: pa.Column(float, _PRICE, nullable=True) for name in PRICES},
-        "volume": pa.Column(float, pa.Check.ge(0), nullable=True),
-        "quote_volume": pa.Column(float, pa.Check.ge(0), nullable=True),
-        "vwap": pa.Column(float, _PRICE, nullable=True),
-        "flag": pa.Column("str", pa.Check.isin(FLAGS)),
-        "vwap_kind": pa.Column("str", pa.Check.isin(VWAP_KINDS)),
-    },
-    strict=True,
-    checks=[
-        pa.Check(lambda t: ~(t["ts"].diff() <= pd.Timedelta(0)), name="time strictly increasing"),
-        pa.Check(lambda t: t["close_ts"] > t["ts"], name="a bar closes after it opens"),
-        pa.Check(lambda t: t["vwap"].notna() == (t["flag"] == "ok"), name="a VWAP exactly where flag is ok"),
-        pa.Check(lambda t: t["close"].isna() == (t["flag"] == "outage"), name="no prices exactly in outages"),
-    ],
-)
-"""One row per expected bar. An outage has NaN in every number, a bar without trades in `vwap`."""
 
 BARS_DTYPES = {
     **dict.fromkeys(("ts", "close_ts"), "datetime64[us, UTC]"),
@@ -87,8 +65,33 @@ class BarsResult:
     counts: dict[str, int]
 
 
+@cache
+def bars_rules() -> pa.DataFrameSchema:
+    """Rules of the table: a row per expected bar; an outage has NaN in every number, a bar without trades in `vwap`."""
+    price = pa.Check.gt(0)
+    return pa.DataFrameSchema(
+        {
+            "ts": pa.Column("datetime64[us, UTC]"),
+            "close_ts": pa.Column("datetime64[us, UTC]"),
+            **{name: pa.Column(float, price, nullable=True) for name in PRICES},
+            "volume": pa.Column(float, pa.Check.ge(0), nullable=True),
+            "quote_volume": pa.Column(float, pa.Check.ge(0), nullable=True),
+            "vwap": pa.Column(float, price, nullable=True),
+            "flag": pa.Column("str", pa.Check.isin(FLAGS)),
+            "vwap_kind": pa.Column("str", pa.Check.isin(VWAP_KINDS)),
+        },
+        strict=True,
+        checks=[
+            pa.Check(lambda t: ~(t["ts"].diff() <= pd.Timedelta(0)), name="time strictly increasing"),
+            pa.Check(lambda t: t["close_ts"] > t["ts"], name="a bar closes after it opens"),
+            pa.Check(lambda t: t["vwap"].notna() == (t["flag"] == "ok"), name="a VWAP exactly where flag is ok"),
+            pa.Check(lambda t: t["close"].isna() == (t["flag"] == "outage"), name="no prices exactly in outages"),
+        ],
+    )
+
+
 def check_bars(table: pd.DataFrame, where: str = "bars") -> pd.DataFrame:
-    """Return the table if it keeps `BARS_SCHEMA`.
+    """Return the table if it keeps `bars_rules`.
 
     Args:
         table: the `bars` table.
@@ -97,7 +100,7 @@ def check_bars(table: pd.DataFrame, where: str = "bars") -> pd.DataFrame:
     Raises:
         BarsError: it does not; lists every broken rule with its rows.
     """
-    found = failures(BARS_SCHEMA, table.reset_index(drop=True))
+    found = failures(bars_rules(), table.reset_index(drop=True))
     refuse(
         where, {f"{check}": [f"{check}: row {row}" for row in part] for check, part in found.groupby("check")["row"]}
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lem.data.features import compute_features
+from lem.universe.bar_clock import BarClock
 from lem.universe.features_config import FeatureConfig
 
 
@@ -22,14 +23,12 @@ def perturbed_bars(bars: pd.DataFrame, first: int, seed: int = 0) -> pd.DataFram
     return bars.assign(**prices, volume=bars["volume"] * volume)
 
 
-def features_are_causal(
-    history: pd.DataFrame, day: pd.DataFrame, config: FeatureConfig, bars_per_day: int
-) -> list[int]:
+def features_are_causal(history: pd.DataFrame, day: pd.DataFrame, config: FeatureConfig, clock: BarClock) -> list[int]:
     """Positions of bars whose features change when only later bars change: empty for causal features."""
-    before = compute_features(history, day, config, bars_per_day)
+    before = compute_features(history, day, config, clock)
     leaks = []
     for row in range(len(day)):
-        after = compute_features(history, perturbed_bars(day, row + 1, seed=row), config, bars_per_day)
+        after = compute_features(history, perturbed_bars(day, row + 1, seed=row), config, clock)
         if not before.iloc[: row + 1].equals(after.iloc[: row + 1]):
             leaks.append(row)
     return leaks

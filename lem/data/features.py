@@ -10,15 +10,17 @@ Shapes: H = bars of history, D = bars of the day, W = a trailing window, T = H +
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
-import pandas as pd
-import pandera.pandas as pa
 import pyarrow as arrow
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from lem.errors import BarsError
-from lem.universe.features_config import FeatureConfig, season
+from lem.late import pa, pd
+from lem.universe.bar_clock import BarClock
+from lem.universe.features_config import FeatureConfig
 
 FEATURES = (
     "ret",
@@ -56,48 +58,41 @@ TABLE_SCHEMA = arrow.schema(
     ]
 )
 
-FEATURE_SCHEMA = pa.DataFrameSchema(
-    {
-        "ts": pa.Column("datetime64[us, UTC]", unique=True),
-        "close_ts": pa.Column("datetime64[us, UTC]"),
-        "vwap": pa.Column(float, pa.Check.gt(0), nullable=True),
-        "close": pa.Column(float, pa.Check.gt(0), nullable=True),
-        "volume": pa.Column(float, pa.Check.ge(0), nullable=True),
-        "sigma": pa.Column(float, pa.Check.gt(0), nullable=True),
-        "mean_volume": pa.Column(float, pa.Check.gt(0), nullable=True),
-        "valid": pa.Column(bool),
-        **{name: pa.Column(float) for name in FEATURES},
-    },
-    strict=True,
-    checks=[
-        # One check for all features: pandera's cost grows with the checks, not with the rows.
-        pa.Check(lambda t: (t[list(FEATURES)].abs() <= CLIP).all(axis=1), name=f"every feature within +-{CLIP:g}"),
-        pa.Check(
-            lambda t: ~t["valid"] | t[["sigma", "vwap", "mean_volume"]].notna().all(axis=1),
-            name="a valid bar has a VWAP, a volatility and a mean volume",
-        ),
-    ],
-)
-
 
 def clock_slots(bars_per_day: int) -> int:
-    """Slots of the calendar's clock: the bars of a UTC day, or for daily bars the seven weekdays."""
+    """Slots of the calendar's clock: the bars of 24 hours, or for daily bars the seven weekdays."""
     return bars_per_day if bars_per_day > 1 else 7
 
 
 def season_slots(ts_T: NDArray, bars_per_day: int) -> NDArray[np.int64]:
-    """Slot of each bar, 0 to `clock_slots` - 1: its place in the UTC day, or its weekday (Monday 0) for daily bars.
+    """Slot of each bar, 0 to `clock_slots` - 1: its place in the day, or its weekday (Monday 0) for daily bars.
+
+    The place in the day is that in the UTC day or, where no day goes on into the next (sessions of an exchange, which
+    summer time moves), that in the session.
 
     Args:
-        ts_T: bar opens, UTC (datetime64). A bar's slot is known in advance, so to use it before the bar opens is no
-            look-ahead.
-        bars_per_day: bars of a full day; 1 for daily bars.
+        ts_T: bar opens of whole days, UTC (datetime64). A bar's slot is known in advance, so to use it before the bar
+            opens is no look-ahead.
+        bars_per_day: bars of 24 hours; 1 for daily bars.
     """
     day_T = ts_T.astype("datetime64[D]")
     if bars_per_day == 1:
         return (day_T.astype(np.int64) + 3) % 7  # day 0 of the epoch was a Thursday
+    if not _goes_round(ts_T, day_T, bars_per_day):
+        begins_T = np.r_[True, day_T[1:] != day_T[:-1]]
+        at_T = np.arange(len(ts_T))
+        return at_T - np.maximum.accumulate(np.where(begins_T, at_T, 0))
     second_T = (ts_T - day_T).astype("timedelta64[s]").astype(np.int64)
     return second_T * bars_per_day // 86_400
+
+
+def _goes_round(ts_T: NDArray, day_T: NDArray, bars_per_day: int) -> bool:
+    """Whether some day's last bar ends where the next day's first one begins, or a first day at midnight goes on."""
+    length = np.timedelta64(86_400_000_000 // bars_per_day, "us")
+    turns_T = day_T[1:] != day_T[:-1]
+    if turns_T.any():
+        return bool((np.diff(ts_T)[turns_T] == length).any())
+    return len(ts_T) == 0 or bool((ts_T == ts_T[0] + np.arange(len(ts_T)) * length).all() and ts_T[0] == day_T[0])
 
 
 def _trailing_mean(x_T: NDArray, window: int, first: int) -> NDArray:
@@ -123,16 +118,31 @@ def _lag(x_T: NDArray, bars: int) -> NDArray:
     return np.concatenate([np.full(bars, np.nan), x_T])[: len(x_T)]
 
 
-def compute_features(
-    history: pd.DataFrame, day: pd.DataFrame, config: FeatureConfig, bars_per_day: int
-) -> pd.DataFrame:
+def _counterparts(volume_T: NDArray, opens: pd.DatetimeIndex, seasons: int, clock: BarClock) -> NDArray:
+    """Volumes of the bars at the next bar's time of day on earlier days, (S, T): all have closed when bar t closes."""
+    if clock.sessions is None:
+        # The bar after t has its counterparts at t+1-season, t+1-2*season, ...
+        return np.stack([_lag(volume_T, clock.season * (s + 1) - 1) for s in range(seasons)])
+    # Sessions differ in length: the counterpart has the same place in its session.
+    place_T, next_T = clock.places(opens)
+    out_ST = np.full((seasons, len(opens)), np.nan)
+    for place in np.unique(next_T):
+        there, asked = np.flatnonzero(place_T == place), np.flatnonzero(next_T == place)
+        known_A = np.searchsorted(there, asked, side="right")
+        for s in range(seasons):
+            enough = known_A > s
+            out_ST[s, asked[enough]] = volume_T[there[known_A[enough] - s - 1]]
+    return out_ST
+
+
+def compute_features(history: pd.DataFrame, day: pd.DataFrame, config: FeatureConfig, clock: BarClock) -> pd.DataFrame:
     """Features of one day.
 
     Args:
-        history: bars before the day in time order (bars table); only the last `config.history(bars_per_day)` are read.
+        history: bars before the day in time order (bars table); only the last `config.history` are read.
         day: the day's bars.
         config: the windows, in bars.
-        bars_per_day: bars of a full day, which sets the volume's season.
+        clock: of the market, which sets the volume's season and the time of day.
 
     Returns:
         One row per bar of `day` (`TABLE_SCHEMA`): the tape (vwap, close, volume), `sigma` (per-bar volatility, log
@@ -142,7 +152,7 @@ def compute_features(
     Raises:
         BarsError: history and day overlap or are out of order.
     """
-    history = history.iloc[-config.history(bars_per_day) :]
+    history = history.iloc[-config.history(clock.bars_per_day) :]
     bars = pd.concat([history, day], ignore_index=True) if len(history) else day.reset_index(drop=True)
     if not bars["ts"].is_monotonic_increasing or bars["ts"].duplicated().any():
         raise BarsError("features: the bars of the history and of the day overlap or are out of time order")
@@ -155,15 +165,14 @@ def compute_features(
     sigma_T = np.where(sigma_T > 0, sigma_T, np.nan)
     fast_T = np.sqrt(_trailing_mean(ret_T**2, config.short_volatility, start))
     mean_volume_T = _trailing_mean(volume_T, config.volume, start)
-    period = season(bars_per_day)
-    # The bar after t has its counterparts at t+1-period, t+1-2*period, ...: all of them have closed when t closes.
-    slots_ST = np.stack([_lag(volume_T, period * (s + 1) - 1) for s in range(config.seasons)])
+    slots_ST = _counterparts(volume_T, pd.DatetimeIndex(bars["ts"]), config.seasons, clock)
     known_ST = np.isfinite(slots_ST)
     total_T, count_T = np.where(known_ST, slots_ST, 0.0).sum(axis=0), known_ST.sum(axis=0)
     enough_T = count_T >= MIN_VALID_SHARE * config.seasons
     seasonal_T = np.divide(total_T, count_T, out=np.full(len(total_T), np.nan), where=enough_T)
-    day_angle = 2 * np.pi * (bars["close_ts"].dt.hour * 60 + bars["close_ts"].dt.minute).to_numpy(float) / 1440
-    week_angle = 2 * np.pi * (bars["close_ts"].dt.day_of_week.to_numpy(float) + day_angle / (2 * np.pi)) / 7
+    close_ts = bars["close_ts"].dt.tz_convert(clock.zone)
+    day_angle = 2 * np.pi * (close_ts.dt.hour * 60 + close_ts.dt.minute).to_numpy(float) / 1440
+    week_angle = 2 * np.pi * (close_ts.dt.day_of_week.to_numpy(float) + day_angle / (2 * np.pi)) / 7
     high_low_T = np.log(bars["high"].to_numpy(float) / bars["low"].to_numpy(float))
     with np.errstate(invalid="ignore", divide="ignore"):
         columns = {
@@ -190,14 +199,41 @@ def compute_features(
     return table.iloc[start:].reset_index(drop=True)
 
 
+@cache
+def feature_rules() -> pa.DataFrameSchema:
+    """The rules of the table."""
+    return pa.DataFrameSchema(
+        {
+            "ts": pa.Column("datetime64[us, UTC]", unique=True),
+            "close_ts": pa.Column("datetime64[us, UTC]"),
+            "vwap": pa.Column(float, pa.Check.gt(0), nullable=True),
+            "close": pa.Column(float, pa.Check.gt(0), nullable=True),
+            "volume": pa.Column(float, pa.Check.ge(0), nullable=True),
+            "sigma": pa.Column(float, pa.Check.gt(0), nullable=True),
+            "mean_volume": pa.Column(float, pa.Check.gt(0), nullable=True),
+            "valid": pa.Column(bool),
+            **{name: pa.Column(float) for name in FEATURES},
+        },
+        strict=True,
+        checks=[
+            # One check for all features: pandera's cost grows with the checks, not with the rows.
+            pa.Check(lambda t: (t[list(FEATURES)].abs() <= CLIP).all(axis=1), name=f"every feature within +-{CLIP:g}"),
+            pa.Check(
+                lambda t: ~t["valid"] | t[["sigma", "vwap", "mean_volume"]].notna().all(axis=1),
+                name="a valid bar has a VWAP, a volatility and a mean volume",
+            ),
+        ],
+    )
+
+
 def check_features(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table if it keeps `FEATURE_SCHEMA`.
+    """Return the table if it keeps `feature_rules`.
 
     Raises:
         BarsError: lists every broken rule with its rows.
     """
     try:
-        return FEATURE_SCHEMA.validate(table, lazy=True)
+        return feature_rules().validate(table, lazy=True)
     except pa.errors.SchemaErrors as error:
         cases = error.failure_cases
         # For a rule on several columns, pandera lists a row once for each column of the table, with its value.

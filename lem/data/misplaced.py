@@ -10,16 +10,17 @@ import datetime as dt
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd
 
+from lem.late import pd
 from lem.universe import Universe
 from lem.universe.calendars import bar_close, outage_lines
+from lem.universe.session_bars import in_session
 
 ZONES = ("America/New_York", "America/Sao_Paulo", "Europe/London", "Europe/Berlin", "Europe/Athens", "Australia/Sydney")
 """Zones whose change of the clocks is looked for: one for each of the common rules."""
 _EXCHANGE = "America/New_York"
-_JUST_BEFORE = [pd.Timedelta("1us"), pd.Timedelta("1ms"), pd.Timedelta("1s")]
-_SHOWN_MINUTES = pd.Timedelta("15min")
+_JUST_BEFORE = [dt.timedelta(microseconds=1), dt.timedelta(milliseconds=1), dt.timedelta(seconds=1)]
+_SHOWN_MINUTES = dt.timedelta(minutes=15)
 
 
 def told_of_misplaced(
@@ -132,13 +133,15 @@ def told_of_repeated(universe: Universe, zone: str) -> str:
 
 def _looks(universe: Universe, off_grid: pd.Series) -> str:
     stamps = pd.DatetimeIndex(off_grid)
-    if universe.calendar != "24/7":
+    if universe.daily_sessions:
         wall = stamps.tz_convert(_EXCHANGE)
         if (wall == wall.normalize()).all():
             return f"looks like local midnight in {_EXCHANGE}; {_remedy(universe, 'zone')}"
         if ((wall.hour >= 13) & (wall.hour <= 16)).all():
             return f"looks like close stamps: sessions end at this time; {_remedy(universe, 'stamp')}"
         return "correct the stamps in the source"
+    if universe.in_sessions:
+        return _looks_beside_sessions(universe, stamps)
     after = stamps - stamps.floor(universe.bar_length)
     if any((universe.bar_length - after == gap).all() for gap in _JUST_BEFORE):
         gap = universe.bar_length - after[0]
@@ -153,6 +156,16 @@ def _looks(universe: Universe, off_grid: pd.Series) -> str:
     if after[0] % _SHOWN_MINUTES == pd.Timedelta(0):
         return f"{shift}, as in local time of a zone beside whole hours; {_remedy(universe, 'zone')}"
     return f"{shift}; correct the stamps in the source"
+
+
+def _looks_beside_sessions(universe: Universe, stamps: pd.DatetimeIndex) -> str:
+    """What rows beside the bars of an exchange's sessions look like."""
+    if not in_session(universe.calendar, stamps).any():
+        told = f"outside of the sessions of {universe.calendar}, as bars of extended hours are"
+        if "outside_sessions" in type(universe.source).model_fields:
+            told += '; to leave them out, say so: source.outside_sessions = "leave_out"'
+        return f"{told}; where they are of sessions, their stamps are local time: {_remedy(universe, 'zone')}"
+    return f"bars open every {universe.bar} from the open of a session on; correct the stamps in the source"
 
 
 def _remedy(universe: Universe, key: str) -> str:

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import pyarrow as arrow
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from lem.data.features import FEATURES, TABLE_SCHEMA
+from lem.data.features import FEATURES, TABLE_SCHEMA, season_slots
 from lem.errors import BarsError
+from lem.late import pd
 
 PANEL_SCHEMA = arrow.schema([("asset", arrow.string()), *TABLE_SCHEMA])
 
@@ -47,6 +47,7 @@ class Panel:
         assets: canonical symbols, sorted.
         ts_T: bar opens (UTC, datetime64[us]).
         date_T: partition date of each bar (its UTC open date, datetime64[D]).
+        slot_T: int64; place of each bar on the clock (`lem.data.features.season_slots`).
         present_NT: bool; the asset has a row for the bar, traded or not.
         features_NTF: float32; 0 if the bar is not valid.
         valid_NT: bool; the bar has features.
@@ -60,6 +61,7 @@ class Panel:
     assets: tuple[str, ...]
     ts_T: NDArray
     date_T: NDArray
+    slot_T: NDArray
     present_NT: NDArray
     features_NTF: NDArray
     valid_NT: NDArray
@@ -102,6 +104,7 @@ class Panel:
             assets=tuple(assets),
             ts_T=naive,
             date_T=naive.astype("datetime64[D]"),
+            slot_T=season_slots(naive, _bars_per_day(naive)),
             present_NT=spread(np.ones(len(table), dtype=bool), False),
             features_NTF=spread(table[list(FEATURES)].to_numpy(np.float32), 0.0, (len(FEATURES),)),
             valid_NT=spread(valid, False),
@@ -119,11 +122,8 @@ class Panel:
 
     @property
     def bars_per_day(self) -> int:
-        """Bars of a full day, from the median distance between bars; 1 for daily bars."""
-        if self.bars < 2:
-            return 1
-        distance = np.median(np.diff(self.ts_T) / np.timedelta64(1, "D"))
-        return max(1, round(1 / float(distance)))
+        """Bars of 24 hours, from the median distance between bars; 1 for daily bars."""
+        return _bars_per_day(self.ts_T)
 
     def between(self, start: dt.date | None, end: dt.date | None) -> Panel:
         """The bars of the partition dates [start, end)."""
@@ -135,7 +135,7 @@ class Panel:
         """The bars with positions [low, high)."""
         rows = slice(low, high)
         by_asset = (getattr(self, name)[:, rows] for name in _BY_ASSET)
-        return Panel(self.assets, self.ts_T[rows], self.date_T[rows], *by_asset)
+        return Panel(self.assets, self.ts_T[rows], self.date_T[rows], self.slot_T[rows], *by_asset)
 
     def of(self, symbols: Sequence[str]) -> Panel:
         """The panel of some of its assets, in the panel's order.
@@ -148,7 +148,7 @@ class Panel:
             raise BarsError(f"panel: no {', '.join(lacking)}; allowed: {', '.join(self.assets)}")
         rows = [row for row, symbol in enumerate(self.assets) if symbol in symbols]
         by_asset = (getattr(self, name)[rows] for name in _BY_ASSET)
-        return Panel(tuple(self.assets[row] for row in rows), self.ts_T, self.date_T, *by_asset)
+        return Panel(tuple(self.assets[row] for row in rows), self.ts_T, self.date_T, self.slot_T, *by_asset)
 
     def accepted(self, horizon: int) -> NDArray:
         """Bool (N, T): an order of `horizon` bars may arrive at bar t.
@@ -162,6 +162,13 @@ class Panel:
             known = sliding_window_view(self.valid_NT[:, :-1], horizon, axis=1).all(-1)
             out[:, 1 : 1 + fills.shape[1]] = fills & known
         return out
+
+
+def _bars_per_day(ts_T: NDArray) -> int:
+    if len(ts_T) < 2:
+        return 1
+    distance = np.median(np.diff(ts_T) / np.timedelta64(1, "D"))
+    return max(1, round(1 / float(distance)))
 
 
 @dataclass(frozen=True)

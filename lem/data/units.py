@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
+
+from lem.late import pd
 
 _SPREAD = 1.05
 """How far the ratio of the largest to the smallest unit may lie from 1 for it to be one unit."""

@@ -12,9 +12,9 @@ import datetime as dt
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+from lem.late import pd
 from lem.universe import Universe
 from lem.universe.calendars import outage_mask
 

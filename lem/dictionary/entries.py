@@ -149,9 +149,10 @@ def _lake_entry(stage: Stage) -> TableEntry:
     assert stage.schema is not None
     folder = f"<universe>/{stage.name}" + ("/asset=<asset>" if stage.per_asset else "")
     partition = "an asset and a date (UTC), as `BTC-USDT|2024-01-10`" if stage.per_asset else _A_DATE
-    rules = tuple(str(check.name) for check in stage.rules.checks) if stage.rules else ()
+    of_rows = stage.rules() if stage.rules else None
+    rules = tuple(str(check.name) for check in of_rows.checks) if of_rows else ()
     # A date of all assets holds the same moments once for each of them.
-    columns = _lake_columns(stage.name, stage.schema, stage.words, stage.rules, alone=stage.per_asset)
+    columns = _lake_columns(stage.name, stage.schema, stage.words, of_rows, alone=stage.per_asset)
     return TableEntry(stage.name, stage.meaning, f"{folder}/date=<date>.parquet", partition, columns, rules)
 
 

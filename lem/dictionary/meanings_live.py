@@ -53,6 +53,8 @@ LIVE_COLUMNS = {
         "late_share": Words("likewise, as a share of the order"),
         "late_units": Words("likewise, to the ledger's units"),
         "late_cash": Words("likewise, to the ledger's cash"),
+        "amended": Words("how often its terms were amended", allowed=">= 0"),
+        "fallback": Words("whether it goes on at a plain pace while bars are missing"),
     },
     "advised_slices": {
         "order_id": Words("the order"),
@@ -76,6 +78,7 @@ LIVE_COLUMNS = {
         "amount": Words("what was advised, in the order's unit, in digits", null=_BEFORE),
         "left_before": Words("what was still to trade before the bar, likewise", null=_BEFORE),
         "carry": Words("what rounding held back, for the next slice, likewise", null=_BEFORE),
+        "size": Words("of the order as it was then: what shares and ledger are shares of", null="that which it has"),
     },
     "advised_fills": {
         "order_id": Words("the order"),
@@ -103,6 +106,11 @@ LIVE_COLUMNS = {
         "order_id": Words("the order"),
         "event": Words("what happened to the order"),
         "facts": Words("JSON of what it came to"),
+    },
+    "audit_readers": {
+        "universe": Words("name of the universe"),
+        "reader": Words("who is told: `webhook:` and a hash of its address"),
+        "entry_id": Words("the last entry that it has taken", allowed=">= 0"),
     },
     "nights": {
         "id": Words("grows with every try"),
@@ -132,6 +140,7 @@ LIVE_TABLES = {
     "advised_fills": "What a desk told of fills; rows are added, none is changed.",
     "audit_acts": "Who did something to live orders, when and from where; no row can be changed or deleted.",
     "audit_entries": "What an act did to each order; no row can be changed or deleted.",
+    "audit_readers": "Up to which entry of the audit log a webhook was told.",
     "nights": "Nights that `lem night` or the night's job has begun, and how they ended; kept for 90 days.",
     "alerts": "What is wrong and was told or is to be told, until it is over; and the night of the last heartbeat.",
 }

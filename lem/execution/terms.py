@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lem.execution.orders import SCENARIOS, Benchmark, Order, Scenario, Target
 
+_HEADS = {scenario: place for place, scenario in enumerate(SCENARIOS)}
 Limit = float | Sequence[float] | Tensor
 """One number for all orders, or a tensor that is broadcastable to O."""
 
@@ -117,7 +118,7 @@ def terms_of_orders(orders: Sequence[Order]) -> tuple[Terms, Tensor]:
         max_rate=[order.max_rate for order in orders],
         risk_aversion=[order.risk_aversion for order in orders],
     )
-    return terms, torch.tensor([SCENARIOS.index(order.scenario) for order in orders], dtype=torch.int64)
+    return terms, torch.tensor([_HEADS[order.scenario] for order in orders], dtype=torch.int64)
 
 
 def terms_for(min_bars: Sequence[int], horizon: int, risk_aversion: float) -> Terms:

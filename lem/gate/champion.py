@@ -8,8 +8,9 @@ from dataclasses import replace
 from lem.data.panel import Panel
 from lem.gate.judge import Verdict, judge
 from lem.lake import Lake, inputs_version
+from lem.lineage.keys import name_missing
 from lem.lineage.stages import DECISION, stage_named
-from lem.lineage.tables import missing_partitions, name_missing, read_range
+from lem.lineage.tables import missing_partitions, read_range
 from lem.lineage.versions import named
 from lem.model.contender import load_contender
 from lem.registry import ModelRecord, PromotionRecord, Registry

@@ -32,7 +32,7 @@ from lem.execution.costs import BPS
 from lem.execution.orders import SCENARIOS
 from lem.execution.terms import terms_for
 from lem.gate.causality import model_is_causal
-from lem.lineage.tables import name_missing
+from lem.lineage.keys import name_missing
 from lem.model.lem import LEM
 from lem.registry.decision_figures import Check
 from lem.strategies.learned import Learned

@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from lem.errors import FencedError, LakeError
+from lem.errors import LakeError
+from lem.fencing import first_token, refuse
 from lem.lake.files import replace_file
 
 FILE = ".fences.sqlite"
@@ -44,29 +45,6 @@ class Fences(Protocol):
         Raises:
             FencedError: a step with a higher token has; the object stays as it is.
         """
-
-
-def first_token() -> int:
-    """Start of a new counter: the time in seconds, which is above all tokens of a counter that was lost."""
-    return int(time.time())
-
-
-def refuse(what: str, token: int, there: int) -> None:
-    """Refuse a write over an object with a higher token.
-
-    Args:
-        what: names the object in the error.
-        token: of the step that wants to write.
-        there: token of the object as it is now; 0 where there is none.
-
-    Raises:
-        FencedError: `there` is higher than `token`.
-    """
-    if there > token:
-        raise FencedError(
-            f"{what} was written by a step that began later (fence {there}, this step has {token}): what this step "
-            "made of it is not kept; if no later run exists, start this one again"
-        )
 
 
 class FileFences:

@@ -24,14 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
-import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lem.errors import FencedError, LakeError
 from lem.lake.fences import Fences, FileFences, S3Fences
 from lem.lake.files import replace_file
+from lem.late import pc, pd
 
 _HASH_KEY, _INPUTS_KEY = b"lem.content_sha256", b"lem.inputs"
 _READERS = 32

@@ -9,10 +9,10 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 
 from lem.data.doubts import WINDOW, Doubt, doubts, told
 from lem.lake import Lake
+from lem.late import pd
 from lem.lineage.tables import dates_in
 from lem.sources.base import PRICES
 from lem.universe import Universe
@@ -43,14 +43,14 @@ def doubts_on(
     """
     if not dates:
         return {}
-    per_day = 1 if universe.calendar != "24/7" else int(pd.Timedelta(1, "D") / universe.source_bar_length)
+    per_day = universe.model_copy(update={"bar": universe.source_bar}).bars_per_day
     before = -(-WINDOW // per_day) + 1
     around = {offset_partition(universe, dates[0], n) for n in range(-before, 0)}
     around |= {offset_partition(universe, dates[-1], n) for n in range(1, 3)}
     raw = dict(known or {}) | _read(lake, universe, symbol, {*dates, *around} - set(known or ()))
     rows = [_rows(raw[date], universe, symbol, date) for date in sorted(raw)]
     found = {date: _left_out(raw[date], universe, symbol, date) for date in dates if date in raw}
-    whole = pd.concat([part for part in rows if len(part)] or [_NONE], ignore_index=True)
+    whole = pd.concat([part for part in rows if len(part)] or [_none()], ignore_index=True)
     whole = whole.drop_duplicates("ts").sort_values("ts", ignore_index=True)
     by_day = dict[dt.date, list[Doubt]]()
     for doubt in doubts(whole):
@@ -111,7 +111,11 @@ def doubts_of(lake: Lake, universe: str, date: dt.date, asset: str) -> list[str]
 
 
 _COLUMNS = ("ts", *PRICES, "volume", "adjustment")
-_NONE = pd.DataFrame({name: pd.Series(dtype="datetime64[us, UTC]" if name == "ts" else "float64") for name in _COLUMNS})
+
+
+def _none() -> pd.DataFrame:
+    kinds = {name: "datetime64[us, UTC]" if name == "ts" else "float64" for name in _COLUMNS}
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})
 
 
 def _read(lake: Lake, universe: Universe, symbol: str, dates: set[dt.date]) -> dict[dt.date, pd.DataFrame]:
@@ -127,7 +131,7 @@ def _inside(raw: pd.DataFrame, universe: Universe, symbol: str) -> np.ndarray:
 def _rows(raw: pd.DataFrame, universe: Universe, symbol: str, date: dt.date) -> pd.DataFrame:
     """The rows of a day that can be compared with others."""
     if not is_listed(universe, symbol, date):
-        return _NONE
+        return _none()
     table = raw if "adjustment" in raw else raw.assign(adjustment=1.0)
     sound = table[list(PRICES)].gt(0).all(axis=1) & (table["high"] >= table["low"]) & (table["high"] < np.inf)
     sound &= table["ts"].notna()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from lem.errors import LineageError
+
+_SHOWN = 12
 
 
 @dataclass(frozen=True, order=True)
@@ -76,3 +78,9 @@ def span(keys: Iterable[PartitionKey]) -> tuple[dt.date, dt.date]:
     """First and last date of some keys, at least one."""
     dates = [key.date for key in keys]
     return min(dates), max(dates)
+
+
+def name_missing(missing: Sequence[object]) -> str:
+    """A short list of partition keys for an error message."""
+    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    return ", ".join(str(key) for key in missing[:_SHOWN]) + more

@@ -63,6 +63,24 @@ class OneSource:
             f"{name}.toml and change `name`)"
         )
 
+    def refuse_reading_beside(self) -> None:
+        """Refuse to read bars of the present source beside stored ones of another.
+
+        Raises:
+            LakeError: the lake cannot be read.
+            SourceError: the stored days are from another source; names both and what can be done.
+        """
+        noted, now = Origin.read(self.lake, self.universe.name, self.asset), self._now
+        if noted is None or noted == now or not (old := self._older(self._stored())):
+            return
+        name = self.universe.name
+        raise SourceError(
+            f"[source] has changed: the stored days from {min(old)} to {max(old)} are from another one, and bars of "
+            f"today beside them would be a second price series\n  stored: {noted.text}\n  present: {now.text}\n"
+            f"allowed: fetch the stored days again with: lem backfill --universe {name} --from {min(old)} --to "
+            f"{max(old)}; or put [source] and [assets] back as they were"
+        )
+
     def begin(self, dates: Collection[dt.date]) -> None:
         """Before days are fetched: refuse a mixture, and note from where they are.
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 
-import pandas as pd
-
 from lem.data.bars import BarsResult, validate_bars, validate_days
 from lem.errors import BarsError
 from lem.lake import Lake
+from lem.late import pd
 from lem.lineage.tables import dates_in
 from lem.universe import Universe
 

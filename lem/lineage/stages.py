@@ -17,16 +17,16 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-import pandera.pandas as pa
 import pyarrow as arrow
 
 from lem.backtest.schema import BACKTEST_SCHEMA
-from lem.data.bars import BARS_SCHEMA
 from lem.data.bars import TABLE_SCHEMA as BARS_TABLE
-from lem.data.features import CLIP, FEATURE_SCHEMA
+from lem.data.bars import bars_rules
+from lem.data.features import CLIP, feature_rules
 from lem.data.features import TABLE_SCHEMA as FEATURES_TABLE
 from lem.data.panel import PANEL_SCHEMA
 from lem.errors import LineageError
+from lem.late import pa
 from lem.lineage.contents import section_names
 from lem.lineage.meanings import BACKTEST_WORDS, BARS_WORDS, FEATURES_WORDS, PANEL_WORDS, RAW_WORDS
 from lem.lineage.reads import Reads
@@ -77,7 +77,7 @@ class Stage:
         seconds: estimate for one partition where nothing was measured: one ordinary core, a source on this machine.
         meaning: what a row of its table is.
         schema: of its table in the lake; None if it writes no such table.
-        rules: by which its rows are validated before they are written.
+        rules: gives those by which its rows are validated before they are written.
         words: what each column means.
         table: the dictionary's name of what it writes; if left out, the stage's own.
         settings: the sections and keys of the universe file on which its content depends.
@@ -97,7 +97,7 @@ class Stage:
     seconds: float
     meaning: str = ""
     schema: arrow.Schema | None = None
-    rules: pa.DataFrameSchema | None = None
+    rules: Callable[[], pa.DataFrameSchema] | None = None
     words: Mapping[str, Words] = field(default_factory=dict)
     table: str = ""
     settings: Callable[[Universe], dict[str, Any]] = _no_settings
@@ -174,7 +174,7 @@ STAGES: tuple[Stage, ...] = (
         meaning="A row for each bar that the calendar expects, no more and no fewer: a gap that is not listed as an "
         "outage stops its day, nothing is filled in, and what the source has in a listed outage is left out.",
         schema=BARS_TABLE,
-        rules=BARS_SCHEMA,
+        rules=bars_rules,
         words=BARS_WORDS,
         settings=_of_bars,
         of_partition=_of_listing,
@@ -190,7 +190,7 @@ STAGES: tuple[Stage, ...] = (
         meaning="A row for each bar, with what is known when it has closed. Features are dimensionless and clipped to "
         f"±{CLIP:g}.",
         schema=FEATURES_TABLE,
-        rules=FEATURE_SCHEMA,
+        rules=feature_rules,
         words=FEATURES_WORDS,
         settings=_of_features,
     ),
@@ -203,7 +203,7 @@ STAGES: tuple[Stage, ...] = (
         seconds=0.03,
         meaning="The `features` of all assets below each other, by asset and time.",
         schema=PANEL_SCHEMA,
-        rules=FEATURE_SCHEMA,
+        rules=feature_rules,
         words=PANEL_WORDS,
         settings=_bar,
     ),

@@ -7,17 +7,15 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-import pandas as pd
-
 from lem.errors import LakeError
 from lem.lake import Lake
-from lem.lineage.keys import PartitionKey, span
+from lem.late import pd
+from lem.lineage.keys import PartitionKey, name_missing, span
 from lem.lineage.stages import stage_named
 from lem.registry.records import InputVersion
 from lem.universe import Universe
 from lem.universe.calendars import partition_dates
 
-_SHOWN = 12
 _Asset = TypeVar("_Asset", bound=str | None)
 
 
@@ -62,12 +60,6 @@ def dates_in(lake: Lake, folder: str, suffix: str = "") -> list[dt.date]:
             if name == f"date={date}{suffix}":
                 found.append(date)
     return found
-
-
-def name_missing(missing: Sequence[object]) -> str:
-    """A short list of partition keys for an error message."""
-    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-    return ", ".join(str(key) for key in missing[:_SHOWN]) + more
 
 
 def ranges(universe: Universe, keys: Iterable[PartitionKey]) -> list[str]:

@@ -69,7 +69,9 @@ class MarketContext(nn.Module):
     def __init__(self, features: int, config: ModelConfig) -> None:
         super().__init__()
         hidden, dropout = config.hidden, config.dropout
-        self.signed, self.sizes_F = config.signed, torch.tensor([name in SIGNED for name in FEATURES])
+        self.signed = config.signed
+        self.sizes_F: Tensor
+        self.register_buffer("sizes_F", torch.tensor([name in SIGNED for name in FEATURES]), persistent=False)
         self.enter: nn.Module = nn.Linear(features, hidden)
         if config.variable_selection:
             self.enter = nn.Sequential(

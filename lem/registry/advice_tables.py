@@ -6,7 +6,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, TypeDecorator
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, TypeDecorator, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from lem.registry.tables import Base
@@ -79,12 +79,15 @@ class AdvisedOrderRow(Base):
     late_share: Mapped[float] = mapped_column(server_default="0")
     late_units: Mapped[float] = mapped_column(server_default="0")
     late_cash: Mapped[float] = mapped_column(server_default="0")
+    amended: Mapped[int] = mapped_column(server_default="0")
+    fallback: Mapped[bool] = mapped_column(server_default=false())
 
 
 class AdvisedSliceRow(Base):
     """What was advised for one bar of an order, once: the key is the order and the bar's open.
 
     `bars_done` to `weighted` are the order's ledger before the bar, `filled` to `paid` what the bar's fills come to.
+    `size` is the order's as it was: what shares and ledger are shares of.
     """
 
     __tablename__ = "advised_slices"
@@ -110,6 +113,7 @@ class AdvisedSliceRow(Base):
     amount: Mapped[Decimal | None] = mapped_column(Exact)
     left_before: Mapped[Decimal | None] = mapped_column(Exact)
     carry: Mapped[Decimal | None] = mapped_column(Exact)
+    size: Mapped[float | None]
 
 
 class AdvisedFillRow(Base):

@@ -39,3 +39,13 @@ class AuditEntryRow(Base):
     order_id: Mapped[str]
     event: Mapped[str]
     facts: Mapped[str] = mapped_column(Text)
+
+
+class AuditReaderRow(Base):
+    """Up to which entry somebody has been told of the log."""
+
+    __tablename__ = "audit_readers"
+
+    universe: Mapped[str] = mapped_column(primary_key=True)
+    reader: Mapped[str] = mapped_column(primary_key=True)
+    entry_id: Mapped[int]

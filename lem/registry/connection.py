@@ -24,7 +24,8 @@ CONNECT_S = 10
 
 # Any constant does, as long as every registry of a PostgreSQL database takes the same one ("lem" in ASCII).
 _WRITER_LOCK = 0x6C656D
-_WRITES = "registry_writes"
+WRITES = "registry_writes"
+"""Execution option of a connection whose transactions write: the writers of a database take turns."""
 
 # Pieces of SQLite's and PostgreSQL's messages, and what a user can do about each.
 _REMEDIES = (
@@ -59,8 +60,9 @@ class Database:
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         parsed = _parse(url)
         connect_args: dict[str, Any] = {}
+        self._file: Path | None = None
         if parsed.get_backend_name() == "sqlite":
-            path = _sqlite_path(parsed)
+            self._file = path = _sqlite_path(parsed)
             read_only = read_only or parsed.query.get("mode") == "ro" or "immutable" in parsed.query
             parsed = parsed.set(database=str(path))
             self.shown = _shown(parsed)
@@ -92,9 +94,18 @@ class Database:
         """
         if write and self.read_only:
             raise RegistryError(f"registry {self.shown}: cannot {doing}: open it for writing, not read-only")
-        engine = self._engine.execution_options(**{_WRITES: write})
+        engine = self._engine.execution_options(**{WRITES: write})
         with self.explained(doing), engine.begin() as connection:
             yield connection
+
+    def connect(self) -> Connection:
+        """A connection that the caller closes (`lem.registry.kept`)."""
+        return self._engine.connect()
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a SQLite database; None of others."""
+        return self._file
 
     @contextmanager
     def explained(self, doing: str, *more: type[Exception]) -> Iterator[None]:
@@ -224,11 +235,11 @@ def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> 
 def _begin_sqlite(connection: Connection) -> None:
     # The driver by itself begins a transaction at the first INSERT: migrations would run outside of one.
     # And two readers that go on to write fail without waiting: a writer takes the lock first.
-    writes = connection.get_execution_options().get(_WRITES)
+    writes = connection.get_execution_options().get(WRITES)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _begin_postgresql(connection: Connection) -> None:
-    if connection.get_execution_options().get(_WRITES):
+    if connection.get_execution_options().get(WRITES):
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{PATIENCE_S}s'")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from typing import Any, get_type_hints
 
 from pydantic import (
@@ -206,15 +207,19 @@ class DecisionFigures(Stored):
         return said
 
 
-_PARTS = {name: TypeAdapter(hint) for name, hint in get_type_hints(DecisionFigures).items()}
 _FLAT = [f.name for f in fields(DecisionFigures) if f.name not in ("more", "gate", "rollback")]
 _OF_GATE = [f.name for f in fields(GateFigures) if f.name != "more"]
+
+
+@cache
+def _parts() -> dict[str, TypeAdapter[Any]]:
+    return {name: TypeAdapter(hint) for name, hint in get_type_hints(DecisionFigures).items()}
 
 
 def _read(name: str, value: Any) -> Any:
     """The value as the field holds it; None where the field may not hold it, or would not be written back the same."""
     try:
-        part = _PARTS[name].validate_python(value)
+        part = _parts()[name].validate_python(value)
     except ValidationError:
         return None
     return part if _plain(part) == value else None

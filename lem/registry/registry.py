@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Select, delete, func, select
 from sqlalchemy.orm import Session, selectinload
 
 from lem.errors import RegistryError
-from lem.lake.fences import first_token, refuse
+from lem.fencing import first_token, refuse
 from lem.registry.advice_tables import AdvisedOrderRow
 from lem.registry.connection import Database
 from lem.registry.decision_figures import BpsByStrategy

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from lem.late import pd
 from lem.reports import tables
 from lem.reports.verdicts import TOO_FEW, UNCLEAR
 from lem.reports.wording import NO_BREAK, label, number, with_interval

@@ -15,7 +15,7 @@ from lem.code import code_version
 from lem.drift.measures import model_age
 from lem.errors import LakeError
 from lem.lake import Lake
-from lem.lineage.keys import PartitionKey
+from lem.lineage.keys import PartitionKey, name_missing
 from lem.lineage.stages import REPORT, stage_named
 from lem.lineage.stored_report import (
     BACKTESTS_VERSION,
@@ -26,7 +26,7 @@ from lem.lineage.stored_report import (
     report_path,
     trailing_dates,
 )
-from lem.lineage.tables import missing_partitions, name_missing, read_range
+from lem.lineage.tables import missing_partitions, read_range
 from lem.registry import Registry
 from lem.registry.records import InputVersion
 from lem.reports.inputs import TAPE, ReportInputs

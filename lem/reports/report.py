@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from lem.backtest.bootstrap import MIN_BLOCKS
 from lem.errors import EvaluationError
-from lem.lineage.tables import name_missing
+from lem.lineage.keys import name_missing
 from lem.reports import tables
 from lem.reports.frontier import frontier
 from lem.reports.grids import Grid, overall

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from lem.backtest.bootstrap import EvaluationError, cvar, day_blocks, grouped_means
 from lem.backtest.capacity import capacity
 from lem.backtest.comparisons import grouped_p_values
 from lem.execution.costs_config import CostsConfig
+from lem.late import pd
 from lem.strategies.rules import rule_names
 
 MODEL = "lem"

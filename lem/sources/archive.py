@@ -8,6 +8,7 @@ read, or is of another time, blocks its own day.
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -81,7 +82,7 @@ class Archive:
         self._grid = universe.model_copy(update={"bar": universe.source_bar})
         self._data_root, self._credentials = data_root.rstrip("/"), credentials
         self._downloads = Downloads(self._config.timeout_seconds, self._config.retries, clock)
-        self._clock = clock
+        self._clock, self._lock = clock, threading.Lock()
         self._tables: OrderedDict[str, tuple[pd.DataFrame, list[BadRow]]] = OrderedDict()
         self._without_monthly: set[str] = set()
         self._fallback: Source | None = None
@@ -160,8 +161,9 @@ class Archive:
         The archives of all assets are forgotten. That costs nothing if the assets are asked for one after the other.
         """
         self._universe.check_symbol(symbol)
-        self._tables.clear()
-        self._without_monthly.clear()
+        with self._lock:
+            self._tables.clear()
+            self._without_monthly.clear()
         if self._fallback is not None:
             self._fallback.forget(symbol)
 
@@ -202,17 +204,19 @@ class Archive:
 
     def _table(self, url: str, start: dt.datetime, end: dt.datetime) -> tuple[pd.DataFrame, list[BadRow]] | None:
         """All rows of an archive, from memory if it was read lately; None if there is no such file."""
-        if url in self._tables:
-            self._tables.move_to_end(url)
-            return self._tables[url]
+        with self._lock:
+            if url in self._tables:
+                self._tables.move_to_end(url)
+                return self._tables[url]
         content = self._downloads.verified(url)
         if content is None:
             return None
         text = unpack(url, content, self._config.max_bytes)
         table = read_klines(url, text, start, end, self._universe.source_bar_length)
-        self._tables[url] = table
-        if len(self._tables) > KEPT:
-            self._tables.popitem(last=False)
+        with self._lock:
+            self._tables[url] = table
+            if len(self._tables) > KEPT:
+                self._tables.popitem(last=False)
         return table
 
     def _venue(self) -> Source:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
-import pandas as pd
 import pyarrow as arrow
 
 from lem.errors import SourceError
+from lem.late import pd
 
 PRICES = ("open", "high", "low", "close")
 NUMBERS = (*PRICES, "volume", "quote_volume")

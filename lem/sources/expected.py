@@ -10,8 +10,7 @@ import datetime as dt
 from collections.abc import Mapping
 from decimal import Decimal
 
-import pandas as pd
-
+from lem.late import pd
 from lem.sources.base import RAW_DTYPES, RawBars, Source, check_window, rules_from
 from lem.universe import Universe
 from lem.universe.calendars import is_listed, partition_window

@@ -33,6 +33,7 @@ from lem.sources.templates import template_fields
 from lem.sources.times import read_times
 from lem.universe import Universe
 from lem.universe.calendars import session_opens
+from lem.universe.session_bars import in_session
 from lem.universe.source_config import FilesConfig
 
 OPTIONAL = {
@@ -83,9 +84,10 @@ class Files:
         """
         check_window(start, end)
         url = self.url(symbol)
-        if url not in self._cache:
-            self._cache[url] = self._load(url)
-        table, bad, whole = self._cache[url]
+        content = self._cache.get(url)
+        if content is None:
+            content = self._cache[url] = self._load(url)
+        table, bad, whole = content
         table = table[(table["ts"] >= start) & (table["ts"] < end)].reset_index(drop=True)
         refuse_bad(bad, start, end, table.empty, self._expected(start, end))
         return RawBars(table, without_userinfo(url), dt.datetime.now(dt.UTC), whole)
@@ -129,6 +131,8 @@ class Files:
         length = self._universe.source_bar_length
         rows = placed(sorted(unread, key=lambda row: row.position), table["ts"], length) + closed
         sound = table["ts"].notna() & ~_at({row.position for row in unread}, table)
+        if self._config.outside_sessions == "leave_out":
+            sound &= in_session(self._universe.calendar, pd.DatetimeIndex(table["ts"]))
         table = table[sound].astype(RAW_DTYPES).reset_index(drop=True)
         if not self._ends(url, raw):
             rows.append(_cut(url, table, len(content), length))
@@ -146,7 +150,7 @@ class Files:
         Also the rows without a time, and those of dates without a session: they block their own date, and a session
         near them only where its bar is not there.
         """
-        column, sessions = column.rename(self._config.columns.ts), self._universe.calendar != "24/7"
+        column, sessions = column.rename(self._config.columns.ts), self._universe.daily_sessions
         if self._config.zone is None:
             times, unread = read_times(url, column)
             wall = times.dt.tz_localize(None)

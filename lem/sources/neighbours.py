@@ -12,9 +12,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
-import pandas as pd
 
 from lem.errors import SourceError
+from lem.late import pd
 from lem.sources.base import RAW_DTYPES, RawBars, Source, rules_from
 from lem.universe import Universe
 from lem.universe.calendars import expected_bars, is_listed

@@ -10,6 +10,7 @@ from lem.sources.columns import FIRST_TIME, LAST_TIME, as_text, plain
 from lem.sources.times import IN_RANGE
 from lem.universe import Universe
 from lem.universe.calendars import bar_close, session_opens
+from lem.universe.session_bars import in_session, session_closes, session_grid
 
 _NO_TIME = "is no time; allowed: ISO 8601 without an offset, or dates"
 _OFFSET = r"(?:[zZ]|[+-]\d{2}(?::?\d{2})?(?::?\d{2})?)$"
@@ -104,6 +105,8 @@ def opens_of(
     """
     if universe.calendar == "24/7":
         return times - universe.source_bar_length, []
+    if universe.in_sessions:
+        return _opens_within(url, column, times, universe)
     rule = "is a date, and source.stamp is 'close'; allowed: the time at which the session ends, or no source.stamp"
     unread = found(url, column, dates, rule)
     days = pd.DatetimeIndex(times.dt.tz_localize(None).dt.normalize())
@@ -114,3 +117,20 @@ def opens_of(
     none = times.notna() & ~dates & (times != closes)
     rule = f"is not the end of a session of {universe.calendar}; allowed: the time at which one ends, UTC"
     return opens.mask(dates | none), unread + found(url, column, none, rule)
+
+
+def _opens_within(url: str, column: pd.Series, times: pd.Series, universe: Universe) -> tuple[pd.Series, list[Unread]]:
+    """Opens of the bars within sessions that end at some times; NaT where none does, and those rows.
+
+    A row outside of all sessions keeps its time less a bar: it is judged, or left out, as other rows there.
+    """
+    length, calendar = universe.source_bar_length, universe.calendar
+    days = pd.DatetimeIndex(times.dropna().dt.tz_localize(None).dt.normalize().unique()).sort_values()
+    opens, _ = session_grid(calendar, length, days)
+    begun = pd.Series(opens, index=session_closes(calendar, length, opens))
+    found_T = begun.reindex(pd.DatetimeIndex(times)).set_axis(times.index)
+    # What ends with the open of a session lies before it, what ends with its close lies in it.
+    inside = in_session(calendar, pd.DatetimeIndex(times) - pd.Timedelta(1, "us"))
+    none = times.notna() & found_T.isna() & inside
+    rule = f"is not the end of a bar of {universe.source_bar} of {calendar}; allowed: the time at which one ends, UTC"
+    return found_T.where(found_T.notna() | none, times - length), found(url, column, none, rule)

@@ -59,9 +59,9 @@ class Yahoo:
         check_window(start, end)
         name = self._name(symbol)
         self._check_closed(symbol, start, end)
-        if name not in self._cache:
-            self._cache[name] = self._ask(name)
-        source, table = f"yahoo:{name}", self._cache[name]
+        source, table = f"yahoo:{name}", self._cache.get(name)
+        if table is None:
+            table = self._cache[name] = self._ask(name)
         table = table[(table["ts"] >= start) & (table["ts"] < end)].reset_index(drop=True)
         table = adjusted(f"{source} from {start:%Y-%m-%d}", table, table[ADJUSTED_CLOSE])
         table["source"], table["source_row"] = source, 1

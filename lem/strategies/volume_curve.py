@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from lem.data.features import clock_slots, season_slots
+from lem.data.features import clock_slots
 from lem.data.panel import Panel
 from lem.errors import OrderError
 from lem.strategies.base import Decision, Setting, View
@@ -26,7 +26,7 @@ def fit_volume_curve(panel: Panel) -> NDArray[np.float64]:
     All assets are pooled. A slot without data gets 1, the mean of the others; a panel without data gives a flat curve.
     """
     count = clock_slots(panel.bars_per_day)
-    slot_NT = np.broadcast_to(season_slots(panel.ts_T, panel.bars_per_day), panel.valid_NT.shape)
+    slot_NT = np.broadcast_to(panel.slot_T, panel.valid_NT.shape)
     slots_X = slot_NT[panel.valid_NT]
     ratios_X = panel.volume_NT[panel.valid_NT] / panel.mean_volume_NT[panel.valid_NT]
     bars_W = np.bincount(slots_X, minlength=count)

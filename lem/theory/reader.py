@@ -46,10 +46,10 @@ class Reader:
         self.terms = terms
         self._margin, self._pace = margin.flatten(), pace.flatten()
         self._index = torch.int32 if _small_places() else torch.int64
-        self._strides = torch.tensor(pace.stride(), dtype=self._index)
-        of_O = OF_N[terms.n_O.long().clamp(max=BARS[-1])]
-        self._n_O = SOLVED_N[of_O]
-        self._first_O, self._first_end_O = FIRST_S[of_O], FIRST_E[of_O]
+        self._strides = torch.tensor(pace.stride(), dtype=self._index, device=pace.device)
+        of_n, *rows = (table.to(pace.device) for table in (OF_N, SOLVED_N, FIRST_S, FIRST_E))
+        of_O = of_n[terms.n_O.long().clamp(max=BARS[-1])]
+        self._n_O, self._first_O, self._first_end_O = (row[of_O] for row in rows)
         self._stretch_O = terms.n_O / self._n_O
         cap_O = (terms.max_rate_O * self._stretch_O).clamp(max=1.0)
         self._fits_O = torch.maximum(cap_O, terms.max_rate_O)  # what an order may finish with, also in shorter bars

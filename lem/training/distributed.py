@@ -109,7 +109,7 @@ def share(values: Tensor, whole: int, rows: slice) -> Tensor:
 
 
 class _SharedDropout(nn.Module):
-    """Dropout that draws the mask of the whole batch as `nn.Dropout` would, and applies its own rows of it.
+    """Dropout that draws the mask of the whole batch as `nn.Dropout` would on a CPU, and applies its own rows of it.
 
     Args:
         order: dimensions of the input from the one that lies furthest apart in memory to the nearest: torch draws a
@@ -124,21 +124,22 @@ class _SharedDropout(nn.Module):
         if not self.training or not self.p:
             return x
         noise = torch.empty_permuted((self.batch, *x.shape[1:]), self.order, dtype=x.dtype)
-        return x * noise.bernoulli_(1.0 - self.p).div_(1.0 - self.p)[self.rows]
+        return x * noise.bernoulli_(1.0 - self.p).div_(1.0 - self.p)[self.rows].to(x.device)
 
 
 @contextmanager
-def shared_dropout(model: LEM, group: Group | None, batch: int) -> Iterator[None]:
+def shared_dropout(model: LEM, group: Group | None, batch: int, device: str = "cpu") -> Iterator[None]:
     """Within the block, the model's dropout masks are those that one process would draw for the whole batch.
 
     The random state of every rank moves on as it does in one process.
 
     Args:
-        model: has its own dropout again after the block.
-        group: the ranks; None for one process, where nothing changes.
+        model: on the CPU; has its own dropout again after the block.
+        group: the ranks; None for one process.
         batch: rows of the whole batch.
+        device: on which the model will run. On the CPU nothing changes for one process.
     """
-    if group is None:
+    if group is None and device == "cpu":
         yield
         return
     found = [
@@ -148,8 +149,9 @@ def shared_dropout(model: LEM, group: Group | None, batch: int) -> Iterator[None
         if isinstance(child, nn.Dropout)
     ]
     orders = _memory_orders(model, [child for _, _, child in found])
+    rows = group.rows(batch) if group else slice(0, batch)
     for (parent, name, child), order in zip(found, orders, strict=True):
-        setattr(parent, name, _SharedDropout(child.p, batch, group.rows(batch), order))
+        setattr(parent, name, _SharedDropout(child.p, batch, rows, order))
     try:
         model.train(model.training)
         yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import platform
 from importlib.metadata import version
 from typing import Any
 
@@ -42,12 +41,14 @@ def model_record(
     """The registry's record of a trained model; its id is the hash of its manifest.
 
     Args:
-        universe: with the settings that the model was trained by.
+        universe: with the settings that the model was trained by, and the device that it was.
         date: the first on which it may trade.
         window: on which it was trained.
         inputs: the partitions that were read.
         weights_sha256: 64 hex digits.
     """
+    from lem.training.device import machine  # with torch: the definitions need this module's schema alone
+
     manifest: dict[str, Any] = {
         "universe": universe.name,
         "usable_on": date.isoformat(),
@@ -65,7 +66,7 @@ def model_record(
         "code_version": code_version(),
         STAGE_VERSION: stage_named(MODEL).version,
         "libraries": {name: version(name) for name in LIBRARIES},
-        "machine": platform.machine(),
+        "machine": machine(universe.training.device),
         "inputs": [[read.table_name, read.partition_key, read.data_version] for read in sorted(inputs)],
         "weights_sha256": weights_sha256,
     }

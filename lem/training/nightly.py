@@ -12,11 +12,13 @@ from lem.data.panel import Panel
 from lem.errors import TrainingError
 from lem.execution.costs_config import CostsConfig
 from lem.lake import Lake
-from lem.lineage.tables import missing_partitions, name_missing, read_range
+from lem.lineage.keys import name_missing
+from lem.lineage.tables import missing_partitions, read_range
 from lem.model.lem import weights_hash
 from lem.progress import track
 from lem.registry import ModelRecord, Registry
 from lem.registry.records import InputVersion
+from lem.training.device import with_device
 from lem.training.manifest import CURVE_SCHEMA, curve_path, model_record, weights_path
 from lem.training.ranks import train_on_ranks
 from lem.training.trainer import Trained
@@ -121,8 +123,11 @@ def train_for(lake: Lake, registry: Registry, universe: Universe, date: dt.date)
         date: UTC.
 
     Raises:
-        TrainingError: the window is incomplete (the message lists every missing partition) or nothing can be learnt.
+        TrainingError: this machine has no such device, the window is incomplete (the message lists every missing
+            partition) or nothing can be learnt.
     """
+    # The manifest names the device that trains, whatever `auto` will mean elsewhere.
+    universe = universe.model_copy(update={"training": with_device(universe.training)})
     reading = read_window(lake, universe, date)
     started = time.monotonic()
     trained = train_showing(

@@ -8,7 +8,6 @@ manifest's.
 from __future__ import annotations
 
 import datetime as dt
-import platform
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -19,11 +18,12 @@ from lem.data.panel import Panel
 from lem.errors import TrainingError
 from lem.execution.costs_config import CostsConfig
 from lem.lake import Lake
+from lem.lineage.keys import name_missing
 from lem.lineage.revisions import superseded_path
-from lem.lineage.tables import name_missing
 from lem.model.lem import LEM, weights_hash
 from lem.registry import ModelRecord
 from lem.registry.records import InputVersion
+from lem.training.device import machine
 from lem.training.manifest import LIBRARIES
 from lem.training.nightly import train_showing
 from lem.universe.model_config import ModelConfig
@@ -55,8 +55,8 @@ def rebuild(lake: Lake, record: ModelRecord) -> Rebuilt:
         record: of the model.
 
     Raises:
-        TrainingError: the manifest lacks what a rebuild needs; or partitions have another content than it names, which
-            is not kept (the message lists them all).
+        TrainingError: the manifest lacks what a rebuild needs, or this machine its device; or partitions have another
+            content than it names, which is not kept (the message lists them all).
         LakeError: the lake cannot be read, or bytes in it were changed.
     """
     horizon, model, training, costs = _settings(record)
@@ -117,6 +117,7 @@ def _in_version(lake: Lake, universe: str, read: InputVersion) -> tuple[pd.DataF
 
 def differences(record: ModelRecord) -> list[str]:
     """How code, libraries and machine differ now from those that made the model; empty if they do not."""
-    now = {"code": code_version(), "machine": platform.machine()} | {name: version(name) for name in LIBRARIES}
+    device = (record.training_settings or {}).get("device", "cpu")  # a manifest without it is of a CPU
+    now = {"code": code_version(), "machine": machine(device)} | {name: version(name) for name in LIBRARIES}
     then = {"code": record.code_version, "machine": record.machine} | record.libraries
     return [f"{name} was {then.get(name)}, is {now[name]}" for name in now if now[name] != then.get(name)]

@@ -26,6 +26,7 @@ from lem.execution.terms import Terms, make_terms
 from lem.model.lem import LEM
 from lem.numerics import reproducible
 from lem.strategies.volume_curve import fit_volume_curve
+from lem.training.device import fixed_kernels, moved, with_device
 from lem.training.distributed import Group, share, shared_dropout
 from lem.training.objective import Counts, Tape, count_orders, expected_outcome, objective
 from lem.training.rule_risk import fit_rule_risk
@@ -262,9 +263,15 @@ def train(
         on_step: called with (step, loss) after each step, for progress.
         group: the ranks that share the work; each calls this with the same arguments and returns the same.
 
+    Returns:
+        The model, on the CPU whatever trained it.
+
     Raises:
-        TrainingError: nothing to learn from, the loss is no longer finite, or a rank is gone.
+        TrainingError: this machine has no such device, there is nothing to learn from, the loss is no longer finite, or
+            a rank is gone.
     """
+    config = with_device(config)
+    device = config.device
     if group:
         group.agree("code, settings or panel", _everything(panel, horizon, model_config, config, costs))
     batches = Batches(panel, horizon, model_config.warmup, config, costs)
@@ -272,14 +279,15 @@ def train(
     curve: list[CurvePoint] = []
     every = max(1, config.steps // CURVE_POINTS)
     sums = [0.0, 0.0]
-    with reproducible(config.threads), torch.random.fork_rng(devices=[]):
+    with reproducible(config.threads), fixed_kernels(device), torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = LEM(model_config, seed=config.seed).train()
         optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=config.learning_rate, total_steps=config.steps)
-        with shared_dropout(model, group, config.batch):
+        with shared_dropout(model, group, config.batch, device):
+            model.to(device)
             for step in range(1, config.steps + 1):
-                batch = batches.draw(rows)
+                batch = moved(batches.draw(rows), device)
                 tape, terms = batch.tape, batch.terms
                 context_BTH = model.encode(batch.features_BTF, batch.valid_BT)
                 outcome = expected_outcome(model, context_BTH, model_config.warmup, tape, terms)
@@ -303,7 +311,7 @@ def train(
                 schedule.step()
                 if on_step is not None:
                     on_step(step, loss_value)
-        model.rule_risk.fill_(fit_rule_risk(panel, horizon, costs))
+        model.to("cpu").rule_risk.fill_(fit_rule_risk(panel, horizon, costs))
     model.volume_curve_W = torch.from_numpy(fit_volume_curve(panel)).float()
     if group:
         group.agree("weights", model.weights())

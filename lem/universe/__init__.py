@@ -5,6 +5,7 @@ The settings of every section of the file belong here; the code that uses them d
 
 from __future__ import annotations
 
-from lem.universe.universe import Asset, Outage, Universe, load_universe, load_universes
+from lem.universe.assets import Asset, Outage
+from lem.universe.universe import Universe, load_universe, load_universes
 
 __all__ = ["Asset", "Outage", "Universe", "load_universe", "load_universes"]

@@ -1,8 +1,8 @@
 """Which bars exist: partition dates, sessions, and the grid of bars that a partition must hold.
 
 A partition is one UTC date. A 24/7 market fills every date with bars; an exchange has one bar a session, from the
-session's open to its close (half days as the exchange announced them), and a weekday without a session is a
-partition without rows. Every function is pure: same universe and date, same answer.
+session's open to its close (half days as the exchange announced them), or bars of equal length within it; a weekday
+without a session is a partition without rows. Every function is pure: same universe and date, same answer.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lem.errors import UniverseError
+from lem.late import pd
 from lem.universe.exchanges import UTC_US, first_date, sessions
+from lem.universe.session_bars import session_closes, session_grid
 from lem.universe.universe import Universe
 
 
@@ -37,8 +38,8 @@ def partition_dates(universe: Universe, start: dt.date, end: dt.date) -> list[dt
 
     Holidays are partition dates without rows, so an exchange's announcement never changes which partitions exist.
     """
-    frequency = "D" if universe.calendar == "24/7" else "B"
-    return [stamp.date() for stamp in pd.date_range(start, end, freq=frequency)]
+    dates = map(dt.date.fromordinal, range(start.toordinal(), end.toordinal() + 1))
+    return [date for date in dates if universe.calendar == "24/7" or date.weekday() < 5]
 
 
 def check_partitions(universe: Universe, start: dt.date, end: dt.date) -> None:
@@ -101,7 +102,7 @@ def is_listed(universe: Universe, symbol: str, date: dt.date) -> bool:
 
 
 def session_opens(universe: Universe, dates: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    """Open time (UTC) of the daily bar of each naive date; NaT where there is no session."""
+    """Open time (UTC) of the first bar of each naive date; NaT where there is no session."""
     if universe.calendar == "24/7":
         return dates.tz_localize("UTC").as_unit("us")
     return pd.DatetimeIndex(sessions(universe.calendar)["open"].reindex(dates))
@@ -121,6 +122,10 @@ def expected_grid(
         UniverseError: unknown symbol.
     """
     days = pd.DatetimeIndex(np.array(dates, "datetime64[D]")).as_unit("us")
+    if universe.in_sessions:
+        opens, day_T = session_grid(universe.calendar, universe.bar_length, days)
+        listed_T = np.array([is_listed(universe, symbol, date) for date in dates], dtype=bool)[day_T]
+        return opens[listed_T], day_T[listed_T]
     open_D = session_opens(universe, days).tz_localize(None).to_numpy("datetime64[us]", copy=True)
     open_D[[not is_listed(universe, symbol, date) for date in dates]] = "NaT"
     day_T = np.repeat(np.flatnonzero(~np.isnat(open_D)), universe.bars_per_day)
@@ -145,8 +150,10 @@ def bar_close(universe: Universe, opens: pd.DatetimeIndex) -> pd.DatetimeIndex:
     """Close times (UTC) of the bars that open at `opens`: open plus bar length, or the session's close.
 
     Raises:
-        UniverseError: one of the times is not the open of a session.
+        UniverseError: one of the times is not the open of a session, or of a bar in one.
     """
+    if universe.in_sessions:
+        return session_closes(universe.calendar, universe.bar_length, opens)
     if universe.calendar == "24/7":
         return (opens + universe.bar_length).as_unit("us").rename("close_ts")
     closes = pd.DatetimeIndex(_closes(universe.calendar).reindex(opens), name="close_ts")

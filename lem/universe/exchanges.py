@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from functools import cache
 
-import pandas as pd
+from lem.late import pd
 
 FIRST_SESSION = "1990-01-01"
 """Start of the exchange calendars, where theirs is not later; sources refuse time stamps before it."""
 
 UTC_US = "datetime64[us, UTC]"
+
+ZONES = {"24/7": "UTC", "XNYS": "America/New_York"}
+"""Zones of calendars that are known without exchange-calendars."""
 
 
 @cache
@@ -32,6 +35,34 @@ def sessions(calendar: str) -> pd.DataFrame:
     table = schedule[["open", "close"]].astype(UTC_US)
     table.index = pd.DatetimeIndex(schedule.index).as_unit("us")
     return table
+
+
+@cache
+def session_parts(calendar: str) -> pd.DataFrame:
+    """Begin and end (UTC) of what each session trades without a break, in time order, with the session's date."""
+    import exchange_calendars
+
+    schedule = exchange_calendars.get_calendar(calendar, start=pd.Timestamp(first_date(calendar))).schedule
+    whole = sessions(calendar)
+    breaks = schedule[["break_start", "break_end"]].astype(UTC_US).set_axis(whole.index)
+    halved = breaks["break_start"].notna()
+    parts = pd.concat(
+        [
+            pd.DataFrame({"start": whole["open"], "end": breaks["break_start"].where(halved, whole["close"])}),
+            pd.DataFrame({"start": breaks["break_end"], "end": whole["close"]})[halved],
+        ]
+    )
+    return parts.rename_axis("date").reset_index().sort_values("start", ignore_index=True)
+
+
+@cache
+def zone_of(calendar: str) -> str:
+    """The time zone of an exchange's clocks (IANA)."""
+    if calendar in ZONES:
+        return ZONES[calendar]
+    import exchange_calendars
+
+    return str(exchange_calendars.get_calendar(calendar).tz)
 
 
 @cache

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lem.universe.bar_clock import BarClock
+
 
 class FeatureConfig(BaseModel):
     """Trailing windows in bars, as they stand under `[features]` in a universe file.
@@ -14,7 +16,7 @@ class FeatureConfig(BaseModel):
         volatility: window of sigma, the per-bar volatility that scales prices.
         short_volatility: window of a faster sigma, which a feature compares with it.
         volume: window of the mean volume.
-        seasons: earlier days (for daily bars: weeks of sessions) in the mean volume at a time of day.
+        seasons: earlier days or sessions (for daily bars: weeks of sessions) in the mean volume at a time of day.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -26,9 +28,5 @@ class FeatureConfig(BaseModel):
 
     def history(self, bars_per_day: int) -> int:
         """Number of bars before a day that the features of the day read."""
-        return max(self.volatility, self.short_volatility, self.volume, self.seasons * season(bars_per_day), 24) + 1
-
-
-def season(bars_per_day: int) -> int:
-    """Bars after which the volume's pattern repeats: a day of intraday bars, or a week of five sessions."""
-    return bars_per_day if bars_per_day > 1 else 5
+        season = BarClock(bars_per_day).season
+        return max(self.volatility, self.short_volatility, self.volume, self.seasons * season, 24) + 1

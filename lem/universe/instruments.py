@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lem.universe.source_section import NAME_KEYS, SourceSection
 
 if TYPE_CHECKING:
-    from lem.universe.universe import Asset, Universe
+    from lem.universe.assets import Asset
+    from lem.universe.universe import Universe
 
 
 class _Span(NamedTuple):

@@ -83,6 +83,8 @@ class FilesConfig(SourceSection):
         bar: length of the file's bars; if left out, the universe's. Shorter bars are aggregated.
         zone: time zone of stamps without an offset, by its IANA name (`America/New_York`); if left out, UTC.
         stamp: `open` where a bar's stamp is its begin, `close` where it is its end.
+        outside_sessions: `refuse` where no rows are expected before an exchange's open and after its close;
+            `leave_out` where the file has bars of extended hours, which are not read.
         absent: `missing` where a bar that is not there stops its day; `no_trades` where the file leaves out bars in
             which nobody traded.
         quote_decimals: decimals to which the file rounds quote volume; widens the VWAP's tolerance by half a unit.
@@ -99,6 +101,7 @@ class FilesConfig(SourceSection):
     bar: BarLength | None = None
     zone: str | None = None
     stamp: Literal["open", "close"] = "open"
+    outside_sessions: Literal["refuse", "leave_out"] = "refuse"
     absent: Absent = "missing"
     quote_decimals: Annotated[int, Field(ge=0, le=18)] = 8
     revisit_days: Annotated[int, Field(ge=0, le=366)] = 0

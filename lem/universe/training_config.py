@@ -34,6 +34,8 @@ class TrainingConfig(BaseModel):
         seed: of the weights and of every draw.
         threads: CPU threads of a rank; another number gives other bits.
         workers: ranks (processes) that share every batch; another number gives other bits.
+        device: that trains: `cpu`, `cuda`, `mps`, or `auto` for the GPU of the machine that trains, if it has one. The
+            manifest names the one that it was; each gives other bits.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,11 +61,17 @@ class TrainingConfig(BaseModel):
     seed: Annotated[int, Field(ge=0)] = 0
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     workers: Annotated[int, Field(ge=1, le=64)] = 1
+    device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
 
     @model_validator(mode="after")
     def _shares(self) -> TrainingConfig:
         if self.workers > self.batch:
             raise ValueError(f"workers: {self.workers} cannot share a batch of {self.batch}; allowed: batch or fewer")
+        if self.workers > 1 and self.device in ("cuda", "mps"):
+            raise ValueError(
+                f"device: {self.device!r} with {self.workers} workers, who add up their gradients on the CPU; allowed: "
+                "'cpu', or workers = 1"
+            )
         if self.free + self.usual > 1.0:
             raise ValueError(f"free: {self.free:g} with usual {self.usual:g}; allowed: at most 1 together")
         return self

@@ -9,122 +9,47 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import os
-import re
 import tomllib
-from decimal import Decimal
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from lem.errors import UniverseError
 from lem.execution.costs_config import CostsConfig
+from lem.late import pd
+from lem.universe.assets import SYMBOL, Asset, Outage, Section
 from lem.universe.backtest_config import BacktestConfig, GateConfig
+from lem.universe.bar_clock import BarClock
 from lem.universe.drift_config import DriftConfig
-from lem.universe.exchanges import calendar_problem
+from lem.universe.exchanges import calendar_problem, zone_of
 from lem.universe.features_config import FeatureConfig
 from lem.universe.instruments import ignored_names, shared_places
 from lem.universe.model_config import ModelConfig
 from lem.universe.night_hours import NightConfig, NightHours, night_of, night_problem
+from lem.universe.session_bars import divides_sessions, most_bars
 from lem.universe.source_config import KINDS, SourceConfig
 from lem.universe.source_section import BarLength
 from lem.universe.training_config import TrainingConfig
-
-SYMBOL = re.compile(r"^[A-Z0-9][A-Z0-9.]*(-[A-Z0-9]+)?$")
-
-
-Step = Annotated[Decimal, Field(gt=0, le=Decimal("1e15"), decimal_places=18, allow_inf_nan=False)]
-"""What a venue takes amounts and prices in."""
 
 
 def _length(bar: BarLength) -> pd.Timedelta:
     return pd.Timedelta(1, "D") if bar == "1d" else pd.Timedelta(bar)
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+_MINUTES: dict[BarLength, int] = {
+    "1min": 1,
+    "5min": 5,
+    "15min": 15,
+    "30min": 30,
+    "1h": 60,
+    "2h": 120,
+    "4h": 240,
+    "1d": 1440,
+}
 
 
-class Rename(_Section):
-    """An earlier name of an asset.
-
-    Args:
-        until: last UTC date of the name, inclusive.
-        venue_symbol: what the venue called the asset until then.
-    """
-
-    until: dt.date
-    venue_symbol: Annotated[str, Field(min_length=1)]
-
-
-class Asset(_Section):
-    """One asset.
-
-    Args:
-        venue_symbol: what the venue calls it; if left out, as its symbol here.
-        listed: first UTC date of its listing.
-        delisted: last UTC date of its listing, inclusive.
-        renames: its earlier names, the oldest first.
-        lot: amounts that the venue takes are multiples of it, in base currency.
-        tick: prices are multiples of it, in quote currency.
-        min_amount: least amount of a trade, in base currency.
-        min_notional: least amount times price of a trade, in quote currency.
-    """
-
-    venue_symbol: str | None = None
-    listed: dt.date | None = None
-    delisted: dt.date | None = None
-    renames: tuple[Rename, ...] = ()
-    lot: Step | None = None
-    tick: Step | None = None
-    min_amount: Step | None = None
-    min_notional: Step | None = None
-
-    @model_validator(mode="after")
-    def _renames_in_order(self) -> Asset:
-        until = [rename.until for rename in self.renames]
-        if any(later <= earlier for earlier, later in pairwise(until)):
-            raise ValueError("renames: each must end later than the one before it")
-        if self.listed and self.delisted and self.delisted < self.listed:
-            raise ValueError(f"delisted: {self.delisted} lies before listed {self.listed}")
-        return self
-
-    def name_on(self, date: dt.date, symbol: str) -> str:
-        """What the venue calls the asset `symbol` in its bars of a UTC date."""
-        earlier = (rename.venue_symbol for rename in self.renames if date <= rename.until)
-        return next(earlier, self.venue_symbol or symbol)
-
-
-class Outage(_Section):
-    """A time in which the venue made no bars.
-
-    Args:
-        start: begin, UTC.
-        end: end, UTC, exclusive.
-        assets: whose bars; if left out, those of all assets.
-        reason: in words, for people.
-    """
-
-    start: dt.datetime
-    end: dt.datetime
-    assets: tuple[str, ...] | None = None
-    reason: str = Field(min_length=1)
-
-    @field_validator("start", "end")
-    @classmethod
-    def _utc(cls, value: dt.datetime) -> dt.datetime:
-        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Outage:
-        if self.end <= self.start:
-            raise ValueError(f"the outage ends at {self.end} and starts at {self.start}: end must be later")
-        return self
-
-
-class Universe(_Section):
+class Universe(Section):
     """A set of assets that share calendar, bar length, horizon and model. See `universes/*.toml` for examples.
 
     Args:
@@ -132,7 +57,7 @@ class Universe(_Section):
         name: the key prefix and group of its assets in the graph; must equal the file's name.
         start: first UTC date with data.
         end: last UTC date with data, inclusive; if left out, yesterday.
-        bar: bar length; `1d` is one bar a session.
+        bar: bar length; on an exchange, `1d` is one bar a session and up to `1h` divides it from its open on.
         horizon: the longest order, in bars (N, at least 2).
         settle_days: days after an asset's listing that are left out: a market's first prices mean little.
     """
@@ -177,14 +102,23 @@ class Universe(_Section):
             problems.append(f"end: {self.end} lies before start {self.start}")
         if self.bar == "1d" and self.calendar == "24/7" and not self.source.capabilities.utc_days:
             problems.append(f"bar: the {self.source.kind} source has no daily bars; allowed: an intraday bar length")
-        exact = self.bar_length % self.source_bar_length == pd.Timedelta(0)
-        if not exact or (self.calendar != "24/7" and self.source_bar != self.bar):
+        if self.calendar != "24/7" and self.bar in ("2h", "4h"):
+            problems.append(
+                f"bar: {self.bar!r} on calendar {self.calendar}; allowed there: '1d', or a length up to '1h'"
+            )
+        no_calendar = calendar_problem(self.calendar, self.start)
+        if no_calendar:
+            raise ValueError("\n".join([*problems, f"calendar: {no_calendar}"]))
+        if not self._made_from_the_source:
             problems.append(
                 f"source.bar: bars of {self.source_bar} cannot be made into bars of {self.bar} on calendar "
-                f"{self.calendar}; allowed: a length that divides it (24/7), or the same"
+                f"{self.calendar}; allowed: a length that divides it, where it divides each session, or the same"
             )
-        if self.calendar != "24/7" and self.bar != "1d":
-            problems.append(f"bar: {self.bar!r} on calendar {self.calendar}; allowed there: '1d'")
+        if getattr(self.source, "outside_sessions", "refuse") != "refuse" and not self.in_sessions:
+            problems.append(
+                f"source.outside_sessions: {self.bar} bars on {self.calendar} have no sessions with bars around them; "
+                "allowed: no such key"
+            )
         bad = sorted({m for m in self.backtest.min_bars if not 1 <= m <= self.horizon})
         if bad:
             problems.append(f"backtest.min_bars: {bad} with horizon {self.horizon}; allowed: 1 to {self.horizon}")
@@ -213,8 +147,6 @@ class Universe(_Section):
                 f"{self.purge_days} and training.retrain_every a model is regularly {self._regular_age} old; allowed: "
                 f"{self._regular_age} or more"
             )
-        if no_calendar := calendar_problem(self.calendar, self.start):
-            problems.append(f"calendar: {no_calendar}")
         if no_hour := night_problem(self.calendar, self.night):
             problems.append(f"night.at: {no_hour}")
         if problems:
@@ -248,13 +180,42 @@ class Universe(_Section):
 
     @property
     def bars_per_day(self) -> int:
-        """Bars of a full day (24/7) or session."""
-        return int(pd.Timedelta(1, "D") / self.bar_length)
+        """Bars of a full day (24/7), or of the longest session from `start` on."""
+        if self.in_sessions:
+            return most_bars(self.calendar, self.bar_length, self.start, self.end)
+        return _MINUTES["1d"] // _MINUTES[self.bar]
+
+    @property
+    def in_sessions(self) -> bool:
+        """Whether an exchange's sessions have several bars."""
+        return self.calendar != "24/7" and self.bar != "1d"
+
+    @property
+    def daily_sessions(self) -> bool:
+        """Whether each of an exchange's sessions is one bar."""
+        return self.calendar != "24/7" and self.bar == "1d"
+
+    @property
+    def clock(self) -> BarClock:
+        """The clock by which the bars come."""
+        if not self.in_sessions:
+            return BarClock(self.bars_per_day)
+        return BarClock(self.bars_per_day, zone_of(self.calendar), self.calendar, self.bar_length)
+
+    @property
+    def _made_from_the_source(self) -> bool:
+        """Whether the universe's bars are the source's, or a whole number of them each."""
+        if self.source_bar == self.bar:
+            return True
+        exact = _MINUTES[self.bar] % _MINUTES[self.source_bar] == 0
+        whole = not self.in_sessions or divides_sessions(self.calendar, self.bar_length, self.start)
+        return exact and whole and not self.daily_sessions
 
     @property
     def purge_days(self) -> int:
         """Partitions between training and holdout: an order that arrives before them ends before the holdout."""
-        return -(-self.horizon // self.bars_per_day)
+        # A half day among them has fewer bars than others.
+        return -(-self.horizon // self.bars_per_day) + self.in_sessions
 
     @property
     def _regular_age(self) -> int:

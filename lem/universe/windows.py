@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 from lem.universe.calendars import offset_partition, partition_dates
+from lem.universe.session_bars import weekdays_that_hold
 from lem.universe.universe import Universe
 
 _HOLIDAY_SHARE, _HOLIDAY_MARGIN = 1.05, 3
@@ -22,6 +23,8 @@ def _days_for(universe: Universe, bars: int) -> int:
     """Number of partitions that hold `bars` bars in any case."""
     if universe.calendar == "24/7":
         return math.ceil(bars / universe.bars_per_day)
+    if universe.in_sessions:
+        return weekdays_that_hold(universe.calendar, universe.bar_length, bars, universe.start)
     return math.ceil(bars * _HOLIDAY_SHARE) + _HOLIDAY_MARGIN
 
 

@@ -38,6 +38,8 @@ def universe_findings(name: str, today: dt.date) -> Iterator[Finding]:
     universe = universe_named(name)
     yield (dates := tried("dates", lambda: _dates(universe, today)))
     yield tried("report", lambda: _report(universe, today))
+    if universe.training.device != "cpu":
+        yield tried("training", lambda: _trains_on(universe))
     try:
         source = SourceResource().open(universe)
     except LemError as error:
@@ -46,6 +48,12 @@ def universe_findings(name: str, today: dt.date) -> Iterator[Finding]:
     if dates.state == "ok":
         for symbol in universe.symbols:
             yield asset_finding(universe, source, symbol, last_data_date(universe, today))
+
+
+def _trains_on(universe: Universe) -> str:
+    from lem.training.device import machine, with_device  # with torch, which takes seconds
+
+    return f"on {machine(with_device(universe.training).device)}"
 
 
 def asset_finding(universe: Universe, source: Source, symbol: str, last: dt.date) -> Finding:

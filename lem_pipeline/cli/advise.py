@@ -28,10 +28,10 @@ At = Annotated[
 
 
 @advise.callback()
-def _who() -> None:
-    from lem.advice.callers import Caller, act_as, user_name
+def _who(context: typer.Context) -> None:
+    from lem.advice.callers import Caller, acting_as, user_name
 
-    act_as(Caller("cli", user_name()))
+    context.with_resource(acting_as(Caller("cli", user_name())))
 
 
 @advise.command()
@@ -51,6 +51,7 @@ def new(
         str, typer.Option(help="assume: what is advised counts until told otherwise; confirm: only what is confirmed.")
     ] = "assume",
     limit_price: Annotated[str | None, typer.Option(help="Worst price, in quote currency; any if left out.")] = None,
+    fallback: Annotated[bool, typer.Option("--fallback", help="Go on at a plain pace while bars are missing.")] = False,
     start: Annotated[str | None, typer.Option(help="First bar opens at or after it (UTC); the next bar.")] = None,
     order_id: Annotated[str | None, typer.Option("--id", help="Name of the order; one is made if left out.")] = None,
     at: At = None,
@@ -68,9 +69,9 @@ def new(
     if mode not in MODES:
         raise OrderError(f"--mode {mode[:80]!a}; allowed: {', '.join(MODES)}")
     limit = None if limit_price is None else _number(limit_price, "--limit-price")
-    order = ParentOrder(
-        order_id or new_id(), advisor.universe.name, asset, terms, size, begins, MODES[MODES.index(mode)], limit
-    )
+    own = (order_id or new_id(), advisor.universe.name, asset)
+    told = MODES[MODES.index(mode)]
+    order = ParentOrder(*own, terms, size, begins, told, limit, fallback=fallback)
     state, is_new = advisor.submit(order, starts_next=start is None)
     console.print(escape(f"Order {state.order.id} is {'stored' if is_new else 'there already'} ({state.status})"))
     console.print(escape(f"Next: lem advise next -u {universe} {state.order.id}"))
@@ -228,6 +229,36 @@ def resume(universe: UniverseName, order: OrderId, at: At = None) -> None:
 
 
 @advise.command()
+def amend(
+    universe: UniverseName,
+    order: OrderId,
+    size: Annotated[float | None, typer.Option(help="No less than what counts as filled.")] = None,
+    min_bars: Annotated[int | None, typer.Option(help="Fewest bars after which it may end (m).")] = None,
+    max_bars: Annotated[int | None, typer.Option(help="Bars by which it must have ended (N).")] = None,
+    min_rate: Annotated[float | None, typer.Option(help="Smallest share of the order in one bar.")] = None,
+    max_rate: Annotated[float | None, typer.Option(help="Largest share of the order in one bar.")] = None,
+    risk_aversion: Annotated[float | None, typer.Option(help="How urgent: the weight of the gain's variance.")] = None,
+    limit_price: Annotated[str | None, typer.Option(help="Worst price, in quote currency; none for any.")] = None,
+    at: At = None,
+) -> None:
+    """Change terms of an open order; what is left is planned anew from the next bar."""
+    from lem.advice.amend import Amendment
+    from lem_pipeline.service.advising import open_advisor
+
+    free = limit_price is not None and limit_price.lower() == "none"
+    limit = None if limit_price is None or free else _number(limit_price, "--limit-price")
+    wanted = Amendment(size, min_bars, max_bars, min_rate, max_rate, risk_aversion, limit, free)
+    state = open_advisor(universe, at).amend(order, wanted)
+    terms = state.order.order
+    console.print(
+        escape(
+            f"Order {order} is {state.status}: {state.left:f} left of {state.order.size:g}, over within "
+            f"{terms.min_bars} to {terms.max_bars} bars; amended {state.amended} times"
+        )
+    )
+
+
+@advise.command()
 def close(universe: UniverseName, order: OrderId, at: At = None) -> None:
     """Close an order that has ended: no fill of it is taken any more."""
     from lem_pipeline.service.advising import open_advisor
@@ -272,9 +303,14 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 8321,
     at: At = None,
     speed: Annotated[float, typer.Option(min=0.001, max=1e6, help="With --at: seconds that pass there in one.")] = 1.0,
+    decide: Annotated[
+        str, typer.Option(help="Decide each bar by itself: told (while /events or a webhook is told), always or never.")
+    ] = "told",
 ) -> None:
     """Serve advice over HTTP on http://HOST:PORT, with its description on /openapi.json."""
     from lem_pipeline.service.advising import open_advisor
+    from lem_pipeline.service.decider import DECIDES
+    from lem_pipeline.service.push import Push
     from lem_pipeline.service.run import run
     from lem_pipeline.service.tokens import check_tokens, tokens_of
     from resources.settings import Settings
@@ -284,7 +320,10 @@ def serve(
     check_tokens(host, tokens)
     if at is None and speed != 1.0:
         raise LemError("--speed without --at; allowed: 1, the speed of the present")
-    run(open_advisor(universe, at, speed), host, port, tokens)
+    if decide not in DECIDES:
+        raise OrderError(f"--decide {decide[:80]!a}; allowed: {', '.join(DECIDES)}")
+    advisor = open_advisor(universe, at, speed)
+    run(advisor, host, port, tokens, Push.of(advisor, DECIDES[DECIDES.index(decide)], settings))
 
 
 def _number(text: str, what: str) -> Decimal:

@@ -7,7 +7,6 @@ import os
 import sys
 import warnings
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,6 +61,8 @@ OnWorkers = Annotated[bool, typer.Option("--on-workers", help="Let the workers o
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib import metadata  # with the parser of mails
+
         console.print(f"lem {metadata.version('lem-pipeline')}")
         raise typer.Exit
 
@@ -202,7 +203,6 @@ def report(
     ] = None,
 ) -> None:
     """Show a report's results and where its page lies (the latest report if no date is given)."""
-    from lem_pipeline.cli.reports import show_comparison, show_order
     from lem_pipeline.cli.show import save_report, show_report
 
     chosen = universe_named(universe)
@@ -210,11 +210,15 @@ def report(
     if compare:
         if date or order:
             raise UniverseError("--compare names what it shows itself; allowed: --compare A B, with --save or without")
+        from lem_pipeline.cli.reports import show_comparison  # with what makes a page: torch, matplotlib
+
         show_comparison(console, lake, registry_to_read, chosen, compare, save)
         return
     if order:
         if save:
             raise UniverseError("--save copies a page, and one order has none; allowed: --order, with -d or without")
+        from lem_pipeline.cli.reports import show_order
+
         show_order(console, lake, chosen, partition_day(chosen, date) if date else None)
         return
     wanted = show_report(console, lake, chosen, partition_day(chosen, date) if date else None)

@@ -9,8 +9,8 @@ from rich.markup import escape
 
 from lem.gate.walk_forward import broken_decisions, how_to_decide_again, undecided
 from lem.lake import Lake
+from lem.lineage.keys import name_missing
 from lem.lineage.staleness import stale_decisions
-from lem.lineage.tables import name_missing
 from lem.registry import Registry
 from lem.universe import Universe
 from lem_pipeline.planning.dates import Dates

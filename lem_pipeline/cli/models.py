@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lem.registry import PromotionRecord
 from lem_pipeline.cli.options import UniverseName
 from lem_pipeline.planning.days import day
 from resources.opening import open_lake, open_registry, registry_to_read, universe_named
 from resources.terminal import console
+
+if TYPE_CHECKING:
+    from lem.registry import PromotionRecord
 
 models = typer.Typer(
     name="models",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lem.advice.answers import Advice, Advised
-from lem.advice.audit import AuditEntry
-from lem.advice.deciding import REASONS
-from lem.advice.order import OrderResult, OrderState
+if TYPE_CHECKING:
+    from lem.advice.answers import Advice, Advised
+    from lem.advice.audit import AuditEntry
+    from lem.advice.order import OrderResult, OrderState
 
 
 def show_advised(console: Console, advised: Advised) -> None:
@@ -32,6 +33,8 @@ def show_advised(console: Console, advised: Advised) -> None:
 
 def told(advice: Advice) -> str:
     """A slice in words."""
+    from lem.advice.deciding import REASONS  # with torch, which takes seconds: a list of orders shows no slice
+
     against = "–" if advice.benchmark_price is None else f"{advice.benchmark_price:.8g}"
     gain = "–" if advice.gain_bps is None else f"{advice.gain_bps:+.1f} bps"
     return (
@@ -39,9 +42,16 @@ def told(advice: Advice) -> str:
         f"{advice.amount:.8g} {_unit(advice)} ({advice.share:.1%})  "
         f"{'FINISH' if advice.finish else 'go on'} ({REASONS[advice.reason]})  bar {advice.number}  "
         f"remaining {advice.remaining:.8g} ({advice.mode})  benchmark {against}  gain {gain}  "
-        f"champion {advice.model_id} ({advice.model_age_days} days old, {advice.model_verdict})  "
+        f"{_expected(advice)}champion {advice.model_id} ({advice.model_age_days} days old, {advice.model_verdict})  "
         f"as of {advice.as_of:%Y-%m-%d %H:%M}{'  repeated' if advice.repeated else ''}"
     )
+
+
+def _expected(advice: Advice) -> str:
+    if advice.expected_gain_bps is None:
+        return f"expected gain not known ({advice.expected_from})  "
+    low, high = advice.expected_low_bps, advice.expected_high_bps
+    return f"expected gain {advice.expected_gain_bps:+.1f} bps, {low:+.1f} to {high:+.1f} ({advice.expected_from})  "
 
 
 def _unit(advice: Advice) -> str:

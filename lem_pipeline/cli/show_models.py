@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lem.lineage.tables import name_missing
+from lem.lineage.keys import name_missing
 from lem.registry import ModelRecord, Registry
 from lem.registry.manifest_difference import manifest_difference
 from resources.terminal import show_table

@@ -12,13 +12,13 @@ from rich.table import Table
 from lem.errors import UniverseError
 from lem.lake import Lake
 from lem.lineage.doubts import doubted, doubts_of, doubts_path
-from lem.lineage.keys import PartitionKey, span
+from lem.lineage.keys import PartitionKey, name_missing, span
 from lem.lineage.quarantine import quarantine_path
 from lem.lineage.stages import DECISION, MODEL, REPORT, below, data_tables
 from lem.lineage.staleness import report_is_stale, stale_decisions, stale_models
 from lem.lineage.state import TableState, orphans, states
 from lem.lineage.stored_report import report_dates
-from lem.lineage.tables import name_missing, ranges
+from lem.lineage.tables import ranges
 from lem.lineage.versions import Versioned
 from lem.registry import Registry
 from lem.universe import Universe

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import TYPE_CHECKING
 
 from lem.errors import UniverseError
-from lem.universe import Universe
-from lem.universe.calendars import check_partitions
+
+if TYPE_CHECKING:
+    from lem.universe import Universe
 
 
 def day(text: str) -> dt.date:
@@ -27,6 +29,8 @@ def partition_day(universe: Universe, text: str) -> dt.date:
     Raises:
         UniverseError: it is no date, or one that never has a partition.
     """
+    from lem.universe.calendars import check_partitions  # each command imports this module, and few name a day
+
     date = day(text)
     check_partitions(universe, date, date)
     return date

@@ -14,9 +14,9 @@ import dagster as dg
 
 from lem.errors import LakeError
 from lem.lake import Lake
-from lem.lineage.keys import PartitionKey, span
+from lem.lineage.keys import PartitionKey, name_missing, span
 from lem.lineage.stages import Stage, tables
-from lem.lineage.tables import dates_in, name_missing
+from lem.lineage.tables import dates_in
 from lem.lineage.versions import assets_of
 from lem.universe import Universe
 from lem_pipeline.build import build

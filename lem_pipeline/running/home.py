@@ -10,14 +10,17 @@ import importlib.util
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import dagster as dg
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from lem.errors import LemError
 from lem.masking import Masking
 from resources.settings import Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 STORAGE = "LEM_DAGSTER_STORAGE"
 DAGSTER_YAML = """\
@@ -106,6 +109,8 @@ def instance() -> dg.DagsterInstance:
     Raises:
         HomeError: see `dagster_home`; or the database of its history cannot be reached.
     """
+    import dagster as dg  # here: `lem ui` asks for the folder alone, and hands it to processes that import Dagster
+
     dagster_home()
     url = os.environ.get(STORAGE, "")
     try:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import TYPE_CHECKING
 
-from lem.advice.advisor import Advisor
-from lem.advice.clock import ReplayClock
-from lem.advice.store import AdviceStore
 from lem.errors import OrderError
 from lem.sources.limits import CLOCK, Clock
 from resources.opening import open_lake, open_registry, universe_named
 from resources.settings import Settings
+
+if TYPE_CHECKING:
+    from lem.advice.advisor import Advisor
 
 
 def open_advisor(universe: str, at: str | None = None, speed: float = 1.0) -> Advisor:
@@ -28,6 +29,10 @@ def open_advisor(universe: str, at: str | None = None, speed: float = 1.0) -> Ad
         SourceError: the universe's source cannot be opened.
         OrderError: `at` is no time.
     """
+    # Here: with torch, and a list of orders takes from this module how people write times.
+    from lem.advice.advisor import Advisor
+    from lem.advice.clock import ReplayClock
+    from lem.advice.store import AdviceStore
     from resources.stores import SourceResource
 
     chosen = universe_named(universe)

@@ -8,19 +8,22 @@ import logging
 from dataclasses import replace
 from typing import Annotated, Any
 
+import orjson
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 
 from lem.advice.advisor import Advisor
+from lem.advice.amend import Amendment
 from lem.advice.amounts import told_number
-from lem.advice.answers import Advised
 from lem.advice.fills import FillNews
 from lem.advice.order import ParentOrder, new_id, scenario
 from lem.advice.order_report import OrderReport
 from lem.advice.reporting import DayReport
 from lem.errors import AdviceError, LemError, OrderError, OrderStateError, UnknownOrderError
 from lem.execution.orders import Order
+from lem_pipeline.service.events import STREAM_SECONDS, add_events
 from lem_pipeline.service.fields import BarKey, Key, told, utc_of
 from lem_pipeline.service.guards import Guard
 from lem_pipeline.service.hiding import Hiding
@@ -31,11 +34,14 @@ from lem_pipeline.service.models import (
     MarketView,
     NewFill,
     NewOrder,
+    NewTerms,
     OrderView,
     SliceView,
     Total,
 )
+from lem_pipeline.service.tail import Tail
 from lem_pipeline.service.tokens import Named
+from lem_pipeline.service.waiting import Waiting
 from resources.settings import Settings
 
 _LOG = logging.getLogger("lem.service")
@@ -58,12 +64,16 @@ def _problem(status: int, reason: str, problems: list[dict[str, str]] | None = N
     return _Json({"reason": reason, "problems": problems or []}, status)
 
 
-def make_app(advisor: Advisor, tokens: str | Named = "") -> FastAPI:
+def make_app(
+    advisor: Advisor, tokens: str | Named = "", tail: Tail | None = None, stream_seconds: float = STREAM_SECONDS
+) -> FastAPI:
     """The service over an advisor.
 
     Args:
         advisor: that answers.
         tokens: of which callers must show one; without any, only loopback names are answered.
+        tail: of the audit log, for listeners; one of its own if left out.
+        stream_seconds: after which a stream of events ends.
     """
     # No page that shows the description: it would load its scripts from elsewhere, into this origin.
     app = FastAPI(
@@ -71,13 +81,15 @@ def make_app(advisor: Advisor, tokens: str | Named = "") -> FastAPI:
     )
     app.add_middleware(Guard, tokens=tokens)
     hidden = Hiding(Settings())
+    waiting = Waiting()
     _errors(app, hidden)
     add_lists(app, advisor)
+    add_events(app, advisor, tail or Tail(advisor.store.audit), hidden, stream_seconds)
 
     @app.get("/market", responses=told(503))
-    def market() -> MarketView:
+    async def market() -> MarketView:
         """Which bar is next; brings the bars of all open orders up to now."""
-        at, problems = advisor.refresh()
+        at, problems = await waiting.run(advisor.refresh)
         return MarketView(
             universe=advisor.universe.name,
             now=at.now,
@@ -88,9 +100,11 @@ def make_app(advisor: Advisor, tokens: str | Named = "") -> FastAPI:
         )
 
     @app.post("/orders", status_code=201, responses={**told(409, 503), 200: {"model": OrderView}})
-    def submit(order: NewOrder, response: Response) -> OrderView:
+    async def submit(order: NewOrder, response: Response) -> OrderView:
         """Take an order on: 201, or 200 where the same order has this id already."""
-        state, is_new = advisor.submit(_parent(advisor, order), starts_next=order.start is None)
+        state, is_new = await waiting.run(
+            lambda: advisor.submit(_parent(advisor, order), starts_next=order.start is None)
+        )
         response.status_code = 201 if is_new else 200
         return OrderView.of(state)
 
@@ -119,6 +133,11 @@ def make_app(advisor: Advisor, tokens: str | Named = "") -> FastAPI:
         """Go on with an order that was paused."""
         return OrderView.of(advisor.resume(order_id))
 
+    @app.post("/orders/{order_id}/amend", responses=told(404, 409, 503))
+    async def amend(order_id: Key, new: NewTerms) -> OrderView:
+        """Change terms of an open order; what is left is planned anew from the next bar."""
+        return OrderView.of(await waiting.run(advisor.amend, order_id, _amendment(new)))
+
     @app.post("/orders/{order_id}/close", responses=told(404, 409))
     def close(order_id: Key) -> OrderView:
         """Close an order that has ended: no fill of it is taken any more."""
@@ -142,25 +161,24 @@ def make_app(advisor: Advisor, tokens: str | Named = "") -> FastAPI:
         return SliceView.of(advisor.total(order_id, utc_of(bar, "bar"), filled.amount))
 
     @app.get("/orders/{order_id}/report", responses=told(404, 409, 503))
-    def report(order_id: Key) -> OrderReport:
+    async def report(order_id: Key) -> OrderReport:
         """What an order that has ended came to on real fills, and what rules would have done on the same bars."""
-        return advisor.report(order_id)
+        return await waiting.run(advisor.report, order_id)
 
-    @app.get("/reports", responses=told(409, 503))
-    def reports(date: Annotated[dt.date, Query(description="Day (UTC) on which the orders began.")]) -> DayReport:
+    @app.get("/reports", response_model=DayReport, responses=told(409, 503))
+    async def reports(date: Annotated[dt.date, Query(description="Day (UTC) on which the orders began.")]) -> Response:
         """The orders of a day with their reports; of those without one, why."""
-        day = advisor.reports(date)
-        return replace(day, orders=[replace(line, reason=hidden(line.reason)) for line in day.orders])
+        return Response(await waiting.run(_told_day, advisor, date, hidden), media_type="application/json")
 
-    @app.post("/orders/{order_id}/advice", responses=told(404, 409, 503))
-    def advise_one(order_id: Key) -> AdvisedView:
+    @app.post("/orders/{order_id}/advice", response_model=AdvisedView, responses=told(404, 409, 503))
+    async def advise_one(order_id: Key) -> Response:
         """The slice of one order for the bar that is next."""
-        return _view(advisor.advise(order_id), hidden)
+        return Response(await waiting.run(_told_bar, advisor, order_id, hidden), media_type="application/json")
 
-    @app.post("/advice", responses=told(503))
-    def advise() -> Response:
+    @app.post("/advice", response_model=AdvisedView, responses=told(503))
+    async def advise() -> Response:
         """The slices of all open orders for the bar that is next; orders without one are in `refused`, with why."""
-        return Response(_view(advisor.advise(), hidden).model_dump_json(), media_type="application/json")
+        return Response(await waiting.run(_told_bar, advisor, None, hidden), media_type="application/json")
 
     return app
 
@@ -207,7 +225,18 @@ def _parent(advisor: Advisor, new: NewOrder) -> ParentOrder:
     terms = Order(kind, new.min_bars, horizon, new.min_rate, new.max_rate, new.risk_aversion)
     start = advisor.start_of(new.id) if new.start is None else utc_of(new.start, "start")
     limit = None if new.limit_price is None else told_number(new.limit_price, "limit_price")
-    return ParentOrder(new.id or new_id(), advisor.universe.name, new.asset, terms, new.size, start, new.mode, limit)
+    own = (new.id or new_id(), advisor.universe.name, new.asset)
+    return ParentOrder(*own, terms, new.size, start, new.mode, limit, fallback=new.fallback)
+
+
+def _amendment(new: NewTerms) -> Amendment:
+    named = {name: getattr(new, name) for name in new.model_fields_set}
+    for name, value in named.items():
+        if value is None and name != "limit_price":
+            raise OrderError(f"{name} null; allowed: a value, or to leave it out")
+    if named.get("limit_price") is not None:
+        named["limit_price"] = told_number(named["limit_price"], "limit_price")
+    return Amendment(**named, no_limit="limit_price" in named and named["limit_price"] is None)
 
 
 def _news(new: NewFill) -> FillNews:
@@ -226,14 +255,26 @@ def _news(new: NewFill) -> FillNews:
     )
 
 
-def _view(advised: Advised, hidden: Hiding) -> AdvisedView:
+_DAY = TypeAdapter(DayReport)
+
+
+def _told_day(advisor: Advisor, date: dt.date, hidden: Hiding) -> bytes:
+    """JSON of the reports of a day."""
+    day = advisor.reports(date)
+    return _DAY.dump_json(replace(day, orders=[replace(line, reason=hidden(line.reason)) for line in day.orders]))
+
+
+def _told_bar(advisor: Advisor, order_id: str | None, hidden: Hiding) -> bytes:
+    """JSON of an `AdvisedView`, past pydantic's work on each slice: there may be thousands."""
+    advised = advisor.advise(order_id)
     at = advised.at
-    return AdvisedView.model_construct(
-        bar=at.bar,
-        bar_end=at.bar_end,
-        as_of=at.as_of,
-        slices=[SliceView.of(advice) for advice in advised.slices],
-        ended=[OrderView.of(state) for state in advised.ended],
-        refused=hidden.values(advised.refused),
-        waiting=advised.waiting,
-    )
+    view = {
+        "bar": at.bar,
+        "bar_end": at.bar_end,
+        "as_of": at.as_of,
+        "slices": [SliceView.fields_of(advice) for advice in advised.slices],
+        "ended": [OrderView.of(state).model_dump() for state in advised.ended],
+        "refused": hidden.values(advised.refused),
+        "waiting": advised.waiting,
+    }
+    return orjson.dumps(view, option=orjson.OPT_UTC_Z)

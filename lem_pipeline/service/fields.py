@@ -12,6 +12,8 @@ from lem.advice.order import ID_PATTERN
 from lem.errors import OrderError
 from lem_pipeline.service.models import Problem
 
+MOST_KEY = 2**31 - 1
+"""Largest key of a row."""
 Key = Annotated[str, Path(pattern=ID_PATTERN, description="Id of an order.", examples=["desk-17"])]
 Symbol = Annotated[str, Field(min_length=1, max_length=40)]
 BarKey = Annotated[dt.datetime, Path(description="Open of the bar (UTC).", examples=["2024-03-30T10:00:00Z"])]

@@ -11,11 +11,8 @@ from lem.advice.advisor import Advisor
 from lem.advice.audit import MOST_ENTRIES
 from lem.advice.listing import Listing
 from lem.advice.order import ID_PATTERN, STATUSES, Status
-from lem_pipeline.service.fields import Symbol, told, utc_of
+from lem_pipeline.service.fields import MOST_KEY, Symbol, told, utc_of
 from lem_pipeline.service.models import AuditView, OrderView
-
-MOST_KEY = 2**31 - 1
-"""Largest key of a row."""
 
 
 def add_lists(app: FastAPI, advisor: Advisor) -> None:

@@ -58,6 +58,7 @@ class NewOrder(_Body):
         float | None,
         Field(strict=True, gt=0, le=LARGEST_SIZE, description="Worst price, in quote currency; any if left out."),
     ] = None
+    fallback: Annotated[bool, Field(strict=True, description="Go on at a plain pace while bars are missing.")] = False
     start: Annotated[
         dt.datetime | None,
         Field(description="The first bar that opens at or after it (UTC) is the first; the next if left out."),
@@ -71,6 +72,28 @@ class NewOrder(_Body):
                 {"id": "desk-17", "asset": "BTC-USDT", "side": "buy", "size": 12.5, "min_bars": 6, "max_bars": 12}
             ]
         },
+    )
+
+
+class NewTerms(_Body):
+    """Terms of an order that are to change; those that are left out stay as they are."""
+
+    size: Annotated[float | None, Field(strict=True, gt=0, le=LARGEST_SIZE, description="No less than is filled.")] = (
+        None
+    )
+    min_bars: Annotated[Bars | None, Field(description="From the order's first bar on.")] = None
+    max_bars: Annotated[Bars | None, Field(description="Likewise; no bar that is decided already.")] = None
+    min_rate: Annotated[Rate | None, Field(description="Smallest share of the order in a bar.")] = None
+    max_rate: Annotated[Rate | None, Field(description="Largest share of the order in a bar.")] = None
+    risk_aversion: Annotated[
+        float | None, Field(strict=True, ge=0, le=1e6, description="How urgent: the weight of the gain's variance.")
+    ] = None
+    limit_price: Annotated[
+        float | None, Field(strict=True, gt=0, le=LARGEST_SIZE, description="Worst price; null for any.")
+    ] = None
+
+    model_config = ConfigDict(
+        extra="forbid", allow_inf_nan=False, json_schema_extra={"examples": [{"size": 15.0, "max_bars": 12}]}
     )
 
 
@@ -160,6 +183,8 @@ class OrderView(BaseModel):
     filled: Annotated[str, Field(description="What counts as filled, in decimal digits: size less left.")]
     left: Annotated[str, Field(description="Still to trade, in decimal digits.")]
     overfilled: Annotated[str, Field(description="Filled beyond the size, in decimal digits.")]
+    fallback: Annotated[bool, Field(description="It goes on at a plain pace while bars are missing.")]
+    amended: Annotated[int, Field(description="How often its terms were amended.")]
     arrival_price: float | None
     model_id: str | None
     bars_used: int | None
@@ -198,6 +223,8 @@ class OrderView(BaseModel):
             filled=f"{state.filled:f}",
             left=f"{max(state.left, ZERO):f}",
             overfilled=f"{max(-state.left, ZERO):f}",
+            fallback=order.fallback,
+            amended=state.amended,
             arrival_price=state.arrival_price,
             model_id=state.model_id,
             bars_used=result.bars_used if result else None,
@@ -235,6 +262,10 @@ class SliceView(BaseModel):
     benchmark_price: float | None
     achieved: float | None
     gain_bps: float | None
+    expected_gain_bps: Annotated[float | None, Field(description="Mean of the model's backtested orders of the kind.")]
+    expected_low_bps: Annotated[float | None, Field(description="Of 5 in 100 such orders it was lower.")]
+    expected_high_bps: Annotated[float | None, Field(description="Of 5 in 100 such orders it was higher.")]
+    expected_from: Annotated[str, Field(description="Which orders these are, or why there are none.")]
     model_id: str
     model_age_days: Annotated[int, Field(description="From the end of its training window to the bar's date.")]
     model_verdict: Annotated[str, Field(description="What the gate, or a person, decided about it, for which date.")]
@@ -245,8 +276,12 @@ class SliceView(BaseModel):
     @classmethod
     def of(cls, advice: Advice) -> SliceView:
         """The view of a slice."""
-        exact = {name: _digits(getattr(advice, name)) for name in _EXACT}
-        return cls.model_construct(**{**vars(advice), **exact})
+        return cls.model_construct(**cls.fields_of(advice))
+
+    @staticmethod
+    def fields_of(advice: Advice) -> dict[str, Any]:
+        """Its fields by name."""
+        return {**vars(advice), **{name: _digits(getattr(advice, name)) for name in _EXACT}}
 
 
 _EXACT = ("exact_amount", "exact_remaining", "exact_filled", "limit_price")

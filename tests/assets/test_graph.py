@@ -23,6 +23,8 @@ from lem.universe import Universe
 from resources.dagster_internals import DATA_VERSION, DEFER_EVENTS
 from resources.stores import LakeResource, RegistryResource, SourceResource
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 DAY = dt.date(2024, 1, 18)
 TABLES = [stage.name for stage in tables()]
 CHECKS = {

@@ -31,6 +31,8 @@ from lem_pipeline.running.launch import failed_checks
 from tests.assets.test_graph import Place
 from tests.lem.builders import FEATURE_CONFIG, TINY, brownian_bars, features_of, lively_model, timing_model
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 DATE = dt.date(2024, 1, 20)
 YESTERDAY = DATE - dt.timedelta(days=1)
 TRAINING = {

@@ -98,7 +98,7 @@ def nightly_panel(universe, root, dates):
         for symbol in universe.symbols:
             past = [bars[symbol, day] for day in history_dates(universe, date)]
             history = pd.concat(past, ignore_index=True) if past else bars[symbol, date].iloc[:0]
-            tables[symbol] = compute_features(history, bars[symbol, date], universe.features, universe.bars_per_day)
+            tables[symbol] = compute_features(history, bars[symbol, date], universe.features, universe.clock)
         nights.append(panel_table(tables))
     return Panel.from_table(pd.concat(nights, ignore_index=True))
 

@@ -11,18 +11,13 @@ import pytest
 
 from benchmarks.common import ROOT
 
-MARKET = ROOT.parent / "shared" / "data" / "crypto"
-
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["bound", "peek", "ablation", "sizes"])
-def test_a_quick_run_ends_with_its_table(tmp_path, name):
-    if name != "bound" and not MARKET.is_dir():
-        pytest.skip(f"no real bars in {MARKET}")
+def test_a_quick_run_ends_with_its_table(tmp_path, name, shared_data):
+    bars = {} if name == "bound" else {"LEM_DATA": str(shared_data("crypto_1h").parent)}
     out = tmp_path / f"{name}.json"
     command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--jobs", "1", "--out", str(out)]
-    done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"LEM_DATA": str(MARKET.parent)}, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | bars, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(out.read_text())["rows"]

@@ -130,7 +130,7 @@ def undisturbed(universe: Universe, lake: Lake, last: dt.date) -> dict[str, str]
             lake.write_table(lake.path(name, "bars", date, symbol), day.table, BARS_SCHEMA)
         for date in dates[dates.index(SPAN[0]) :]:
             past = pd.concat([bars[day].table for day in history_dates(universe, date)])
-            table = compute_features(past, bars[date].table, universe.features, universe.bars_per_day)
+            table = compute_features(past, bars[date].table, universe.features, universe.clock)
             lake.write_table(lake.path(name, "features", date, symbol), table, FEATURES_SCHEMA)
     for date in dates[dates.index(SPAN[0]) :]:
         tables = {s: lake.read_table(lake.path(name, "features", date, s)) for s in universe.symbols}

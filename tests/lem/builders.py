@@ -17,6 +17,7 @@ from lem.execution.orders import SCENARIOS, Order
 from lem.execution.terms import Terms, make_terms
 from lem.model.lem import LEM
 from lem.strategies.base import Decision, View
+from lem.universe.bar_clock import BarClock
 from lem.universe.features_config import FeatureConfig
 from lem.universe.model_config import ModelConfig
 from lem.universe.training_config import TrainingConfig
@@ -88,7 +89,7 @@ def without_values(bars: pd.DataFrame, rows: list[int], flag: str) -> pd.DataFra
 
 def features_of(bars: pd.DataFrame, config: FeatureConfig = FEATURE_CONFIG) -> pd.DataFrame:
     """Features of all the bars, as if they were one day without history."""
-    return compute_features(bars.iloc[:0], bars, config, 24)
+    return compute_features(bars.iloc[:0], bars, config, BarClock(24))
 
 
 def brownian_panel(days: int = 6, assets: int = 1, seed: int = 0, **options: Any) -> Panel:

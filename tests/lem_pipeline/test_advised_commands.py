@@ -25,6 +25,8 @@ from lem.training.nightly import train_for
 from lem_pipeline.cli.app import app
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 COMMANDS = sorted(command for command in typer.main.get_command(app).commands)
 ADVISED = re.compile(rf"(?<!`)\blem (?:{'|'.join(COMMANDS)})\b[^;,()\n`\"]*")
 Usage = typer.BadParameter.__base__

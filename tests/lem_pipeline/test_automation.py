@@ -8,6 +8,8 @@ import pytest
 from lem_pipeline.automation import automation_of
 from tests.lem_pipeline.simulation import TICK, Nights, merged, utc
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 A, B = "AAA-USD", "BBB-USD"
 XNYS = {
     "calendar": "XNYS",

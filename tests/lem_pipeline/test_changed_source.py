@@ -14,6 +14,8 @@ from lem.sources import open_source
 from lem.universe import load_universe
 from lem.universe.calendars import partition_window
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 TODAY = dt.date(2024, 1, 20)
 
 

@@ -13,6 +13,8 @@ from lem.lineage.stages import below, stage_named
 from lem.registry import Registry
 from tests.lem_pipeline.simulation import Nights
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 RUN = ("run", "-u", "tiny", "-d", "2024-01-18")
 
 

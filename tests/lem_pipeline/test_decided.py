@@ -18,6 +18,8 @@ from lem.registry.decision_figures import DecisionFigures
 from lem_pipeline.build import build
 from resources.stores import LakeResource, RegistryResource
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 
 def day(number):
     return dt.date(2024, 1, number)

@@ -1,4 +1,4 @@
-"""What only fetches and looks at data does not pay for training and drawing: torch and matplotlib take seconds."""
+"""Who only looks does not wait for what trains, draws and works on tables: the imports of these take seconds."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import sys
 import pytest
 
 from lem.lake import Lake
+from lem.registry import Registry
 from tests.conftest import ROOT
 
 HEAVY = {"torch", "matplotlib", "scipy", "ccxt", "celery"}
+TABLES = {"dagster", "pandas", "pandera", "exchange_calendars", "alembic", "pyarrow.compute"}
 SCRIPT = """
 import sys
 import {modules}
@@ -23,7 +25,7 @@ for command in {commands}:
         assert not stop.code, command
     print("imported after", command, *sorted({absent} & set(sys.modules)))
 """
-BACKFILL, STATUS = "backfill -u tiny --from 2024-01-10 --to 2024-01-11", "status -u tiny"
+BACKFILL = "backfill -u tiny --from 2024-01-10 --to 2024-01-11"
 
 
 @pytest.fixture
@@ -53,5 +55,31 @@ def test_the_definitions_and_a_run_on_data_import_neither_torch_nor_what_draws(i
     assert len(Lake(f"{tmp_path}/home/lake").names("tiny/panel")) == 2
 
 
-def test_looking_at_the_data_does_not_import_dagster_either(imported):
-    assert imported("lem_pipeline.cli.app", [STATUS], HEAVY | {"dagster"}) == [f"imported after {STATUS}"]
+@pytest.mark.parametrize(
+    ("commands", "absent"),
+    [
+        (["--help", "advise --help"], TABLES | {"sqlalchemy", "pydantic_settings", "pyarrow", "fsspec"}),
+        (["models list -u tiny", "models history -u tiny"], TABLES | {"pyarrow", "fsspec"}),
+        (["advise list -u tiny", "status -u tiny", "report --help"], TABLES),
+    ],
+)
+def test_a_command_that_only_looks_imports_nothing_that_makes_or_reads_tables(imported, tmp_path, commands, absent):
+    (tmp_path / "home").mkdir()
+    Registry(f"sqlite:///{tmp_path}/home/registry.sqlite")  # which Alembic makes
+    assert imported("lem_pipeline.cli.app", commands, HEAVY | absent) == [f"imported after {one}" for one in commands]
+
+
+def test_showing_a_report_imports_nothing_that_makes_one(imported):
+    assert imported("lem_pipeline.cli.app, lem_pipeline.cli.show", ["--version"], HEAVY | TABLES) == [
+        "imported after --version"
+    ]
+
+
+def test_what_is_imported_late_is_the_library_itself():
+    import pandas
+
+    from lem.late import pd
+
+    assert pd.DataFrame is pandas.DataFrame
+    with pytest.raises(AttributeError, match="nothing_of_that_name"):
+        _ = pd.nothing_of_that_name

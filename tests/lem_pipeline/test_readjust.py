@@ -17,6 +17,8 @@ from lem.universe import Universe
 from lem.universe.calendars import partition_window
 from lem_pipeline.planning.revisits import readjust_steps
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 TODAY = dt.date(2024, 6, 3)
 MONDAYS_HOLIDAY = "2024-01-15"
 SESSIONS = [f"2024-01-{day:02}" for day in (8, 9, 10, 11, 12, 16, 17, 18, 19)]

@@ -16,6 +16,8 @@ from lem.sources.simulated import Simulated
 from lem_pipeline.planning.plan import data_steps
 from lem_pipeline.planning.revisits import outdated_steps, revisit_steps, revisited
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 COLUMNS = ["ts", "open", "high", "low", "close", "volume", "quote_volume"]
 SPAN = (dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 20, tzinfo=dt.UTC))
 TODAY = dt.date(2024, 1, 20)

@@ -100,3 +100,22 @@ def test_lists_come_in_pages_that_leave_out_nothing_and_repeat_nothing(client, c
     ]
     since = client.get("/audit", params={"order": "o4", "since": "2024-01-18T12:02:00Z"}).json()
     assert [entry["event"] for entry in since] == ["created", "cancelled"]
+
+
+def test_an_order_is_amended_over_http_and_null_takes_a_limit_away(client, clock):
+    client.post("/orders", json={**ORDER, "limit_price": 0.5})
+    new = client.post("/orders/one/amend", json={"size": 150.0, "limit_price": None, "risk_aversion": 2.0})
+    told = new.json()
+    assert (told["size"], told["limit_price"], told["risk_aversion"], told["amended"]) == (150.0, None, 2.0, 1)
+    for body, words in (
+        ({}, "nothing to amend; allowed: one or more of size"),
+        ({"size": None}, "size null; allowed: a value, or to leave it out"),
+        ({"side": "sell"}, "side: Extra inputs are not permitted"),
+        ({"max_bars": 3}, "min_bars 6 with max_bars 3"),
+        ({"size": True}, "size: Input should be a valid number"),
+    ):
+        refused = client.post("/orders/one/amend", json=body)
+        assert (refused.status_code, words in refused.json()["reason"]) == (422, True), refused.text
+    client.post("/orders/one/cancel")
+    assert client.post("/orders/one/amend", json={"size": 1.0}).status_code == 409
+    assert client.post("/orders/two/amend", json={"size": 1.0}).status_code == 404

@@ -112,5 +112,5 @@ def whole_days(desk: Desk, symbol: str) -> Panel:
     tables = []
     for date in execution_dates(universe, DATE):
         past = pd.concat([bars(d) for d in history_dates(universe, date)])
-        tables.append(compute_features(past, bars(date), universe.features, universe.bars_per_day))
+        tables.append(compute_features(past, bars(date), universe.features, universe.clock))
     return Panel.from_table(panel_table({symbol: pd.concat(tables, ignore_index=True)}))

@@ -19,7 +19,7 @@ HOUR = dt.timedelta(hours=1)
 
 ASKER = """
 import datetime as dt, os, signal, sys, pathlib
-from lem.advice import store as stored
+from lem.advice import bar_book as stored
 from lem.advice.advisor import Advisor
 from lem.universe import load_universe
 from tests.lem.advice.desk import Desk, StoppedClock
@@ -27,7 +27,7 @@ folder, hour, kill = pathlib.Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 desk = Desk(folder, load_universe(folder / "universes" / "tiny.toml"), None, "", sys.argv[4])
 advisor = desk.advisor(StoppedClock(dt.datetime(2024, 1, 18, 12, tzinfo=dt.UTC) + hour * dt.timedelta(hours=1)))
 if kill:
-    def killed(table):
+    def killed(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     setattr(stored, kill, killed)
 print("ready", flush=True)
@@ -70,7 +70,7 @@ def test_of_two_processes_that_ask_at_once_one_decides_and_both_answer_the_same(
     assert answers[0][2] == answers[1][2]
 
 
-@pytest.mark.parametrize("statement", ["insert", "update"])
+@pytest.mark.parametrize("statement", ["insert_many", "update"])
 def test_a_process_killed_between_deciding_and_storing_leaves_nothing_of_the_bar(
     desk, clock, tiny_keys, write_universe, statement
 ):

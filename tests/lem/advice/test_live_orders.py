@@ -263,17 +263,6 @@ def test_deciding_again_before_the_bar_settles_gives_the_same_slices():
         assert torch.equal(getattr(one, name), getattr(two, name))
 
 
-def test_an_order_does_not_depend_on_the_others():
-    together, context = two_markets()
-    expected = run_to_the_end(together, context)
-    rng = np.random.default_rng(0)
-    orders = [random_order(rng, HORIZON) for _ in range(10)]
-    for place, order in enumerate(orders):
-        alone = LiveOrders(lively_model(), 2, HORIZON)
-        alone.open([order], [place % 2], 0.01, 50.0 if place % 2 else 100.0, 10.0)
-        assert run_to_the_end(alone, context)[0] == pytest.approx(expected[place], rel=1e-5, abs=1e-4)
-
-
 def test_a_worked_example_with_units():
     """Half at 101 and half at 103 against a VWAP with three times the volume in the second bar."""
     live = LiveOrders(lively_model(), 1, HORIZON)

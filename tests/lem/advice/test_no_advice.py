@@ -129,7 +129,7 @@ def into_lake(desk: Desk, first: dt.date, volume: float = 1.0) -> None:
 
     for date in partition_dates(universe, first, DAY_BEFORE):
         past = pd.concat([bars(d) for d in history_dates(universe, date)])
-        features = compute_features(past, bars(date), universe.features, universe.bars_per_day)
+        features = compute_features(past, bars(date), universe.features, universe.clock)
         for name, table, schema in (("bars", bars(date), BARS), ("features", features, FEATURES)):
             desk.lake.write_table(desk.lake.path(universe.name, name, date, "AAA-USD"), table, schema)
 

@@ -255,7 +255,7 @@ def test_days_that_are_over_are_read_from_the_lake(desk, clock):
 
     for date in (DATE - dt.timedelta(days=1), DATE):
         past = pd.concat([bars(day) for day in history_dates(universe, date)])
-        features = compute_features(past, bars(date), universe.features, universe.bars_per_day)
+        features = compute_features(past, bars(date), universe.features, universe.clock)
         desk.lake.write_table(desk.lake.path(universe.name, "features", date, "AAA-USD"), features, FEATURES)
 
     def fetch(symbol, start, end):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from lem.data.features import CLIP, FEATURES, TABLE_SCHEMA, check_features, clock_slots, compute_features, season_slots
 from lem.errors import BarsError
-from lem.universe.features_config import FeatureConfig, season
+from lem.universe.bar_clock import BarClock
+from lem.universe.features_config import FeatureConfig
 from tests.lem.builders import FEATURE_CONFIG, PROPERTY, brownian_bars, features_of, without_values
 
 HISTORY = FEATURE_CONFIG.history(24)
@@ -29,7 +30,7 @@ def same_bits(one: pd.DataFrame, two: pd.DataFrame) -> bool:
 
 
 def test_columns_are_the_tables_and_all_bars_with_history_are_valid():
-    table = compute_features(*day_of(BARS, 4), FEATURE_CONFIG, 24)
+    table = compute_features(*day_of(BARS, 4), FEATURE_CONFIG, BarClock(24))
     assert list(table.columns) == TABLE_SCHEMA.names
     assert table["valid"].all()
     assert table[list(FEATURES)].abs().to_numpy().max() <= CLIP
@@ -41,8 +42,8 @@ def test_columns_are_the_tables_and_all_bars_with_history_are_valid():
 def test_a_day_alone_has_the_bits_of_the_day_within_a_longer_frame(day, more):
     history, alone = day_of(BARS, day)
     longer = BARS.iloc[24 * day : 24 * (day + 1 + more)].reset_index(drop=True)
-    expected = compute_features(history, alone, FEATURE_CONFIG, 24)
-    within = compute_features(history, longer, FEATURE_CONFIG, 24)
+    expected = compute_features(history, alone, FEATURE_CONFIG, BarClock(24))
+    within = compute_features(history, longer, FEATURE_CONFIG, BarClock(24))
     assert same_bits(expected, within.iloc[:24])
 
 
@@ -51,7 +52,7 @@ def test_a_day_alone_has_the_bits_of_the_day_within_a_longer_frame(day, more):
 def test_bars_computed_in_one_piece_or_in_two_have_the_same_bits(first, length):
     whole = features_of(BARS)
     piece = BARS.iloc[first : first + length].reset_index(drop=True)
-    alone = compute_features(BARS.iloc[:first], piece, FEATURE_CONFIG, 24)
+    alone = compute_features(BARS.iloc[:first], piece, FEATURE_CONFIG, BarClock(24))
     assert same_bits(whole.iloc[first : first + length].reset_index(drop=True), alone)
 
 
@@ -59,26 +60,28 @@ def test_bars_computed_in_one_piece_or_in_two_have_the_same_bits(first, length):
 @given(st.integers(HISTORY, 24 * 5))
 def test_history_longer_than_needed_changes_no_bit(length):
     history, day = day_of(BARS, 5)
-    exact = compute_features(history.iloc[-HISTORY:], day, FEATURE_CONFIG, 24)
-    assert same_bits(exact, compute_features(history.iloc[-length:], day, FEATURE_CONFIG, 24))
+    exact = compute_features(history.iloc[-HISTORY:], day, FEATURE_CONFIG, BarClock(24))
+    assert same_bits(exact, compute_features(history.iloc[-length:], day, FEATURE_CONFIG, BarClock(24)))
 
 
 def test_all_of_the_history_is_read():
     history, day = day_of(BARS, 5)
-    enough, short = (compute_features(history.iloc[-n:], day, FEATURE_CONFIG, 24) for n in (HISTORY, HISTORY - 2))
+    enough, short = (
+        compute_features(history.iloc[-n:], day, FEATURE_CONFIG, BarClock(24)) for n in (HISTORY, HISTORY - 2)
+    )
     assert not same_bits(enough, short)
 
 
 def test_a_days_first_bars_are_measured_against_earlier_partitions():
     history, day = day_of(BARS, 5)
     louder = history.assign(volume=history["volume"] * 4)
-    plain = compute_features(history, day, FEATURE_CONFIG, 24)
-    after = compute_features(louder, day, FEATURE_CONFIG, 24)
+    plain = compute_features(history, day, FEATURE_CONFIG, BarClock(24))
+    after = compute_features(louder, day, FEATURE_CONFIG, BarClock(24))
     first_mean = pd.concat([history["volume"].iloc[-23:], day["volume"].iloc[:1]]).mean()
     assert plain["log_volume"][0] == pytest.approx(np.log(day["volume"][0] / first_mean))
     assert after["log_volume"][0] < plain["log_volume"][0] - 1
     wilder = history.assign(close=history["close"] * np.where(np.arange(len(history)) % 2, 1.05, 1.0))
-    assert compute_features(wilder, day, FEATURE_CONFIG, 24)["sigma"][0] > 2 * plain["sigma"][0]
+    assert compute_features(wilder, day, FEATURE_CONFIG, BarClock(24))["sigma"][0] > 2 * plain["sigma"][0]
 
 
 def test_sigma_and_returns_are_as_defined():
@@ -116,14 +119,14 @@ def test_a_window_with_too_few_bars_is_masked():
 def test_the_first_day_ever_is_not_valid_and_no_error():
     for history in (BARS.iloc[:0], BARS.iloc[:5]):
         first = BARS.iloc[len(history) : len(history) + 24]
-        table = compute_features(history, first, FEATURE_CONFIG, 24)
+        table = compute_features(history, first, FEATURE_CONFIG, BarClock(24))
         assert len(table) == 24
         assert not table["valid"].any()
         assert (table[list(FEATURES)] == 0).all().all()
 
 
 def test_a_holiday_gives_an_empty_table():
-    table = compute_features(BARS.iloc[:100], BARS.iloc[:0], FEATURE_CONFIG, 24)
+    table = compute_features(BARS.iloc[:100], BARS.iloc[:0], FEATURE_CONFIG, BarClock(24))
     assert table.empty
     assert list(table.columns) == TABLE_SCHEMA.names
 
@@ -132,7 +135,7 @@ def test_bars_out_of_order_or_twice_are_refused():
     history, day = day_of(BARS, 4)
     for wrong in (day.iloc[::-1], pd.concat([day, day.iloc[-1:]]), history.iloc[-5:]):
         with pytest.raises(BarsError, match="overlap or are out of time order"):
-            compute_features(history, wrong, FEATURE_CONFIG, 24)
+            compute_features(history, wrong, FEATURE_CONFIG, BarClock(24))
 
 
 def test_a_table_that_breaks_the_schema_is_refused_with_the_rows():
@@ -157,12 +160,12 @@ def told(table):
 
 
 def test_daily_bars_have_a_week_of_sessions_as_season():
-    assert (season(24), season(1)) == (24, 5)
+    assert (BarClock(24).season, BarClock(1).season) == (24, 5)
     assert FeatureConfig(volatility=20, volume=20, seasons=6).history(1) == 31
     bars = brownian_bars(10).assign(ts=pd.date_range("2023-01-02", periods=240, freq="B", tz="UTC", unit="us"))
     bars["close_ts"] = bars["ts"] + dt.timedelta(hours=21)
     config = FeatureConfig(volatility=20, short_volatility=5, volume=20, seasons=6)
-    table = compute_features(bars.iloc[:100], bars.iloc[100:101], config, 1)
+    table = compute_features(bars.iloc[:100], bars.iloc[100:101], config, BarClock(1))
     assert table["valid"].all()
 
 

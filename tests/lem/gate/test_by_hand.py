@@ -24,6 +24,8 @@ from lem_pipeline.planning.plan import report_steps
 from tests.lem.builders import TINY
 from tests.lem.reports.pages import Page, text_of
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 
 def day(number):
     return dt.date(2024, 1, number)

@@ -20,6 +20,7 @@ from lem.gate.causality import model_is_causal, perturbed_panel
 from lem.strategies.base import Setting
 from lem.strategies.learned import Learned
 from lem.strategies.rules import make_rules
+from lem.universe.bar_clock import BarClock
 from tests.lem.builders import (
     FEATURE_CONFIG,
     brownian_bars,
@@ -45,8 +46,8 @@ EXAMPLES = settings(deadline=None, max_examples=15)
 @given(st.integers(0, 23), st.integers(0, 2**32 - 1))
 def test_no_feature_depends_on_a_later_bar(row, seed):
     history, day = BARS.iloc[:96], BARS.iloc[96:].reset_index(drop=True)
-    before = compute_features(history, day, FEATURE_CONFIG, 24)
-    after = compute_features(history, perturbed_bars(day, row + 1, seed), FEATURE_CONFIG, 24)
+    before = compute_features(history, day, FEATURE_CONFIG, BarClock(24))
+    after = compute_features(history, perturbed_bars(day, row + 1, seed), FEATURE_CONFIG, BarClock(24))
     assert before.iloc[: row + 1].equals(after.iloc[: row + 1])
     if row < 23:
         assert not before.iloc[row + 1 :].equals(after.iloc[row + 1 :]), "the perturbation reaches the features"
@@ -81,7 +82,9 @@ def test_the_proof_finds_nothing_in_causal_strategies(name):
 
 
 def test_the_proof_finds_nothing_in_causal_features():
-    assert features_are_causal(BARS.iloc[:96], BARS.iloc[96:].reset_index(drop=True), FEATURE_CONFIG, 24) == []
+    assert (
+        features_are_causal(BARS.iloc[:96], BARS.iloc[96:].reset_index(drop=True), FEATURE_CONFIG, BarClock(24)) == []
+    )
 
 
 def context_of_bar_k(panel, asset_A, bar_A, horizon, model=None):
@@ -133,7 +136,7 @@ def test_the_proof_finds_a_feature_of_the_next_bar(monkeypatch):
         return table.assign(ret=table["ret"].shift(-1, fill_value=0.0))
 
     monkeypatch.setattr(lem.data.feature_causality, "compute_features", next_bars_return)
-    assert features_are_causal(history, day, FEATURE_CONFIG, 24) == list(range(23))
+    assert features_are_causal(history, day, FEATURE_CONFIG, BarClock(24)) == list(range(23))
 
 
 def test_the_proof_finds_a_trailing_window_shifted_by_one(monkeypatch):
@@ -144,4 +147,4 @@ def test_the_proof_finds_a_trailing_window_shifted_by_one(monkeypatch):
 
     monkeypatch.setattr(lem.data.features, "_trailing_mean", one_late)
     history, day = BARS.iloc[:96], BARS.iloc[96:].reset_index(drop=True)
-    assert len(features_are_causal(history, day, FEATURE_CONFIG, 24)) >= 20
+    assert len(features_are_causal(history, day, FEATURE_CONFIG, BarClock(24))) >= 20

@@ -29,6 +29,8 @@ from tests.conftest import ROOT
 from tests.data_dictionary import rendered
 from tests.lem.reports.pages import check_page, exclude, make_inputs, make_orders, text_of
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 TOY = '''"""The assets, each with the number of its rows."""
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 
 import pandas as pd
+import pytest
 
 from lem.registry.decision_figures import DecisionFigures
 from lem.reports.headline import Headline, headline
@@ -14,6 +15,8 @@ from lem.reports.tables import full_table, prepare_orders
 from lem.reports.wording import label, number
 from lem.strategies.rules import RULES_WITH_COSTS
 from tests.lem.reports.pages import COSTS, Page, exclude, make_inputs, make_leaks, make_orders, make_promotions, text_of
+
+pytestmark = pytest.mark.usefixtures("empty_pictures")
 
 FEW = ("lem", "optimal_stopping", "twap")
 

@@ -13,6 +13,8 @@ from lem.lake import Lake
 from lem.reports.nightly import holes, read_orders
 from lem.universe import Universe
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 DATES = [dt.date(2024, 1, 9), dt.date(2024, 1, 10)]
 NEW = ("capped_gain_bps", "net_gain_bps", "oracle_bps", "net_end_bar")
 OLD_SCHEMA = arrow.schema([field for field in BACKTEST_SCHEMA if field.name not in NEW])

@@ -74,7 +74,10 @@ def test_the_commands_of_the_page_do_what_it_says(folder, lem_command):
     store = AdviceStore(f"sqlite:///{folder}/home/registry.sqlite")
     assert store.order("desk-18").status == "cancelled"
     assert store.order("desk-18").closed_at is not None
-    assert (str(store.order("desk-21").filled), store.order("desk-21").paused_at) == ("0.5", None)
+    assert (store.order("desk-22").order.fallback, store.order("desk-17").order.fallback) == (True, False)
+    amended = store.order("desk-21")
+    assert (str(amended.filled), amended.paused_at) == ("0.5", None)
+    assert (amended.order.size, amended.order.order.max_bars, amended.order.limit_price) == (15.0, 11, None)
 
 
 def serve(folder, line: str, **env: str) -> tuple[subprocess.Popen, str]:
@@ -102,6 +105,13 @@ def curl(line: str, url: str) -> httpx.Response:
     return httpx.request("POST" if "POST" in words else "GET", url + path, headers=headers, content=body, timeout=300)
 
 
+def first_event(line: str, url: str, words: str) -> str:
+    """The first event with some words of the stream that the page's curl command opens."""
+    path = next(word for word in shlex.split(line) if word.startswith("http://")).partition(":8321")[2]
+    with httpx.stream("GET", url + path, timeout=300) as stream:
+        return next(told for told in stream.iter_lines() if words in told)
+
+
 def test_the_requests_of_the_page_are_answered(folder):
     (open_line, bound), asked = [line for line in commands() if line.startswith("lem serve")], []
     curls = [line for line in commands() if line.startswith("curl")]
@@ -109,6 +119,9 @@ def test_the_requests_of_the_page_are_answered(folder):
         process, url = serve(folder, line, **env)
         try:
             for request in (r for r in curls if ("LEM_TOKEN" in r) == bool(env)):
+                if "/events" in request:
+                    asked.append(first_event(request, url, "desk-19"))
+                    continue
                 answer = curl(request, url)
                 assert answer.status_code in (200, 201), answer.text
                 asked.append(json.dumps(answer.json()))
@@ -117,7 +130,7 @@ def test_the_requests_of_the_page_are_answered(folder):
         finally:
             process.kill()
             process.communicate()
-    assert len(asked) == len(curls) == 4
+    assert len(asked) == len(curls) == 5
     assert all("desk-19" in text for text in asked)
 
 

@@ -13,6 +13,8 @@ from lem_pipeline.planning.estimate import RUN_SECONDS, Rate, duration, fitted, 
 from lem_pipeline.planning.steps import SECONDS_TAG, partitions_of
 from tests.lem_pipeline.plans import run_of
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 BARS = run_of(("raw_bars", "bars"), "AAA-USD|2024-01-01", "BBB-USD|2024-01-10")
 PANEL = run_of(("panel",), "2024-01-01", "2024-01-10")
 

@@ -27,6 +27,8 @@ from resources.stores import LakeResource, RegistryResource
 from tests.conftest import ROOT
 from tests.receiver import Receiver
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 CLEAR = ("success", "tiny: all clear")
 NOT_MADE = ("failure", "tiny: the night was not made")
 NIGHT = dt.date(2024, 1, 4)

@@ -18,6 +18,8 @@ from lem_pipeline.running.launch import FailedCheck, RunError, run_step
 from lem_pipeline.running.spread import Failed, run_groups, stages
 from tests.lem_pipeline.plans import run_of
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 DAY, NEXT, LAST = "2024-01-10", "2024-01-11", "2024-01-12"
 NAN = "the loss is nan at step 1"
 WARNED = FailedCheck("features_drift", warning=True)

@@ -20,6 +20,8 @@ from lem_pipeline.running.night import make_night, night_dates
 from resources.stores import LakeResource, RegistryResource
 from tests.lem_pipeline.test_automation import XNYS
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 TODAY = dt.date(2024, 1, 20)
 
 

@@ -1,0 +1,94 @@
+"""The service decides by itself: as soon as a bar has closed, and when orders come within it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+from contextlib import nullcontext
+from typing import Literal, get_args
+
+from lem.advice.advisor import Advisor
+from lem.advice.audit import MOST_ENTRIES
+from lem.advice.callers import Caller, acting_as
+from lem.advice.follow import RETRY_SECONDS
+from lem.errors import LemError
+from lem_pipeline.service.tail import Tail
+
+Decides = Literal["told", "always", "never"]
+"""told: while somebody is told, a listener of /events or a webhook. always: whoever listens. never: when asked only."""
+DECIDES: tuple[Decides, ...] = get_args(Decides)
+WAKE_SECONDS = 0.2
+_LOG = logging.getLogger("lem.service")
+
+
+class Decider:
+    """Advises all open orders of a universe, bar by bar, in a thread of its own.
+
+    Args:
+        advisor: of the universe.
+        tail: is told of what was decided, and knows whether anybody listens.
+        decides: when.
+    """
+
+    def __init__(self, advisor: Advisor, tail: Tail, decides: Decides) -> None:
+        self._advisor, self._tail, self._decides = advisor, tail, decides
+        self._stop = threading.Event()
+        self._due: dt.datetime | None = None
+        self._seen, self._told = -1, ""
+        self._thread = threading.Thread(target=self._run, name="decider", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, after the bar that is being decided."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with acting_as(Caller("service")), self._tail.watching() if self._decides == "always" else nullcontext():
+            while not self._stop.wait(WAKE_SECONDS):
+                if self._decides == "told" and self._tail.watchers == 0:
+                    continue
+                if self._due is None or self._advisor.clock.now() >= self._due or self._orders_came():
+                    self._decide()
+
+    def _orders_came(self) -> bool:
+        """Whether orders that may have no slice for the bar came since it was decided, or go on."""
+        newest, after = self._tail.newest, self._seen
+        if newest <= after:
+            return False
+        self._seen = newest
+        try:
+            found = self._tail.log.page(self._advisor.universe.name, after=after)
+        except LemError:
+            return True  # what is wrong there is told by the decision, which reads it too
+        return len(found) == MOST_ENTRIES or any(entry.event in ("created", "resumed") for entry in found)
+
+    def _decide(self) -> None:
+        retry = dt.timedelta(seconds=RETRY_SECONDS)
+        before = self._tail.newest
+        try:
+            advised = self._advisor.advise()
+            reasons = advised.refused
+            self._tail.refuse(f"{advised.at.bar:%Y-%m-%dT%H:%M:%SZ}", reasons)
+            self._tail.look()
+            self._told = ""
+        except LemError as error:
+            self._due = self._advisor.clock.now() + retry
+            self._tail.refuse("", {"": str(error)})
+            if str(error) != self._told:
+                self._told = str(error)
+                _LOG.error("%s", error)
+            return
+        except Exception:
+            # Whatever it was, the next bar is decided: nobody else would.
+            self._due = self._advisor.clock.now() + retry
+            _LOG.exception("a bar was not decided")
+            return
+        self._seen = max(self._seen, before)
+        grace = dt.timedelta(seconds=self._advisor.universe.source.capabilities.grace_seconds)
+        rest = advised.at.bar_end + grace
+        self._due = min(rest, self._advisor.clock.now() + retry) if reasons else rest
