@@ -9,6 +9,7 @@ import sys
 import time
 import types
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,12 @@ def test_the_commands_of_the_page_run_and_the_order_is_filled_as_the_books_say(f
     assert len(outputs) == 3
     assert "slices settled with" in outputs[1]
     assert "refused" not in outputs[1]
-    book = Book(folder / "home" / "paper" / "sample.sqlite", "sample")
-    filled = sum((fill.amount for fill in book.fills("paper-1")), Decimal(0))
+    with closing(Book(folder / "home" / "paper" / "sample.sqlite", "sample")) as book:
+        fills = book.fills("paper-1")
+    filled = sum((fill.amount for fill in fills), Decimal(0))
     assert filled > 0
     assert f"{filled.normalize():f}" in outputs[2]
-    assert all(fill.amount % Decimal("0.5") == 0 for fill in book.fills("paper-1"))
+    assert all(fill.amount % Decimal("0.5") == 0 for fill in fills)
     again = lem_command(folder, "paper", "-u", "sample", "--at", "2024-03-31T20:00Z")
     assert (again.code, len(again.out.splitlines())) == (0, 1), "nothing is left to do"
 
