@@ -153,9 +153,9 @@ def test_a_model_of_another_table_reads_the_one_that_was_put_away_with_it(tmp_pa
 
     again = load_lem(weights, weights_hash(weights), TINY, stored)
     assert (asked, bool((again.heads.base.pace == 7).all()), again.weights() == weights) == ([wanted], True, True)
-    with pytest.raises(LakeError, match="trained with the table .* of the theory, this version has"):
+    with pytest.raises(LakeError, match=r"trained with the table .* of the theory, this version has"):
         load_lem(weights, weights_hash(weights), TINY)
-    with pytest.raises(LakeError, match="the stored table .* of the theory was changed, refused"):
+    with pytest.raises(LakeError, match=r"the stored table .* of the theory was changed, refused"):
         load_lem(weights, weights_hash(weights), TINY, lambda _: FILE.read_bytes())
 
 
