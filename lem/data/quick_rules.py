@@ -18,7 +18,7 @@ _KNOWN: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "greater_than_or_equal_to": lambda values, said: values >= said["min_value"],
     "isin": lambda values, said: values.isin(list(said["allowed_values"])),
 }
-"""Checks of one column that the schemas have, by pandera's name; the values are a Series without those that are null."""
+"""Checks of one column that the schemas have, by pandera's name; values come without nulls."""
 
 
 def keeps(schema: pa.DataFrameSchema, table: pd.DataFrame) -> bool:
