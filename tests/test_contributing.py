@@ -48,6 +48,7 @@ def test_a_target_that_the_guide_names_is_one(target):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [line for line in BLOCKS if not line.startswith("make ")])
 def test_a_command_of_the_guide_runs_and_finds_tests(line):
     python, *arguments = shlex.split(line)

@@ -68,6 +68,7 @@ class Feed:
             at: says which bar is the last.
         """
         self._ahead = {}
+        symbols = [symbol for symbol in symbols if symbol in self._universe.assets]  # others are refused one by one
         if len(symbols) < 2:
             return
         for symbol in symbols:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def paper(
     universe: UniverseName,
     url: Annotated[
-        str | None, typer.Option(help="Address of lem serve, with its token in LEM_TOKEN; without it, no server.")
+        str | None, typer.Option(help="Address of the service, with its token in LEM_TOKEN; without it, no server.")
     ] = None,
     at: Annotated[
         str | None,

@@ -25,7 +25,7 @@ _REASONS = "; ".join(f"{name}: {text}" for name, text in REASONS.items())
 _MODES = "assume: what is advised counts as filled until told otherwise; confirm: nothing counts until it is confirmed"
 
 
-_ACTORS = "python: the library; cli: lem advise; http: a request to lem serve; service: lem serve by itself"
+_ACTORS = "python: the library; cli: a command; http: a request; service: the service by itself"
 
 
 class _Body(BaseModel):

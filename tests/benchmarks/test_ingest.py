@@ -23,6 +23,7 @@ NAMES = symbols(2)
 NUMBERS = ["open", "high", "low", "close", "volume"]
 
 
+@pytest.mark.slow
 def test_a_smoke_run_gives_rates_ratios_and_memory(tmp_path):
     out = tmp_path / "ingest.json"
     command = [sys.executable, "-m", "benchmarks.ingest", "--quick", "--out", str(out)]

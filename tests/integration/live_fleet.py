@@ -54,7 +54,7 @@ class Fleet:
     def lem(self, *arguments: str) -> Running:
         """The command in a process of its own; forked, since the imports take longer than what is tried."""
         self.commands += 1
-        said = self.folder / f"said-{self.commands}.txt"
+        said = self.folder / f"said-{self.port}-{self.commands}.txt"
         process = FORKED.Process(target=_command, args=(arguments, self.env, said), daemon=True)
         process.start()
         return Running(process, said)

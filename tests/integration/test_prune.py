@@ -140,6 +140,7 @@ def test_after_pruning_every_champion_opens_and_every_report_of_the_kept_range_r
     assert "Nothing can go." in lem.log.read_text()
 
 
+@pytest.mark.slow
 def test_a_run_in_progress_is_refused_by_name_and_reap_clears_one_that_died(nights, home):
     from dagster._core.test_utils import create_run_for_test
 

@@ -99,6 +99,7 @@ def run(folder: Path, served: Fleet) -> subprocess.Popen[str]:
     return served.python(folder / "adapter.py", **env)
 
 
+@pytest.mark.slow
 def test_the_loop_of_the_page_trades_orders_to_their_end_and_goes_on_after_a_kill(served, folder):
     for name in ("adapter.py", "oms.py"):
         (folder / name).write_text(FILES[name], encoding="utf-8")

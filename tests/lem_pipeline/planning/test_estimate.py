@@ -46,9 +46,13 @@ def test_measured_rates_replace_assumed_ones(make_universe):
     assert "where there are some" in foretold(make_universe(), [PANEL, BARS], rates)
 
 
-def test_the_runs_of_a_home_are_measured(tiny_home):
+def test_the_runs_of_a_home_are_measured(tmp_path, tiny_keys, make_universe, write_universe, lem_command):
+    # A home of its own: the history of the shared one is that of the worker which made it.
+    write_universe(tmp_path / "universes", tiny_keys(name="measured"))
+    made = lem_command(tmp_path, "run", "-u", "measured", "-d", "2024-01-12")
+    assert made.code == 0, made.err
     with dg.DagsterInstance.get() as instance:
-        rates = measured_rates(instance, tiny_home.universe)
+        rates = measured_rates(instance, make_universe(**tiny_keys(name="measured")))
     assert {("raw_bars", "bars"), ("features",), ("panel",), ("lem_model",)} <= set(rates)
     assert all(0 < rate.run + rate.partition < 600 and rate.partition >= 0 for rate in rates.values())
 
