@@ -228,11 +228,12 @@ class PaperVenue:
     def _note_missed(self, order_id: str, before: dt.datetime | None, now: dt.datetime) -> None:
         """Tell that nothing was filled of slices that never came here, where the desk counts them as filled.
 
-        So it is after the venue was down for a bar. What was advised before the books began is not its matter.
+        So it is after the venue was down for a bar. What was advised in bars that were over when the books began is not
+        its matter.
         """
         for past in self.client.slices(order_id):
             known = past.is_told or past.amount == ZERO or self.book.has(order_id, past.bar)
-            is_past = self._since <= past.bar and (before is None or past.bar < before)
+            is_past = self._since < past.bar_end and (before is None or past.bar < before)
             if past.mode == "assume" and is_past and not known:
                 nothing = nothing_filled(order_id, past.bar, now)
                 self.book.miss(past.number, self._child(past), nothing)

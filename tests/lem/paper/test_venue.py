@@ -172,6 +172,19 @@ def test_slices_of_before_the_books_began_are_not_touched(desk, clock, venue_of)
     assert advisor.history("o0")[0].exact_filled is None
 
 
+def test_a_slice_of_the_bar_in_which_the_books_began_that_was_never_taken_was_not_traded(desk, clock, venue_of):
+    advisor = desk.advisor(clock)
+    send(advisor, desk, 1, mode="assume")
+    advisor.advise()
+    venue = venue_of(desk, OwnDesk(advisor))
+    clock.sleep(600)
+    venue.book.since(clock.now())  # and there it died, before it took the slice
+    clock.sleep(3000)
+    for _ in range(2):
+        venue.turn()
+    assert advisor.history("o0")[0].exact_filled == 0
+
+
 def test_fills_of_an_order_that_was_closed_meanwhile_are_refused_by_the_desk_and_kept_by_the_venue(
     desk, clock, venue_of
 ):
