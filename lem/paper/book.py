@@ -158,11 +158,18 @@ class Book:
         return [(row[0], _message_of(row)) for row in rows]
 
     def told(self, done: Sequence[tuple[int, str]]) -> None:
-        """Note what was told: places, each with why it was refused, or an empty text."""
+        """Note what was told: places, each with why it was refused, or an empty text.
+
+        An order that had ended may go on after what was told of it: it is open here until it is seen to have ended.
+        """
         with self._writing():
             self._db.executemany(
                 "UPDATE messages SET state = ?, reason = ? WHERE place = ?",
                 [("refused" if why else "told", why, place) for place, why in done],
+            )
+            self._db.executemany(
+                "UPDATE orders SET is_open = 1 WHERE order_id = (SELECT order_id FROM messages WHERE place = ?)",
+                [(place,) for place, why in done if not why],
             )
 
     def next_due(self) -> dt.datetime | None:

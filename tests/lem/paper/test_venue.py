@@ -163,6 +163,51 @@ def test_an_order_that_ended_before_the_venue_heard_of_it_was_not_traded(desk, c
     assert (advisor.order("o0").status, advisor.order("o0").filled) == ("expired", 0)
 
 
+class HangsUp(OwnDesk):
+    """A desk that is gone as soon as all is told, if so wanted: the venue then misses the bar."""
+
+    hangs_up = False
+
+    def advise(self):
+        if self.hangs_up:
+            raise NoAnswerError("gone")
+        return super().advise()
+
+
+def test_an_order_that_goes_on_after_the_venue_saw_it_end_is_heard_of_again(desk, clock, venue_of):
+    advisor = desk.advisor(clock)
+    send(advisor, desk, 1, mode="assume", side="sell")  # the model finishes it before its last bar
+    client = HangsUp(advisor)
+    venue = venue_of(desk, client, participation=1.0)
+    venue.turn()
+    clock.sleep(3600)
+    client.hangs_up = True
+    with pytest.raises(NoAnswerError):
+        venue.turn()
+    while advisor.order("o0").status == "live":
+        advisor.advise()
+        clock.sleep(3600)
+    client.hangs_up = False
+    venue.turn()
+    assert advisor.order("o0").status == "finished" and not venue.book.open_orders()
+
+    client.hangs_up = True
+    clock.sleep(1)
+    with pytest.raises(NoAnswerError):
+        venue.turn()
+    assert advisor.order("o0").status == "live", "it was told that the missed slices were not filled"
+    missed = [advice.amount for advice in advisor.advise().slices]
+    while advisor.order("o0").status == "live":
+        clock.sleep(3600)
+        missed += [advice.amount for advice in advisor.advise().slices]
+    assert sum(missed) > 0
+    clock.sleep(3600)
+    client.hangs_up = False
+    list(venue.follow())
+    own = total([fill.amount for fill in venue.book.fills("o0")])
+    assert (advisor.order("o0").filled, advisor.order("o0").left) == (own, 10 - own)
+
+
 def test_slices_of_before_the_books_began_are_not_touched(desk, clock, venue_of):
     advisor = desk.advisor(clock)
     send(advisor, desk, 1, mode="assume")
