@@ -26,6 +26,13 @@ def unbroken(record: logging.LogRecord) -> bool:
 class Stoppable(TyperGroup):
     """The commands of a group."""
 
+    def make_context(self, *args: Any, **keys: Any) -> Any:
+        """Read the command line: what that imports takes a while too."""
+        try:
+            return super().make_context(*args, **keys)
+        except KeyboardInterrupt:
+            raise _told() from None
+
     def invoke(self, ctx: Any) -> Any:
         """Carry out the command that was asked for."""
         if logging.lastResort is not None:  # prints what no handler was set for
@@ -33,5 +40,9 @@ class Stoppable(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            print(STOPPED, file=sys.stderr)
-            raise typer.Exit(CODE) from None
+            raise _told() from None
+
+
+def _told() -> typer.Exit:
+    print(STOPPED, file=sys.stderr)
+    return typer.Exit(CODE)

@@ -189,7 +189,8 @@ def test_an_order_that_goes_on_after_the_venue_saw_it_end_is_heard_of_again(desk
         clock.sleep(3600)
     client.hangs_up = False
     venue.turn()
-    assert advisor.order("o0").status == "finished" and not venue.book.open_orders()
+    assert advisor.order("o0").status == "finished"
+    assert not venue.book.open_orders()
 
     client.hangs_up = True
     clock.sleep(1)
