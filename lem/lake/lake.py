@@ -28,9 +28,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lem.errors import FencedError, LakeError
+from lem.lake.arrow_tables import content_hash, decoded, frame_of, table_of
 from lem.lake.fences import Fences, FileFences, S3Fences
 from lem.lake.files import replace_file
-from lem.late import pc, pd
+from lem.late import pd
 
 _HASH_KEY, _INPUTS_KEY = b"lem.content_sha256", b"lem.inputs"
 _READERS = 32
@@ -70,31 +71,6 @@ class Versions:
 def inputs_version(inputs: Mapping[str, str]) -> str:
     """One version of all inputs (data version by the name of the partition); the order of reading does not count."""
     return hashlib.sha256("".join(f"{name}={inputs[name]}\n" for name in sorted(inputs)).encode()).hexdigest()
-
-
-def content_hash(table: pa.Table) -> str:
-    """SHA-256 of a table's schema and values.
-
-    Chunks, compression, metadata and the bytes beneath nulls do not count.
-    """
-    digest = hashlib.sha256()
-    for field, column in zip(table.schema, table.columns, strict=True):
-        # Parquet and Arrow name the items of a list differently.
-        kind = f"list<{field.type.value_type}>" if pa.types.is_list(field.type) else field.type
-        digest.update(f"{field.name}:{kind}:{len(column)};".encode())
-        digest.update(pc.is_null(column, nan_is_null=True).to_numpy().tobytes())
-        if pa.types.is_string(field.type):
-            filled = pc.fill_null(column, "")
-            digest.update(pc.binary_length(filled).to_numpy().tobytes())
-            digest.update("".join(filled.to_pylist()).encode())
-        elif pa.types.is_list(field.type):
-            digest.update(pc.fill_null(pc.list_value_length(column), 0).to_numpy().tobytes())
-            digest.update(pc.list_flatten(column).to_numpy().tobytes())
-        elif pa.types.is_timestamp(field.type):
-            digest.update(pc.fill_null(column.cast(pa.int64()), 0).to_numpy().tobytes())
-        else:
-            digest.update(pc.fill_null(column, False if pa.types.is_boolean(field.type) else 0).to_numpy().tobytes())
-    return digest.hexdigest()
 
 
 class Lake:
@@ -182,7 +158,7 @@ class Lake:
     @staticmethod
     def _table(path: str, frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
         try:
-            return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+            return table_of(frame, schema)
         except (pa.ArrowInvalid, pa.ArrowTypeError, KeyError) as error:
             raise LakeError(f"lake: {path} does not have the table's schema: {error}") from error
 
@@ -251,7 +227,7 @@ class Lake:
             LakeError: they are not Parquet, or their content does not have the hash it was written with.
         """
         try:
-            table = pq.read_table(io.BytesIO(data))
+            table = decoded(data)
         except (pa.ArrowInvalid, OSError) as error:
             raise LakeError(f"lake {self.url}: {path} is not valid Parquet: {error}; materialise it again") from error
         version = (table.schema.metadata or {}).get(_HASH_KEY, b"").decode()
@@ -259,7 +235,7 @@ class Lake:
             raise LakeError(
                 f"lake {self.url}: the content of {path} was changed after it was written; materialise it again"
             )
-        return table.to_pandas(), version
+        return frame_of(table), version
 
     def versions(self, path: str) -> Versions | None:
         """The versions written into an object, from its footer alone; None if it has none that can be read.

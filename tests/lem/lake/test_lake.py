@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lem.errors import LakeError
-from lem.lake.lake import Lake, content_hash
+from lem.lake.arrow_tables import content_hash
+from lem.lake.lake import Lake
 from tests.lem.builders import PROPERTY
 
 SCHEMA = arrow.schema(
