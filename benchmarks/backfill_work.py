@@ -23,7 +23,8 @@ import pandas as pd
 
 from lem.data.bars import TABLE_SCHEMA as BARS_SCHEMA
 from lem.data.features import TABLE_SCHEMA as FEATURES_SCHEMA
-from lem.data.features import check_features, compute_features
+from lem.data.features import check_features, features_of
+from lem.data.tape import Tape
 from lem.lake import Lake
 from lem.lineage.keys import PartitionKey
 from lem.lineage.quarantine import judge_days
@@ -84,13 +85,15 @@ def bare(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any
                 inputs |= made_with(universe, stage, key) | outages_over(universe, stage, key)
                 lake.write_table(lake.path(universe.name, "bars", day, symbol), result.table, BARS_SCHEMA, inputs)
     for symbol in universe.symbols:
-        found = {day: lake.read_versioned(lake.path(universe.name, "bars", day, symbol)) for day in dates}
+        found = dict[dt.date, tuple[Tape, str]]()
+        for day in dates:
+            frame, version = lake.read_versioned(lake.path(universe.name, "bars", day, symbol))
+            found[day] = Tape.of(frame), version
         for at in range(0, len(dates), BATCH):
             days, tables = dates[at : at + BATCH], {}
             for day in days:
                 past = [found[d][0] for d in history_dates(universe, day)]
-                before = pd.concat(past) if past else BARS_SCHEMA.empty_table().to_pandas()
-                tables[day] = compute_features(before, found[day][0], universe.features, universe.clock)
+                tables[day] = features_of(past, found[day][0], universe.features, universe.clock)
             check_features(pd.concat(tables.values(), ignore_index=True))
             for day, table in tables.items():
                 read_days = [*history_dates(universe, day), day]

@@ -3,6 +3,7 @@
 # No `from __future__ import annotations` here: Dagster reads the annotations of its functions as objects.
 
 import datetime as dt
+from functools import lru_cache
 
 import dagster as dg
 import pandas as pd
@@ -10,12 +11,13 @@ import pandas as pd
 from assets.graph import UniverseGraph
 from assets.partitions import batches
 from assets.recording import Wrote, record, recorded
-from lem.data.bars import TABLE_SCHEMA as BARS_SCHEMA
 from lem.data.features import TABLE_SCHEMA as FEATURES_SCHEMA
-from lem.data.features import check_features, compute_features
+from lem.data.features import check_features, features_of
+from lem.data.tape import Tape
 from lem.lineage.keys import PartitionKey, parse_keys
 from lem.lineage.versions import named
 from lem.progress import track
+from lem.registry.records import InputVersion
 from lem.universe.windows import history_dates
 from resources.stores import LakeResource
 
@@ -30,14 +32,20 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
         wanted: dict[str, set[dt.date]] = {}
         for key in keys:
             wanted.setdefault(key.symbol, {key.date}).update([key.date, *history_dates(universe, key.date)])
-        read, made_with = graph.reader(fenced, "bars", wanted), graph.made_with("features")
+        read, made_with = graph.reader(fenced, "bars", wanted, keep=0), graph.made_with("features")
+
+        @lru_cache(maxsize=4096)
+        def tape(symbol: str, date: dt.date) -> tuple[Tape, InputVersion]:
+            bars, version = read(symbol, date)
+            return Tape.of(bars), version
+
         with recorded(context) as wrote:
             for symbol, dates in track(batches(keys), f"{universe.name}: features (batches)"):
                 tables, made_from = {}, {}
                 for date in dates:
-                    *before, day = [read(symbol, d) for d in (*history_dates(universe, date), date)]
-                    past = pd.concat([bars for bars, _ in before]) if before else BARS_SCHEMA.empty_table().to_pandas()
-                    tables[date] = compute_features(past, day[0], universe.features, universe.clock)
+                    *before, day = [tape(symbol, d) for d in (*history_dates(universe, date), date)]
+                    past = [bars for bars, _ in before]
+                    tables[date] = features_of(past, day[0], universe.features, universe.clock)
                     made_from[date] = named(version for _, version in (*before, day)) | made_with
                 check_features(pd.concat(tables.values(), ignore_index=True))
                 for date, table in tables.items():

@@ -5,11 +5,12 @@ at t and reach back into earlier partitions, so a day's first bars are measured 
 computed from exactly `FeatureConfig.history` bars of history: a backfill and a single
 night give identical bytes.
 
-Shapes: H = bars of history, D = bars of the day, W = a trailing window, T = H + D.
+Shapes: H = bars of history, D = bars of the day, W = a trailing window, T = H + D, S = seasons, F = features.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from lem.data.quick_rules import keeps
+from lem.data.tape import Tape
 from lem.errors import BarsError
 from lem.late import pa, pd
 from lem.universe.bar_clock import BarClock
@@ -97,43 +99,56 @@ def _goes_round(ts_T: NDArray, day_T: NDArray, bars_per_day: int) -> bool:
 
 
 def _trailing_mean(x_T: NDArray, window: int, first: int) -> NDArray:
-    """Mean over the `window` values that end at each position from `first` on.
+    """Mean over the `window` values that end at each position from `first` on, (D,).
 
-    NaN before `first`, in an incomplete window, and in a window with too few valid values. Every window is summed by
-    itself, so that a day's bits do not depend on how many other days are made with it.
+    NaN in an incomplete window, and in a window with too few valid values. Every window is summed by itself, so that a
+    day's bits do not depend on how many other days are made with it.
     """
-    out = np.full(len(x_T), np.nan)
-    first = max(first, window - 1)
-    if len(x_T) <= first:
+    out = np.full(len(x_T) - first, np.nan)
+    whole = max(first, window - 1)
+    if len(x_T) <= whole:
         return out
-    known_T = np.isfinite(x_T)
-    total_T = sliding_window_view(np.where(known_T, x_T, 0.0), window)[first - window + 1 :].sum(axis=1)
+    read_T = x_T[whole - window + 1 :]
+    known_T = np.isfinite(read_T)
+    total_D = sliding_window_view(np.where(known_T, read_T, 0.0), window).sum(axis=1)
     seen_T = np.concatenate([[0], np.cumsum(known_T)])
-    count_T = (seen_T[window:] - seen_T[:-window])[first - window + 1 :]
-    enough_T = count_T >= MIN_VALID_SHARE * window
-    out[first:] = np.divide(total_T, count_T, out=np.full(len(total_T), np.nan), where=enough_T)
+    count_D = seen_T[window:] - seen_T[:-window]
+    enough_D = count_D >= MIN_VALID_SHARE * window
+    out[whole - first :] = np.divide(total_D, count_D, out=np.full(len(total_D), np.nan), where=enough_D)
     return out
 
 
-def _lag(x_T: NDArray, bars: int) -> NDArray:
-    return np.concatenate([np.full(bars, np.nan), x_T])[: len(x_T)]
+def _lag(x_T: NDArray, bars: int, first: int = 0) -> NDArray:
+    """The value `bars` before each position from `first` on, (D,); NaN where there is none."""
+    known = min(max(first, bars), len(x_T))
+    return np.concatenate([np.full(known - first, np.nan), x_T[known - bars : len(x_T) - bars]])
 
 
-def _counterparts(volume_T: NDArray, opens: pd.DatetimeIndex, seasons: int, clock: BarClock) -> NDArray:
-    """Volumes of the bars at the next bar's time of day on earlier days, (S, T): all have closed when bar t closes."""
+def _counterparts(tape: Tape, volume_T: NDArray, seasons: int, clock: BarClock, first: int) -> list[NDArray]:
+    """Volumes of the bars at the next bar's time of day on earlier days, S x (D,), for each bar from `first` on.
+
+    All of them have closed when that bar closes.
+    """
     if clock.sessions is None:
         # The bar after t has its counterparts at t+1-season, t+1-2*season, ...
-        return np.stack([_lag(volume_T, clock.season * (s + 1) - 1) for s in range(seasons)])
+        return [_lag(volume_T, clock.season * (s + 1) - 1, first) for s in range(seasons)]
     # Sessions differ in length: the counterpart has the same place in its session.
-    place_T, next_T = clock.places(opens)
-    out_ST = np.full((seasons, len(opens)), np.nan)
+    place_T, next_T = clock.places(pd.DatetimeIndex(tape.ts_T).tz_localize("UTC"))
+    out_ST = np.full((seasons, len(tape)), np.nan)
     for place in np.unique(next_T):
         there, asked = np.flatnonzero(place_T == place), np.flatnonzero(next_T == place)
         known_A = np.searchsorted(there, asked, side="right")
         for s in range(seasons):
             enough = known_A > s
             out_ST[s, asked[enough]] = volume_T[there[known_A[enough] - s - 1]]
-    return out_ST
+    return list(out_ST[:, first:])
+
+
+def _angles(close_ts_D: NDArray, zone: str) -> tuple[NDArray, NDArray]:
+    """Time of day and of the week at which each bar closes, as angles."""
+    local = pd.DatetimeIndex(close_ts_D).tz_localize("UTC").tz_convert(zone)
+    day_D = 2 * np.pi * (local.hour * 60 + local.minute).to_numpy(float) / 1440
+    return day_D, 2 * np.pi * (local.day_of_week.to_numpy(float) + day_D / (2 * np.pi)) / 7
 
 
 def compute_features(history: pd.DataFrame, day: pd.DataFrame, config: FeatureConfig, clock: BarClock) -> pd.DataFrame:
@@ -153,51 +168,62 @@ def compute_features(history: pd.DataFrame, day: pd.DataFrame, config: FeatureCo
     Raises:
         BarsError: history and day overlap or are out of order.
     """
-    history = history.iloc[-config.history(clock.bars_per_day) :]
-    bars = pd.concat([history, day], ignore_index=True) if len(history) else day.reset_index(drop=True)
-    if not bars["ts"].is_monotonic_increasing or bars["ts"].duplicated().any():
+    return features_of([Tape.of(history)], Tape.of(day), config, clock)
+
+
+def features_of(history: Sequence[Tape], day: Tape, config: FeatureConfig, clock: BarClock) -> pd.DataFrame:
+    """`compute_features` from tapes, which were read before.
+
+    Raises:
+        BarsError: history and day overlap or are out of order.
+    """
+    start = min(sum(map(len, history)), config.history(clock.bars_per_day))
+    bars = Tape.joined([*history, day]).last(start + len(day))
+    if not (np.diff(bars.ts_T) > np.timedelta64(0)).all():
         raise BarsError("features: the bars of the history and of the day overlap or are out of time order")
-    start, traded_T = len(history), (bars["flag"] == "ok").to_numpy()
-    log_close_T = np.log(bars["close"].to_numpy(float))
-    log_vwap_T = np.where(traded_T, np.log(bars["vwap"].where(traded_T).to_numpy(float)), np.nan)
-    volume_T = np.where(traded_T, bars["volume"].to_numpy(float), np.nan)
+    log_close_T = np.log(bars.close_T)
+    log_vwap_T = np.where(bars.traded_T, np.log(np.where(bars.traded_T, bars.vwap_T, np.nan)), np.nan)
+    volume_T = np.where(bars.traded_T, bars.volume_T, np.nan)
     ret_T = log_close_T - _lag(log_close_T, 1)
-    sigma_T = np.sqrt(_trailing_mean(ret_T**2, config.volatility, start))
-    sigma_T = np.where(sigma_T > 0, sigma_T, np.nan)
-    fast_T = np.sqrt(_trailing_mean(ret_T**2, config.short_volatility, start))
-    mean_volume_T = _trailing_mean(volume_T, config.volume, start)
-    slots_ST = _counterparts(volume_T, pd.DatetimeIndex(bars["ts"]), config.seasons, clock)
-    known_ST = np.isfinite(slots_ST)
-    total_T, count_T = np.where(known_ST, slots_ST, 0.0).sum(axis=0), known_ST.sum(axis=0)
-    enough_T = count_T >= MIN_VALID_SHARE * config.seasons
-    seasonal_T = np.divide(total_T, count_T, out=np.full(len(total_T), np.nan), where=enough_T)
-    close_ts = bars["close_ts"].dt.tz_convert(clock.zone)
-    day_angle = 2 * np.pi * (close_ts.dt.hour * 60 + close_ts.dt.minute).to_numpy(float) / 1440
-    week_angle = 2 * np.pi * (close_ts.dt.day_of_week.to_numpy(float) + day_angle / (2 * np.pi)) / 7
-    high_low_T = np.log(bars["high"].to_numpy(float) / bars["low"].to_numpy(float))
+    sigma_D = np.sqrt(_trailing_mean(ret_T**2, config.volatility, start))
+    sigma_D = np.where(sigma_D > 0, sigma_D, np.nan)
+    fast_D = np.sqrt(_trailing_mean(ret_T**2, config.short_volatility, start))
+    mean_volume_D = _trailing_mean(volume_T, config.volume, start)
+    total_D, count_D = np.zeros(len(day)), np.zeros(len(day), int)
+    for slot_D in _counterparts(bars, volume_T, config.seasons, clock, start):
+        known_D = np.isfinite(slot_D)
+        total_D, count_D = total_D + np.where(known_D, slot_D, 0.0), count_D + known_D
+    enough_D = count_D >= MIN_VALID_SHARE * config.seasons
+    seasonal_D = np.divide(total_D, count_D, out=np.full(len(day), np.nan), where=enough_D)
+    day_angle, week_angle = _angles(day.close_ts_T, clock.zone)
+    high_low_D = np.log(day.high_T / day.low_T)
+    close_D, vwap_D = log_close_T[start:], log_vwap_T[start:]
     with np.errstate(invalid="ignore", divide="ignore"):
         columns = {
-            "ret": ret_T / sigma_T,
-            "vwap_ret": (log_vwap_T - _lag(log_vwap_T, 1)) / sigma_T,
-            "close_to_vwap": (log_close_T - log_vwap_T) / sigma_T,
-            "range": high_low_T / sigma_T - 1.0,
-            "momentum_6": (log_close_T - _lag(log_close_T, 6)) / (sigma_T * np.sqrt(6)),
-            "momentum_24": (log_close_T - _lag(log_close_T, 24)) / (sigma_T * np.sqrt(24)),
-            "log_volume": np.log(volume_T / mean_volume_T),
-            "next_volume": np.log(seasonal_T / mean_volume_T),
-            "volatility_ratio": np.log(fast_T / sigma_T),
+            "ret": ret_T[start:] / sigma_D,
+            "vwap_ret": (vwap_D - _lag(log_vwap_T, 1, start)) / sigma_D,
+            "close_to_vwap": (close_D - vwap_D) / sigma_D,
+            "range": high_low_D / sigma_D - 1.0,
+            "momentum_6": (close_D - _lag(log_close_T, 6, start)) / (sigma_D * np.sqrt(6)),
+            "momentum_24": (close_D - _lag(log_close_T, 24, start)) / (sigma_D * np.sqrt(24)),
+            "log_volume": np.log(volume_T[start:] / mean_volume_D),
+            "next_volume": np.log(seasonal_D / mean_volume_D),
+            "volatility_ratio": np.log(fast_D / sigma_D),
             "day_sin": np.sin(day_angle),
             "day_cos": np.cos(day_angle),
             "week_sin": np.sin(week_angle),
             "week_cos": np.cos(week_angle),
         }
-    values_TF = np.stack([columns[name] for name in FEATURES], axis=1)
-    valid_T = traded_T & np.isfinite(values_TF).all(axis=1) & np.isfinite(sigma_T)
-    values_TF = np.where(valid_T[:, None], np.clip(values_TF, -CLIP, CLIP), 0.0)
-    table = pd.DataFrame({name: bars[name] for name in ("ts", "close_ts", "vwap", "close", "volume")})
-    table["sigma"], table["mean_volume"], table["valid"] = sigma_T, mean_volume_T, valid_T
-    table = pd.concat([table, pd.DataFrame(values_TF, columns=list(FEATURES))], axis=1)
-    return table.iloc[start:].reset_index(drop=True)
+    values_FD = np.stack([columns[name] for name in FEATURES])
+    valid_D = day.traded_T & np.isfinite(values_FD).all(axis=0) & np.isfinite(sigma_D)
+    values_FD = np.where(valid_D, np.clip(values_FD, -CLIP, CLIP), 0.0)
+    numbers = {"vwap": day.vwap_T, "close": day.close_T, "volume": day.volume_T}
+    numbers |= {"sigma": sigma_D, "mean_volume": mean_volume_D}
+    table = pd.DataFrame(np.stack([*numbers.values(), *values_FD]).T, columns=[*numbers, *FEATURES], copy=False)
+    for place, (name, times_D) in enumerate({"ts": day.ts_T, "close_ts": day.close_ts_T}.items()):
+        table.insert(place, name, pd.DatetimeIndex(times_D).tz_localize("UTC"))
+    table.insert(TABLE_SCHEMA.get_field_index("valid"), "valid", valid_D)
+    return table
 
 
 @cache

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from lem.errors import SourceError
 from lem.sources.base import RAW_DTYPES, RawBars, check_window
 from lem.universe import Universe
-from lem.universe.calendars import expected_bars, outage_mask
+from lem.universe.calendars import expected_bars, outage_mask, partition_window
 from lem.universe.source_config import SimulatedConfig
 
 EPOCH, LAST = dt.date(2010, 1, 1), dt.date(2099, 12, 31)
@@ -96,8 +96,10 @@ class Simulated:
         if first < EPOCH or last > LAST:
             raise SourceError(f"simulated market: no bars from {first} to {last}; allowed: {EPOCH} to {LAST}")
         dates = [first + dt.timedelta(days=n) for n in range((last - first).days + 1)]
-        table = pd.concat([self._day(symbol, date) for date in dates], ignore_index=True)
-        table = table[(table["ts"] >= start) & (table["ts"] < end)].reset_index(drop=True)
+        days = [self._day(symbol, date) for date in dates]
+        table = days[0] if len(days) == 1 else pd.concat(days, ignore_index=True)
+        if (start, end) != (partition_window(first)[0], partition_window(last)[1]):
+            table = table[(table["ts"] >= start) & (table["ts"] < end)].reset_index(drop=True)
         return RawBars(table, f"simulated:{self._config.seed}", dt.datetime.now(dt.UTC))
 
     def forget(self, symbol: str) -> None:
@@ -159,18 +161,20 @@ class Simulated:
         table = pd.DataFrame(
             {
                 "ts": grid,
-                "open": starts_BS[:, 0],
+                "open": starts_BS[:, 0].copy(),
                 "high": np.maximum(starts_BS.max(axis=1), close_B),
                 "low": np.minimum(starts_BS.min(axis=1), close_B),
-                "close": close_B,
+                "close": close_B.copy(),
                 "volume": volume_BS.sum(axis=1),
                 "quote_volume": (volume_BS * price_BS).sum(axis=1),
-                "adjustment": 1.0,
-                "source": f"simulated:{self._config.seed}",
+                "adjustment": np.ones(bars),
+                "source": pd.array([f"simulated:{self._config.seed}"] * bars, dtype="str"),
                 "source_row": day * bars + np.arange(bars) + 1,
-            }
-        ).astype(RAW_DTYPES)
-        return table[~outage_mask(self._universe, symbol, grid)]
+            },
+            copy=False,
+        )
+        out = outage_mask(self._universe, symbol, grid)
+        return table[~out].reset_index(drop=True) if out.any() else table
 
 
 def opened(universe: Universe, data_root: str, credentials: Mapping[str, str]) -> Simulated:
