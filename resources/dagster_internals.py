@@ -1,6 +1,7 @@
 """All of Dagster that it does not call public, in one place: nothing else here imports its private modules.
 
-Only `resources.dagster_services` does, too, for how the webserver is started.
+Only `resources.dagster_services` does, too, for how the webserver is started, and `resources.sqlite_events`, for how
+events are written.
 
 Each use says what Dagster does there, what it is needed for, and which public API would replace it.
 tests/resources/test_dagster_internals.py holds a contract for each, which says what breaks in this project when Dagster
@@ -42,6 +43,8 @@ from dagster._serdes import ConfigurableClassData as ConfigurableClassData
 from dagster._serdes import serialize_value as serialize_value
 from dagster._serdes import unpack_value
 from dagster._utils.error import SerializableErrorInfo
+
+from resources.sqlite_events import write_in_batches
 
 # `lem_pipeline.run_queue` is a run launcher: CeleryRunLauncher is its base; CheckRunHealthResult, WorkerStatus and
 # ConfigurableClassData are what Dagster wants from it and gives to it. A public base of launchers would replace them.
@@ -133,10 +136,10 @@ def _input_tags(key: dg.AssetKey, version: dg.DataVersion | None, storage_id: in
 def event_log_of(context: dg.AssetExecutionContext) -> Callable[[dg.AssetMaterialization, bool], None]:
     """A function (event, ends) that logs materialisations of a step in a batch; an event with `ends` writes the batch.
 
-    If DAGSTER_EVENT_BATCH_SIZE asks for batches and the storage can write them (PostgreSQL), an event costs a fraction;
-    otherwise each is written at once. The public `context.log_event` writes one by one; a public call for many events
-    would replace this.
+    If DAGSTER_EVENT_BATCH_SIZE asks for batches, an event costs a fraction; otherwise each is written at once. The
+    public `context.log_event` writes one by one; a public call for many events would replace this.
     """
+    write_in_batches(context.instance)
     step, batch = context.get_step_execution_context(), generate_event_batch_id()
 
     def log(event: dg.AssetMaterialization, ends: bool) -> None:

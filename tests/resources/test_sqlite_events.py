@@ -1,0 +1,114 @@
+"""What this project takes for granted of Dagster's storage of events in SQLite files. A failure says what breaks here:
+after an upgrade, mend `resources/sqlite_events.py` until this file passes."""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of its functions as objects.
+
+import sqlite3
+from contextlib import closing
+
+import dagster as dg
+import pytest
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.test_utils import instance_for_test
+
+from resources.dagster_internals import event_log_of, range_tags, tags_of_event
+from tests.resources.test_dagster_internals import KEYS, RAW, daily, execute
+
+BARS = dg.AssetKey("bars")
+QUERIES = {
+    "event_logs": "SELECT dagster_event_type, asset_key, partition, step_key FROM event_logs WHERE asset_key IS NOT NULL "
+    "ORDER BY id",
+    "asset_event_tags": "SELECT asset_key, key, value FROM asset_event_tags ORDER BY event_id, key",
+    "asset_keys": "SELECT asset_key, length(last_materialization) > 0, last_run_id IS NULL FROM asset_keys",
+}
+
+
+def body(context):
+    """Log an event for each partition."""
+    log = event_log_of(context)
+    for number, key in enumerate(context.partition_keys, 1):
+        tags = tags_of_event(f"of {key}", "7")
+        log(dg.AssetMaterialization(context.asset_key, partition=key, tags=tags), number == len(context.partition_keys))
+    return dg.MaterializeResult(data_version=dg.DataVersion("of them all"))
+
+
+@pytest.fixture
+def history(tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "4")
+    with instance_for_test(temp_dir=str(tmp_path)) as made:
+        yield made
+
+
+def run(instance):
+    result = execute(instance, [daily("raw", body)], RAW, tags=range_tags(KEYS[0], KEYS[5]))
+    assert result.success
+    return result.run_id
+
+
+def rows(instance, shard, table):
+    path = instance.event_log_storage.path_for_shard(shard)
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(QUERIES[table]).fetchall()
+
+
+def everything(instance, run_id):
+    """All that both files say of assets, but for what differs between two runs."""
+    return {"run": rows(instance, run_id, "event_logs")} | {name: rows(instance, "index", name) for name in QUERIES}
+
+
+def test_a_batch_leaves_what_single_events_leave(tmp_path, monkeypatch):
+    found = {}
+    for size in ("0", "4"):
+        monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", size)
+        (tmp_path / size).mkdir()
+        with instance_for_test(temp_dir=str(tmp_path / size)) as instance:
+            found[size] = everything(instance, run(instance))
+            last = instance.get_latest_data_version_record(RAW)
+            found[size]["last"] = (last.partition_key, last.event_log_entry.message)
+            found[size]["partitions"] = instance.get_materialized_partitions(RAW)
+    assert found["4"]["partitions"] == set(KEYS[:6])
+    assert found["4"] == found["0"]
+
+
+def test_a_batch_is_one_transaction_of_each_file(history, monkeypatch):
+    opened, connect = [], SqliteEventLogStorage._connect
+    monkeypatch.setattr(
+        SqliteEventLogStorage, "_connect", lambda self, shard: opened.append(shard) or connect(self, shard)
+    )
+    batches = []
+
+    def counted(context):
+        before = len(opened)
+        result = body(context)
+        batches.append(opened[before:])
+        return result
+
+    done = execute(history, [daily("raw", counted)], RAW, tags=range_tags(KEYS[0], KEYS[3]))
+    assert done.success
+    assert batches == [[done.run_id, "index"]], (
+        "a batch of four events takes more than one transaction of each file: a backfill is slow"
+    )
+
+
+def test_a_batch_that_fails_in_the_index_is_written_one_by_one_and_once(history, monkeypatch, capsys):
+    def fails(self, connection, events, ids):
+        if len(events) > 1:
+            raise sqlite3.OperationalError("database is locked")
+        return tags(self, connection, events, ids)
+
+    tags = SqliteEventLogStorage._store_asset_event_tags
+    monkeypatch.setattr(SqliteEventLogStorage, "_store_asset_event_tags", fails)
+    run(history)
+    found = [
+        partition for kind, _, partition, _ in rows(history, "index", "event_logs") if kind == "ASSET_MATERIALIZATION"
+    ]
+    assert found == KEYS[:6]
+    assert "database is locked" in capsys.readouterr().err
+
+
+def test_the_last_event_of_each_asset_is_its_own(history):
+    assert execute(
+        history, [daily("raw", body), daily("bars", body)], RAW, BARS, tags=range_tags(KEYS[0], KEYS[2])
+    ).success
+    latest = {key: history.get_latest_data_version_record(key).partition_key for key in (RAW, BARS)}
+    assert latest == {RAW: KEYS[2], BARS: KEYS[2]}
