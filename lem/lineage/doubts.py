@@ -48,10 +48,9 @@ def doubts_on(
     around = {offset_partition(universe, dates[0], n) for n in range(-before, 0)}
     around |= {offset_partition(universe, dates[-1], n) for n in range(1, 3)}
     raw = dict(known or {}) | _read(lake, universe, symbol, {*dates, *around} - set(known or ()))
-    rows = [_rows(raw[date], universe, symbol, date) for date in sorted(raw)]
     found = {date: _left_out(raw[date], universe, symbol, date) for date in dates if date in raw}
-    whole = pd.concat([part for part in rows if len(part)] or [_none()], ignore_index=True)
-    whole = whole.drop_duplicates("ts").sort_values("ts", ignore_index=True)
+    listed = [raw[date] for date in sorted(raw) if is_listed(universe, symbol, date)]
+    whole = _rows(listed, universe, symbol).drop_duplicates("ts").sort_values("ts", ignore_index=True)
     by_day = dict[dt.date, list[Doubt]]()
     for doubt in doubts(whole):
         own = doubt.ts.date()
@@ -124,18 +123,15 @@ def _read(lake: Lake, universe: Universe, symbol: str, dates: set[dt.date]) -> d
     return {date: lake.read_table(path) for date, path in paths.items() if path not in absent}
 
 
-def _inside(raw: pd.DataFrame, universe: Universe, symbol: str) -> np.ndarray:
-    return outage_mask(universe, symbol, pd.DatetimeIndex(raw["ts"]))
-
-
-def _rows(raw: pd.DataFrame, universe: Universe, symbol: str, date: dt.date) -> pd.DataFrame:
-    """The rows of a day that can be compared with others."""
-    if not is_listed(universe, symbol, date):
+def _rows(tables: Sequence[pd.DataFrame], universe: Universe, symbol: str) -> pd.DataFrame:
+    """The rows of some days, in their order, that can be compared with others."""
+    tables = [raw if "adjustment" in raw else raw.assign(adjustment=1.0) for raw in tables if len(raw)]
+    if not tables:
         return _none()
-    table = raw if "adjustment" in raw else raw.assign(adjustment=1.0)
-    sound = table[list(PRICES)].gt(0).all(axis=1) & (table["high"] >= table["low"]) & (table["high"] < np.inf)
-    sound &= table["ts"].notna()
-    return table.loc[sound & ~_inside(raw, universe, symbol), list(_COLUMNS)]
+    whole = pd.concat(tables, ignore_index=True)
+    sound = whole[list(PRICES)].gt(0).all(axis=1) & (whole["high"] >= whole["low"]) & (whole["high"] < np.inf)
+    sound &= whole["ts"].notna() & ~outage_mask(universe, symbol, pd.DatetimeIndex(whole["ts"]))
+    return whole.loc[sound, list(_COLUMNS)]
 
 
 def _left_out(raw: pd.DataFrame, universe: Universe, symbol: str, date: dt.date) -> list[str]:
