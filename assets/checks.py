@@ -31,6 +31,8 @@ from resources.stores import LakeResource, RegistryResource
 
 Problems = dict[str, str]
 DOUBTS_SHOWN = 8
+BATCH = 31
+"""Partitions that are read at a time."""
 
 
 def verdict(problems: Problems, checked: int, **figures: Any) -> dg.AssetCheckResult:
@@ -43,11 +45,14 @@ def verdict(problems: Problems, checked: int, **figures: Any) -> dg.AssetCheckRe
 def _each(
     graph: UniverseGraph, lake: Lake, table: str, keys: list[str], test: Callable[[Any, pd.DataFrame], str | None]
 ) -> Problems:
-    problems = {}
-    for key in parse_keys(keys):
-        text = test(key, lake.read_table(lake.path(graph.universe.name, table, key.date, key.asset)))
-        if text:
-            problems[str(key)] = text
+    problems, parsed = {}, parse_keys(keys)
+    for at in range(0, len(parsed), BATCH):
+        batch = parsed[at : at + BATCH]
+        paths = [lake.path(graph.universe.name, table, key.date, key.asset) for key in batch]
+        for key, (frame, _) in zip(batch, lake.read_batch(paths), strict=True):
+            text = test(key, frame)
+            if text:
+                problems[str(key)] = text
     return problems
 
 
@@ -58,9 +63,9 @@ def _schema(
     problems: Problems = {}
     for asset, group in groupby(parse_keys(keys), key=lambda key: key.asset):
         days = [key.date for key in group]
-        whole = pd.concat([lake.read_table(lake.path(graph.universe.name, table, d, asset)) for d in days])
+        read = lake.read_batch(lake.path(graph.universe.name, table, day, asset) for day in days)
         try:
-            check(whole.reset_index(drop=True))
+            check(pd.concat([frame for frame, _ in read], ignore_index=True))
         except LemError as error:
             problems[f"{asset}|{days[0]} to {days[-1]}"] = str(error)
     return problems
@@ -81,7 +86,8 @@ def checks_of(graph: UniverseGraph) -> list[dg.AssetChecksDefinition]:
             nonlocal outages
             outages += int((table["flag"] == "outage").sum())
             expected = expected_bars(universe, key.symbol, key.date)
-            return None if list(table["ts"]) == list(expected) else f"{len(table)} bars, expected {len(expected)}"
+            whole = pd.DatetimeIndex(table["ts"]).equals(expected)
+            return None if whole else f"{len(table)} bars, expected {len(expected)}"
 
         keys = list(context.partition_keys)
         return verdict(_each(graph, lake.open(), "bars", keys, test), len(keys), bars_in_known_outages=outages)

@@ -75,7 +75,8 @@ def bare(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any
     for symbol in universe.symbols:
         for at in range(0, len(dates), BATCH):
             days = dates[at : at + BATCH]
-            read = {day: lake.read_versioned(lake.path(universe.name, "raw_bars", day, symbol)) for day in days}
+            batch = lake.read_batch(lake.path(universe.name, "raw_bars", day, symbol) for day in days)
+            read = dict(zip(days, batch, strict=True))
             good, bad = judge_days({day: raw for day, (raw, _) in read.items()}, universe, symbol)
             if bad:
                 raise SystemExit(f"the simulated market breaks a rule: {bad}")
@@ -87,13 +88,12 @@ def bare(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any
     for symbol in universe.symbols:
         found = dict[dt.date, tuple[Tape, str]]()
         for day in dates:
-            frame, version = lake.read_versioned(lake.path(universe.name, "bars", day, symbol))
-            found[day] = Tape.of(frame), version
+            bars, version = lake.read_arrow(lake.path(universe.name, "bars", day, symbol))
+            found[day] = Tape.of_arrow(bars), version
         for at in range(0, len(dates), BATCH):
-            days, tables = dates[at : at + BATCH], {}
-            for day in days:
-                past = [found[d][0] for d in history_dates(universe, day)]
-                tables[day] = features_of(past, found[day][0], universe.features, universe.clock)
+            days = dates[at : at + BATCH]
+            parts = [([found[d][0] for d in history_dates(universe, day)], found[day][0]) for day in days]
+            tables = dict(zip(days, features_of(parts, universe.features, universe.clock), strict=True))
             check_features(pd.concat(tables.values(), ignore_index=True))
             for day, table in tables.items():
                 read_days = [*history_dates(universe, day), day]

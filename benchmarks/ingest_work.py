@@ -103,7 +103,8 @@ def ingest(universe: Universe, folder: Path, dates: list[dt.date]) -> int:
     for symbol in universe.symbols:
         for first in range(0, len(dates), BATCH):
             days = dates[first : first + BATCH]
-            read = {date: lake.read_versioned(lake.path(universe.name, "raw_bars", date, symbol)) for date in days}
+            batch = lake.read_batch(lake.path(universe.name, "raw_bars", date, symbol) for date in days)
+            read = dict(zip(days, batch, strict=True))
             good, bad = judge_days({date: raw for date, (raw, _) in read.items()}, universe, symbol)
             for date, result in good.items():
                 made_from = named([InputVersion("raw_bars", str(PartitionKey(symbol, date)), read[date][1])])

@@ -31,7 +31,8 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
         fenced, errors = lake.fenced(), dict[str, str]()
         with recorded(context) as wrote:
             for symbol, dates in track(batches(parse_keys(context.partition_keys)), f"{universe.name}: bars (batches)"):
-                read = {d: fenced.read_versioned(fenced.path(universe.name, "raw_bars", d, symbol)) for d in dates}
+                batch = fenced.read_batch(fenced.path(universe.name, "raw_bars", d, symbol) for d in dates)
+                read = dict(zip(dates, batch, strict=True))
                 raws = {date: raw for date, (raw, _) in read.items()}
                 good, bad = judge_days(raws, universe, symbol)
                 doubted = doubts_on(fenced, universe, symbol, sorted(good), raws)

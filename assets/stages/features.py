@@ -15,6 +15,7 @@ from lem.data.features import TABLE_SCHEMA as FEATURES_SCHEMA
 from lem.data.features import check_features, features_of
 from lem.data.tape import Tape
 from lem.lineage.keys import PartitionKey, parse_keys
+from lem.lineage.tables import refuse_missing
 from lem.lineage.versions import named
 from lem.progress import track
 from lem.registry.records import InputVersion
@@ -32,21 +33,22 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
         wanted: dict[str, set[dt.date]] = {}
         for key in keys:
             wanted.setdefault(key.symbol, {key.date}).update([key.date, *history_dates(universe, key.date)])
-        read, made_with = graph.reader(fenced, "bars", wanted, keep=0), graph.made_with("features")
+        refuse_missing(fenced, universe, "bars", wanted)
+        made_with = graph.made_with("features")
 
         @lru_cache(maxsize=4096)
         def tape(symbol: str, date: dt.date) -> tuple[Tape, InputVersion]:
-            bars, version = read(symbol, date)
-            return Tape.of(bars), version
+            bars, version = fenced.read_arrow(fenced.path(universe.name, "bars", date, symbol))
+            return Tape.of_arrow(bars), InputVersion("bars", str(PartitionKey(symbol, date)), version)
 
         with recorded(context) as wrote:
             for symbol, dates in track(batches(keys), f"{universe.name}: features (batches)"):
-                tables, made_from = {}, {}
+                parts, made_from = [], {}
                 for date in dates:
                     *before, day = [tape(symbol, d) for d in (*history_dates(universe, date), date)]
-                    past = [bars for bars, _ in before]
-                    tables[date] = features_of(past, day[0], universe.features, universe.clock)
+                    parts.append(([bars for bars, _ in before], day[0]))
                     made_from[date] = named(version for _, version in (*before, day)) | made_with
+                tables = dict(zip(dates, features_of(parts, universe.features, universe.clock), strict=True))
                 check_features(pd.concat(tables.values(), ignore_index=True))
                 for date, table in tables.items():
                     path = fenced.path(universe.name, "features", date, symbol)

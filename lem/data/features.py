@@ -5,12 +5,13 @@ at t and reach back into earlier partitions, so a day's first bars are measured 
 computed from exactly `FeatureConfig.history` bars of history: a backfill and a single
 night give identical bytes.
 
-Shapes: H = bars of history, D = bars of the day, W = a trailing window, T = H + D, S = seasons, F = features.
+Shapes: H = bars of history, D = bars of the day, W = a trailing window, T = H + D, S = seasons, F = features,
+C = columns of numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 import numpy as np
@@ -60,6 +61,9 @@ TABLE_SCHEMA = arrow.schema(
         *((name, arrow.float64()) for name in FEATURES),
     ]
 )
+
+
+_NUMBERS = [field.name for field in TABLE_SCHEMA if field.type == arrow.float64()]
 
 
 def clock_slots(bars_per_day: int) -> int:
@@ -146,9 +150,13 @@ def _counterparts(tape: Tape, volume_T: NDArray, seasons: int, clock: BarClock, 
 
 def _angles(close_ts_D: NDArray, zone: str) -> tuple[NDArray, NDArray]:
     """Time of day and of the week at which each bar closes, as angles."""
-    local = pd.DatetimeIndex(close_ts_D).tz_localize("UTC").tz_convert(zone)
-    day_D = 2 * np.pi * (local.hour * 60 + local.minute).to_numpy(float) / 1440
-    return day_D, 2 * np.pi * (local.day_of_week.to_numpy(float) + day_D / (2 * np.pi)) / 7
+    local_D = close_ts_D
+    if zone != "UTC":
+        local_D = pd.DatetimeIndex(close_ts_D).tz_localize("UTC").tz_convert(zone).tz_localize(None).to_numpy()
+    minute_D = local_D.astype("datetime64[m]").astype(np.int64)
+    weekday_D = (minute_D // 1440 + 3) % 7  # day 0 of the epoch was a Thursday
+    day_D = 2 * np.pi * (minute_D % 1440).astype(float) / 1440
+    return day_D, 2 * np.pi * (weekday_D.astype(float) + day_D / (2 * np.pi)) / 7
 
 
 def compute_features(history: pd.DataFrame, day: pd.DataFrame, config: FeatureConfig, clock: BarClock) -> pd.DataFrame:
@@ -168,15 +176,42 @@ def compute_features(history: pd.DataFrame, day: pd.DataFrame, config: FeatureCo
     Raises:
         BarsError: history and day overlap or are out of order.
     """
-    return features_of([Tape.of(history)], Tape.of(day), config, clock)
+    return features_of([([Tape.of(history)], Tape.of(day))], config, clock)[0]
 
 
-def features_of(history: Sequence[Tape], day: Tape, config: FeatureConfig, clock: BarClock) -> pd.DataFrame:
-    """`compute_features` from tapes, which were read before.
+def features_of(
+    days: Iterable[tuple[Sequence[Tape], Tape]], config: FeatureConfig, clock: BarClock
+) -> list[pd.DataFrame]:
+    """`compute_features` of several days, each from its own history and its own bars, and with the same bits.
+
+    Args:
+        days: the partitions before each day in time order, and the day; one or more.
+        config: the windows, in bars.
+        clock: of the market.
 
     Raises:
-        BarsError: history and day overlap or are out of order.
+        BarsError: the history and the bars of a day overlap or are out of order.
     """
+    parts = [(day, *_numbers(history, day, config, clock)) for history, day in days]
+    numbers_CD = np.concatenate([numbers_CD for _, numbers_CD, _ in parts], axis=1)
+    whole = pd.DataFrame(numbers_CD.T, columns=_NUMBERS, copy=False)
+    for place, name in enumerate(("ts", "close_ts")):
+        times = np.concatenate([getattr(day, f"{name}_T") for day, _, _ in parts])
+        whole.insert(place, name, pd.DatetimeIndex(times).tz_localize("UTC"))
+    valid = np.concatenate([valid_D for _, _, valid_D in parts])
+    whole.insert(TABLE_SCHEMA.get_field_index("valid"), "valid", valid)
+    end, tables = 0, []
+    for day, _, _ in parts:
+        table, end = whole.iloc[end : end + len(day)], end + len(day)
+        table.index = pd.RangeIndex(len(day))
+        tables.append(table)
+    return tables
+
+
+def _numbers(
+    history: Sequence[Tape], day: Tape, config: FeatureConfig, clock: BarClock
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The columns `_NUMBERS` of a day's features, (C, D), and which rows are valid, (D,)."""
     start = min(sum(map(len, history)), config.history(clock.bars_per_day))
     bars = Tape.joined([*history, day]).last(start + len(day))
     if not (np.diff(bars.ts_T) > np.timedelta64(0)).all():
@@ -217,13 +252,8 @@ def features_of(history: Sequence[Tape], day: Tape, config: FeatureConfig, clock
     values_FD = np.stack([columns[name] for name in FEATURES])
     valid_D = day.traded_T & np.isfinite(values_FD).all(axis=0) & np.isfinite(sigma_D)
     values_FD = np.where(valid_D, np.clip(values_FD, -CLIP, CLIP), 0.0)
-    numbers = {"vwap": day.vwap_T, "close": day.close_T, "volume": day.volume_T}
-    numbers |= {"sigma": sigma_D, "mean_volume": mean_volume_D}
-    table = pd.DataFrame(np.stack([*numbers.values(), *values_FD]).T, columns=[*numbers, *FEATURES], copy=False)
-    for place, (name, times_D) in enumerate({"ts": day.ts_T, "close_ts": day.close_ts_T}.items()):
-        table.insert(place, name, pd.DatetimeIndex(times_D).tz_localize("UTC"))
-    table.insert(TABLE_SCHEMA.get_field_index("valid"), "valid", valid_D)
-    return table
+    tape = (day.vwap_T, day.close_T, day.volume_T, sigma_D, mean_volume_D)
+    return np.concatenate([np.stack(tape), values_FD]), valid_D
 
 
 @cache

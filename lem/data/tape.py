@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+import pyarrow as arrow
 from numpy.typing import NDArray
 
-from lem.late import pd
+from lem.late import pc, pd
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,12 @@ class Tape:
         times = (bars[name].to_numpy("datetime64[us]") for name in ("ts", "close_ts"))
         numbers = (bars[name].to_numpy(float) for name in ("high", "low", "close", "vwap", "volume"))
         return cls(*times, *numbers, (bars["flag"] == "ok").to_numpy(bool))
+
+    @classmethod
+    def of_arrow(cls, bars: arrow.Table) -> Tape:
+        """The same of the table as it is read from the lake."""
+        names = ("ts", "close_ts", "high", "low", "close", "vwap", "volume")
+        return cls(*(bars[name].to_numpy() for name in names), pc.equal(bars["flag"], "ok").to_numpy())
 
     @classmethod
     def joined(cls, parts: Sequence[Tape]) -> Tape:

@@ -7,6 +7,7 @@ columns are taken as they are, and all others are left to pyarrow, which also sa
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,19 @@ def decoded(data: bytes) -> pa.Table:
 def frame_of(table: pa.Table) -> pd.DataFrame:
     """The table as a data frame."""
     return table.to_pandas(use_threads=table.nbytes >= _IN_THREADS)
+
+
+def frames_of(tables: Sequence[pa.Table]) -> list[pd.DataFrame]:
+    """Each table as a data frame. Where all have the same columns they are made together, and sliced."""
+    plain = [table.replace_schema_metadata() for table in tables]
+    if len(plain) < 2 or not all(table.schema.equals(plain[0].schema) for table in plain):
+        return [frame_of(table) for table in plain]
+    whole, end, frames = frame_of(pa.concat_tables(plain).combine_chunks()), 0, []
+    for table in plain:
+        frame, end = whole.iloc[end : end + len(table)], end + len(table)
+        frame.index = pd.RangeIndex(len(table))
+        frames.append(frame)
+    return frames
 
 
 def content_hash(table: pa.Table) -> str:

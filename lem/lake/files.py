@@ -22,8 +22,10 @@ def replace_file(path: Path, data: bytes, publishing: AbstractContextManager[Non
     Raises:
         OSError: the file cannot be written; what was there stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}{_SUFFIX}"
+    parent = path.parent
+    temporary = parent / f".{path.name}.{uuid.uuid4().hex}{_SUFFIX}"
+    if not os.path.isdir(parent):
+        parent.mkdir(parents=True, exist_ok=True)
     try:
         with open(temporary, "xb") as file:
             file.write(data)
@@ -34,7 +36,7 @@ def replace_file(path: Path, data: bytes, publishing: AbstractContextManager[Non
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    folder = os.open(parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lem.errors import FencedError, LakeError
-from lem.lake.arrow_tables import content_hash, decoded, frame_of, table_of
+from lem.lake.arrow_tables import content_hash, decoded, frame_of, frames_of, table_of
 from lem.lake.fences import Fences, FileFences, S3Fences
 from lem.lake.files import replace_file
 from lem.late import pd
@@ -216,6 +216,24 @@ class Lake:
         """
         return self.decode(path, self.read_bytes(path))
 
+    def read_batch(self, paths: Iterable[str]) -> list[tuple[pd.DataFrame, str]]:
+        """`read_versioned` of each path; faster for many small partitions. All of them are in memory at once.
+
+        Raises:
+            LakeError: as for one of them.
+        """
+        found = [self.read_arrow(path) for path in paths]
+        frames = frames_of([table for table, _ in found])
+        return [(frame, version) for frame, (_, version) in zip(frames, found, strict=True)]
+
+    def read_arrow(self, path: str) -> tuple[pa.Table, str]:
+        """`read_versioned`, but an Arrow table.
+
+        Raises:
+            LakeError: as there.
+        """
+        return self._verified(path, self.read_bytes(path))
+
     def decode(self, path: str, data: bytes) -> tuple[pd.DataFrame, str]:
         """The partition and the data version in the bytes of an object.
 
@@ -226,6 +244,10 @@ class Lake:
         Raises:
             LakeError: they are not Parquet, or their content does not have the hash it was written with.
         """
+        table, version = self._verified(path, data)
+        return frame_of(table), version
+
+    def _verified(self, path: str, data: bytes) -> tuple[pa.Table, str]:
         try:
             table = decoded(data)
         except (pa.ArrowInvalid, OSError) as error:
@@ -235,7 +257,7 @@ class Lake:
             raise LakeError(
                 f"lake {self.url}: the content of {path} was changed after it was written; materialise it again"
             )
-        return frame_of(table), version
+        return table, version
 
     def versions(self, path: str) -> Versions | None:
         """The versions written into an object, from its footer alone; None if it has none that can be read.

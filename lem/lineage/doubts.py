@@ -118,9 +118,10 @@ def _none() -> pd.DataFrame:
 
 
 def _read(lake: Lake, universe: Universe, symbol: str, dates: set[dt.date]) -> dict[dt.date, pd.DataFrame]:
-    paths = {date: lake.path(universe.name, "raw_bars", date, symbol) for date in dates}
-    absent = set(lake.missing(list(paths.values())))
-    return {date: lake.read_table(path) for date, path in paths.items() if path not in absent}
+    paths = {lake.path(universe.name, "raw_bars", date, symbol): date for date in sorted(dates)}
+    there = set(paths) - set(lake.missing(list(paths)))
+    wanted = {path: date for path, date in paths.items() if path in there}
+    return {date: raw for date, (raw, _) in zip(wanted.values(), lake.read_batch(wanted), strict=True)}
 
 
 def _rows(tables: Sequence[pd.DataFrame], universe: Universe, symbol: str) -> pd.DataFrame:

@@ -123,14 +123,14 @@ def read_range(
         LakeError: partitions are missing; the message lists them and the command that makes them.
     """
     refuse_missing(lake, universe, table, {asset: dates})
-    frames, inputs = [], []
-    for date in sorted(dates):
-        frame, version = lake.read_versioned(lake.path(universe.name, table, date, asset))
-        frames.append(frame)
-        inputs.append(InputVersion(table, str(PartitionKey(asset, date)), version))
-    if not frames:
+    if not dates:
         return _empty(table), []
-    return pd.concat(frames, ignore_index=True), inputs
+    read = lake.read_batch(lake.path(universe.name, table, date, asset) for date in sorted(dates))
+    inputs = [
+        InputVersion(table, str(PartitionKey(asset, date)), version)
+        for date, (_, version) in zip(sorted(dates), read, strict=True)
+    ]
+    return pd.concat([frame for frame, _ in read], ignore_index=True), inputs
 
 
 def _empty(table: str) -> pd.DataFrame:

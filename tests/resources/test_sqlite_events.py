@@ -16,8 +16,8 @@ from tests.resources.test_dagster_internals import KEYS, RAW, daily, execute
 
 BARS = dg.AssetKey("bars")
 QUERIES = {
-    "event_logs": "SELECT dagster_event_type, asset_key, partition, step_key FROM event_logs WHERE asset_key IS NOT NULL "
-    "ORDER BY id",
+    "event_logs": "SELECT dagster_event_type, asset_key, partition, step_key FROM event_logs "
+    "WHERE asset_key IS NOT NULL ORDER BY id",
     "asset_event_tags": "SELECT asset_key, key, value FROM asset_event_tags ORDER BY event_id, key",
     "asset_keys": "SELECT asset_key, length(last_materialization) > 0, last_run_id IS NULL FROM asset_keys",
 }

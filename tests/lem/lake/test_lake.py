@@ -69,6 +69,37 @@ def test_a_partition_comes_back_as_it_was_written(any_lake):
     assert not any_lake.exists("small/none.parquet")
 
 
+def test_partitions_read_together_are_as_each_read_alone(any_lake):
+    more = SCHEMA.append(arrow.field("extra", arrow.float64()))
+    parts = [(FRAME, SCHEMA), (FRAME.iloc[:0], SCHEMA), (FRAME.iloc[1:3], SCHEMA)]
+    for stored in (parts, parts[:1], [*parts, (FRAME.assign(extra=[1.0, np.nan, 3.0, 4.0]), more)]):
+        paths = [PATH.replace("10", f"{day}") for day in range(10, 10 + len(stored))]
+        for path, (frame, schema) in zip(paths, stored, strict=True):
+            any_lake.write_table(path, frame, schema)
+        together = any_lake.read_batch(paths)
+        for path, (frame, version) in zip(paths, together, strict=True):
+            alone, version_alone = any_lake.read_versioned(path)
+            pd.testing.assert_frame_equal(frame, alone, check_exact=True, check_index_type="exact")
+            assert version == version_alone
+            assert any_lake.read_arrow(path)[0].to_pandas().equals(alone)
+        frame = together[0][0]
+        frame.loc[0, "price"] = 7.0
+        assert all(other["price"].ne(7.0).all() for other, _ in together[1:])
+    assert any_lake.read_batch([]) == []
+
+
+def test_one_changed_partition_among_those_read_together_is_refused(lake):
+    for day in (10, 11):
+        lake.write_table(PATH.replace("10", f"{day}"), FRAME, SCHEMA)
+    other = Lake(f"{lake.root}-other")
+    other.write_table(PATH, FRAME.assign(price=1.0), SCHEMA)
+    stored = pq.read_table(Path(lake.root) / PATH.replace("10", "11"))
+    changed = pq.read_table(Path(other.root) / PATH).replace_schema_metadata(stored.schema.metadata)
+    pq.write_table(changed, Path(lake.root) / PATH.replace("10", "11"))
+    with pytest.raises(LakeError, match="date=2024-01-11.parquet was changed after it was written"):
+        lake.read_batch([PATH, PATH.replace("10", "11")])
+
+
 def test_the_layout_is_hives(lake):
     date = dt.date(2024, 1, 10)
     assert lake.path("small", "bars", date, "AAA-USD") == PATH
