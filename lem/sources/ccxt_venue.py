@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -277,7 +278,10 @@ class Ccxt:
     def _missing(self, symbol: str, window: Window, rows: list[Row]) -> np.ndarray:
         """Opens of the bars of a page that are missing, without those in outages or before or after the listing."""
         opens = np.arange(window.first, window.last + 1, self._bar_ms, dtype=np.int64)
-        opens = np.setdiff1d(opens, [ts for ts, _ in rows])
+        there = np.fromiter((ts for ts, _ in rows), np.int64, len(rows))
+        if np.array_equal(there, opens):
+            return opens[:0]
+        opens = np.setdiff1d(opens, there)
         asset = self._universe.assets[symbol]
         listed, delisted = (
             int(pd.Timestamp(day).value) // 10**6 if day else None for day in (asset.listed, asset.delisted)
@@ -309,15 +313,21 @@ class Ccxt:
 
     def _table(self, rows: list[Row], source: str) -> pd.DataFrame:
         """Rows as raw bars."""
-        ts = np.array([ts for ts, _ in rows], dtype=np.int64)
-        numbers = np.array([numbers for _, numbers in rows], dtype=float).reshape(len(rows), len(NUMBERS))
-        table = pd.DataFrame(numbers, columns=list(NUMBERS))
+        ts = np.fromiter((ts for ts, _ in rows), np.int64, len(rows))
+        numbers = np.fromiter(
+            chain.from_iterable(numbers for _, numbers in rows), float, len(rows) * len(NUMBERS)
+        ).reshape(len(rows), len(NUMBERS))
         # Column by column: casting the whole table takes longer than making it.
-        table.insert(0, "ts", pd.to_datetime(ts, unit="ms", utc=True).as_unit("us"))
-        table["adjustment"] = 1.0
-        table["source"] = pd.Series(source, index=table.index, dtype="str")
-        table["source_row"] = ts % _DAY_MS // self._bar_ms + 1
-        return table
+        return pd.DataFrame(
+            {
+                "ts": pd.DatetimeIndex(ts.astype("datetime64[ms]").astype("datetime64[us]")).tz_localize("UTC"),
+                **dict(zip(NUMBERS, np.ascontiguousarray(numbers.T), strict=True)),
+                "adjustment": np.ones(len(rows)),
+                "source": pd.array(np.full(len(rows), source, dtype=object), dtype="str"),
+                "source_row": ts % _DAY_MS // self._bar_ms + 1,
+            },
+            copy=False,
+        )
 
 
 def _market_of(client: Any, name: str) -> Mapping[str, Any] | None:

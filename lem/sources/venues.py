@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import itemgetter
+from itertools import chain
+from operator import itemgetter, mul
 from typing import Any
 
 from lem.sources.volumes import volume_unit
@@ -18,6 +19,8 @@ Bar = tuple[float, float, float, float, float, float]
 """Open, high, low, close, volume and quote volume; the last is NaN if there is none."""
 
 _TEXT = frozenset({str})
+_FIRST_MS, _LAST_MS = 631_152_000_000, 4_102_444_800_000
+"""1990 and 2100: of a number between them it is certain that it is a time in ms."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +84,30 @@ class Klines:
         rows = self.rows(answer, window)
         if not isinstance(rows, list):
             raise TypeError(f"a list of rows was expected, not {type(rows).__name__}")
-        bars = [self._bar(row) for row in (reversed(rows) if self.newest_first else rows)]
+        rows = rows[::-1] if self.newest_first else rows
+        bars = self._columns(rows) or [self._bar(row) for row in rows]
         if self.unbounded:
             bars = [bar for bar in bars if window.first <= bar[0] <= window.last]
         return bars
 
+    def _columns(self, rows: list[Any]) -> list[tuple[int, Bar]] | None:
+        """The bars of a page whose numbers are all text, column by column; None for any other, `_bar` reads that."""
+        try:
+            times, *columns = zip(*map(itemgetter(*self.fields), rows), strict=True)
+            if not _TEXT.issuperset(map(type, chain.from_iterable(columns))):
+                return None
+            stamps = list(map(int, times))
+            if not _FIRST_MS <= min(stamps) <= max(stamps) < _LAST_MS:
+                stamps = list(map(milliseconds, times))
+            *numbers, last = (list(map(float, column)) for column in columns)
+        except (TypeError, ValueError, KeyError, IndexError):
+            return None  # read row by row, the first fault is told
+        last = list(map(mul, last, numbers[-1])) if self.vwap else last
+        return list(zip(stamps, zip(*numbers, last, strict=True), strict=True))
+
     def _bar(self, row: Any) -> tuple[int, Bar]:
         ts, *numbers = itemgetter(*self.fields)(row)
-        # Nearly all venues give text alone, for which `float` is the fast way.
-        reads = float if _TEXT.issuperset(map(type, numbers)) else number
-        open_, high, low, close, volume, last = map(reads, numbers)
+        open_, high, low, close, volume, last = map(number, numbers)
         return milliseconds(ts), (open_, high, low, close, volume, last * volume if self.vwap else last)
 
 
@@ -114,7 +131,7 @@ def milliseconds(value: Any) -> int:
     """
     whole = int(value)
     for time in (whole, whole * 1000):
-        if 631_152_000_000 <= time < 4_102_444_800_000:
+        if _FIRST_MS <= time < _LAST_MS:
             return time
     raise ValueError(f"{value!r} is no time in s or ms")
 
