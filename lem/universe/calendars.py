@@ -121,12 +121,15 @@ def expected_grid(
     Raises:
         UniverseError: unknown symbol.
     """
-    days = pd.DatetimeIndex(np.array(dates, "datetime64[D]")).as_unit("us")
-    if universe.in_sessions:
-        opens, day_T = session_grid(universe.calendar, universe.bar_length, days)
-        listed_T = np.array([is_listed(universe, symbol, date) for date in dates], dtype=bool)[day_T]
-        return opens[listed_T], day_T[listed_T]
-    open_D = session_opens(universe, days).tz_localize(None).to_numpy("datetime64[us]", copy=True)
+    # Around the clock a day opens at midnight, and what pandas costs a call is left out: it is more than a day of hours.
+    open_D = np.array(dates, "datetime64[D]").astype("datetime64[us]")
+    if universe.calendar != "24/7":
+        days = pd.DatetimeIndex(open_D)
+        if universe.in_sessions:
+            opens, day_T = session_grid(universe.calendar, universe.bar_length, days)
+            listed_T = np.array([is_listed(universe, symbol, date) for date in dates], dtype=bool)[day_T]
+            return opens[listed_T], day_T[listed_T]
+        open_D = session_opens(universe, days).tz_localize(None).to_numpy("datetime64[us]", copy=True)
     open_D[[not is_listed(universe, symbol, date) for date in dates]] = "NaT"
     day_T = np.repeat(np.flatnonzero(~np.isnat(open_D)), universe.bars_per_day)
     # Every day has the same number of bars and they stand together: the position modulo that number is the bar.
