@@ -55,7 +55,7 @@ _ALLOWED = "allowed is postgresql+psycopg2://user:password@host/database, or not
 _OWN = {"", *(DAGSTER_YAML + more + storage for more in ("", RETENTION_YAML) for storage in ("", POSTGRESQL_YAML))}
 """What `lem` has written, in this version or before there was a retention."""
 EVENT_BATCH_SIZE = "100"
-"""Events of a range run that Dagster writes at a time, where its storage can (PostgreSQL)."""
+"""Events of a range run that are written to Dagster's history at a time."""
 
 
 class HomeError(LemError):
