@@ -39,7 +39,8 @@ def _store(storage: SqliteEventLogStorage, events: Sequence[dg.EventLogEntry]) -
     with storage.run_connection(runs.pop()) as connection:
         connection.execute(insert, rows)
     with storage.index_transaction() as connection:
-        ids = [int(connection.execute(insert, row).inserted_primary_key[0]) for row in rows]
+        keys = [connection.execute(insert, row).inserted_primary_key for row in rows]
+        ids = [int(key[0]) for key in keys if key]
         storage._store_asset_event_tags(connection, events, ids)
         # Of each asset its last event is kept: that is all that Dagster keeps of them there, too.
         last = {event.get_dagster_event().asset_key: (event, at) for event, at in zip(events, ids, strict=True)}

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from lem.late import pc, pd
 
+_NUMBERS = ("high", "low", "close", "vwap", "volume")
+
 
 @dataclass(frozen=True)
 class Tape:
@@ -45,15 +47,16 @@ class Tape:
     @classmethod
     def of(cls, bars: pd.DataFrame) -> Tape:
         """The tape of a `bars` table (`lem.data.bars.TABLE_SCHEMA`)."""
-        times = (bars[name].to_numpy("datetime64[us]") for name in ("ts", "close_ts"))
-        numbers = (bars[name].to_numpy(float) for name in ("high", "low", "close", "vwap", "volume"))
-        return cls(*times, *numbers, (bars["flag"] == "ok").to_numpy(bool))
+        ts_T, close_ts_T = (bars[name].to_numpy("datetime64[us]") for name in ("ts", "close_ts"))
+        numbers = {f"{name}_T": bars[name].to_numpy(float) for name in _NUMBERS}
+        return cls(ts_T, close_ts_T, **numbers, traded_T=(bars["flag"] == "ok").to_numpy(bool))
 
     @classmethod
     def of_arrow(cls, bars: arrow.Table) -> Tape:
         """The same of the table as it is read from the lake."""
-        names = ("ts", "close_ts", "high", "low", "close", "vwap", "volume")
-        return cls(*(bars[name].to_numpy() for name in names), pc.equal(bars["flag"], "ok").to_numpy())
+        ts_T, close_ts_T = bars["ts"].to_numpy(), bars["close_ts"].to_numpy()
+        numbers = {f"{name}_T": bars[name].to_numpy() for name in _NUMBERS}
+        return cls(ts_T, close_ts_T, **numbers, traded_T=pc.equal(bars["flag"], "ok").to_numpy())
 
     @classmethod
     def joined(cls, parts: Sequence[Tape]) -> Tape:

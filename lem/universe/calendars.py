@@ -121,7 +121,7 @@ def expected_grid(
     Raises:
         UniverseError: unknown symbol.
     """
-    # Around the clock a day opens at midnight, and what pandas costs a call is left out: it is more than a day of hours.
+    # Around the clock a day opens at midnight: pandas' cost a call, which is more than that of a day's hours, is saved.
     open_D = np.array(dates, "datetime64[D]").astype("datetime64[us]")
     if universe.calendar != "24/7":
         days = pd.DatetimeIndex(open_D)
