@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import torch
 
-from benchmarks.common import BenchmarkError, Column, Row, command_line, console, cores, parser, publish
+from benchmarks.common import BenchmarkError, Column, Row, command_line, console, cores, one_or_more, parser, publish
 from benchmarks.peer import LIBRARIES, PEER, Peer
 from lem.backtest.driftless import driftless_panel
 from lem.data.features import FEATURES
@@ -27,7 +27,7 @@ from lem.execution.orders import SCENARIOS
 from lem.execution.terms import Terms, make_terms
 from lem.model.lem import LEM
 from lem.training.objective import Tape, expected_outcome, objective
-from lem.training.trainer import train
+from lem.training.ranks import train_on_ranks
 from lem.universe.model_config import ModelConfig
 from lem.universe.training_config import TrainingConfig
 
@@ -232,16 +232,23 @@ def meet(size: Size, repeats: int, threads: int, with_peer: bool) -> list[Row]:
         return rows_of(size.name, contenders, take_turns(contenders, repeats))
 
 
-def retrain(quick: bool) -> Row:
-    """Time to train the default model on ten assets and two years of hourly bars, features ready, seed 0."""
+def retrain(quick: bool, workers: int) -> Row:
+    """Time to train the default model on ten assets and two years of hourly bars, features ready, seed 0.
+
+    Args:
+        quick: a smoke run.
+        workers: processes that share the training.
+    """
     assets, days = (1, 30) if quick else (10, 730)
     panel = driftless_panel(assets, days, seed=0)
-    model, training = ModelConfig(), TrainingConfig(steps=1, batch=2) if quick else TrainingConfig()
+    small: dict[str, Any] = {"steps": 1, "batch": 2} if quick else {}
+    model, training = ModelConfig(), TrainingConfig(workers=workers, **small)
     start = time.perf_counter()
-    trained = train(panel, HORIZON, model, training, CostsConfig())
+    trained = train_on_ranks(panel, HORIZON, model, training, CostsConfig())
     return {
         "size": "default",
         "job": "nightly retrain",
+        "workers": workers,
         "who": "lem",
         "seconds": time.perf_counter() - start,
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
@@ -275,6 +282,7 @@ def main() -> None:
     cli.add_argument("--repeats", type=int, default=5, help="turns of every contender (default 5)")
     cli.add_argument("--threads", type=int, default=cores(), help="cores for everybody (default all of them)")
     cli.add_argument("--no-peer", action="store_true", help="do not install and run the peer: there are no ratios")
+    cli.add_argument("--workers", type=one_or_more, default=1, help="processes that share the retrain (default 1)")
     cli.add_argument("--only", choices=("published", "small", "retrain"), nargs="+", help="measure only these")
     options: argparse.Namespace = cli.parse_args()
     if options.repeats < 1:
@@ -289,7 +297,7 @@ def main() -> None:
             rows += meet(size, repeats, options.threads, not options.no_peer)
     if options.quick or not options.only or "retrain" in options.only:
         console.print("nightly retrain")
-        rows.append(retrain(options.quick))
+        rows.append(retrain(options.quick, options.workers))
     peer = None if options.no_peer else [PEER, *LIBRARIES]
     publish(NAME, "Speed", COLUMNS, rows, options, seeds=[0], peer=peer)
 

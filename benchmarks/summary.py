@@ -18,6 +18,7 @@ BENCHMARKS = [
     "ingest",
     "backfill",
     "definitions",
+    "night",
     "waiting",
     "advise",
     "peek",

@@ -15,16 +15,17 @@ def reproducible(threads: int = 1) -> Iterator[None]:
 
     One thread is the default: in a recurrence over small matrices, waiting for a second thread costs what it gains.
     """
-    before, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    before, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     memory: Any = torch.utils.deterministic
     fill = memory.fill_uninitialized_memory
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # The same as `use_deterministic_algorithms`, which also imports torch's compiler: 1.4 s and 70 MB for nothing here.
+    torch.set_deterministic_debug_mode("error")
     # Torch would fill all new memory with a value, for debugging; that costs a tenth of a training step.
     memory.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.set_num_threads(before)
-        torch.use_deterministic_algorithms(deterministic)
+        torch.set_deterministic_debug_mode(mode)
         memory.fill_uninitialized_memory = fill

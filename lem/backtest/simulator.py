@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -120,7 +121,8 @@ def simulate(
         terms = with_costs(terms, costs)
     terms = replace(terms, sigma_O=market.sigma_A[:, None, None])
     parts = (terms.sigma_O, terms.m_O, terms.n_O, terms.sign_O, terms.max_rate_O, terms.min_rate_O)
-    shape = torch.broadcast_shapes(*(p.shape for p in parts))
+    # Torch's own imports a computer algebra for this, a second long.
+    shape = torch.Size(np.broadcast_shapes(*(p.shape for p in parts)))
     ledger = charged = open_ledger(terms, shape)
     active_O = torch.ones(shape, dtype=torch.bool)
     end_O = torch.zeros(shape, dtype=torch.int64)

@@ -136,13 +136,18 @@ def _best(
     after_DR: NDArray[np.float64], cost_R: NDArray[np.float64], most: int, remaining_R: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The best slice of each state, of 0 to `most` steps, and its value."""
-    best_DR, pace_DR = np.full_like(after_DR, NEVER), np.full_like(after_DR, remaining_R[most])
-    columns = after_DR.shape[1]
-    for steps in range(min(most, columns - 1) + 1):
-        candidate_DR = after_DR[:, : columns - steps] - cost_R[steps]
-        better_DR = candidate_DR > best_DR[:, steps:]
-        best_DR[:, steps:][better_DR] = candidate_DR[better_DR]
-        pace_DR[:, steps:][better_DR] = remaining_R[steps]
+    # What remains goes first here: a shift by some steps is then a block of memory.
+    after_RD = np.ascontiguousarray(after_DR.T)
+    best_RD, pace_RD = np.full_like(after_RD, NEVER), np.full_like(after_RD, remaining_R[most])
+    candidate_RD, better_RD = np.empty_like(after_RD), np.empty(after_RD.shape, dtype=bool)
+    rows = len(after_RD)
+    for steps in range(min(most, rows - 1) + 1):
+        candidate, better, best = candidate_RD[steps:], better_RD[steps:], best_RD[steps:]
+        np.subtract(after_RD[: rows - steps], cost_R[steps], out=candidate)
+        np.greater(candidate, best, out=better)
+        np.copyto(best, candidate, where=better)
+        np.copyto(pace_RD[steps:], remaining_R[steps], where=better)
+    best_DR, pace_DR = np.ascontiguousarray(best_RD.T), np.ascontiguousarray(pace_RD.T)
     return np.where(best_DR < NEVER / 2, NEVER, best_DR), pace_DR
 
 

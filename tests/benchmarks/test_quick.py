@@ -21,3 +21,15 @@ def test_a_quick_run_ends_with_its_table(tmp_path, name, shared_data):
     done = subprocess.run(command, cwd=ROOT, env=os.environ | bars, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(out.read_text())["rows"]
+
+
+@pytest.mark.slow
+def test_a_quick_night_is_told_by_stage(tmp_path):
+    out = tmp_path / "night.json"
+    command = [sys.executable, "-m", "benchmarks.night", "--quick", "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    whole, *stages = json.loads(out.read_text())["rows"]
+    assert min(row["seconds"] for row in stages) > 0, "every stage was made in that night"
+    assert sum(row["seconds"] for row in stages) == pytest.approx(whole["seconds"])
+    assert whole["peak_mb"] > 100

@@ -159,6 +159,7 @@ def test_a_run_in_progress_is_refused_by_name_and_reap_clears_one_that_died(nigh
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("tries", [pytest.param(3, id="3 tries"), pytest.param(20, id="20 tries")])
 def test_kill_9_while_it_removes_loses_nothing_that_is_kept(nights, home, tries):
     lem, whole, _ = nights
