@@ -64,7 +64,8 @@ def text_columns(url: str, content: bytes, width: int, header: bool) -> tuple[li
             raise SourceError(f"{url}: malformed CSV: {error}") from error
         table = arrow.table({name: arrow.array([], arrow.string()) for name in names})
     rows = pd.RangeIndex(1, table.num_rows + len(broken) + 1)
-    sound = rows.difference(list(broken), sort=True)
-    columns = [pd.Series(table.column(name).to_pandas().array, index=sound).reindex(rows) for name in names]
+    sound = rows.difference(list(broken), sort=True) if broken else rows
+    columns = [pd.Series(table.column(name).to_pandas().array, index=sound) for name in names]
+    columns = [column.reindex(rows) for column in columns] if broken else columns
     unread = [Unread(number - 1, text, f"fields; allowed: {width}") for number, text in sorted(broken.items())]
     return columns, unread
