@@ -23,7 +23,7 @@ import pandas as pd
 
 from lem.data.bars import TABLE_SCHEMA as BARS_SCHEMA
 from lem.data.features import TABLE_SCHEMA as FEATURES_SCHEMA
-from lem.data.features import check_features, features_of
+from lem.data.features import check_features, features_of_days
 from lem.data.tape import Tape
 from lem.lake import Lake
 from lem.lineage.keys import PartitionKey
@@ -93,7 +93,7 @@ def bare(universe: Universe, folder: str, dates: list[dt.date]) -> dict[str, Any
         for at in range(0, len(dates), BATCH):
             days = dates[at : at + BATCH]
             parts = [([found[d][0] for d in history_dates(universe, day)], found[day][0]) for day in days]
-            tables = dict(zip(days, features_of(parts, universe.features, universe.clock), strict=True))
+            tables = dict(zip(days, features_of_days(parts, universe.features, universe.clock), strict=True))
             check_features(pd.concat(tables.values(), ignore_index=True))
             for day, table in tables.items():
                 read_days = [*history_dates(universe, day), day]

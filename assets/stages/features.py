@@ -12,7 +12,7 @@ from assets.graph import UniverseGraph
 from assets.partitions import batches
 from assets.recording import Wrote, record, recorded
 from lem.data.features import TABLE_SCHEMA as FEATURES_SCHEMA
-from lem.data.features import check_features, features_of
+from lem.data.features import check_features, features_of_days
 from lem.data.tape import Tape
 from lem.lineage.keys import PartitionKey, parse_keys
 from lem.lineage.tables import refuse_missing
@@ -48,7 +48,7 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
                     *before, day = [tape(symbol, d) for d in (*history_dates(universe, date), date)]
                     parts.append(([bars for bars, _ in before], day[0]))
                     made_from[date] = named(version for _, version in (*before, day)) | made_with
-                tables = dict(zip(dates, features_of(parts, universe.features, universe.clock), strict=True))
+                tables = dict(zip(dates, features_of_days(parts, universe.features, universe.clock), strict=True))
                 check_features(pd.concat(tables.values(), ignore_index=True))
                 for date, table in tables.items():
                     path = fenced.path(universe.name, "features", date, symbol)

@@ -176,10 +176,10 @@ def compute_features(history: pd.DataFrame, day: pd.DataFrame, config: FeatureCo
     Raises:
         BarsError: history and day overlap or are out of order.
     """
-    return features_of([([Tape.of(history)], Tape.of(day))], config, clock)[0]
+    return features_of_days([([Tape.of(history)], Tape.of(day))], config, clock)[0]
 
 
-def features_of(
+def features_of_days(
     days: Iterable[tuple[Sequence[Tape], Tape]], config: FeatureConfig, clock: BarClock
 ) -> list[pd.DataFrame]:
     """`compute_features` of several days, each from its own history and its own bars, and with the same bits.

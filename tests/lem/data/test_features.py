@@ -8,8 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lem.data.features import CLIP, FEATURES, TABLE_SCHEMA, check_features, clock_slots, compute_features, season_slots
+from lem.data.bars import TABLE_SCHEMA as BARS_SCHEMA
+from lem.data.features import (
+    CLIP,
+    FEATURES,
+    TABLE_SCHEMA,
+    check_features,
+    clock_slots,
+    compute_features,
+    features_of_days,
+    season_slots,
+)
+from lem.data.tape import Tape
 from lem.errors import BarsError
+from lem.lake.arrow_tables import table_of
 from lem.universe.bar_clock import BarClock
 from lem.universe.features_config import FeatureConfig
 from tests.lem.builders import FEATURE_CONFIG, PROPERTY, brownian_bars, features_of, without_values
@@ -45,6 +57,23 @@ def test_a_day_alone_has_the_bits_of_the_day_within_a_longer_frame(day, more):
     expected = compute_features(history, alone, FEATURE_CONFIG, BarClock(24))
     within = compute_features(history, longer, FEATURE_CONFIG, BarClock(24))
     assert same_bits(expected, within.iloc[:24])
+
+
+def test_days_made_together_are_those_made_alone():
+    bars = BARS.copy()
+    for first, last in ((30, 33), (100, 101), (130, 150)):
+        bars.loc[first:last, ["open", "high", "low", "close", "volume", "quote_volume", "vwap"]] = np.nan
+        bars.loc[first:last, "flag"] = "outage"
+    parts = [bars.iloc[24 * day : 24 * day + 24].reset_index(drop=True) for day in range(8)]
+    stored = [Tape.of_arrow(table_of(part, BARS_SCHEMA)) for part in parts]
+    days = [1, 2, 3, 5, 7, 0]  # not one after the other, nor in order
+    together = features_of_days([(stored[:day], stored[day]) for day in days], FEATURE_CONFIG, BarClock(24))
+    assert len(together) == len(days)
+    for day, table in zip(days, together, strict=True):
+        alone = compute_features(bars.iloc[: 24 * day], parts[day], FEATURE_CONFIG, BarClock(24))
+        pd.testing.assert_frame_equal(table, alone, check_exact=True)
+        assert same_bits(table, alone)
+    assert sum(table["valid"].sum() for table in together) > 24
 
 
 @PROPERTY
