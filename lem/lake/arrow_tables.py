@@ -51,7 +51,7 @@ def _plain(column: pd.Series, field: pa.Field) -> pa.Array | pa.ChunkedArray | N
         same = dtype == _NUMBERS[field.type]
         return pa.array(column.to_numpy(), type=field.type, from_pandas=True) if same else None
     if field.type == _UTC:
-        same = isinstance(dtype, pd.DatetimeTZDtype) and dtype.unit == "us" and str(dtype.tz) == "UTC"
+        same = isinstance(dtype, pd.DatetimeTZDtype) and dtype.unit == "us"
         return pa.array(column.to_numpy("datetime64[us]"), type=field.type, from_pandas=True) if same else None
     if field.type == pa.string() and isinstance(dtype, pd.StringDtype):
         return pa.array(column, type=field.type, from_pandas=True)

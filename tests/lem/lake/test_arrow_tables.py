@@ -97,6 +97,12 @@ def test_the_hash_is_the_same_the_short_way_and_the_long_one(stage, rows, gaps):
     assert content_hash(decoded(file_of(table))) == plainly(table)
 
 
+def test_the_hash_of_a_nan_that_is_no_null_is_that_of_the_long_way():
+    table = pa.table({"price": pa.array([1.0, np.nan, -0.0])})
+    assert table["price"].null_count == 0
+    assert content_hash(table) == plainly(table)
+
+
 @pytest.mark.parametrize("stage", ["raw_bars", "bars", "features"])
 def test_the_hash_of_a_slice_is_that_of_its_rows(stage):
     whole = frame(SCHEMAS[stage])
@@ -127,6 +133,7 @@ def test_a_column_of_another_type_becomes_what_pyarrow_makes_of_it(name, values)
         (lambda made: made.drop(columns="low"), KeyError),
         (lambda made: made.assign(source_row=made["source_row"] + 0.5), pa.ArrowInvalid),
         (lambda made: made.assign(open="dear"), pa.ArrowInvalid),
+        (lambda made: made.assign(ts=made["ts"].dt.as_unit("ns") + pd.Timedelta(1, "ns")), pa.ArrowInvalid),
         (lambda made: pd.concat([made, made[["low"]]], axis=1), ValueError),
     ],
 )
