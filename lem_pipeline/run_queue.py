@@ -183,7 +183,11 @@ class QueueLauncher(CeleryRunLauncher):
     def queued(self) -> int:
         """How many runs no worker has taken yet."""
         with self.celery.connection_for_write() as connection:
-            return int(connection.default_channel.queue_declare(QUEUE, passive=True).message_count)
+            channel = connection.default_channel
+            try:
+                return int(channel.queue_declare(QUEUE, passive=True).message_count)
+            finally:
+                channel.session.close()  # the channel itself keeps its connection until it is collected as garbage
 
     def terminate(self, run_id: str) -> bool:
         """Cancel a run that no worker has taken; one that is being executed ends with its worker or by itself."""

@@ -167,7 +167,7 @@ def _queued(
         waiting = {_launch(instance, definitions, universe, step): step for step in group}
         problems, failed, idle_since = list[FailedCheck](), list[Failed](), dict[str, float]()
         while waiting:
-            for run_id in [run_id for run_id in waiting if _ended(instance, launcher, run_id, idle_since)]:
+            for run_id in _ended(instance, launcher, list(waiting), idle_since):
                 step, left = waiting.pop(run_id), left - 1
                 run = instance.get_run_by_id(run_id)
                 if run is not None and run.is_success:
@@ -192,26 +192,43 @@ def _launch(instance: dg.DagsterInstance, definitions: str, universe: Universe, 
     return run_id
 
 
-def _ended(instance: dg.DagsterInstance, launcher: QueueLauncher, run_id: str, idle_since: dict[str, float]) -> bool:
-    """Whether the run has ended; one that has lost its worker is ended here.
+def _ended(
+    instance: dg.DagsterInstance, launcher: QueueLauncher, run_ids: Sequence[str], idle_since: dict[str, float]
+) -> list[str]:
+    """The runs among these that have ended; those that have lost their workers are ended here.
+
+    All are looked at with one question each to Dagster's storage and to the queue, however many they are. Who executes
+    a run is asked for those alone that a worker must have.
 
     Args:
         instance: keeps the runs.
         launcher: knows which runs are queued or executed.
-        run_id: of the run.
+        run_ids: of the runs.
         idle_since: when a run was first seen that neither the queue nor a worker had; a worker that has just taken it
             needs a moment.
     """
-    run = instance.get_run_by_id(run_id)
+    queued = launcher.queued()  # before the runs are read: one that leaves the queue in between has begun by then
+    runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=list(run_ids)))}
+    return [run_id for run_id in run_ids if _is_over(instance, launcher, runs.get(run_id), queued, idle_since)]
+
+
+def _is_over(
+    instance: dg.DagsterInstance,
+    launcher: QueueLauncher,
+    run: dg.DagsterRun | None,
+    queued: int,
+    idle_since: dict[str, float],
+) -> bool:
     if run is None or run.is_finished:
         return True
-    if launcher.locks.held(run_id) or (run.status != dg.DagsterRunStatus.STARTED and launcher.queued()):
-        idle_since.pop(run_id, None)
+    has_begun = run.status == dg.DagsterRunStatus.STARTED
+    if (queued and not has_begun) or launcher.locks.held(run.run_id):
+        idle_since.pop(run.run_id, None)
         return False
-    grace = 0.0 if run.status == dg.DagsterRunStatus.STARTED else LOST
-    if time.monotonic() - idle_since.setdefault(run_id, time.monotonic()) < grace:
+    grace = 0.0 if has_begun else LOST
+    if time.monotonic() - idle_since.setdefault(run.run_id, time.monotonic()) < grace:
         return False
-    again = instance.get_run_by_id(run_id)  # it may have ended between the two looks
+    again = instance.get_run_by_id(run.run_id)  # it may have ended between the two looks
     if again is not None and not again.is_finished:
         instance.report_run_failed(again, launcher.check_run_worker_health(again).msg)
     return True

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import dagster as dg
@@ -150,12 +152,63 @@ def test_a_run_that_its_worker_took_along_is_given_up(instance, make_universe, m
         )
 
 
+def test_a_hundred_looks_at_the_queue_leave_no_connection_behind(instance):
+    gc.disable()
+    try:
+        assert {instance.run_launcher.queued() for _ in range(100)} == {0}
+    finally:
+        gc.enable()
+
+
+def test_fifty_runs_that_wait_are_looked_at_with_one_question(instance, make_universe, monkeypatch):
+    """Each would ask PostgreSQL for itself, and open a connection for it, twice a second."""
+    monkeypatch.setattr("lem_pipeline.running.spread.LOST", 1.0)
+    monkeypatch.setattr("lem_pipeline.running.spread._launch", lambda *_: launched(instance))
+    launcher, asked = instance.run_launcher, Counter()
+    count, held = launcher.queued, launcher.locks.held
+
+    def queued():
+        asked["looks"] += 1
+        if asked["looks"] == 3:
+            empty_the_queue(instance)
+        return count()
+
+    def held_by(run_id):
+        asked["in the queue" if asked["looks"] < 3 else "gone"] += 1
+        return held(run_id)
+
+    monkeypatch.setattr(launcher, "queued", queued)
+    monkeypatch.setattr(launcher.locks, "held", held_by)
+    universe = make_universe(assets={f"A{number:02}-USD": {} for number in range(50)})
+    with pytest.raises(RunError, match=r"no longer executes the run"):
+        run_on_workers(
+            instance,
+            "nowhere",
+            universe,
+            [run_of(("features",), "A00-USD|2024-01-10", "A49-USD|2024-01-10")],
+            None,
+            print,
+        )
+    assert asked["in the queue"] == 0
+    assert asked["gone"] >= 50
+    assert asked["looks"] <= 3 + 1.0 / 0.5 + 2
+
+
 def launch_and_lose(instance: dg.DagsterInstance) -> str:
+    run_id = launched(instance)
+    empty_the_queue(instance)
+    return run_id
+
+
+def launched(instance: dg.DagsterInstance) -> str:
     run = instance.create_run_for_job(empty, job_code_origin=dg.reconstructable(empty).get_python_origin())
     instance.launch_run(run.run_id, None)
+    return run.run_id
+
+
+def empty_the_queue(instance: dg.DagsterInstance) -> None:
     with instance.run_launcher.celery.connection_for_write() as connection:
         connection.default_channel.queue_purge("dagster")
-    return run.run_id
 
 
 @dg.job
