@@ -82,6 +82,7 @@ class Simulated:
         self._plain = universe.source.mode == "brownian"
         self._correlation = 0.0 if self._plain else universe.source.correlation
         self._cache: dict[str, _Daily] = {}
+        self._last: dict[str, tuple[dt.date, pd.DataFrame]] = {}
 
     def fetch(self, symbol: str, start: dt.datetime, end: dt.datetime) -> RawBars:
         """Bars that open in [start, end), UTC. See `lem.sources.base.Source`.
@@ -96,8 +97,11 @@ class Simulated:
         if first < EPOCH or last > LAST:
             raise SourceError(f"simulated market: no bars from {first} to {last}; allowed: {EPOCH} to {LAST}")
         dates = [first + dt.timedelta(days=n) for n in range((last - first).days + 1)]
-        table = pd.concat([self._day(symbol, date) for date in dates], ignore_index=True)
-        table = table[(table["ts"] >= start) & (table["ts"] < end)].reset_index(drop=True)
+        days = [self._day(symbol, date) for date in dates]
+        table = pd.concat(days, ignore_index=True) if len(days) > 1 else days[0]
+        opens = pd.DatetimeIndex(table["ts"])
+        low, high = (int(opens.searchsorted(pd.Timestamp(time))) for time in (start, end))
+        table = table.iloc[low:high].reset_index(drop=True)
         return RawBars(table, f"simulated:{self._config.seed}", dt.datetime.now(dt.UTC))
 
     def forget(self, symbol: str) -> None:
@@ -132,6 +136,14 @@ class Simulated:
         return self._cache[symbol]
 
     def _day(self, symbol: str, date: dt.date) -> pd.DataFrame:
+        """A day's bars. Each asset's last one is kept: who follows the market asks for it bar by bar."""
+        kept, table = self._last.get(symbol, (None, None))
+        if table is None or kept != date:
+            table = self._made(symbol, date)
+            self._last[symbol] = date, table
+        return table
+
+    def _made(self, symbol: str, date: dt.date) -> pd.DataFrame:
         grid = expected_bars(self._universe, symbol, date)
         days, day = self._daily(symbol), (date - EPOCH).days
         bars, steps = len(grid), self._config.steps_per_bar
@@ -170,7 +182,7 @@ class Simulated:
                 "source_row": day * bars + np.arange(bars) + 1,
             }
         ).astype(RAW_DTYPES)
-        return table[~outage_mask(self._universe, symbol, grid)]
+        return table[~outage_mask(self._universe, symbol, grid)].reset_index(drop=True)
 
 
 def opened(universe: Universe, data_root: str, credentials: Mapping[str, str]) -> Simulated:
