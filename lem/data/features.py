@@ -5,7 +5,8 @@ at t and reach back into earlier partitions, so a day's first bars are measured 
 computed from exactly `FeatureConfig.history` bars of history: a backfill and a single
 night give identical bytes.
 
-Shapes: H = bars of history, D = bars of the day, W = a trailing window, T = H + D.
+Shapes: H = bars of history, D = bars of the day, W = a trailing window, T = H + D. What is computed of one asset's bars
+(..., T) is computed of several assets' at once, with an axis of assets before that of time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from lem.data.quick_rules import keeps
+from lem.data.tape import FeatureArrays, Tape
 from lem.errors import BarsError
 from lem.late import pa, pd
 from lem.universe.bar_clock import BarClock
@@ -97,43 +99,57 @@ def _goes_round(ts_T: NDArray, day_T: NDArray, bars_per_day: int) -> bool:
 
 
 def _trailing_mean(x_T: NDArray, window: int, first: int) -> NDArray:
-    """Mean over the `window` values that end at each position from `first` on.
+    """Mean over the `window` values that end at each position from `first` on, along the last axis.
 
     NaN before `first`, in an incomplete window, and in a window with too few valid values. Every window is summed by
-    itself, so that a day's bits do not depend on how many other days are made with it.
+    itself, so that a day's bits do not depend on how many other days or assets are made with it.
     """
-    out = np.full(len(x_T), np.nan)
+    out = np.full(x_T.shape, np.nan)
     first = max(first, window - 1)
-    if len(x_T) <= first:
+    if x_T.shape[-1] <= first:
         return out
+    x_T = x_T[..., first - window + 1 :]
     known_T = np.isfinite(x_T)
-    total_T = sliding_window_view(np.where(known_T, x_T, 0.0), window)[first - window + 1 :].sum(axis=1)
-    seen_T = np.concatenate([[0], np.cumsum(known_T)])
-    count_T = (seen_T[window:] - seen_T[:-window])[first - window + 1 :]
+    total_T = sliding_window_view(np.where(known_T, x_T, 0.0), window, axis=-1).sum(axis=-1)
+    count_T = sliding_window_view(known_T, window, axis=-1).sum(axis=-1)
     enough_T = count_T >= MIN_VALID_SHARE * window
-    out[first:] = np.divide(total_T, count_T, out=np.full(len(total_T), np.nan), where=enough_T)
+    out[..., first:] = np.divide(total_T, count_T, out=np.full(total_T.shape, np.nan), where=enough_T)
     return out
 
 
 def _lag(x_T: NDArray, bars: int) -> NDArray:
-    return np.concatenate([np.full(bars, np.nan), x_T])[: len(x_T)]
+    out = np.full(x_T.shape, np.nan)
+    out[..., bars:] = x_T[..., : max(0, x_T.shape[-1] - bars)]
+    return out
 
 
 def _counterparts(volume_T: NDArray, opens: pd.DatetimeIndex, seasons: int, clock: BarClock) -> NDArray:
-    """Volumes of the bars at the next bar's time of day on earlier days, (S, T): all have closed when bar t closes."""
+    """Volumes of the bars at the next bar's time of day on earlier days: all have closed when bar t closes.
+
+    Returns:
+        (S, ..., T).
+    """
     if clock.sessions is None:
         # The bar after t has its counterparts at t+1-season, t+1-2*season, ...
         return np.stack([_lag(volume_T, clock.season * (s + 1) - 1) for s in range(seasons)])
     # Sessions differ in length: the counterpart has the same place in its session.
     place_T, next_T = clock.places(opens)
-    out_ST = np.full((seasons, len(opens)), np.nan)
+    out_ST = np.full((seasons, *volume_T.shape), np.nan)
     for place in np.unique(next_T):
         there, asked = np.flatnonzero(place_T == place), np.flatnonzero(next_T == place)
         known_A = np.searchsorted(there, asked, side="right")
         for s in range(seasons):
             enough = known_A > s
-            out_ST[s, asked[enough]] = volume_T[there[known_A[enough] - s - 1]]
+            out_ST[s][..., asked[enough]] = volume_T[..., there[known_A[enough] - s - 1]]
     return out_ST
+
+
+def _mean_of(slots_SD: NDArray) -> NDArray:
+    """Mean over the seasons, summed one by one whatever the shape; NaN where too few are known."""
+    known_SD = np.isfinite(slots_SD)
+    total_D, count_D = sum(np.where(known_SD, slots_SD, 0.0)), known_SD.sum(axis=0)
+    enough_D = count_D >= MIN_VALID_SHARE * len(slots_SD)
+    return np.divide(total_D, count_D, out=np.full(count_D.shape, np.nan), where=enough_D)
 
 
 def compute_features(history: pd.DataFrame, day: pd.DataFrame, config: FeatureConfig, clock: BarClock) -> pd.DataFrame:
@@ -157,24 +173,50 @@ def compute_features(history: pd.DataFrame, day: pd.DataFrame, config: FeatureCo
     bars = pd.concat([history, day], ignore_index=True) if len(history) else day.reset_index(drop=True)
     if not bars["ts"].is_monotonic_increasing or bars["ts"].duplicated().any():
         raise BarsError("features: the bars of the history and of the day overlap or are out of time order")
-    start, traded_T = len(history), (bars["flag"] == "ok").to_numpy()
-    log_close_T = np.log(bars["close"].to_numpy(float))
-    log_vwap_T = np.where(traded_T, np.log(bars["vwap"].where(traded_T).to_numpy(float)), np.nan)
-    volume_T = np.where(traded_T, bars["volume"].to_numpy(float), np.nan)
+    start = len(history)
+    return feature_table(bars.iloc[start:], feature_arrays(Tape.of(bars), start, config, clock))
+
+
+def feature_table(bars: pd.DataFrame, computed: FeatureArrays) -> pd.DataFrame:
+    """The feature table of some bars.
+
+    Args:
+        bars: D of the `bars` table.
+        computed: of the same bars, without an axis of assets.
+    """
+    table = bars[["ts", "close_ts", "vwap", "close", "volume"]].reset_index(drop=True)
+    table["sigma"], table["mean_volume"], table["valid"] = computed.sigma_D, computed.mean_volume_D, computed.valid_D
+    return pd.concat([table, pd.DataFrame(computed.values_DF, columns=list(FEATURES))], axis=1)
+
+
+def feature_arrays(bars: Tape, start: int, config: FeatureConfig, clock: BarClock) -> FeatureArrays:
+    """What `compute_features` computes, of the bars from position `start` on.
+
+    Args:
+        bars: the `config.history` bars before a day (as far as there are any), and bars of the day.
+        start: D = T - `start`.
+        config: as in `compute_features`.
+        clock: as in `compute_features`.
+    """
+    slots_SD = _counterparts(np.where(bars.traded_T, bars.volume_T, np.nan), bars.opens, config.seasons, clock)
+    slots_SD = slots_SD[..., start:]
+    # All else reaches back over the longest window at most.
+    reach = max(config.volatility, config.short_volatility, config.volume, 24)
+    bars, start = bars.since(max(0, start - reach)), min(start, reach)
+    traded_T, log_close_T = bars.traded_T, np.log(bars.close_T)
+    log_vwap_T = np.log(np.where(traded_T, bars.vwap_T, np.nan))
+    volume_T = np.where(traded_T, bars.volume_T, np.nan)
     ret_T = log_close_T - _lag(log_close_T, 1)
     sigma_T = np.sqrt(_trailing_mean(ret_T**2, config.volatility, start))
     sigma_T = np.where(sigma_T > 0, sigma_T, np.nan)
     fast_T = np.sqrt(_trailing_mean(ret_T**2, config.short_volatility, start))
     mean_volume_T = _trailing_mean(volume_T, config.volume, start)
-    slots_ST = _counterparts(volume_T, pd.DatetimeIndex(bars["ts"]), config.seasons, clock)
-    known_ST = np.isfinite(slots_ST)
-    total_T, count_T = np.where(known_ST, slots_ST, 0.0).sum(axis=0), known_ST.sum(axis=0)
-    enough_T = count_T >= MIN_VALID_SHARE * config.seasons
-    seasonal_T = np.divide(total_T, count_T, out=np.full(len(total_T), np.nan), where=enough_T)
-    close_ts = bars["close_ts"].dt.tz_convert(clock.zone)
-    day_angle = 2 * np.pi * (close_ts.dt.hour * 60 + close_ts.dt.minute).to_numpy(float) / 1440
-    week_angle = 2 * np.pi * (close_ts.dt.day_of_week.to_numpy(float) + day_angle / (2 * np.pi)) / 7
-    high_low_T = np.log(bars["high"].to_numpy(float) / bars["low"].to_numpy(float))
+    seasonal_T = np.full(sigma_T.shape, np.nan)
+    seasonal_T[..., start:] = _mean_of(slots_SD)
+    close_ts = bars.closes.tz_convert(clock.zone)
+    day_angle = 2 * np.pi * (close_ts.hour * 60 + close_ts.minute).to_numpy(float) / 1440
+    week_angle = 2 * np.pi * (close_ts.day_of_week.to_numpy(float) + day_angle / (2 * np.pi)) / 7
+    high_low_T = np.log(bars.high_T / bars.low_T)
     with np.errstate(invalid="ignore", divide="ignore"):
         columns = {
             "ret": ret_T / sigma_T,
@@ -191,21 +233,23 @@ def compute_features(history: pd.DataFrame, day: pd.DataFrame, config: FeatureCo
             "week_sin": np.sin(week_angle),
             "week_cos": np.cos(week_angle),
         }
-    values_TF = np.stack([columns[name] for name in FEATURES], axis=1)
-    valid_T = traded_T & np.isfinite(values_TF).all(axis=1) & np.isfinite(sigma_T)
-    values_TF = np.where(valid_T[:, None], np.clip(values_TF, -CLIP, CLIP), 0.0)
-    table = pd.DataFrame({name: bars[name] for name in ("ts", "close_ts", "vwap", "close", "volume")})
-    table["sigma"], table["mean_volume"], table["valid"] = sigma_T, mean_volume_T, valid_T
-    table = pd.concat([table, pd.DataFrame(values_TF, columns=list(FEATURES))], axis=1)
-    return table.iloc[start:].reset_index(drop=True)
+    spread = (np.broadcast_to(columns[name], traded_T.shape)[..., start:] for name in FEATURES)
+    values_DF, sigma_D = np.stack(list(spread), axis=-1), sigma_T[..., start:]
+    valid_D = traded_T[..., start:] & np.isfinite(values_DF).all(axis=-1) & np.isfinite(sigma_D)
+    values_DF = np.where(valid_D[..., None], np.clip(values_DF, -CLIP, CLIP), 0.0)
+    return FeatureArrays(sigma_D, mean_volume_T[..., start:], valid_D, values_DF)
 
 
 @cache
-def feature_rules() -> pa.DataFrameSchema:
-    """The rules of the table."""
+def feature_rules(several: bool = False) -> pa.DataFrameSchema:
+    """The rules of the table.
+
+    Args:
+        several: of a table of several assets: a time may stand in several rows.
+    """
     return pa.DataFrameSchema(
         {
-            "ts": pa.Column("datetime64[us, UTC]", unique=True),
+            "ts": pa.Column("datetime64[us, UTC]", unique=not several),
             "close_ts": pa.Column("datetime64[us, UTC]"),
             "vwap": pa.Column(float, pa.Check.gt(0), nullable=True),
             "close": pa.Column(float, pa.Check.gt(0), nullable=True),
