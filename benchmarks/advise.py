@@ -34,6 +34,7 @@ from lem.model.lem import LEM
 from lem.universe import Universe
 
 NAME = "advise"
+PARTS = ("orders", "refresh", "hanging")
 COLUMNS = (
     Column("what", "1 bar of all orders"),
     Column("orders", "orders", ",d"),
@@ -198,6 +199,7 @@ def main() -> None:
     made.add_argument("--orders", type=int, nargs="+", default=[1_000, 10_000], help="live orders (1000 10000)")
     made.add_argument("--assets", type=int, default=50, help="assets that are brought up to a bar (default 50)")
     made.add_argument("--bars", type=int, default=200, help="bars that are timed (default 200)")
+    made.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what is measured (all of it)")
     arguments: argparse.Namespace = made.parse_args()
     seconds, asked = 10.0, 40
     if arguments.quick:
@@ -207,19 +209,21 @@ def main() -> None:
     if not 1 <= arguments.assets <= 100:
         raise BenchmarkError("--assets; allowed: 1 to 100")
     rows: list[Row] = []
-    for count in arguments.orders:
+    for count in arguments.orders if "orders" in arguments.parts else ():
         # A bar of ten times the orders takes ten times as long: fewer of them say as much.
         bars = max(3, min(arguments.bars, 200_000 // count))
         with tempfile.TemporaryDirectory() as folder:
             rows += rows_of(measure(Path(folder), count, bars), count)
     for place, row in enumerate(rows):
         row["over_fewest"] = row["p50_ms"] / rows[place % 3]["p50_ms"]
-    with tempfile.TemporaryDirectory() as folder:
-        took = refreshed(Path(folder), arguments.assets, min(arguments.bars, 40))
+    if "refresh" in arguments.parts:
+        with tempfile.TemporaryDirectory() as folder:
+            took = refreshed(Path(folder), arguments.assets, min(arguments.bars, 40))
         rows.append(plain_row(f"{arguments.assets} assets brought up", arguments.assets, took))
-    with tempfile.TemporaryDirectory() as folder:
-        for what, figures in while_hanging(Path(folder), 100, asked, seconds).items():
-            rows.append(plain_row(f"{what} while a source hangs", 100, figures))
+    if "hanging" in arguments.parts:
+        with tempfile.TemporaryDirectory() as folder:
+            hung = while_hanging(Path(folder), 100, asked, seconds)
+        rows += [plain_row(f"{what} while a source hangs", 100, figures) for what, figures in hung.items()]
     publish(NAME, "Live orders advanced by one bar", COLUMNS, rows, arguments, seeds=[])
 
 

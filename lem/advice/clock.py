@@ -12,7 +12,7 @@ from lem.errors import AdviceError
 from lem.late import pd
 from lem.sources.limits import Clock
 from lem.universe import Universe
-from lem.universe.calendars import bar_close, session_opens
+from lem.universe.calendars import bar_close, partition_window, session_opens
 from lem.universe.session_bars import session_grid
 
 _REACH = dt.timedelta(days=12)
@@ -113,6 +113,15 @@ def _opens(universe: Universe, first: dt.date, last: dt.date) -> pd.DatetimeInde
     within = np.arange(universe.bars_per_day) * universe.bar_length.to_timedelta64()
     naive = starts.tz_convert("UTC").tz_localize(None).to_numpy()
     return pd.DatetimeIndex((naive[:, None] + within).ravel().astype("datetime64[us]")).tz_localize("UTC")
+
+
+def is_over(universe: Universe, date: dt.date, at: Moment) -> bool:
+    """Whether all bars of a partition have closed. A session's single daily bar always has: nobody asks before."""
+    if not universe.in_sessions:
+        return universe.daily_sessions or partition_window(date)[1] <= at.as_of
+    days = pd.DatetimeIndex([pd.Timestamp(date)])
+    opens, _ = session_grid(universe.calendar, universe.bar_length, days)
+    return len(opens) == 0 or bar_close(universe, opens[-1:])[0] <= pd.Timestamp(at.as_of)
 
 
 class ReplayClock(Clock):

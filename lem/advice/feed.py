@@ -7,24 +7,34 @@ make them, and are the same to the bit.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
-from lem.advice.clock import Moment
+from lem.advice.clock import Moment, is_over
+from lem.advice.day_log import AssetDay, DayLog, Tables
+from lem.advice.late_bars import late_bars, not_yet
+from lem.advice.next_bars import Asked, next_bars
 from lem.data.bars import TABLE_SCHEMA, validate_bars
 from lem.data.features import check_features, compute_features
-from lem.errors import AdviceError, LemError
+from lem.data.panel import Panel
+from lem.data.tail import Followed, Tail
+from lem.errors import AdviceError, LakeError, LemError
 from lem.lake import Lake
 from lem.lineage.one_source import OneSource
 from lem.lineage.quarantine import quarantine_path, quarantined_dates
 from lem.sources.base import Source
-from lem.universe import Outage, Universe
-from lem.universe.calendars import bar_close, expected_bars, outage_mask, partition_dates, partition_window
-from lem.universe.session_bars import session_grid
+from lem.universe import Universe
+from lem.universe.calendars import (
+    is_listed,
+    partition_dates,
+    partition_window,
+)
 from lem.universe.windows import history_dates
 
 MOST_AT_ONCE = 16
@@ -53,9 +63,12 @@ class Feed:
 
     def __init__(self, universe: Universe, lake: Lake, source: Source) -> None:
         self._universe, self._lake, self._source = universe, lake, source
-        self._features: dict[tuple[str, dt.date], pd.DataFrame] = {}
-        self._bars: dict[tuple[str, dt.date], pd.DataFrame] = {}
-        self._raw: dict[tuple[str, dt.date], tuple[pd.DataFrame, dt.datetime]] = {}
+        self._features: dict[tuple[str, dt.date], pd.DataFrame | AssetDay] = {}
+        self._bars: dict[tuple[str, dt.date], pd.DataFrame | AssetDay] = {}
+        self._raw: dict[tuple[str, dt.date], tuple[pd.DataFrame | AssetDay, dt.datetime]] = {}
+        self._days: dict[tuple[str, dt.date], AssetDay] = {}
+        self._log = dt.date.min, DayLog()
+        self._tails: dict[str, Tail] = {}
         self._ahead: dict[str, _Ahead | None] = {}
 
     def fetch_ahead(self, symbols: Sequence[str], at: Moment) -> None:
@@ -69,7 +82,7 @@ class Feed:
         """
         self._ahead = {}
         symbols = [symbol for symbol in symbols if symbol in self._universe.assets]  # others are refused one by one
-        if len(symbols) < 2:
+        if not symbols:
             return
         for symbol in symbols:
             self._source.forget(symbol)
@@ -80,9 +93,10 @@ class Feed:
         date = at.last.date()
         if (symbol, date) in self._bars or (symbol, date) in self._features:
             return None
-        over = _is_over(self._universe, date, at)
-        if over and self._lake.exists(self._lake.path(self._universe.name, "bars", date, symbol)):
-            return None
+        # A lake that cannot be read is told of by `features`.
+        with suppress(LakeError):
+            if is_over(self._universe, date, at) and self._stored("bars", date, symbol):
+                return None
         _, since, until = self._missing(symbol, date, at)
         if since >= until:
             return None
@@ -91,6 +105,77 @@ class Feed:
         except LemError as error:
             return _Ahead(since, until, error)
 
+    def go_on(self, wanted: Mapping[str, tuple[dt.date, np.datetime64]], at: Moment) -> dict[str, Panel]:
+        """Features of the bars that have closed since, of those assets whose bars simply go on.
+
+        New bars and features of all these assets are made together: the same as `features` would tell, to the bit.
+        Where anything else has happened, an asset is left out: `features` reads its day and says what is wrong.
+
+        Args:
+            wanted: for each asset the first partition that `features` would be asked for, and the open of the last bar
+                of it that is known (UTC).
+            at: says which bar is the last. `fetch_ahead` was called for it.
+        """
+        over, asked = is_over(self._universe, at.last.date(), at), dict[str, Asked]()
+        for symbol, (first, last) in wanted.items():
+            tail = self._tails.get(symbol)
+            if tail is not None and tail.last == pd.Timestamp(last, tz="UTC"):
+                # What an asset is refused for is told by `features`.
+                with suppress(LemError):
+                    asked |= self._asked(symbol, first, tail, at, over)
+        found, together = dict[str, Panel](), list[Followed]()
+        with suppress(LemError):
+            together = list(next_bars(asked, self._universe, at, over))
+        for made in together:
+            date, symbols = at.last.date(), made.bars.symbols
+            log = self._log_of(date)
+            for symbol in symbols:
+                key, tail = (symbol, date), made.tails[symbol]
+                if not asked[symbol].tail.bars_of_day:
+                    self._days[key] = AssetDay(symbol, None, log, len(log))
+                self._tails[symbol], self._raw[key] = tail, (self._days[key], asked[symbol].until)
+                if over:
+                    self._features[key] = self._bars[key] = self._days[key]
+                found[symbol] = made.panel.of([symbol])
+            log.add(symbols, Tables(made.bars.raw, made.bars.table, made.features))
+        return found
+
+    def _asked(self, symbol: str, first: dt.date, tail: Tail, at: Moment, over: bool) -> dict[str, Asked]:
+        """What the source told of an asset's bars behind a tail; empty where they are not read from it alone.
+
+        Raises:
+            AdviceError: a day that is read is quarantined.
+            LakeError: the lake cannot be read.
+            SourceError: the stored days are from another source.
+        """
+        date, ahead = at.last.date(), self._ahead.get(symbol)
+        dates = self._dates(first, date)
+        self._refuse(symbol, dates)
+        begun: Tail | None = tail
+        if tail.date != date:
+            self._forget(symbol, dates)
+            begun = tail.of_next_day(self._universe, date)
+        if begun is None or ahead is None or isinstance(ahead.found, LemError):
+            return {}
+        _, since, until = self._missing(symbol, date, at)
+        hit = any(
+            outage.start < until and outage.end > since and (outage.assets is None or symbol in outage.assets)
+            for outage in self._universe.outages
+        )
+        # Where the bars are stored, nothing was fetched ahead.
+        stored = over and self._stored("features", date, symbol)
+        # Bars of a day without any row do not show what theirs would be.
+        blank = begun.quoted is None and begun.bars_of_day > 0
+        if (
+            hit
+            or stored
+            or blank
+            or (since, until) != (ahead.since, ahead.until)
+            or not is_listed(self._universe, symbol, date)
+        ):
+            return {}
+        return {symbol: Asked(begun, since, until, ahead.found)}
+
     def features(self, symbol: str, first: dt.date, at: Moment) -> pd.DataFrame:
         """The feature table of `symbol` from the partition `first` to the bar that closed last.
 
@@ -98,14 +183,14 @@ class Feed:
             AdviceError: bars are missing, quarantined or not validated, or the source does not answer. It names the
                 asset, the day and what is wrong.
         """
-        dates = [d for d in partition_dates(self._universe, first, at.last.date()) if d >= self._universe.start]
+        dates = self._dates(first, at.last.date())
+        self._tails.pop(symbol, None)
         self._forget(symbol, dates)
         if symbol not in self._ahead:
             # A bar is wanted that was not there before: what the source read then does not have it.
             self._source.forget(symbol)
         try:
-            OneSource(self._lake, self._universe, symbol).refuse_reading_beside()
-            self._refuse_quarantined(symbol, [*history_dates(self._universe, dates[0]), *dates] if dates else [])
+            self._refuse(symbol, dates)
             table = pd.concat([self._features_of(symbol, date, at) for date in dates], ignore_index=True)
         except AdviceError:
             raise
@@ -139,39 +224,67 @@ class Feed:
 
     def _features_of(self, symbol: str, date: dt.date, at: Moment) -> pd.DataFrame:
         if (symbol, date) in self._features:
-            return self._features[symbol, date]
-        over = _is_over(self._universe, date, at)
-        path = self._lake.path(self._universe.name, "features", date, symbol)
-        if over and self._lake.exists(path):
-            table = self._lake.read_table(path)
+            return _table(self._features, (symbol, date), "features")
+        over = is_over(self._universe, date, at)
+        if over and self._stored("features", date, symbol):
+            table = self._lake.read_table(self._lake.path(self._universe.name, "features", date, symbol))
         else:
             before = [self._bars_of(symbol, d, at) for d in history_dates(self._universe, date)]
             past = pd.concat(before) if before else TABLE_SCHEMA.empty_table().to_pandas()
             day = self._bars_of(symbol, date, at)
             table = check_features(compute_features(past, day, self._universe.features, self._universe.clock))
+            if date == at.last.date():
+                self._tails[symbol] = Tail.of(past, day, self._universe, date, over)
+                self._begin(symbol, date, day, table)
         if over:
             self._features[symbol, date] = table
         return table
 
     def _bars_of(self, symbol: str, date: dt.date, at: Moment) -> pd.DataFrame:
         if (symbol, date) in self._bars:
-            return self._bars[symbol, date]
-        over = _is_over(self._universe, date, at)
-        path = self._lake.path(self._universe.name, "bars", date, symbol)
-        stored = over and self._lake.exists(path)
-        table = self._lake.read_table(path) if stored else self._from_source(symbol, date, at)
+            return _table(self._bars, (symbol, date), "bars")
+        over = is_over(self._universe, date, at)
+        if over and self._stored("bars", date, symbol):
+            table = self._lake.read_table(self._lake.path(self._universe.name, "bars", date, symbol))
+        else:
+            table = self._from_source(symbol, date, at)
         if over:
             self._bars[symbol, date] = table
         return table
+
+    def _log_of(self, date: dt.date) -> DayLog:
+        """The log of the day that is followed; that of a day before is kept by those who need it."""
+        if self._log[0] != date:
+            self._log = date, DayLog()
+        return self._log[1]
+
+    def _begin(self, symbol: str, date: dt.date, bars: pd.DataFrame, features: pd.DataFrame) -> None:
+        """Keep what was made of a day as a whole: bars that follow are added to it."""
+        raw, _ = self._raw.get((symbol, date), (None, None))
+        if isinstance(raw, pd.DataFrame):
+            log = self._log_of(date)
+            self._days[symbol, date] = AssetDay(symbol, Tables(raw, bars, features), log, len(log))
+
+    def _stored(self, table: str, date: dt.date, symbol: str) -> bool:
+        return self._lake.exists(self._lake.path(self._universe.name, table, date, symbol))
+
+    def _dates(self, first: dt.date, last: dt.date) -> list[dt.date]:
+        return [date for date in partition_dates(self._universe, first, last) if date >= self._universe.start]
+
+    def _refuse(self, symbol: str, dates: list[dt.date]) -> None:
+        """Refuse to read features of some dates where the lake says that the bars cannot be relied on."""
+        OneSource(self._lake, self._universe, symbol).refuse_reading_beside()
+        self._refuse_quarantined(symbol, [*history_dates(self._universe, dates[0]), *dates] if dates else [])
 
     def _refuse_quarantined(self, symbol: str, dates: list[dt.date]) -> None:
         """Refuse quarantined days: the lake may still have tables of them that were made of other bars."""
         bad = [date for date in quarantined_dates(self._lake, self._universe.name, symbol) if date in dates]
         if bad:
             # Once repaired, these days and what was computed from them are other ones than were read.
-            for kept in (self._features, self._bars, self._raw):
+            for kept in (self._features, self._bars, self._raw, self._days):
                 for key in [key for key in kept if key[0] == symbol]:
                     del kept[key]
+            self._tails.pop(symbol, None)
             more = f" and of {len(bad) - 1} more days up to {bad[-1]}" if len(bad) > 1 else ""
             path = quarantine_path(self._universe.name, bad[0], symbol)
             raise AdviceError(
@@ -182,16 +295,17 @@ class Feed:
     def _from_source(self, symbol: str, date: dt.date, at: Moment) -> pd.DataFrame:
         """Bars of a date that have closed. What was fetched before is not fetched again."""
         end = partition_window(date)[1]
-        raw, since, until = self._missing(symbol, date, at)
+        known, since, until = self._missing(symbol, date, at)
+        raw = known.table("raw") if isinstance(known, AssetDay) else known
         if since < until:
             fetched = self._fetched(symbol, since, until)
             raw = fetched if raw is None else pd.concat([raw, fetched], ignore_index=True)
         assert raw is not None
         # The venue may correct itself: where something is wrong, the whole day is asked for next time.
         self._raw.pop((symbol, date), None)
-        late = self._late(raw, symbol, date, at)
+        late = late_bars(raw, self._universe, symbol, date, at)
         there = late[0].to_pydatetime() if len(late) else until
-        table = validate_bars(raw, _not_yet(self._universe, there, end), symbol, date).table
+        table = validate_bars(raw, not_yet(self._universe, there, end), symbol, date).table
         if len(late):
             raise AdviceError(
                 f"{symbol}: the source does not have the bars from {there:%Y-%m-%d %H:%M} to {at.as_of:%Y-%m-%d %H:%M} "
@@ -200,7 +314,9 @@ class Feed:
         self._raw[symbol, date] = raw, until
         return table[table["close_ts"] <= at.as_of].reset_index(drop=True)
 
-    def _missing(self, symbol: str, date: dt.date, at: Moment) -> tuple[pd.DataFrame | None, dt.datetime, dt.datetime]:
+    def _missing(
+        self, symbol: str, date: dt.date, at: Moment
+    ) -> tuple[pd.DataFrame | AssetDay | None, dt.datetime, dt.datetime]:
         """What was fetched of a date, and from when to when bars of it that have closed are missing."""
         start, end = partition_window(date)
         raw, since = self._raw.get((symbol, date), (None, start))
@@ -214,38 +330,19 @@ class Feed:
             raise ahead.found
         return ahead.found
 
-    def _late(self, raw: pd.DataFrame, symbol: str, date: dt.date, at: Moment) -> pd.DatetimeIndex:
-        """Opens of the bars that have closed and that the source will have soon: those after the last one it has.
-
-        Empty unless they reach up to the bar that has just closed: nobody knows that older bars will still come.
-        """
-        grid = self._universe.model_copy(update={"bar": self._universe.source_bar})
-        opens = expected_bars(grid, symbol, date)
-        opens = opens[~outage_mask(grid, symbol, opens)]
-        opens = opens[bar_close(grid, opens) <= pd.Timestamp(at.as_of)]
-        behind = opens if raw.empty else opens[opens > raw["ts"].max()]
-        return behind if len(behind) and bar_close(grid, behind)[-1] == pd.Timestamp(at.as_of) else behind[:0]
-
     def _forget(self, symbol: str, dates: list[dt.date]) -> None:
         """Let go of the days before those that features of the first date read."""
         oldest = min(history_dates(self._universe, dates[0]) or dates) if dates else dt.date.min
-        for kept in (self._features, self._bars, self._raw):
+        for kept in (self._features, self._bars, self._raw, self._days):
             for key in [key for key in kept if key[0] == symbol and key[1] < oldest]:
                 del kept[key]
 
 
-def _is_over(universe: Universe, date: dt.date, at: Moment) -> bool:
-    """Whether all bars of a partition have closed. A session's single daily bar always has: nobody asks before."""
-    if not universe.in_sessions:
-        return universe.daily_sessions or partition_window(date)[1] <= at.as_of
-    days = pd.DatetimeIndex([pd.Timestamp(date)])
-    opens, _ = session_grid(universe.calendar, universe.bar_length, days)
-    return len(opens) == 0 or bar_close(universe, opens[-1:])[0] <= pd.Timestamp(at.as_of)
-
-
-def _not_yet(universe: Universe, until: dt.datetime, end: dt.datetime) -> Universe:
-    """The universe in which the bars from `until` on are not expected yet."""
-    if until >= end:
-        return universe
-    later = Outage(start=until, end=end, reason="not closed yet")
-    return universe.model_copy(update={"outages": (*universe.outages, later)})
+def _table(
+    kept: dict[tuple[str, dt.date], pd.DataFrame | AssetDay], key: tuple[str, dt.date], kind: str
+) -> pd.DataFrame:
+    """A table that is kept; one that was followed bar by bar is put together when it is first asked for."""
+    table = kept[key]
+    if isinstance(table, AssetDay):
+        table = kept[key] = table.table(kind)
+    return table

@@ -72,6 +72,7 @@ class LiveMarket:
     def __init__(self, universe: Universe, lake: Lake, registry: Registry, feed: Feed) -> None:
         self._universe, self._lake, self._registry, self._feed = universe, lake, registry, feed
         self._panels: dict[str, Panel] = {}
+        self._starts: dict[str, dt.date] = {}
         self._models: dict[str, Contender] = {}
         self._streams: dict[tuple[str, dt.date, str], tuple[MarketStream, np.datetime64, Tensor]] = {}
 
@@ -88,15 +89,21 @@ class LiveMarket:
         problems = {}
         # Read now what orders that come later in the day will need, too.
         starts = {symbol: self._start(min(first, at.bar.date())) for symbol, first in wanted.items()}
-        self._feed.fetch_ahead([symbol for symbol in starts if symbol not in self.known(at)], at)
+        known = self.known(at)
+        self._feed.fetch_ahead([symbol for symbol in starts if symbol not in known], at)
+        read = {symbol for symbol, start in starts.items() if start >= self._starts.get(symbol, dt.date.max)}
+        wanted_on = {symbol: (starts[symbol], self._panels[symbol].ts_T[-1]) for symbol in read - known}
+        later = self._feed.go_on(wanted_on, at)
         for symbol, start in starts.items():
             try:
                 panel = self._panels.get(symbol)
-                last = np.datetime64(at.last.replace(tzinfo=None), "us")
-                if panel is None or panel.ts_T[-1] != last or panel.date_T[0] > np.datetime64(start):
+                if panel is not None and symbol in later:
+                    panel = self._panels[symbol] = panel.then(later[symbol]).between(start, None)
+                    self._starts[symbol] = start
+                elif panel is None or symbol not in known & read:
                     table = self._feed.features(symbol, start, at)
                     old, panel = panel, Panel.from_table(panel_table({symbol: table}))
-                    self._panels[symbol] = panel
+                    self._panels[symbol], self._starts[symbol] = panel, start
                     if old is not None and not _goes_on(old, panel):
                         # A day was repaired: contexts that have read it as it was are no longer those of the backtest.
                         for key in [key for key in self._streams if key[2] == symbol]:
@@ -199,14 +206,15 @@ class LiveMarket:
 
     def context(self, model_id: str, date: dt.date, symbol: str) -> Tensor:
         """Context (H,) of the last closed bar, for orders of `symbol` that arrived on `date`."""
-        key, panel = (model_id, date, symbol), self._panels[symbol].between(self._start(date), None)
+        key, panel = (model_id, date, symbol), self._panels[symbol]
         stream, last, context_H = self._streams.get(key, (None, None, None))
         if stream is not None and last == panel.ts_T[-1]:
             assert context_H is not None
             return context_H
-        after = 0 if last is None else int(np.searchsorted(panel.ts_T, last, side="right"))
-        if stream is None or after == 0:
-            stream, after = MarketStream(self.model(model_id).model, 1), 0
+        first = int(np.searchsorted(panel.date_T, np.datetime64(self._start(date))))
+        after = first if last is None else int(np.searchsorted(panel.ts_T, last, side="right"))
+        if stream is None or after <= first:
+            stream, after = MarketStream(self.model(model_id).model, 1), first
         features_1TF = torch.from_numpy(panel.features_NTF[:, after:])
         valid_1T = torch.from_numpy(panel.valid_NT[:, after:])
         with reproducible():

@@ -66,9 +66,14 @@ class BarsResult:
 
 
 @cache
-def bars_rules() -> pa.DataFrameSchema:
-    """Rules of the table: a row per expected bar; an outage has NaN in every number, a bar without trades in `vwap`."""
+def bars_rules(several: bool = False) -> pa.DataFrameSchema:
+    """Rules of the table: a row per expected bar; an outage has NaN in every number, a bar without trades in `vwap`.
+
+    Args:
+        several: of a table of several assets below each other, in which time begins again.
+    """
     price = pa.Check.gt(0)
+    in_time = pa.Check(lambda t: ~(t["ts"].diff() <= pd.Timedelta(0)), name="time strictly increasing")
     return pa.DataFrameSchema(
         {
             "ts": pa.Column("datetime64[us, UTC]"),
@@ -82,7 +87,7 @@ def bars_rules() -> pa.DataFrameSchema:
         },
         strict=True,
         checks=[
-            pa.Check(lambda t: ~(t["ts"].diff() <= pd.Timedelta(0)), name="time strictly increasing"),
+            *([] if several else [in_time]),
             pa.Check(lambda t: t["close_ts"] > t["ts"], name="a bar closes after it opens"),
             pa.Check(lambda t: t["vwap"].notna() == (t["flag"] == "ok"), name="a VWAP exactly where flag is ok"),
             pa.Check(lambda t: t["close"].isna() == (t["flag"] == "outage"), name="no prices exactly in outages"),
@@ -143,10 +148,8 @@ def validate_days(raw: Mapping[dt.date, pd.DataFrame], universe: Universe, symbo
     inside = _in_outage(rows, source, symbol)
     dropped, dropped_day = rows["ts"][inside], row_day[inside]
     rows = rows[~inside].reset_index(drop=True)
-    decimals = universe.source.capabilities.quote_decimals
-    half_unit = 0.0 if decimals is None else 0.5 * 10.0**-decimals
     where = f"{universe.name}/{symbol}"
-    failed = failures(row_rules(half_unit), rows)
+    failed = failures(rules_of_rows(universe), rows)
     for check in failed["check"][failed["row"].isna()]:
         raise BarsError(f"{where} {days[0]}: no table of raw bars: {check}; its columns: {', '.join(RAW_DTYPES)}")
     rows["day"] = row_day[~inside]
@@ -169,6 +172,12 @@ def validate_days(raw: Mapping[dt.date, pd.DataFrame], universe: Universe, symbo
     return out
 
 
+def rules_of_rows(universe: Universe) -> pa.DataFrameSchema:
+    """The rules that one raw row of a universe's source can break."""
+    decimals = universe.source.capabilities.quote_decimals
+    return row_rules(0.0 if decimals is None else 0.5 * 10.0**-decimals)
+
+
 def _in_outage(rows: pd.DataFrame, universe: Universe, symbol: str) -> NDArray[np.bool_]:
     """True for rows that open in a listed outage; a table without times has none, and is refused by its own rule."""
     if not isinstance(rows.get("ts", pd.Series()).dtype, pd.DatetimeTZDtype):
@@ -185,15 +194,30 @@ def _complete(placed: PlacedRows, universe: Universe) -> pd.DataFrame:
     table.loc[untraded_T, list(PRICES)] = placed.last_close_T[untraded_T, None]
     table.loc[untraded_T, "volume"] = 0.0
     table.insert(0, "ts", placed.ts)
-    table.insert(1, "close_ts", bar_close(universe, placed.ts))
     # A day without rows does not show whether its bars would have quote volume: it counts as exact.
     bars = placed.bars
     estimated_T = np.isin(placed.day_T, bars["day"][bars["quote_volume"].isna()])
     table.loc[untraded_T & ~estimated_T, "quote_volume"] = 0.0
+    return bars_of(table, universe, estimated_T, placed.absent_T & ~untraded_T)
+
+
+def bars_of(
+    rows: pd.DataFrame, universe: Universe, estimated_T: NDArray[np.bool_], outage_T: NDArray[np.bool_]
+) -> pd.DataFrame:
+    """The `bars` table of complete rows.
+
+    Args:
+        rows: `ts` (open, UTC) and `NUMBERS` of each bar of the source's length.
+        universe: with bars of that length.
+        estimated_T: the bar is one of a day without quote volumes.
+        outage_T: the bar lies in an outage.
+    """
+    table = rows[["ts", *NUMBERS]].copy()
+    table.insert(1, "close_ts", bar_close(universe, pd.DatetimeIndex(table["ts"])))
     no_trades = table["volume"] == 0
     vwap = (table["quote_volume"] / table["volume"]).mask(estimated_T, table[["high", "low", "close"]].mean(axis=1))
     table["vwap"] = vwap.mask(no_trades)
-    table["flag"] = np.select([placed.absent_T & ~untraded_T, no_trades], ["outage", "no_trades"], "ok")
+    table["flag"] = np.select([outage_T, no_trades], ["outage", "no_trades"], "ok")
     table["vwap_kind"] = np.where(estimated_T, "estimated", "exact")
     return table.astype(BARS_DTYPES)
 

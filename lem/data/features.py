@@ -6,7 +6,7 @@ computed from exactly `FeatureConfig.history` bars of history: a backfill and a 
 night give identical bytes.
 
 Shapes: H = bars of history, D = bars of the day, W = a trailing window, T = H + D, S = seasons, F = features,
-C = columns of numbers.
+C = columns of numbers. Bars of several assets on one grid have an axis of assets before that of time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from lem.data.quick_rules import keeps
-from lem.data.tape import Tape
+from lem.data.tape import FeatureArrays, Tape
 from lem.errors import BarsError
 from lem.late import pa, pd
 from lem.universe.bar_clock import BarClock
@@ -103,33 +103,35 @@ def _goes_round(ts_T: NDArray, day_T: NDArray, bars_per_day: int) -> bool:
 
 
 def _trailing_mean(x_T: NDArray, window: int, first: int) -> NDArray:
-    """Mean over the `window` values that end at each position from `first` on, (D,).
+    """Mean over the `window` values that end at each position from `first` on, (..., D).
 
     NaN in an incomplete window, and in a window with too few valid values. Every window is summed by itself, so that a
-    day's bits do not depend on how many other days are made with it.
+    day's bits do not depend on how many other days or assets are made with it.
     """
-    out = np.full(len(x_T) - first, np.nan)
+    out = np.full((*x_T.shape[:-1], x_T.shape[-1] - first), np.nan)
     whole = max(first, window - 1)
-    if len(x_T) <= whole:
+    if x_T.shape[-1] <= whole:
         return out
-    read_T = x_T[whole - window + 1 :]
+    read_T = x_T[..., whole - window + 1 :]
     known_T = np.isfinite(read_T)
-    total_D = sliding_window_view(np.where(known_T, read_T, 0.0), window).sum(axis=1)
-    seen_T = np.concatenate([[0], np.cumsum(known_T)])
-    count_D = seen_T[window:] - seen_T[:-window]
+    total_D = sliding_window_view(np.where(known_T, read_T, 0.0), window, axis=-1).sum(axis=-1)
+    seen_T = np.cumsum(known_T, axis=-1)
+    count_D = seen_T[..., window - 1 :].copy()
+    count_D[..., 1:] -= seen_T[..., :-window]
     enough_D = count_D >= MIN_VALID_SHARE * window
-    out[whole - first :] = np.divide(total_D, count_D, out=np.full(len(total_D), np.nan), where=enough_D)
+    out[..., whole - first :] = np.divide(total_D, count_D, out=np.full(total_D.shape, np.nan), where=enough_D)
     return out
 
 
 def _lag(x_T: NDArray, bars: int, first: int = 0) -> NDArray:
-    """The value `bars` before each position from `first` on, (D,); NaN where there is none."""
-    known = min(max(first, bars), len(x_T))
-    return np.concatenate([np.full(known - first, np.nan), x_T[known - bars : len(x_T) - bars]])
+    """The value `bars` before each position from `first` on, (..., D); NaN where there is none."""
+    known = min(max(first, bars), x_T.shape[-1])
+    unknown = np.full((*x_T.shape[:-1], known - first), np.nan)
+    return np.concatenate([unknown, x_T[..., known - bars : x_T.shape[-1] - bars]], axis=-1)
 
 
 def _counterparts(tape: Tape, volume_T: NDArray, seasons: int, clock: BarClock, first: int) -> list[NDArray]:
-    """Volumes of the bars at the next bar's time of day on earlier days, S x (D,), for each bar from `first` on.
+    """Volumes of the bars at the next bar's time of day on earlier days, S x (..., D), for each bar from `first` on.
 
     All of them have closed when that bar closes.
     """
@@ -138,14 +140,14 @@ def _counterparts(tape: Tape, volume_T: NDArray, seasons: int, clock: BarClock, 
         return [_lag(volume_T, clock.season * (s + 1) - 1, first) for s in range(seasons)]
     # Sessions differ in length: the counterpart has the same place in its session.
     place_T, next_T = clock.places(pd.DatetimeIndex(tape.ts_T).tz_localize("UTC"))
-    out_ST = np.full((seasons, len(tape)), np.nan)
+    out_ST = np.full((seasons, *volume_T.shape), np.nan)
     for place in np.unique(next_T):
         there, asked = np.flatnonzero(place_T == place), np.flatnonzero(next_T == place)
         known_A = np.searchsorted(there, asked, side="right")
         for s in range(seasons):
             enough = known_A > s
-            out_ST[s, asked[enough]] = volume_T[there[known_A[enough] - s - 1]]
-    return list(out_ST[:, first:])
+            out_ST[s][..., asked[enough]] = volume_T[..., there[known_A[enough] - s - 1]]
+    return list(out_ST[..., first:])
 
 
 def _angles(close_ts_D: NDArray, zone: str) -> tuple[NDArray, NDArray]:
@@ -192,56 +194,80 @@ def features_of_days(
     Raises:
         BarsError: the history and the bars of a day overlap or are out of order.
     """
-    parts = [(day, *_numbers(history, day, config, clock)) for history, day in days]
-    numbers_CD = np.concatenate([numbers_CD for _, numbers_CD, _ in parts], axis=1)
-    whole = pd.DataFrame(numbers_CD.T, columns=_NUMBERS, copy=False)
-    for place, name in enumerate(("ts", "close_ts")):
-        times = np.concatenate([getattr(day, f"{name}_T") for day, _, _ in parts])
-        whole.insert(place, name, pd.DatetimeIndex(times).tz_localize("UTC"))
-    valid = np.concatenate([valid_D for _, _, valid_D in parts])
-    whole.insert(TABLE_SCHEMA.get_field_index("valid"), "valid", valid)
+    tapes, parts = [], []
+    for history, day in days:
+        start = min(sum(map(len, history)), config.history(clock.bars_per_day))
+        bars = Tape.joined([*history, day]).last(start + len(day))
+        if not (np.diff(bars.ts_T) > np.timedelta64(0)).all():
+            raise BarsError("features: the bars of the history and of the day overlap or are out of time order")
+        tapes.append(day)
+        parts.append(feature_arrays(bars, start, config, clock))
+    whole = feature_table(Tape.joined(tapes), FeatureArrays.joined(parts))
     end, tables = 0, []
-    for day, _, _ in parts:
+    for day in tapes:
         table, end = whole.iloc[end : end + len(day)], end + len(day)
         table.index = pd.RangeIndex(len(day))
         tables.append(table)
     return tables
 
 
-def _numbers(
-    history: Sequence[Tape], day: Tape, config: FeatureConfig, clock: BarClock
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The columns `_NUMBERS` of a day's features, (C, D), and which rows are valid, (D,)."""
-    start = min(sum(map(len, history)), config.history(clock.bars_per_day))
-    bars = Tape.joined([*history, day]).last(start + len(day))
-    if not (np.diff(bars.ts_T) > np.timedelta64(0)).all():
-        raise BarsError("features: the bars of the history and of the day overlap or are out of time order")
-    log_close_T = np.log(bars.close_T)
-    log_vwap_T = np.where(bars.traded_T, np.log(np.where(bars.traded_T, bars.vwap_T, np.nan)), np.nan)
+def feature_table(bars: Tape, computed: FeatureArrays) -> pd.DataFrame:
+    """The feature table of some bars.
+
+    Args:
+        bars: without an axis of assets; those of several assets stand one after the other.
+        computed: of the same bars.
+    """
+    tape = (bars.vwap_T, bars.close_T, bars.volume_T, computed.sigma_D, computed.mean_volume_D)
+    numbers_CD = np.concatenate([np.stack(tape), computed.values_FD])
+    table = pd.DataFrame(numbers_CD.T, columns=_NUMBERS, copy=False)
+    for place, (name, times) in enumerate((("ts", bars.ts_T), ("close_ts", bars.close_ts_T))):
+        table.insert(place, name, pd.DatetimeIndex(times).tz_localize("UTC"))
+    table.insert(TABLE_SCHEMA.get_field_index("valid"), "valid", computed.valid_D)
+    return table
+
+
+def feature_arrays(bars: Tape, start: int, config: FeatureConfig, clock: BarClock) -> FeatureArrays:
+    """What `compute_features` computes, of the bars from position `start` on.
+
+    Args:
+        bars: the `config.history` bars before a day (as far as there are any), and bars of the day.
+        start: D = T - `start`.
+        config: as in `compute_features`.
+        clock: as in `compute_features`.
+    """
     volume_T = np.where(bars.traded_T, bars.volume_T, np.nan)
+    slots = _counterparts(bars, volume_T, config.seasons, clock, start)
+    day = bars.last(len(bars) - start)
+    # All else reaches back over the longest window at most.
+    reach = min(start, max(config.volatility, config.short_volatility, config.volume, 24))
+    bars, start = bars.last(len(day) + reach), reach
+    log_close_T = np.log(bars.close_T)
+    log_vwap_T = np.log(np.where(bars.traded_T, bars.vwap_T, np.nan))
+    volume_T = volume_T[..., -len(bars) :]
     ret_T = log_close_T - _lag(log_close_T, 1)
     sigma_D = np.sqrt(_trailing_mean(ret_T**2, config.volatility, start))
     sigma_D = np.where(sigma_D > 0, sigma_D, np.nan)
     fast_D = np.sqrt(_trailing_mean(ret_T**2, config.short_volatility, start))
     mean_volume_D = _trailing_mean(volume_T, config.volume, start)
-    total_D, count_D = np.zeros(len(day)), np.zeros(len(day), int)
-    for slot_D in _counterparts(bars, volume_T, config.seasons, clock, start):
+    total_D, count_D = np.zeros(sigma_D.shape), np.zeros(sigma_D.shape, int)
+    for slot_D in slots:
         known_D = np.isfinite(slot_D)
         total_D, count_D = total_D + np.where(known_D, slot_D, 0.0), count_D + known_D
     enough_D = count_D >= MIN_VALID_SHARE * config.seasons
-    seasonal_D = np.divide(total_D, count_D, out=np.full(len(day), np.nan), where=enough_D)
+    seasonal_D = np.divide(total_D, count_D, out=np.full(sigma_D.shape, np.nan), where=enough_D)
     day_angle, week_angle = _angles(day.close_ts_T, clock.zone)
     high_low_D = np.log(day.high_T / day.low_T)
-    close_D, vwap_D = log_close_T[start:], log_vwap_T[start:]
+    close_D, vwap_D = log_close_T[..., start:], log_vwap_T[..., start:]
     with np.errstate(invalid="ignore", divide="ignore"):
         columns = {
-            "ret": ret_T[start:] / sigma_D,
+            "ret": ret_T[..., start:] / sigma_D,
             "vwap_ret": (vwap_D - _lag(log_vwap_T, 1, start)) / sigma_D,
             "close_to_vwap": (close_D - vwap_D) / sigma_D,
             "range": high_low_D / sigma_D - 1.0,
             "momentum_6": (close_D - _lag(log_close_T, 6, start)) / (sigma_D * np.sqrt(6)),
             "momentum_24": (close_D - _lag(log_close_T, 24, start)) / (sigma_D * np.sqrt(24)),
-            "log_volume": np.log(volume_T[start:] / mean_volume_D),
+            "log_volume": np.log(volume_T[..., start:] / mean_volume_D),
             "next_volume": np.log(seasonal_D / mean_volume_D),
             "volatility_ratio": np.log(fast_D / sigma_D),
             "day_sin": np.sin(day_angle),
@@ -249,19 +275,22 @@ def _numbers(
             "week_sin": np.sin(week_angle),
             "week_cos": np.cos(week_angle),
         }
-    values_FD = np.stack([columns[name] for name in FEATURES])
+    values_FD = np.stack([np.broadcast_to(columns[name], sigma_D.shape) for name in FEATURES])
     valid_D = day.traded_T & np.isfinite(values_FD).all(axis=0) & np.isfinite(sigma_D)
     values_FD = np.where(valid_D, np.clip(values_FD, -CLIP, CLIP), 0.0)
-    tape = (day.vwap_T, day.close_T, day.volume_T, sigma_D, mean_volume_D)
-    return np.concatenate([np.stack(tape), values_FD]), valid_D
+    return FeatureArrays(sigma_D, mean_volume_D, valid_D, values_FD)
 
 
 @cache
-def feature_rules() -> pa.DataFrameSchema:
-    """The rules of the table."""
+def feature_rules(several: bool = False) -> pa.DataFrameSchema:
+    """The rules of the table.
+
+    Args:
+        several: of a table of several assets: a time may stand in several rows.
+    """
     return pa.DataFrameSchema(
         {
-            "ts": pa.Column("datetime64[us, UTC]", unique=True),
+            "ts": pa.Column("datetime64[us, UTC]", unique=not several),
             "close_ts": pa.Column("datetime64[us, UTC]"),
             "vwap": pa.Column(float, pa.Check.gt(0), nullable=True),
             "close": pa.Column(float, pa.Check.gt(0), nullable=True),

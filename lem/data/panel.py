@@ -137,6 +137,23 @@ class Panel:
         by_asset = (getattr(self, name)[:, rows] for name in _BY_ASSET)
         return Panel(self.assets, self.ts_T[rows], self.date_T[rows], self.slot_T[rows], *by_asset)
 
+    def then(self, later: Panel) -> Panel:
+        """The bars of this panel and, behind them, those of another one of the same assets.
+
+        Raises:
+            BarsError: other assets, or bars that are not later.
+        """
+        if later.assets != self.assets or not later.bars or later.ts_T[0] <= self.ts_T[-1]:
+            raise BarsError(
+                f"panel: bars of {', '.join(later.assets)} from {later.ts_T[:1]} on behind those of "
+                f"{', '.join(self.assets)} up to {self.ts_T[-1:]}; allowed: later bars of the same assets"
+            )
+        ts_T = np.concatenate([self.ts_T, later.ts_T])
+        by_asset = (np.concatenate([getattr(self, name), getattr(later, name)], axis=1) for name in _BY_ASSET)
+        return Panel(
+            self.assets, ts_T, ts_T.astype("datetime64[D]"), season_slots(ts_T, _bars_per_day(ts_T)), *by_asset
+        )
+
     def of(self, symbols: Sequence[str]) -> Panel:
         """The panel of some of its assets, in the panel's order.
 

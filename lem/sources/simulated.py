@@ -82,6 +82,7 @@ class Simulated:
         self._plain = universe.source.mode == "brownian"
         self._correlation = 0.0 if self._plain else universe.source.correlation
         self._cache: dict[str, _Daily] = {}
+        self._last: dict[str, tuple[dt.date, pd.DataFrame]] = {}
 
     def fetch(self, symbol: str, start: dt.datetime, end: dt.datetime) -> RawBars:
         """Bars that open in [start, end), UTC. See `lem.sources.base.Source`.
@@ -99,7 +100,9 @@ class Simulated:
         days = [self._day(symbol, date) for date in dates]
         table = days[0] if len(days) == 1 else pd.concat(days, ignore_index=True)
         if (start, end) != (partition_window(first)[0], partition_window(last)[1]):
-            table = table[(table["ts"] >= start) & (table["ts"] < end)].reset_index(drop=True)
+            opens = pd.DatetimeIndex(table["ts"])
+            low, high = (int(opens.searchsorted(pd.Timestamp(time))) for time in (start, end))
+            table = table.iloc[low:high].reset_index(drop=True)
         return RawBars(table, f"simulated:{self._config.seed}", dt.datetime.now(dt.UTC))
 
     def forget(self, symbol: str) -> None:
@@ -134,6 +137,14 @@ class Simulated:
         return self._cache[symbol]
 
     def _day(self, symbol: str, date: dt.date) -> pd.DataFrame:
+        """A day's bars. Each asset's last one is kept: who follows the market asks for it bar by bar."""
+        kept, table = self._last.get(symbol, (None, None))
+        if table is None or kept != date:
+            table = self._made(symbol, date)
+            self._last[symbol] = date, table
+        return table.copy(deep=False)
+
+    def _made(self, symbol: str, date: dt.date) -> pd.DataFrame:
         grid = expected_bars(self._universe, symbol, date)
         days, day = self._daily(symbol), (date - EPOCH).days
         bars, steps = len(grid), self._config.steps_per_bar

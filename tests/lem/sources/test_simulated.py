@@ -173,3 +173,14 @@ def test_an_exchange_has_bars_in_its_sessions_only(make_universe):
 def test_dates_before_the_epoch_are_an_error(make_universe):
     with pytest.raises(SourceError, match="no bars from 2009-12-31 to 2009-12-31; allowed: 2010-01-01 to 2099-12-31"):
         days(Simulated(make_universe()), "AAA-USD", "2009-12-31", 1)
+
+
+def test_a_day_that_is_asked_for_again_is_the_same_though_the_first_answer_was_changed(make_universe):
+    source = Simulated(make_universe())
+    first = days(source, "AAA-USD", "2024-01-01", 1)
+    kept = first.copy()
+    first.loc[3, "close"] = -1.0
+    first["volume"] *= 2
+    pd.testing.assert_frame_equal(days(source, "AAA-USD", "2024-01-01", 1), kept)
+    days(source, "AAA-USD", "2024-01-02", 1)
+    pd.testing.assert_frame_equal(days(source, "AAA-USD", "2024-01-01", 1), kept)
