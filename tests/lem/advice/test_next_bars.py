@@ -204,7 +204,10 @@ def followed_bars(universe, count) -> list[pd.Timestamp]:
     return list(bar_close(universe, opens)[:count])
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize(
+    "kind",
+    [kind if kind in ("hours", "sessions") else pytest.param(kind, marks=pytest.mark.slow) for kind in sorted(KINDS)],
+)
 @settings(max_examples=2, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), faults=st.booleans(), gaps=st.booleans())
 def test_bars_looked_at_together_tell_what_each_day_alone_and_the_night_tell(
