@@ -76,7 +76,7 @@ GOALS = (
         "night",
         "a night of ten assets, closed bars to report, s",
         "seconds",
-        {"what": "the night", "assets": 10},
+        {"what": "the night", "assets": 10, "steps": 800},
         most=240,
     ),
     Goal(

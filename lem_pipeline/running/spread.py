@@ -207,7 +207,7 @@ def _ended(
         idle_since: when a run was first seen that neither the queue nor a worker had; a worker that has just taken it
             needs a moment.
     """
-    queued = launcher.queued()  # before the runs are read: one that leaves the queue in between has begun by then
+    queued = launcher.queued()  # before the runs are read: what leaves the queue in between is seen as it is then
     runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=list(run_ids)))}
     return [run_id for run_id in run_ids if _is_over(instance, launcher, runs.get(run_id), queued, idle_since)]
 
