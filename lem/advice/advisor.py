@@ -67,7 +67,7 @@ class Advisor:
         self.market = LiveMarket(universe, lake, registry, Feed(universe, lake, source))
         self._source, self._reporting = source, Reporting(universe, lake, store, source)
         self._standings = Standings(universe, registry, clock)
-        self._expectations = Expectations(universe, lake, clock)
+        self.expectations = Expectations(universe, lake, clock)
         # Whoever waits for a source holds one of these; orders are read, cancelled and filled without them.
         self._one_at_a_time, self._one_report = threading.Lock(), threading.Lock()
 
@@ -326,7 +326,7 @@ class Advisor:
     def _answers(
         self, given: Sequence[tuple[OrderRecord, SliceRecord]], repeated: set[str], now: dt.datetime
     ) -> list[Advice]:
-        return answers(given, repeated, self.universe, now, self._standings.of, self._expectations.of)
+        return answers(given, repeated, self.universe, now, self._standings.of, self.expectations.of)
 
 
 def _arrived_on(order: OpenOrder, at: Moment) -> dt.date:

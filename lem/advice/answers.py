@@ -10,7 +10,7 @@ from decimal import Decimal
 import pandas as pd
 
 from lem.advice.clock import Moment
-from lem.advice.expectation import Expectation
+from lem.advice.expectation import Basis, Expectation
 from lem.advice.order import Mode, OrderState, scenario
 from lem.advice.records import OrderRecord, SliceRecord, ledger_of
 from lem.execution.fills import achieved, benchmark, gain
@@ -54,6 +54,7 @@ class Advice:
         expected_low_bps: of 5 in 100 such orders it was lower.
         expected_high_bps: of 5 in 100 such orders it was higher.
         expected_from: of which orders this is; why it is not known.
+        expected_basis: where these orders are from; None where it is not known.
         model_id: that decided.
         model_age_days: days from the end of its training window to the bar's date.
         model_verdict: what the gate, or a person, decided about it, and for which date.
@@ -90,6 +91,7 @@ class Advice:
     expected_low_bps: float | None
     expected_high_bps: float | None
     expected_from: str
+    expected_basis: Basis | None
     model_id: str
     model_age_days: int
     model_verdict: str
@@ -166,7 +168,7 @@ def answers(
     universe: Universe,
     now: dt.datetime,
     standing: Callable[[str], ModelStanding],
-    expectation: Callable[[OrderRecord], Expectation],
+    expectations: Callable[[Sequence[OrderRecord]], Sequence[Expectation]],
 ) -> list[Advice]:
     """Slices as they are told.
 
@@ -176,7 +178,7 @@ def answers(
         universe: of the orders.
         now: the clock's time (UTC).
         standing: of a model, by its id.
-        expectation: of an order.
+        expectations: of the orders.
     """
     if not given:
         return []
@@ -187,9 +189,9 @@ def answers(
     ends = dict(zip(bars, bar_close(universe, pd.DatetimeIndex(bars)).to_pydatetime(), strict=True))
     models = {key: standing(key) for key in {order.arrived().model_id for order, _ in given}}
     out = []
-    for (order, last), against, price, gained in zip(given, *figures, strict=True):
+    expected_O = expectations([order for order, _ in given])
+    for (order, last), against, price, gained, expected in zip(given, *figures, expected_O, strict=True):
         arrived, begun, traded = order.arrived(), last.weight > 0, last.units > 0
-        expected = expectation(order)
         out.append(
             Advice(
                 order_id=order.id,
@@ -220,6 +222,7 @@ def answers(
                 expected_low_bps=expected.low_bps,
                 expected_high_bps=expected.high_bps,
                 expected_from=expected.source,
+                expected_basis=expected.basis,
                 model_id=arrived.model_id,
                 model_age_days=(last.bar.date() - models[arrived.model_id].train_end).days,
                 model_verdict=models[arrived.model_id].verdict,

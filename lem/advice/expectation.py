@@ -1,7 +1,9 @@
 """What an order may be expected to gain: what the model's own orders of the kind kept in the last report before it.
 
-That is a backtest's figure, of the champions of the report's days, walk-forward and after assumed costs. It is known
-when an order arrives and says nothing of how the order has gone so far.
+That is a backtest's figure, of the champions of the report's days, walk-forward and after assumed costs. Reports have
+orders of the whole horizon. For others, and where no report has any of the kind, it is what the theory that models
+correct keeps on simulated bars (`lem.advice.theory_gain`). Either is known when an order arrives and says nothing of
+how the order has gone so far.
 """
 
 from __future__ import annotations
@@ -9,11 +11,17 @@ from __future__ import annotations
 import datetime as dt
 import io
 import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Literal
 
 import pandas as pd
 
 from lem.advice.records import OrderRecord
+from lem.advice.theory_gain import Kind, Node, TheoryGains
 from lem.errors import LakeError
 from lem.lake import Lake
 from lem.lineage.stored_report import report_dates, report_path
@@ -24,6 +32,10 @@ from lem.universe import Universe
 _LOG = logging.getLogger("lem.advice")
 FRESH = dt.timedelta(minutes=10)
 """How long the newest report that was found is taken for the newest."""
+AT_ONCE = 4
+"""Simulations that an answer of a service waits for; each takes some 20 ms."""
+Basis = Literal["backtest", "theory"]
+"""backtest: the model's own orders in a report. theory: simulated orders of the theory that models correct."""
 _COLUMNS = {"level": str, "costs": str, "strategy": str, "against": str, **dict.fromkeys((*SCENARIO, "min_bars"), str)}
 
 
@@ -36,12 +48,14 @@ class Expectation:
         low_bps: of 5 in 100 orders it was lower.
         high_bps: of 5 in 100 orders it was higher.
         source: which orders, in words; why there are none.
+        basis: where the orders are from; None where there are none.
     """
 
     mean_bps: float | None
     low_bps: float | None
     high_bps: float | None
     source: str
+    basis: Basis | None
 
 
 @dataclass(frozen=True)
@@ -63,27 +77,73 @@ class Expectations:
 
     def __init__(self, universe: Universe, lake: Lake, clock: Clock) -> None:
         self._universe, self._lake, self._clock = universe, lake, clock
+        self._gains = TheoryGains(universe.costs)
+        self._to_do: SimpleQueue[Node | None] | None = None
+        self._asked = set[Node]()
         self._known: dict[dt.date, tuple[dt.datetime, _Report | str]] = {}
 
-    def of(self, order: OrderRecord) -> Expectation:
-        """Of an order that has begun: from the newest report of a day before its first bar's."""
+    @contextmanager
+    def in_background(self) -> Iterator[None]:
+        """In the block an answer waits for few simulations: the others are made in a thread, and told the next time."""
+        self._to_do = to_do = SimpleQueue[Node | None]()
+        thread = threading.Thread(target=self._work, args=(to_do,), name="expectations", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._to_do = None
+            to_do.put(None)
+            thread.join()
+
+    def _work(self, to_do: SimpleQueue[Node | None]) -> None:
+        while (node := to_do.get()) is not None and self._to_do is to_do:
+            self._gains.simulated(node)
+            self._asked.discard(node)
+
+    def of(self, orders: Sequence[OrderRecord]) -> list[Expectation]:
+        """Of orders that have begun: from the newest report of a day before their first bars, else from the theory."""
+        made = list[Node]()
+        return [self._of(order, made) for order in orders]
+
+    def _of(self, order: OrderRecord, made: list[Node]) -> Expectation:
         date = order.arrived().first_bar.date()
-        found = self._before(date)
+        found, horizon = self._before(date), self._universe.horizon
         if isinstance(found, str):
-            return Expectation(None, None, None, found)
-        horizon = self._universe.horizon
+            return self._theory(order, made, found)
         if order.max_bars != horizon:
-            return Expectation(
-                None, None, None, f"the report of {found.date} has no orders of at most {order.max_bars} bars"
+            return self._theory(
+                order, made, f"the report of {found.date} has no orders of at most {order.max_bars} bars"
             )
         for m, mean, low, high, count in found.rows.get((order.side, order.benchmark, order.target), ()):
             # The more an order may choose from, the more it is worth: a later m says too little, never too much.
             if m >= order.min_bars:
                 words = f"{count} orders of {m} to {horizon} bars in the report of {found.date}, after assumed costs"
-                return Expectation(mean, low, high, words)
-        return Expectation(
-            None, None, None, f"the report of {found.date} has no orders of {order.min_bars} or more bars"
+                return Expectation(mean, low, high, words, "backtest")
+        return self._theory(order, made, f"the report of {found.date} has no orders of {order.min_bars} or more bars")
+
+    def _theory(self, order: OrderRecord, made: list[Node], why: str) -> Expectation:
+        """What the theory keeps of an order, and why that is all that is known."""
+        arrived, limits = order.arrived(), (order.min_rate, order.max_rate, order.risk_aversion)
+        kind = Kind(order.benchmark, order.min_bars, order.max_bars, *limits)
+        bar = arrived.mean_volume * (arrived.arrival_price if order.target == "notional" else 1.0)
+        size = order.size / bar
+        missing, to_do = self._gains.missing(kind, size), self._to_do
+        if to_do is not None and len(made) + len(missing) > AT_ONCE:
+            for node in missing:
+                if node not in self._asked:
+                    self._asked.add(node)
+                    to_do.put(node)
+            return Expectation(None, None, None, f"{why}; orders of the theory are being simulated: ask again", None)
+        made += missing
+        gain = self._gains.of(kind, size, arrived.sigma)
+        if gain is None:
+            why += f"; nor has the theory: {order.max_bars} bars cannot trade it under the participation_cap"
+            return Expectation(None, None, None, why, None)
+        words = (
+            f"{kind.orders} simulated orders of {kind.min_bars} to {kind.max_bars} bars, of its size and volatility, "
+            f"by the theory that models correct, on a market without drift, after assumed costs: {why}"
         )
+        return Expectation(gain.mean_bps, gain.low_bps, gain.high_bps, words, "theory")
 
     def _before(self, date: dt.date) -> _Report | str:
         now = self._clock.now()

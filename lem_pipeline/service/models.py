@@ -13,6 +13,7 @@ from lem.advice.answers import Advice
 from lem.advice.audit import AuditEntry, Event
 from lem.advice.callers import Actor
 from lem.advice.deciding import REASONS
+from lem.advice.expectation import Basis
 from lem.advice.fills import FILL_PATTERN, Fill
 from lem.advice.order import ID_PATTERN, LARGEST_SIZE, Mode, OrderState, Status
 
@@ -23,6 +24,9 @@ _REASONS = "; ".join(f"{name}: {text}" for name, text in REASONS.items())
 
 
 _MODES = "assume: what is advised counts as filled until told otherwise; confirm: nothing counts until it is confirmed"
+
+
+_BASES = "backtest: the model's own orders in a report; theory: simulated orders of the theory that models correct"
 
 
 _ACTORS = "python: the library; cli: a command; http: a request; service: the service by itself"
@@ -262,10 +266,11 @@ class SliceView(BaseModel):
     benchmark_price: float | None
     achieved: float | None
     gain_bps: float | None
-    expected_gain_bps: Annotated[float | None, Field(description="Mean of the model's backtested orders of the kind.")]
+    expected_gain_bps: Annotated[float | None, Field(description="Mean of orders of the kind, after assumed costs.")]
     expected_low_bps: Annotated[float | None, Field(description="Of 5 in 100 such orders it was lower.")]
     expected_high_bps: Annotated[float | None, Field(description="Of 5 in 100 such orders it was higher.")]
     expected_from: Annotated[str, Field(description="Which orders these are, or why there are none.")]
+    expected_basis: Annotated[Basis | None, Field(description=_BASES)]
     model_id: str
     model_age_days: Annotated[int, Field(description="From the end of its training window to the bar's date.")]
     model_verdict: Annotated[str, Field(description="What the gate, or a person, decided about it, for which date.")]

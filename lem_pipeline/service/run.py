@@ -74,7 +74,7 @@ def run(advisor: Advisor, host: str, port: int, tokens: str | Named, push: Push 
         keeper.start()
         push.start()
         try:
-            with advisor.store.written_ahead():
+            with advisor.store.written_ahead(), advisor.expectations.in_background():
                 _Server(config, push).run(sockets=[listener])
         finally:
             keeper.stop()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from lem.advice.records import ArrivalRecord, OrderRecord
 from lem.lake import Lake
-from tests.lem.advice.desk import Desk, StoppedClock, buy
+from tests.lem.advice.desk import NOON, Desk, StoppedClock, buy
 
 HEAD = "level,costs,strategy,against,side,benchmark,target,min_bars,orders,mean_bps,p5_bps,p95_bps"
 ROWS = (
@@ -28,7 +31,7 @@ def write_report(lake: Lake, day: str, *rows: str) -> None:
 def expected(desk: Desk, clock: StoppedClock, **terms):
     advisor = desk.advisor(clock)
     advisor.submit(buy(desk.universe, **terms))
-    advice = advisor.advise().slices[0]
+    advice = advisor.advise(terms.get("key")).slices[0]
     return (advice.expected_gain_bps, advice.expected_low_bps, advice.expected_high_bps), advice.expected_from
 
 
@@ -52,20 +55,80 @@ def test_it_is_what_the_models_orders_of_the_kind_kept_in_the_newest_report_of_b
     ("terms", "why"),
     [
         ({"max_bars": 5}, "the report of 2024-01-17 has no orders of at most 5 bars"),
+        ({"max_bars": 1}, "the report of 2024-01-17 has no orders of at most 1 bars"),
         ({"min_bars": 4}, "the report of 2024-01-17 has no orders of 4 or more bars"),
         ({"side": "sell", "benchmark": "twap"}, "the report of 2024-01-17 has no orders of 1 or more bars"),
     ],
 )
-def test_of_an_order_that_no_report_knows_it_says_so(desk: Desk, clock: StoppedClock, terms, why):
+def test_of_an_order_that_no_report_knows_it_is_what_the_theory_keeps_and_says_so(
+    desk: Desk, clock: StoppedClock, terms, why
+):
     write_report(desk.lake, "2024-01-17", *ROWS)
-    assert expected(desk, clock, **terms) == ((None, None, None), why)
+    own = {"min_bars": 1, "max_bars": 6, **terms}
+    words = (
+        f"2048 simulated orders of {own['min_bars']} to {own['max_bars']} bars, of its size and volatility, by the "
+        f"theory that models correct, on a market without drift, after assumed costs: {why}"
+    )
+    (mean, low, high), told = expected(desk, clock, size=1.0, **terms)
+    assert (told, low <= mean <= high, low < 0) == (words, True, True)
+
+
+def test_whoever_may_choose_from_more_bars_is_told_of_more_and_a_large_order_of_less(desk: Desk, clock: StoppedClock):
+    by_bars = [expected(desk, clock, key=f"n{n}", max_bars=n, size=1.0)[0][0] for n in (2, 4, 6)]
+    assert by_bars == sorted(set(by_bars))
+    small, large = (expected(desk, clock, key=f"s{size}", max_bars=5, size=size)[0][0] for size in (1.0, 30.0))
+    assert large < small
+
+
+def test_an_order_tells_the_same_again_and_in_another_process(desk: Desk, clock: StoppedClock):
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe, max_bars=4))
+    first, again = advisor.advise().slices[0], advisor.advise().slices[0]
+    restarted = desk.advisor(clock).history("one")[0]
+    names = ("expected_gain_bps", "expected_low_bps", "expected_high_bps", "expected_from", "expected_basis")
+    told = [[getattr(one, name) for name in names] for one in (first, again, restarted)]
+    assert told[0] == told[1] == told[2]
+    assert told[0][-1] == "theory"
+
+
+def test_an_order_that_the_cap_does_not_let_trade_any_more_says_why_nothing_is_expected(
+    desk: Desk, clock: StoppedClock
+):
+    order = OrderRecord.of(buy(desk.universe, max_bars=4), NOON)
+    order = order.begun(ArrivalRecord("m", NOON, 0.01, 100.0, mean_volume=0.001))
+    told = desk.advisor(clock).expectations.of([order])[0]
+    assert (told.mean_bps, told.low_bps, told.high_bps, told.basis) == (None, None, None, None)
+    assert told.source == (
+        "no report of a day before 2024-01-18; nor has the theory: 4 bars cannot trade it under the participation_cap"
+    )
+
+
+def test_a_service_waits_for_few_simulations_and_tells_of_the_others_the_next_time(desk: Desk, clock: StoppedClock):
+    advisor = desk.advisor(clock)
+    begun = ArrivalRecord("m", NOON, 0.01, 100.0, mean_volume=1e6)
+    terms = [(m, n) for n in range(1, 7) for m in range(1, n + 1)]
+    orders = [OrderRecord.of(buy(desk.universe, min_bars=m, max_bars=n), NOON).begun(begun) for m, n in terms]
+    with advisor.expectations.in_background():
+        first = advisor.expectations.of(orders)
+        assert {one.basis for one in first[:1]} == {"theory"}
+        assert first[-1].basis is None
+        assert first[-1].source.endswith("orders of the theory are being simulated: ask again")
+        until, then = time.monotonic() + 60, first
+        while any(one.basis is None for one in then):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+            then = advisor.expectations.of(orders)
+    assert then == desk.advisor(clock).expectations.of(orders)
 
 
 def test_without_a_report_of_before_it_says_so_and_a_new_one_is_found(desk: Desk, clock: StoppedClock):
     write_report(desk.lake, "2024-01-18", *ROWS)
     advisor = desk.advisor(clock)
     advisor.submit(buy(desk.universe))
-    assert advisor.advise().slices[0].expected_from == "no report of a day before 2024-01-18"
+    first = advisor.advise().slices[0]
+    assert first.expected_basis == "theory"
+    assert first.expected_from.endswith("after assumed costs: no report of a day before 2024-01-18")
     write_report(desk.lake, "2024-01-17", *ROWS)
     clock.sleep(601)
-    assert advisor.advise().slices[0].expected_gain_bps == 12.5
+    then = advisor.advise().slices[0]
+    assert (then.expected_gain_bps, then.expected_basis) == (12.5, "backtest")
