@@ -15,18 +15,18 @@ from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import orjson
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select
 
+from lem.advice.audit_reader import AuditReader
 from lem.advice.callers import Actor, caller
 from lem.advice.fills import Fill
 from lem.advice.records import ArrivalRecord, Decided, OrderRecord, SliceRecord
-from lem.registry.audit_tables import AuditActRow, AuditEntryRow, AuditReaderRow
+from lem.registry.audit_tables import AuditActRow, AuditEntryRow
 from lem.registry.connection import Database
 from lem.registry.many import insert_many
 
 _ACTS: Any = AuditActRow.__table__
 _ENTRIES: Any = AuditEntryRow.__table__
-_READERS: Any = AuditReaderRow.__table__
 MOST_ENTRIES = 1000
 """Entries that are read at once."""
 
@@ -257,19 +257,6 @@ class AuditLog:
         with self._database.transaction("read the audit log") as connection:
             return connection.execute(select(func.max(_ENTRIES.c.id))).scalar_one() or 0
 
-    def place_of(self, universe: str, reader: str) -> int:
-        """The last entry that a reader has taken. A new one has taken all that are there."""
-        own = (_READERS.c.universe == universe) & (_READERS.c.reader == reader)
-        newest = self.newest()
-        with self._database.transaction("find a reader of the audit log", write=True) as connection:
-            found = connection.execute(select(_READERS.c.entry_id).where(own)).scalar_one_or_none()
-            if found is None:
-                row = {"universe": universe, "reader": reader, "entry_id": newest}
-                connection.execute(insert(_READERS), row)
-            return newest if found is None else found
-
-    def move(self, universe: str, reader: str, entry_id: int) -> None:
-        """Note that a reader has taken an entry, and all before it."""
-        own = (_READERS.c.universe == universe) & (_READERS.c.reader == reader)
-        with self._database.transaction("note what a reader of the audit log has", write=True) as connection:
-            connection.execute(update(_READERS).where(own, _READERS.c.entry_id < entry_id), {"entry_id": entry_id})
+    def reader(self, universe: str, name: str) -> AuditReader:
+        """A reader of the entries of a universe, by its name."""
+        return AuditReader(self._database, universe, name)

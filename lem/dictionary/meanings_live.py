@@ -111,6 +111,8 @@ LIVE_COLUMNS = {
         "universe": Words("name of the universe"),
         "reader": Words("who is told: `webhook:` and a hash of its address"),
         "entry_id": Words("the last entry that it has taken", allowed=">= 0"),
+        "holder": Words("which service tells it: host, boot, process number and start, and a word", null="none does"),
+        "beats": Words("grows while the holder lives", allowed=">= 0"),
     },
     "nights": {
         "id": Words("grows with every try"),
@@ -140,7 +142,7 @@ LIVE_TABLES = {
     "advised_fills": "What a desk told of fills; rows are added, none is changed.",
     "audit_acts": "Who did something to live orders, when and from where; no row can be changed or deleted.",
     "audit_entries": "What an act did to each order; no row can be changed or deleted.",
-    "audit_readers": "Up to which entry of the audit log a webhook was told.",
+    "audit_readers": "Up to which entry of the audit log a webhook was told, and which service tells it.",
     "nights": "Nights that `lem night` or the night's job has begun, and how they ended; kept for 90 days.",
     "alerts": "What is wrong and was told or is to be told, until it is over; and the night of the last heartbeat.",
 }

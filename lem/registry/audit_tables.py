@@ -42,10 +42,15 @@ class AuditEntryRow(Base):
 
 
 class AuditReaderRow(Base):
-    """Up to which entry somebody has been told of the log."""
+    """Up to which entry somebody has been told of the log, and which process tells it.
+
+    `beats` grows while the holder lives: one that has stopped has lost its turn.
+    """
 
     __tablename__ = "audit_readers"
 
     universe: Mapped[str] = mapped_column(primary_key=True)
     reader: Mapped[str] = mapped_column(primary_key=True)
     entry_id: Mapped[int]
+    holder: Mapped[str | None]
+    beats: Mapped[int] = mapped_column(server_default="0")

@@ -1,7 +1,8 @@
 """The webhook: what happens to live orders, posted to an address of the desk, signed, in order, until it is taken.
 
 How far the receiver has come stands in the database: after a restart nothing is left out, and what was not answered is
-sent again. So a receiver counts each entry's `id` once.
+sent again. So a receiver counts each entry's `id` once. Of several services on one database one sends, and the others
+wait until it ends or its beats stop.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+import uuid
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -23,12 +24,18 @@ from lem_pipeline.service.hiding import Hiding
 from lem_pipeline.service.models import AuditView
 from lem_pipeline.service.tail import Tail
 from lem_pipeline.web.listening import SHORTEST_TOKEN, ServiceError
+from resources.processes import is_running, this_process
 
 SIGNATURE = "LEM-Signature"
 TIMEOUT_SECONDS = 10.0
 LONGEST_WAIT_SECONDS = 300.0
 BATCH = 100
 WAKE_SECONDS = 0.2
+TURN_SECONDS = 20.0
+"""After a service that sends has been silent for so long, another one sends. It beats four times as often; sending one
+post takes half of it at most."""
+LOOK_SECONDS = 1.0
+"""Between two looks of a service that waits for its turn."""
 _LOG = logging.getLogger("lem.service")
 _THREAD = "webhook"
 
@@ -85,10 +92,13 @@ class Webhook:
         self._headers = dict(urllib3.make_headers(basic_auth=user)) if user else {}
         self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         self._secret, self._universe, self._tail, self._hidden = secret, universe, tail, hidden
-        self._reader = f"webhook:{hashlib.sha256(url.encode()).hexdigest()[:16]}"
-        self._first_wait, self._failures, self._refused = first_wait, 0, 0
-        self._stop = threading.Event()
-        self._pool = urllib3.PoolManager(timeout=TIMEOUT_SECONDS, retries=False)
+        self._reader = tail.log.reader(universe, f"webhook:{hashlib.sha256(url.encode()).hexdigest()[:16]}")
+        self._first_wait, self._failures, self._refused, self._due = first_wait, 0, 0, 0.0
+        self._me = f"{this_process()}/{uuid.uuid4().hex[:8]}"
+        self._sends, self._at, self._looked = False, 0.0, -LOOK_SECONDS
+        self._place, self._stop = 0, threading.Event()
+        timeout = urllib3.Timeout(total=TIMEOUT_SECONDS)
+        self._pool = urllib3.PoolManager(timeout=timeout, retries=False)
         self._thread = threading.Thread(target=self._run, name=_THREAD, daemon=True)
 
     def start(self) -> None:
@@ -97,7 +107,8 @@ class Webhook:
         Raises:
             RegistryError: the database cannot be read.
         """
-        self._place = self._tail.log.place_of(self._universe, self._reader)
+        self._seen = self._reader.turn()
+        self._at = time.monotonic()
         self._thread.start()
 
     def stop(self) -> None:
@@ -108,31 +119,53 @@ class Webhook:
     def _run(self) -> None:
         with self._tail.watching():
             while not self._stop.is_set():
+                sent = False
                 try:
-                    sent = self._turn()
+                    if self._has_turn() and time.monotonic() >= self._due:
+                        sent = self._send_next()
                 except LemError as error:
-                    sent = self._failed(str(error))
+                    self._failed(str(error))
                 except Exception as error:  # whatever it was, what comes next is told
                     _LOG.exception("the webhook was not sent")
-                    sent = self._failed(type(error).__name__)
-                if self._failures:
-                    self._stop.wait(min(LONGEST_WAIT_SECONDS, self._first_wait * 2.0 ** (self._failures - 1)))
-                elif not sent:
-                    self._wait(lambda: self._tail.moved(self._place, self._refused))
+                    self._failed(type(error).__name__)
+                if not sent:
+                    self._stop.wait(WAKE_SECONDS)
+            if self._sends:
+                try:
+                    self._reader.release(self._me)
+                except LemError as error:
+                    _LOG.warning("the webhook's turn was not given back: %s", error)
 
-    def _wait(self, over: Callable[[], bool]) -> None:
-        while not over() and not self._stop.wait(WAKE_SECONDS):
-            pass
+    def _has_turn(self) -> bool:
+        """Whether this service is the one that sends; it beats, or watches the one that does."""
+        now = time.monotonic()
+        if self._sends:
+            if now - self._at >= TURN_SECONDS / 4:
+                self._sends, self._at = self._reader.beat(self._me), now
+                if not self._sends:
+                    _LOG.warning("another service sends to the webhook now: this one was silent for too long")
+                    self._seen = self._reader.turn()
+            return self._sends
+        if now - self._looked < LOOK_SECONDS:
+            return False
+        self._looked, seen = now, self._reader.turn()
+        if seen != self._seen:
+            self._seen, self._at = seen, now
+        if _is_free(seen.holder) or now - self._at >= TURN_SECONDS:
+            self._sends = self._reader.take(self._me, seen)
+            self._at, self._place = now, seen.entry_id
+        return self._sends
 
-    def _turn(self) -> bool:
-        """Send what is next. Whether there was something."""
+    def _send_next(self) -> bool:
+        """Send what is next. Whether something was taken."""
         newest, now = self._tail.newest, self._tail.refused
         found = self._tail.log.page(self._universe, after=self._place, limit=BATCH)
         if found:
             entries = [AuditView.of(entry).model_dump(mode="json") for entry in found]
-            if self._post({"universe": self._universe, "entries": entries}):
-                self._place = found[-1].id
-                self._tail.log.move(self._universe, self._reader, self._place)
+            if not self._post({"universe": self._universe, "entries": entries}):
+                return False
+            self._place = found[-1].id
+            self._reader.move(self._place)
             return True
         # Entries of other universes are not ours: they are passed over.
         self._place = max(self._place, newest)
@@ -140,7 +173,7 @@ class Webhook:
             reasons = self._hidden.values(now.reasons)
             if self._post({"universe": self._universe, "bar": now.bar or None, "refused": reasons}):
                 self._refused = now.number
-            return True
+                return True
         return False
 
     def _post(self, told: dict[str, Any]) -> bool:
@@ -163,10 +196,18 @@ class Webhook:
         return True
 
     def _failed(self, why: str) -> bool:
+        if time.monotonic() < self._due:
+            return False  # what fails while it waits makes it wait no longer
+        self._due = time.monotonic() + min(LONGEST_WAIT_SECONDS, self._first_wait * 2.0 ** min(self._failures, 30))
         self._failures += 1
         if self._failures == 1:
             _LOG.warning("the webhook was not taken (%s); it is sent again until it is", why)
         return False
+
+
+def _is_free(holder: str | None) -> bool:
+    """Whether nobody sends: a process of this machine that has ended is known at once."""
+    return holder is None or is_running(holder.partition("/")[0]) is False
 
 
 def _parts(url: str) -> Any:

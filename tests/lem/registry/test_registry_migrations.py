@@ -81,9 +81,9 @@ def test_a_downgrade_leaves_nothing_and_opening_brings_it_back(registry, url, ma
 def test_a_registry_of_newer_code_is_refused_and_left_alone(registry, url, tmp_path):
     set_revision(tmp_path / "registry.db", "9999")
     for read_only in (False, True):
-        with pytest.raises(RegistryError, match=r"revision 9999 is newer than this code \(0010\); upgrade"):
+        with pytest.raises(RegistryError, match=r"revision 9999 is newer than this code \(0011\); upgrade"):
             Registry(url, read_only=read_only)
-    set_revision(tmp_path / "registry.db", "0010")
+    set_revision(tmp_path / "registry.db", "0011")
     assert Registry(url).models() == []
 
 
