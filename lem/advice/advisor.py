@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 
 from lem.advice import life
@@ -210,7 +211,7 @@ class Advisor:
         self.order(order_id)
         return self.store.fills(order_id)
 
-    def total(self, order_id: str, bar: dt.datetime, amount: float) -> Advice:
+    def total(self, order_id: str, bar: dt.datetime, amount: float | Decimal) -> Advice:
         """Take the total of what was filled in a bar. Raises as `order` and as `AdviceStore.total`."""
         self.order(order_id)
         given = self.store.total(order_id, bar, told_number(amount, "amount"), self.clock.now())

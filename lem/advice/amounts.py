@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Context, Decimal
 from functools import lru_cache
 from typing import Annotated
@@ -84,7 +85,23 @@ def told_number(value: float | Decimal, what: str, least: Decimal | None = ZERO)
     allowed = f"{'any' if least is None else f'{least:f} or more'}, at most {LARGEST:g}, {MOST_PLACES} decimal places"
     if not number.is_finite() or abs(number) > LARGEST or (least is not None and number < least):
         raise OrderError(f"{what} {value:g}; allowed: {allowed}")
-    number = number.normalize(_EXACT)
+    number = _EXACT.plus(number.normalize(_EXACT))  # -0 is 0
     if -int(number.as_tuple().exponent) > MOST_PLACES:
-        raise OrderError(f"{what} {value}; allowed: {allowed}")
+        raise OrderError(f"{what} {value!s:.80}; allowed: {allowed}")
     return number
+
+
+def told_size(value: float | Decimal, what: str = "size") -> float:
+    """The size of an order, which is a float: one whose digits a float does not hold is refused.
+
+    Args:
+        value: the number, in the digits in which it was given.
+        what: the name that an error gives it.
+
+    Raises:
+        OrderError: as a float it would be another number.
+    """
+    size = float(value)
+    if isinstance(value, Decimal) and value.is_finite() and math.isfinite(size) and Decimal(repr(size)) != value:
+        raise OrderError(f"{what} {value!s:.80}; allowed: 15 digits, or what 17 hold exactly, such as {size!r}")
+    return size

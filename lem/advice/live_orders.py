@@ -371,7 +371,7 @@ def _with_size(terms: Terms, costs: CostsConfig, size_O: Tensor, places: Places,
         allowed = float(Context(prec=6, rounding=ROUND_DOWN).create_decimal_from_float(most))
         said = named or f"live: order {place} of this call has a size of"
         raise OrderError(
-            f"{said} {size:g} ({unit}), {size / bar:.4g} mean bar volumes; "
+            f"{said} {size:.10g} ({unit}), {size / bar:.4g} mean bar volumes; "
             f"allowed: at most {allowed:g}, what the participation_cap of {costs.participation_cap:g} mean bar volumes "
             f"lets it trade {why}"
         )

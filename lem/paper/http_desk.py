@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 import urllib3
 
 from lem.advice.order import OPEN, STATUSES
@@ -97,7 +98,10 @@ class HttpDesk:
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         try:
-            answer = self._pool.request(method, self._url + path, json=body)
+            # All digits of the numbers: those of a float would be fewer.
+            sent = None if body is None else orjson.dumps(body)
+            headers = {**self._pool.headers, "Content-Type": "application/json"}
+            answer = self._pool.request(method, self._url + path, body=sent, headers=headers)
         except urllib3.exceptions.HTTPError as error:
             raise NoAnswerError(f"{self._url} does not answer: {_cause(error)}") from error
         if answer.status in (200, 201):
@@ -111,20 +115,8 @@ class HttpDesk:
 
 
 def _body_of(fill: VenueFill) -> dict[str, Any]:
-    numbers = {"amount": _float(fill.amount), "price": _float(fill.price), "fee": _float(fill.fee)}
+    numbers = {name: orjson.Fragment(f"{getattr(fill, name):f}") for name in ("amount", "price", "fee")}
     return {"id": fill.fill_id, "time": fill.traded_at.isoformat(), **numbers}
-
-
-def _float(number: Decimal) -> float:
-    """A number as JSON has it.
-
-    Raises:
-        PaperError: JSON would change it.
-    """
-    told = float(number)
-    if Decimal(repr(told)) != number:
-        raise PaperError(f"{number} has more digits than a number of JSON holds; allowed: up to 15 digits")
-    return told
 
 
 def _slice_of(row: dict[str, Any]) -> Slice:

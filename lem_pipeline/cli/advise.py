@@ -38,7 +38,7 @@ def _who(context: typer.Context) -> None:
 def new(
     universe: UniverseName,
     asset: Annotated[str, typer.Option(help="Canonical symbol, as in the universe file.")],
-    size: Annotated[float, typer.Option(help="Base quantity, or notional in quote currency (--target).")],
+    size: Annotated[str, typer.Option(help="Base quantity, or notional in quote currency (--target).")],
     side: Annotated[str, typer.Option(help="buy or sell the asset.")] = "buy",
     benchmark: Annotated[str, typer.Option(help="Price to be measured against: vwap or twap.")] = "vwap",
     target: Annotated[str, typer.Option(help="What is fixed about the order: quantity or notional.")] = "quantity",
@@ -57,6 +57,7 @@ def new(
     at: At = None,
 ) -> None:
     """Take an order on. It is stored; its first slice comes with the next command."""
+    from lem.advice.amounts import told_size
     from lem.advice.order import MODES, ParentOrder, new_id, scenario
     from lem.execution.orders import Order
     from lem_pipeline.service.advising import open_advisor, utc
@@ -71,7 +72,8 @@ def new(
     limit = None if limit_price is None else _number(limit_price, "--limit-price")
     own = (order_id or new_id(), advisor.universe.name, asset)
     told = MODES[MODES.index(mode)]
-    order = ParentOrder(*own, terms, size, begins, told, limit, fallback=fallback)
+    sized = told_size(_number(size, "--size"), "--size")
+    order = ParentOrder(*own, terms, sized, begins, told, limit, fallback=fallback)
     state, is_new = advisor.submit(order, starts_next=start is None)
     console.print(escape(f"Order {state.order.id} is {'stored' if is_new else 'there already'} ({state.status})"))
     console.print(escape(f"Next: lem advise next -u {universe} {state.order.id}"))
@@ -168,7 +170,7 @@ def show(universe: UniverseName, order: OrderId) -> None:
     advisor = open_advisor(universe)
     show_orders(console, [advisor.order(order)])
     for advice in advisor.history(order):
-        filled = "" if advice.filled is None else f"  filled {advice.filled:.8g}"
+        filled = "" if advice.exact_filled is None else f"  filled {advice.exact_filled:f}"
         console.print(escape(told(advice).removesuffix("  repeated") + filled))
 
 
@@ -195,8 +197,10 @@ def fill(
     if fill_id is None:
         if opened is None or price is not None or fee is not None or time is not None or correct:
             raise OrderError("no --fill-id; allowed: --bar and --amount for a bar's total, or --fill-id for one fill")
-        done = open_advisor(universe, at).total(order, opened, float(_number(amount, "--amount")))
-        console.print(escape(f"Order {order}: {done.filled:.8g} filled in the bar of {done.bar:%Y-%m-%d %H:%M} UTC"))
+        done = open_advisor(universe, at).total(order, opened, _number(amount, "--amount"))
+        console.print(
+            escape(f"Order {order}: {done.exact_filled:f} filled in the bar of {done.bar:%Y-%m-%d %H:%M} UTC")
+        )
         return
     paid = None if price is None else _number(price, "--price")
     charged = None if fee is None else _number(fee, "--fee")
@@ -232,7 +236,7 @@ def resume(universe: UniverseName, order: OrderId, at: At = None) -> None:
 def amend(
     universe: UniverseName,
     order: OrderId,
-    size: Annotated[float | None, typer.Option(help="No less than what counts as filled.")] = None,
+    size: Annotated[str | None, typer.Option(help="No less than what counts as filled.")] = None,
     min_bars: Annotated[int | None, typer.Option(help="Fewest bars after which it may end (m).")] = None,
     max_bars: Annotated[int | None, typer.Option(help="Bars by which it must have ended (N).")] = None,
     min_rate: Annotated[float | None, typer.Option(help="Smallest share of the order in one bar.")] = None,
@@ -243,16 +247,18 @@ def amend(
 ) -> None:
     """Change terms of an open order; what is left is planned anew from the next bar."""
     from lem.advice.amend import Amendment
+    from lem.advice.amounts import as_told, digits, told_size
     from lem_pipeline.service.advising import open_advisor
 
     free = limit_price is not None and limit_price.lower() == "none"
     limit = None if limit_price is None or free else _number(limit_price, "--limit-price")
-    wanted = Amendment(size, min_bars, max_bars, min_rate, max_rate, risk_aversion, limit, free)
+    sized = None if size is None else told_size(_number(size, "--size"), "--size")
+    wanted = Amendment(sized, min_bars, max_bars, min_rate, max_rate, risk_aversion, limit, free)
     state = open_advisor(universe, at).amend(order, wanted)
     terms = state.order.order
     console.print(
         escape(
-            f"Order {order} is {state.status}: {state.left:f} left of {state.order.size:g}, over within "
+            f"Order {order} is {state.status}: {state.left:f} left of {digits(as_told(state.order.size))}, over within "
             f"{terms.min_bars} to {terms.max_bars} bars; amended {state.amended} times"
         )
     )

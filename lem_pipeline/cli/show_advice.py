@@ -33,15 +33,16 @@ def show_advised(console: Console, advised: Advised) -> None:
 
 def told(advice: Advice) -> str:
     """A slice in words."""
+    from lem.advice.amounts import digits
     from lem.advice.deciding import REASONS  # with torch, which takes seconds: a list of orders shows no slice
 
     against = "–" if advice.benchmark_price is None else f"{advice.benchmark_price:.8g}"
     gain = "–" if advice.gain_bps is None else f"{advice.gain_bps:+.1f} bps"
     return (
         f"{advice.bar:%Y-%m-%d %H:%M} to {advice.bar_end:%H:%M} UTC  order {advice.order_id}  {advice.side} "
-        f"{advice.amount:.8g} {_unit(advice)} ({advice.share:.1%})  "
+        f"{digits(advice.exact_amount)} {_unit(advice)} ({advice.share:.1%})  "
         f"{'FINISH' if advice.finish else 'go on'} ({REASONS[advice.reason]})  bar {advice.number}  "
-        f"remaining {advice.remaining:.8g} ({advice.mode})  benchmark {against}  gain {gain}  "
+        f"remaining {digits(advice.exact_remaining)} ({advice.mode})  benchmark {against}  gain {gain}  "
         f"{_expected(advice)}champion {advice.model_id} ({advice.model_age_days} days old, {advice.model_verdict})  "
         f"as of {advice.as_of:%Y-%m-%d %H:%M}{'  repeated' if advice.repeated else ''}"
     )

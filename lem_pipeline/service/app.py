@@ -8,7 +8,6 @@ import logging
 from dataclasses import replace
 from typing import Annotated, Any
 
-import orjson
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter
@@ -16,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from lem.advice.advisor import Advisor
 from lem.advice.amend import Amendment
-from lem.advice.amounts import told_number
+from lem.advice.amounts import told_number, told_size
 from lem.advice.fills import FillNews
 from lem.advice.order import ParentOrder, new_id, scenario
 from lem.advice.order_report import OrderReport
@@ -39,6 +38,7 @@ from lem_pipeline.service.models import (
     SliceView,
     Total,
 )
+from lem_pipeline.service.numbers import ExactRoute, dumped
 from lem_pipeline.service.tail import Tail
 from lem_pipeline.service.tokens import Named
 from lem_pipeline.service.waiting import Waiting
@@ -79,6 +79,7 @@ def make_app(
     app = FastAPI(
         title="LEM advice", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None, redirect_slashes=False
     )
+    app.router.route_class = ExactRoute
     app.add_middleware(Guard, tokens=tokens)
     hidden = Hiding(Settings())
     waiting = Waiting()
@@ -113,10 +114,10 @@ def make_app(
         """One order."""
         return OrderView.of(advisor.order(order_id))
 
-    @app.get("/orders/{order_id}/slices", responses=told(404))
-    def slices(order_id: Key) -> list[SliceView]:
+    @app.get("/orders/{order_id}/slices", response_model=list[SliceView], responses=told(404))
+    def slices(order_id: Key) -> Response:
         """Every slice that was advised for an order."""
-        return [SliceView.of(advice) for advice in advisor.history(order_id)]
+        return _as_json([SliceView.fields_of(advice) for advice in advisor.history(order_id)])
 
     @app.post("/orders/{order_id}/cancel", responses=told(404, 409))
     def cancel(order_id: Key) -> OrderView:
@@ -155,10 +156,10 @@ def make_app(
         """Everything that was told of an order's fills, corrections too."""
         return [FillView.of(fill) for fill in advisor.fills(order_id)]
 
-    @app.put("/orders/{order_id}/slices/{bar}/fill", responses=told(404, 409))
-    def total(order_id: Key, bar: BarKey, filled: Total) -> SliceView:
+    @app.put("/orders/{order_id}/slices/{bar}/fill", response_model=SliceView, responses=told(404, 409))
+    def total(order_id: Key, bar: BarKey, filled: Total) -> Response:
         """Tell what was filled in a slice's bar as one number, in place of single fills; the last word counts."""
-        return SliceView.of(advisor.total(order_id, utc_of(bar, "bar"), filled.amount))
+        return _as_json(SliceView.fields_of(advisor.total(order_id, utc_of(bar, "bar"), filled.amount)))
 
     @app.get("/orders/{order_id}/report", responses=told(404, 409, 503))
     async def report(order_id: Key) -> OrderReport:
@@ -173,12 +174,12 @@ def make_app(
     @app.post("/orders/{order_id}/advice", response_model=AdvisedView, responses=told(404, 409, 503))
     async def advise_one(order_id: Key) -> Response:
         """The slice of one order for the bar that is next."""
-        return Response(await waiting.run(_told_bar, advisor, order_id, hidden), media_type="application/json")
+        return _as_json(await waiting.run(_told_bar, advisor, order_id, hidden))
 
     @app.post("/advice", response_model=AdvisedView, responses=told(503))
     async def advise() -> Response:
         """The slices of all open orders for the bar that is next; orders without one are in `refused`, with why."""
-        return Response(await waiting.run(_told_bar, advisor, None, hidden), media_type="application/json")
+        return _as_json(await waiting.run(_told_bar, advisor, None, hidden))
 
     return app
 
@@ -226,7 +227,7 @@ def _parent(advisor: Advisor, new: NewOrder) -> ParentOrder:
     start = advisor.start_of(new.id) if new.start is None else utc_of(new.start, "start")
     limit = None if new.limit_price is None else told_number(new.limit_price, "limit_price")
     own = (new.id or new_id(), advisor.universe.name, new.asset)
-    return ParentOrder(*own, terms, new.size, start, new.mode, limit, fallback=new.fallback)
+    return ParentOrder(*own, terms, told_size(new.size), start, new.mode, limit, fallback=new.fallback)
 
 
 def _amendment(new: NewTerms) -> Amendment:
@@ -236,6 +237,8 @@ def _amendment(new: NewTerms) -> Amendment:
             raise OrderError(f"{name} null; allowed: a value, or to leave it out")
     if named.get("limit_price") is not None:
         named["limit_price"] = told_number(named["limit_price"], "limit_price")
+    if "size" in named:
+        named["size"] = told_size(named["size"])
     return Amendment(**named, no_limit="limit_price" in named and named["limit_price"] is None)
 
 
@@ -258,6 +261,11 @@ def _news(new: NewFill) -> FillNews:
 _DAY = TypeAdapter(DayReport)
 
 
+def _as_json(told: Any) -> Response:
+    """An answer in JSON, of a value or of bytes that are it."""
+    return Response(told if isinstance(told, bytes) else dumped(told), media_type="application/json")
+
+
 def _told_day(advisor: Advisor, date: dt.date, hidden: Hiding) -> bytes:
     """JSON of the reports of a day."""
     day = advisor.reports(date)
@@ -277,4 +285,4 @@ def _told_bar(advisor: Advisor, order_id: str | None, hidden: Hiding) -> bytes:
         "refused": hidden.values(advised.refused),
         "waiting": advised.waiting,
     }
-    return orjson.dumps(view, option=orjson.OPT_UTC_Z)
+    return dumped(view)

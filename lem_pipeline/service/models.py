@@ -15,7 +15,8 @@ from lem.advice.callers import Actor
 from lem.advice.deciding import REASONS
 from lem.advice.expectation import Basis
 from lem.advice.fills import FILL_PATTERN, Fill
-from lem.advice.order import ID_PATTERN, LARGEST_SIZE, Mode, OrderState, Status
+from lem.advice.order import ID_PATTERN, Mode, OrderState, Status
+from lem_pipeline.service.numbers import NotNegative, Positive, Signed, written
 
 Bars = Annotated[int, Field(strict=True, ge=1, le=500)]
 Rate = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
@@ -46,10 +47,7 @@ class NewOrder(_Body):
     side: Literal["buy", "sell"]
     benchmark: Literal["vwap", "twap"] = "vwap"
     target: Annotated[Literal["quantity", "notional"], Field(description="What is fixed.")] = "quantity"
-    size: Annotated[
-        float,
-        Field(strict=True, gt=0, le=LARGEST_SIZE, description="Base quantity, or notional in quote currency."),
-    ]
+    size: Annotated[Positive, Field(description="Base quantity, or notional in quote currency.")]
     min_bars: Annotated[Bars, Field(description="m, fewest bars after which it may end.")] = 1
     max_bars: Annotated[Bars | None, Field(description="N, by when it must end; the horizon if left out.")] = None
     min_rate: Annotated[Rate, Field(description="Smallest share of the order in a bar.")] = 0.0
@@ -58,10 +56,9 @@ class NewOrder(_Body):
         1.0
     )
     mode: Annotated[Mode, Field(description=_MODES)] = "assume"
-    limit_price: Annotated[
-        float | None,
-        Field(strict=True, gt=0, le=LARGEST_SIZE, description="Worst price, in quote currency; any if left out."),
-    ] = None
+    limit_price: Annotated[Positive | None, Field(description="Worst price, in quote currency; any if left out.")] = (
+        None
+    )
     fallback: Annotated[bool, Field(strict=True, description="Go on at a plain pace while bars are missing.")] = False
     start: Annotated[
         dt.datetime | None,
@@ -82,9 +79,7 @@ class NewOrder(_Body):
 class NewTerms(_Body):
     """Terms of an order that are to change; those that are left out stay as they are."""
 
-    size: Annotated[float | None, Field(strict=True, gt=0, le=LARGEST_SIZE, description="No less than is filled.")] = (
-        None
-    )
+    size: Annotated[Positive | None, Field(description="No less than is filled.")] = None
     min_bars: Annotated[Bars | None, Field(description="From the order's first bar on.")] = None
     max_bars: Annotated[Bars | None, Field(description="Likewise; no bar that is decided already.")] = None
     min_rate: Annotated[Rate | None, Field(description="Smallest share of the order in a bar.")] = None
@@ -92,9 +87,7 @@ class NewTerms(_Body):
     risk_aversion: Annotated[
         float | None, Field(strict=True, ge=0, le=1e6, description="How urgent: the weight of the gain's variance.")
     ] = None
-    limit_price: Annotated[
-        float | None, Field(strict=True, gt=0, le=LARGEST_SIZE, description="Worst price; null for any.")
-    ] = None
+    limit_price: Annotated[Positive | None, Field(description="Worst price; null for any.")] = None
 
     model_config = ConfigDict(
         extra="forbid", allow_inf_nan=False, json_schema_extra={"examples": [{"size": 15.0, "max_bars": 12}]}
@@ -104,7 +97,7 @@ class NewTerms(_Body):
 class Total(_Body):
     """What was filled in a bar, as one number in the order's own unit."""
 
-    amount: Annotated[float, Field(strict=True, ge=0, le=LARGEST_SIZE, examples=[1.25])]
+    amount: Annotated[NotNegative, Field(examples=[1.25])]
 
 
 class NewFill(_Body):
@@ -114,12 +107,9 @@ class NewFill(_Body):
         str,
         Field(pattern=FILL_PATTERN, description="The venue's id of it; sent twice, it counts once.", examples=["t-1"]),
     ]
-    amount: Annotated[float, Field(strict=True, ge=0, le=LARGEST_SIZE, description="In the order's own unit.")]
-    price: Annotated[float | None, Field(strict=True, gt=0, le=LARGEST_SIZE, description="In quote currency.")] = None
-    fee: Annotated[
-        float | None,
-        Field(strict=True, ge=-LARGEST_SIZE, le=LARGEST_SIZE, description="In quote currency; below 0 for a rebate."),
-    ] = None
+    amount: Annotated[NotNegative, Field(description="In the order's own unit.")]
+    price: Annotated[Positive | None, Field(description="In quote currency.")] = None
+    fee: Annotated[Signed | None, Field(description="In quote currency; below 0 for a rebate.")] = None
     time: Annotated[dt.datetime | None, Field(description="When it traded (UTC).")] = None
     bar: Annotated[dt.datetime | None, Field(description="Open of the bar that it belongs to (UTC).")] = None
     corrects: Annotated[
@@ -251,8 +241,11 @@ class SliceView(BaseModel):
     advised_at: dt.datetime
     number: Annotated[int, Field(description="Of the bar in the order, from 1.")]
     seconds_left: Annotated[float, Field(description="Of the bar.")]
-    amount: Annotated[float, Field(description="To trade in the bar: base quantity, or notional (unit).")]
-    exact_amount: Annotated[str, Field(description="The same in decimal digits; these sum to the order exactly.")]
+    amount: Annotated[
+        float,
+        Field(description="To trade in the bar: base quantity, or notional (unit). It has all of its decimal digits."),
+    ]
+    exact_amount: Annotated[str, Field(description="The same digits as text; they sum to the order exactly.")]
     share: float
     unit: str
     remaining: Annotated[float, Field(description="Left before the bar, in the same unit.")]
@@ -278,17 +271,14 @@ class SliceView(BaseModel):
     exact_filled: str | None
     repeated: Annotated[bool, Field(description="Advised before; stored slices never change.")]
 
-    @classmethod
-    def of(cls, advice: Advice) -> SliceView:
-        """The view of a slice."""
-        return cls.model_construct(**cls.fields_of(advice))
-
     @staticmethod
     def fields_of(advice: Advice) -> dict[str, Any]:
-        """Its fields by name."""
-        return {**vars(advice), **{name: _digits(getattr(advice, name)) for name in _EXACT}}
+        """Its fields by name, past pydantic's work on each slice; amounts are numbers with all of their digits."""
+        told = {**vars(advice), **{name: _digits(getattr(advice, name)) for name in _EXACT}}
+        return told | {name: written(getattr(advice, f"exact_{name}")) for name in _AMOUNTS}
 
 
+_AMOUNTS = ("amount", "remaining", "filled")
 _EXACT = ("exact_amount", "exact_remaining", "exact_filled", "limit_price")
 
 
