@@ -117,7 +117,10 @@ class Expectations:
         for m, mean, low, high, count in found.rows.get((order.side, order.benchmark, order.target), ()):
             # The more an order may choose from, the more it is worth: a later m says too little, never too much.
             if m >= order.min_bars:
-                words = f"{count} orders of {m} to {horizon} bars in the report of {found.date}, after assumed costs"
+                words = (
+                    f"{count} orders of {m} to {horizon} bars in the report of {found.date}, of the assumed size and "
+                    "without rate limits, after assumed costs"
+                )
                 return Expectation(mean, low, high, words, "backtest")
         return self._theory(order, made, f"the report of {found.date} has no orders of {order.min_bars} or more bars")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Context, Decimal
 
-from lem.advice.amounts import ZERO, down_to, minus, plus, up_to
+from lem.advice.amounts import ZERO, down_to, minus, up_to
 from lem.errors import OrderError
 
 _PRICE = Context(prec=40)
@@ -117,8 +117,3 @@ def tradable(
     if ZERO < behind < least:
         amount = down_to(max(minus(whole, least), ZERO), step)
     return amount if amount >= least else ZERO
-
-
-def carried(wish: Decimal, amount: Decimal) -> Decimal:
-    """What the next slice has to make up for: what was asked for and not advised (below 0 where it was more)."""
-    return minus(plus(wish, ZERO), amount)

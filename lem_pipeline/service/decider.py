@@ -12,6 +12,7 @@ from lem.advice.advisor import Advisor
 from lem.advice.audit import MOST_ENTRIES
 from lem.advice.callers import Caller, acting_as
 from lem.advice.follow import RETRY_SECONDS
+from lem.advice.order import OPEN
 from lem.errors import LemError
 from lem_pipeline.service.tail import Tail
 
@@ -19,6 +20,7 @@ Decides = Literal["told", "always", "never"]
 """told: while somebody is told, a listener of /events or a webhook. always: whoever listens. never: when asked only."""
 DECIDES: tuple[Decides, ...] = get_args(Decides)
 WAKE_SECONDS = 0.2
+_FILLS = ("filled", "corrected")
 _LOG = logging.getLogger("lem.service")
 
 
@@ -35,6 +37,7 @@ class Decider:
         self._advisor, self._tail, self._decides = advisor, tail, decides
         self._stop = threading.Event()
         self._due: dt.datetime | None = None
+        self._bar: dt.datetime | None = None
         self._seen, self._told = -1, ""
         self._thread = threading.Thread(target=self._run, name="decider", daemon=True)
 
@@ -65,7 +68,16 @@ class Decider:
             found = self._tail.log.page(self._advisor.universe.name, after=after)
         except LemError:
             return True  # what is wrong there is told by the decision, which reads it too
-        return len(found) == MOST_ENTRIES or any(entry.event in ("created", "resumed") for entry in found)
+        if len(found) == MOST_ENTRIES or any(entry.event in ("created", "resumed") for entry in found):
+            return True
+        # A fill that was told late may leave something of an order that had ended: it goes on, without a slice yet.
+        again = {entry.order_id for entry in found if entry.event in _FILLS and entry.facts.get("status") in OPEN}
+        return any(self._lacks_slice(order_id) for order_id in again)
+
+    def _lacks_slice(self, order_id: str) -> bool:
+        """Whether an open order has no slice for the bar that was decided last."""
+        orders = self._advisor.store.booked(self._advisor.universe.name, order_id)
+        return any(order.last is not None and order.last.bar != self._bar for order in orders)
 
     def _decide(self) -> None:
         retry = dt.timedelta(seconds=RETRY_SECONDS)
@@ -88,7 +100,7 @@ class Decider:
             self._due = self._advisor.clock.now() + retry
             _LOG.exception("a bar was not decided")
             return
-        self._seen = max(self._seen, before)
+        self._seen, self._bar = max(self._seen, before), advised.at.bar
         grace = dt.timedelta(seconds=self._advisor.universe.source.capabilities.grace_seconds)
         rest = advised.at.bar_end + grace
         self._due = min(rest, self._advisor.clock.now() + retry) if reasons else rest

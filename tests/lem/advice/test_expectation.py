@@ -47,7 +47,7 @@ def test_it_is_what_the_models_orders_of_the_kind_kept_in_the_newest_report_of_b
     write_report(desk.lake, "2024-01-18", ROWS[0].replace("12.5", "-77"))
     assert expected(desk, clock, min_bars=min_bars) == (
         figures,
-        f"{which} in the report of 2024-01-17, after assumed costs",
+        f"{which} in the report of 2024-01-17, of the assumed size and without rate limits, after assumed costs",
     )
 
 
