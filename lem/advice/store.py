@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from decimal import Decimal
 
 from sqlalchemy import Connection, and_, func, insert, select, update
@@ -74,7 +75,8 @@ class AdviceStore:
                 state = there.state()
                 if state.order != order:
                     raise OrderStateError(
-                        f"id {order.id}: there is another order of this id ({_terms(state.order)}); allowed: an id "
+                        f"id {order.id}: there is another order of this id ({_terms(state.order)}; what differs: "
+                        f"{_differences(state.order, order)}); allowed: an id "
                         "that is free, or the same order again"
                     )
                 return state, False
@@ -270,3 +272,13 @@ def _terms(order: ParentOrder) -> str:
         f"{terms.scenario} of {order.size:g} {order.asset}, m {terms.min_bars}, N {terms.max_bars}, start "
         f"{order.start:%Y-%m-%dT%H:%M:%SZ}, universe {order.universe}"
     )
+
+
+def _differences(there: ParentOrder, sent: ParentOrder) -> str:
+    """Each term in which two orders differ, as it is there and as it was sent."""
+    both = [
+        {field.name: getattr(one, field.name) for one in (order, order.order) for field in fields(one)}
+        for order in (there, sent)
+    ]
+    names = [name for name in both[0] if name != "order" and both[0][name] != both[1][name]]
+    return ", ".join(f"{name} {both[0][name]}, sent {both[1][name]}" for name in names)
