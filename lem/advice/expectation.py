@@ -12,6 +12,7 @@ import datetime as dt
 import io
 import logging
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +33,11 @@ from lem.universe import Universe
 _LOG = logging.getLogger("lem.advice")
 FRESH = dt.timedelta(minutes=10)
 """How long the newest report that was found is taken for the newest."""
-AT_ONCE = 4
+PAUSE_SECONDS = 0.02
+"""Between two simulations in the background: a bar may have to be decided."""
+MOST_KEPT = 20_000
+"""Expectations of single orders that are kept: they are told with every bar."""
+AT_ONCE = 2
 """Simulations that an answer of a service waits for; each takes some 20 ms."""
 Basis = Literal["backtest", "theory"]
 """backtest: the model's own orders in a report. theory: simulated orders of the theory that models correct."""
@@ -80,6 +85,7 @@ class Expectations:
         self._gains = TheoryGains(universe.costs)
         self._to_do: SimpleQueue[Node | None] | None = None
         self._asked = set[Node]()
+        self._told: dict[tuple[str, int, str], Expectation] = {}
         self._known: dict[dt.date, tuple[dt.datetime, _Report | str]] = {}
 
     @contextmanager
@@ -99,6 +105,7 @@ class Expectations:
         while (node := to_do.get()) is not None and self._to_do is to_do:
             self._gains.simulated(node)
             self._asked.discard(node)
+            time.sleep(PAUSE_SECONDS)
 
     def of(self, orders: Sequence[OrderRecord]) -> list[Expectation]:
         """Of orders that have begun: from the newest report of a day before their first bars, else from the theory."""
@@ -125,7 +132,10 @@ class Expectations:
         return self._theory(order, made, f"the report of {found.date} has no orders of {order.min_bars} or more bars")
 
     def _theory(self, order: OrderRecord, made: list[Node], why: str) -> Expectation:
-        """What the theory keeps of an order, and why that is all that is known."""
+        """What the theory keeps of an order, and why that is all that is known; the same until it is amended."""
+        key = order.id, order.amended, why
+        if (told := self._told.get(key)) is not None:
+            return told
         arrived, limits = order.arrived(), (order.min_rate, order.max_rate, order.risk_aversion)
         kind = Kind(order.benchmark, order.min_bars, order.max_bars, *limits)
         bar = arrived.mean_volume * (arrived.arrival_price if order.target == "notional" else 1.0)
@@ -141,12 +151,18 @@ class Expectations:
         gain = self._gains.of(kind, size, arrived.sigma)
         if gain is None:
             why += f"; nor has the theory: {order.max_bars} bars cannot trade it under the participation_cap"
-            return Expectation(None, None, None, why, None)
+            return self._keep(key, Expectation(None, None, None, why, None))
         words = (
             f"{kind.orders} simulated orders of {kind.min_bars} to {kind.max_bars} bars, of its size and volatility, "
             f"by the theory that models correct, on a market without drift, after assumed costs: {why}"
         )
-        return Expectation(gain.mean_bps, gain.low_bps, gain.high_bps, words, "theory")
+        return self._keep(key, Expectation(gain.mean_bps, gain.low_bps, gain.high_bps, words, "theory"))
+
+    def _keep(self, key: tuple[str, int, str], told: Expectation) -> Expectation:
+        if len(self._told) >= MOST_KEPT:
+            self._told = {}
+        self._told[key] = told
+        return told
 
     def _before(self, date: dt.date) -> _Report | str:
         now = self._clock.now()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -107,7 +108,9 @@ def test_a_service_waits_for_few_simulations_and_tells_of_the_others_the_next_ti
     advisor = desk.advisor(clock)
     begun = ArrivalRecord("m", NOON, 0.01, 100.0, mean_volume=1e6)
     terms = [(m, n) for n in range(1, 7) for m in range(1, n + 1)]
-    orders = [OrderRecord.of(buy(desk.universe, min_bars=m, max_bars=n), NOON).begun(begun) for m, n in terms]
+    orders = [
+        OrderRecord.of(buy(desk.universe, f"{m}-{n}", min_bars=m, max_bars=n), NOON).begun(begun) for m, n in terms
+    ]
     with advisor.expectations.in_background():
         first = advisor.expectations.of(orders)
         assert {one.basis for one in first[:1]} == {"theory"}
@@ -119,6 +122,9 @@ def test_a_service_waits_for_few_simulations_and_tells_of_the_others_the_next_ti
             time.sleep(0.05)
             then = advisor.expectations.of(orders)
     assert then == desk.advisor(clock).expectations.of(orders)
+    amended = replace(orders[-1], max_bars=5, min_bars=5, amended=1)
+    assert advisor.expectations.of([orders[-1], amended])[0] == then[-1]
+    assert "orders of 5 to 5 bars" in advisor.expectations.of([amended])[0].source
 
 
 def test_without_a_report_of_before_it_says_so_and_a_new_one_is_found(desk: Desk, clock: StoppedClock):
