@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -107,4 +108,7 @@ def traders(
     """
     if all(read.stage != DECISION for read in stage.reads):
         return {}
-    return {date: traded_by(registry.champion_on(universe.name, date)) for date in dates}
+    decisions = registry.promotions(universe.name)
+    decided = [decision.date for decision in decisions]
+    last = {date: bisect(decided, date) for date in dates}  # number of decisions for the date or earlier ones
+    return {date: traded_by(decisions[count - 1].champion_id if count else None) for date, count in last.items()}

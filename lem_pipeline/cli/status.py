@@ -49,8 +49,8 @@ def repair(universe: Universe, table: str, keys: Sequence[PartitionKey], there: 
 def show_status(console: Console, lake: Lake, registry: Registry, universe: Universe, today: dt.date) -> None:
     """Print what there is of each stage, what is wrong with it and what repairs it, and what comes next."""
     found = states(lake, registry, universe, partition_dates(universe, universe.start, last_data_date(universe, today)))
-    old, reports = stale_decisions(lake, registry, universe), report_dates(lake, universe.name)
     versioned = Versioned(lake, universe)
+    old, reports = stale_decisions(versioned, registry, universe), report_dates(lake, universe.name)
     old_reports = [date for date in reports if report_is_stale(lake, versioned, universe, date)]
     table = Table(title=f"{universe.name}: {escape(universe.description)}")
     for column in ("stage", "partitions", "first", "last", "holes", "stale", "quarantined"):
@@ -74,7 +74,7 @@ def show_status(console: Console, lake: Lake, registry: Registry, universe: Univ
     for state in found:
         _show_wrong(console, lake, universe, state)
     _show_doubts(console, lake, universe)
-    show_decisions(console, lake, registry, universe, today)
+    show_decisions(console, registry, universe, old, today)
     for date in old_reports:
         console.print(
             f"[yellow]stale[/yellow] report of {date}: its backtests or its code are others now, make it again "
