@@ -108,7 +108,6 @@ def traders(
     """
     if all(read.stage != DECISION for read in stage.reads):
         return {}
-    decisions = registry.promotions(universe.name)
-    decided = [decision.date for decision in decisions]
-    last = {date: bisect(decided, date) for date in dates}  # number of decisions for the date or earlier ones
-    return {date: traded_by(decisions[count - 1].champion_id if count else None) for date, count in last.items()}
+    decided = registry.champion_ids(universe.name)
+    days, champions = list(decided), [None, *decided.values()]
+    return {date: traded_by(champions[bisect(days, date)]) for date in dates}

@@ -10,24 +10,27 @@ from rich.markup import escape
 
 from lem.gate.walk_forward import broken_decisions, how_to_decide_again, undecided
 from lem.lineage.keys import name_missing
-from lem.registry import Registry
+from lem.registry import PromotionRecord, Registry
 from lem.universe import Universe
 from lem_pipeline.planning.dates import Dates
 
 
 def show_decisions(
-    console: Console, registry: Registry, universe: Universe, stale: Sequence[dt.date], today: dt.date
+    console: Console,
+    decisions: Sequence[PromotionRecord],
+    universe: Universe,
+    stale: Sequence[dt.date],
+    today: dt.date,
 ) -> None:
     """Say whether every decision follows from the one before it, and which were made from what is others now.
 
     Args:
         console: to print on.
-        registry: with the decisions.
+        decisions: that stand, ascending.
         universe: whose decisions they are.
         stale: dates whose decision is out of date (`lem.lineage.staleness.stale_decisions`).
         today: UTC.
     """
-    decisions = registry.promotions(universe.name)
     if not decisions:
         return
     broken = broken_decisions(decisions)

@@ -59,7 +59,8 @@ def show_status(console: Console, lake: Lake, registry: Registry, universe: Univ
         wrong = [str(len(keys)) for keys in (state.missing, state.stale, state.quarantined)]
         table.add_row(state.table, *_extent(state.present, state.first, state.last), *wrong)
     trained = sorted({record.usable_on for record in registry.models(universe.name)})
-    decided = [decision.date for decision in registry.promotions(universe.name)]
+    decisions = registry.promotions(universe.name)
+    decided = [decision.date for decision in decisions]
     stale_trained = stale_models(versioned, registry, universe)
     for stage, dates, stale in (
         (MODEL, trained, stale_trained),
@@ -74,7 +75,7 @@ def show_status(console: Console, lake: Lake, registry: Registry, universe: Univ
     for state in found:
         _show_wrong(console, lake, universe, state)
     _show_doubts(console, lake, universe)
-    show_decisions(console, registry, universe, old, today)
+    show_decisions(console, decisions, universe, old, today)
     for date in old_reports:
         console.print(
             f"[yellow]stale[/yellow] report of {date}: its backtests or its code are others now, make it again "
