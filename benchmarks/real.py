@@ -65,8 +65,8 @@ NAME = "real"
 MIN_BARS = (1, 3, 6, 9, 11, 12)
 RISK_AVERSION = 1.0
 """The orders' lambda where nothing else is said: see `lem.training.objective`."""
-RISK_AVERSIONS = (0.0, 0.25, 1.0, 4.0)
-"""The lambdas at which one model is used after costs."""
+RISK_AVERSIONS = (0.0, 0.1, 0.25, 0.5, 0.7, 1.0, 2.0, 4.0)
+"""The lambdas at which one model is used after costs, near enough to each other to meet a rule at its own sd."""
 FAMILY = "optimal_with_risk "
 """Before the number of a member of the family of rules that know costs and risk."""
 COLUMNS = (

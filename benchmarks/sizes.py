@@ -15,7 +15,7 @@ from benchmarks.common import Column, Row, command_line, console, each_seed, one
 from benchmarks.evaluate import Arrivals, gains
 from benchmarks.frontier import dominators, point
 from benchmarks.markets import data_root
-from benchmarks.real import RISK_AVERSION, RISK_AVERSIONS, crypto_year, rules_beside
+from benchmarks.real import RISK_AVERSION, crypto_year, rules_beside
 from benchmarks.splits import HORIZON, Split
 from lem.data.panel import Panel
 from lem.strategies.bounds import fill_law
@@ -30,6 +30,8 @@ CONDITIONS: tuple[dict[str, float], ...] = (
     *({"impact_decay": bars} for bars in (1.0, 3.0)),
 )
 """What differs from the universe's costs; with `impact_decay` the impact is transient, which no strategy knows."""
+RISK_AVERSIONS = (0.0, 0.25, RISK_AVERSION, 4.0)
+"""The lambdas at which one model is used."""
 COLUMNS = (
     Column("condition", "costs"),
     Column("m", "m", "d"),

@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 from lem.layers import LAYERS
 from tests.conftest import ROOT
@@ -25,10 +24,21 @@ MODULES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rgl
 LONGEST = 400
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All nodes of a module's tree: many rules look at them."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def within(path: Path) -> str:
+    """A file's path as a message names it."""
+    return str(path.relative_to(ROOT))
+
+
 def imported(path: Path) -> dict[str, int]:
     """Top-level names that a module imports anywhere in it, and in which line."""
     found = {}
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0]: node.lineno for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -40,16 +50,18 @@ def test_all_packages_are_there():
     assert {path.relative_to(ROOT).parts[0] for path in MODULES} == set(MAY_IMPORT)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_run_one_way_only_and_library_and_benchmarks_know_no_dagster(path):
-    package = path.relative_to(ROOT).parts[0]
-    wrong = set(MAY_IMPORT) - MAY_IMPORT[package] - {package}
-    names = imported(path)
-    if path.name in OF_THE_PIPELINE and package == "benchmarks":
-        wrong = {"tests"}
-    elif package in ("lem", "benchmarks"):
-        wrong |= {name for name in names if name.startswith("dagster")}
-    assert not {f"{name} (line {names[name]})" for name in wrong & set(names)}
+def test_imports_run_one_way_only_and_library_and_benchmarks_know_no_dagster():
+    found = []
+    for path in MODULES:
+        package = path.relative_to(ROOT).parts[0]
+        wrong = set(MAY_IMPORT) - MAY_IMPORT[package] - {package}
+        names = imported(path)
+        if path.name in OF_THE_PIPELINE and package == "benchmarks":
+            wrong = {"tests"}
+        elif package in ("lem", "benchmarks"):
+            wrong |= {name for name in names if name.startswith("dagster")}
+        found += [f"{within(path)}, line {names[name]}: {name}" for name in sorted(wrong & set(names))]
+    assert not found, "\n".join(found)
 
 
 def test_the_whole_library_works_without_dagster():
@@ -79,7 +91,7 @@ def test_the_peers_driver_knows_nothing_of_this_repository_and_nobody_else_knows
 def parts_of(path: Path, package: str = "lem") -> dict[str, int]:
     """Packages and loose modules of a package that a module imports anywhere in it, and in which line."""
     found = {}
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -93,13 +105,14 @@ LIBRARY = [path for path in MODULES if path.relative_to(ROOT).parts[0] == "lem" 
 FLOORS = {name: floor for floor, name in enumerate(LAYERS)}
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_library_imports_downwards_only_along_its_list_of_layers(path):
-    part = path.relative_to(ROOT / "lem").with_suffix("").parts[0]
-    if part == "__init__":  # the doors of the house, opened on use
-        return
-    wrong = {f"{name} (line {line})" for name, line in parts_of(path).items() if FLOORS[name] > FLOORS[part]}
-    assert not wrong, f"{part} imports from above: {wrong}; the order is in lem/layers.py"
+def test_the_library_imports_downwards_only_along_its_list_of_layers():
+    found = []
+    for path in LIBRARY:
+        part = path.relative_to(ROOT / "lem").with_suffix("").parts[0]
+        if part != "__init__":  # the doors of the house, opened on use
+            above = {name: line for name, line in parts_of(path).items() if FLOORS[name] > FLOORS[part]}
+            found += [f"{within(path)}, line {line}: {name}" for name, line in above.items()]
+    assert not found, "imports from above; the order is in lem/layers.py\n" + "\n".join(found)
 
 
 def test_the_list_of_layers_names_all_that_is_there_and_nothing_else():
@@ -138,21 +151,16 @@ def test_the_pipeline_has_its_rooms_and_no_modules_beside_them_but_what_deployme
     assert there == set(ROOMS)
 
 
-@pytest.mark.parametrize("path", PIPELINE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_pipeline_imports_downwards_only_along_its_list_of_rooms(path):
-    room = path.relative_to(ROOT / "lem_pipeline").with_suffix("").parts[0]
-    if room == "__init__":
-        assert parts_of(path, "lem_pipeline").keys() <= {"component"}  # opened on use
-        return
-    if room == "defs":  # what dg adds to a checkout is its owner's
-        return
-    floor = ROOMS.index(room)
-    wrong = {
-        f"{name} (line {line})"
-        for name, line in parts_of(path, "lem_pipeline").items()
-        if name not in ROOMS[: floor + 1]
-    }
-    assert not wrong, f"{room} imports from above: {wrong}; the order is in ROOMS"
+def test_the_pipeline_imports_downwards_only_along_its_list_of_rooms():
+    found = []
+    for path in PIPELINE:
+        room = path.relative_to(ROOT / "lem_pipeline").with_suffix("").parts[0]
+        if room == "defs":  # what dg adds to a checkout is its owner's
+            continue
+        below = ("component",) if room == "__init__" else ROOMS[: ROOMS.index(room) + 1]  # __init__: opened on use
+        above = {name: line for name, line in parts_of(path, "lem_pipeline").items() if name not in below}
+        found += [f"{within(path)}, line {line}: {name}" for name, line in above.items()]
+    assert not found, "imports from above; the order is in ROOMS\n" + "\n".join(found)
 
 
 INTERNALS = tuple(
@@ -166,7 +174,7 @@ def private_of_dagster(path: Path) -> dict[str, int]:
     Public are the names of the packages themselves, as in `from dagster_celery import celery_executor`.
     """
     found = {}
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [f"{alias.name}." for alias in node.names if "." in alias.name]
@@ -181,19 +189,17 @@ def private_of_dagster(path: Path) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_dagster_does_not_call_public_is_used_in_three_files(path):
-    found = {f"{name} (line {line})" for name, line in private_of_dagster(path).items()}
-    if path.relative_to(ROOT) in INTERNALS:
-        assert found, "it is there for them"
-    else:
-        assert not found, f"give it a function and a contract in {INTERNALS[0]}"
+def test_what_dagster_does_not_call_public_is_used_in_three_files():
+    used = {path.relative_to(ROOT): private_of_dagster(path) for path in MODULES}
+    assert all(used.pop(path) for path in INTERNALS), "they are there for it"
+    found = [f"{path}, line {line}: {name}" for path, names in used.items() for name, line in names.items()]
+    assert not found, f"give it a function and a contract in {INTERNALS[0]}\n" + "\n".join(found)
 
 
 def test_no_module_lies_in_the_root_of_the_repository():
     assert not list(ROOT.glob("*.py"))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_is_short_enough_to_read(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+def test_a_file_is_short_enough_to_read():
+    lines = {within(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert not {path: count for path, count in lines.items() if count > LONGEST}

@@ -111,10 +111,14 @@ def instance() -> dg.DagsterInstance:
     """
     import dagster as dg  # here: `lem ui` asks for the folder alone, and hands it to processes that import Dagster
 
+    from resources.sqlite_events import copy_files_of_runs  # imports Dagster
+
     dagster_home()
     url = os.environ.get(STORAGE, "")
     try:
-        return dg.DagsterInstance.get()
+        found = dg.DagsterInstance.get()
+        copy_files_of_runs(found)
+        return found
     except Exception as error:
         if not url:
             raise

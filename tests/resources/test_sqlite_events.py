@@ -3,8 +3,11 @@ after an upgrade, mend `resources/sqlite_events.py` until this file passes."""
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of its functions as objects.
 
+import os
+import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -12,6 +15,7 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.test_utils import instance_for_test
 
 from resources.dagster_internals import event_log_of, range_tags, tags_of_event
+from resources.sqlite_events import _empty, copy_files_of_runs
 from tests.resources.test_dagster_internals import KEYS, RAW, daily, execute
 
 BARS = dg.AssetKey("bars")
@@ -112,3 +116,55 @@ def test_the_last_event_of_each_asset_is_its_own(history):
     ).success
     latest = {key: history.get_latest_data_version_record(key).partition_key for key in (RAW, BARS)}
     assert latest == {RAW: KEYS[2], BARS: KEYS[2]}
+
+
+def shape(path):
+    """All that a file of events says without its events."""
+    with closing(sqlite3.connect(path)) as connection:
+        made = sorted(connection.execute("SELECT type, name, sql FROM sqlite_master"), key=str)
+        stamp = connection.execute("SELECT * FROM alembic_version").fetchall()
+        return made, stamp, connection.execute("PRAGMA journal_mode").fetchone(), path.stat().st_mode
+
+
+def test_the_file_of_a_run_that_begins_as_a_copy_is_what_dagster_makes(tmp_path, monkeypatch):
+    found = {}
+    for copied in (False, True):
+        (tmp_path / str(copied)).mkdir()
+        with instance_for_test(temp_dir=str(tmp_path / str(copied))) as instance:
+            if copied:
+                copy_files_of_runs(instance)
+            made = list[str]()
+            initdb = SqliteEventLogStorage._initdb
+
+            def counted(storage, engine, *index, initdb=initdb, made=made):
+                made.append(Path(engine.url.database).stem)
+                initdb(storage, engine, *index)
+
+            _empty()
+            monkeypatch.setattr(SqliteEventLogStorage, "_initdb", counted)
+            run_id = run(instance)
+            monkeypatch.setattr(SqliteEventLogStorage, "_initdb", initdb)
+            assert (run_id in made) is not copied
+            path = Path(instance.event_log_storage.path_for_shard(run_id))
+            found[copied] = shape(path), everything(instance, run_id)
+            assert {name.name for name in path.parent.glob("*.db*")} == {"index.db", f"{run_id}.db"}
+    assert found[True] == found[False]
+
+
+def test_a_file_that_another_process_has_begun_meanwhile_is_used(tmp_path, monkeypatch):
+    with instance_for_test(temp_dir=str(tmp_path)) as instance:
+        copy_files_of_runs(instance)
+        storage = instance.event_log_storage
+        path, other = Path(storage.path_for_shard("one")), SqliteEventLogStorage(str(tmp_path / "other"))
+        with other.run_connection("one") as connection:
+            connection.exec_driver_sql("PRAGMA user_version = 7")
+        link = os.link
+
+        def late(whole, place):
+            shutil.copy(other.path_for_shard("one"), path)
+            link(whole, place)
+
+        monkeypatch.setattr(os, "link", late)
+        with storage.run_connection("one") as connection:
+            assert connection.exec_driver_sql("PRAGMA user_version").scalar() == 7
+        assert not list(path.parent.glob("one.db.*"))

@@ -38,61 +38,82 @@ ORDERS = [
 ]
 
 
-def spoil(desk: Desk, table: str, column: str, value: object) -> None:
+BAD = [("advised_slices", *one) for one in SLICES] + [("advised_orders", *one) for one in ORDERS]
+KEYS = [f"bad-{column}-{i}" for i, (_, column, _, _) in enumerate(BAD)]
+
+
+def spoil(desk: Desk, table: str, column: str, value: object, order: str = "bad") -> None:
     key = {"advised_slices": "order_id", "advised_orders": "id"}[table]
     with sqlite3.connect(desk.folder / "home" / "registry.sqlite") as connection:
-        changed = connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = 'bad'", [value])
+        changed = connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", [value, order])
         assert changed.rowcount == 1
     connection.close()
 
 
 @pytest.fixture
 def begun(desk: Desk, clock: StoppedClock):
+    """Orders that have each had a slice: one for every row that is spoiled, and a good one among them."""
     advisor = desk.advisor(clock)
-    for key in ("bad", "good"):
+    for key in (*KEYS[:9], "good", *KEYS[9:]):
         advisor.submit(buy(desk.universe, key))
-    advisor.advise()
+    assert len(advisor.advise().slices) == len(KEYS) + 1
     return advisor
 
 
-@pytest.mark.parametrize(
-    ("table", "column", "value", "words"),
-    [("advised_slices", *one) for one in SLICES] + [("advised_orders", *one) for one in ORDERS],
-)
 @pytest.mark.parametrize("later", [0, 3600])
-def test_an_order_whose_row_was_changed_is_named_and_the_others_go_on(
-    desk, clock, begun, table, column, value, words, later
-):
-    spoil(desk, table, column, value)
+def test_orders_whose_rows_were_changed_are_named_and_the_others_go_on(desk, clock, begun, later):
+    for key, (table, column, value, _) in zip(KEYS, BAD, strict=True):
+        spoil(desk, table, column, value, key)
     clock.sleep(later)
-    if (column, later) in (("side", 0), ("asset", 0)):
-        clock.sleep(3600)  # what a bar's answer needs no more is looked at when the next is decided
+    # What a bar's answer needs no more is looked at when the next is decided.
+    awaited = {key for key, (_, column, _, _) in zip(KEYS, BAD, strict=True) if column == "asset"}
     advised = begun.advise()
+    if not later:
+        assert {one.order_id for one in advised.slices} == {"good"} | awaited
+        assert set(advised.refused) == set(KEYS) - awaited
+        clock.sleep(3600)
+        advised = begun.advise()
     assert [one.order_id for one in advised.slices] == ["good"]
-    assert set(advised.refused) == {"bad"}
-    assert "bad" in advised.refused["bad"] or column == "asset"
-    assert words in advised.refused["bad"]
-    with pytest.raises(AdviceError, match="DOGE" if column == "asset" else "order bad"):
-        begun.advise("bad")
+    assert set(advised.refused) == set(KEYS)
+    for key, (_, column, _, words) in zip(KEYS, BAD, strict=True):
+        assert words in advised.refused[key], key
+        assert key in advised.refused[key] or column == "asset"
+        with pytest.raises(AdviceError, match="DOGE" if column == "asset" else f"order {key}"):
+            begun.advise(key)
     begun.refresh()
     assert "good" in [state.order.id for state in AdviceStore(desk.url).orders("tiny")]
     assert begun.order("good").status == "live"
     assert begun.history("good")
 
 
-@pytest.mark.parametrize(("column", "value", "words"), SLICES)
-def test_its_slices_and_fills_are_refused_by_name(desk, begun, column, value, words):
-    spoil(desk, "advised_slices", column, value)
+@pytest.mark.parametrize("later", [0, 3600])
+@pytest.mark.parametrize(("table", "column", "value", "words"), BAD[:1] + BAD[-3:-1])
+def test_one_such_order_alone_is_named_and_the_others_go_on(desk, clock, begun, table, column, value, words, later):
+    spoil(desk, table, column, value, KEYS[0])
+    clock.sleep(later)
+    advised = begun.advise()
+    assert words in advised.refused[KEYS[0]]
+    assert {one.order_id for one in advised.slices} == {"good", *KEYS[1:]}
+    with pytest.raises(AdviceError, match=f"order {KEYS[0]}"):
+        begun.advise(KEYS[0])
+
+
+def test_slices_and_fills_of_such_an_order_are_refused_by_name(desk, begun):
     bar = begun.now().bar
-    for ask in (lambda: begun.history("bad"), lambda: begun.total("bad", bar, 0.1)):
-        with pytest.raises(AdviceError, match="order bad: the database has what was never written"):
-            ask()
+    for key, (column, value, _) in zip(KEYS, SLICES, strict=False):
+        spoil(desk, "advised_slices", column, value, key)
+        for ask in (lambda key=key: begun.history(key), lambda key=key: begun.total(key, bar, 0.1)):
+            with pytest.raises(AdviceError, match=f"order {key}: the database has what was never written"):
+                ask()
 
 
-@pytest.mark.parametrize(("column", "value", "words"), [one for one in ORDERS if one[0] != "asset"])
-def test_the_order_itself_is_refused_by_name(desk, begun, caplog, column, value, words):
-    spoil(desk, "advised_orders", column, value)
-    with pytest.raises(AdviceError, match="order bad: the database has what was never written"):
-        begun.order("bad")
-    assert [state.order.id for state in begun.store.orders("tiny")] == ["good"]
-    assert "order bad" in caplog.text, "and the log says why"
+def test_such_an_order_itself_is_refused_by_name(desk, begun, caplog):
+    spoiled = [(key, *one) for key, one in zip(KEYS, ORDERS, strict=False) if one[0] != "asset"]
+    for key, column, value, _ in spoiled:
+        spoil(desk, "advised_orders", column, value, key)
+        with pytest.raises(AdviceError, match=f"order {key}: the database has what was never written"):
+            begun.order(key)
+    left = {state.order.id for state in begun.store.orders("tiny")}
+    assert left == {"good", *KEYS} - {key for key, *_ in spoiled}
+    for key, *_ in spoiled:
+        assert f"order {key}" in caplog.text, "and the log says why"

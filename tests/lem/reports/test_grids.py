@@ -4,12 +4,15 @@ import io
 import math
 
 import pandas as pd
+import pytest
 
 from lem.backtest.capacity import capacity
 from lem.reports.grids import BOUNDS, WHEN
 from lem.reports.report import Report, render_report
 from lem.reports.wording import label, number, percent, size
 from tests.lem.reports.pages import COSTS, STRATEGIES, Page, check_page, make_inputs, make_orders, text_of
+
+pytestmark = pytest.mark.usefixtures("empty_pictures")
 
 MOST = {"Bound, driftless": 12.0, "Bound after costs, driftless": 8.0, "Bound, foresight": 100.0}
 """Each bound of the made-up orders at m = 0, bps."""

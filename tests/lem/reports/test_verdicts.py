@@ -14,6 +14,8 @@ from lem.reports.tables import full_table, prepare_orders, select
 from lem.reports.verdicts import row_interval, together, verdict, verdicts
 from tests.lem.reports.pages import COSTS, Page, make_inputs, make_orders, text_of
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 
 @pytest.mark.parametrize("blocks", [7, 30])
 def test_of_tables_without_any_difference_at_most_one_in_twenty_says_better_or_worse(blocks: int) -> None:

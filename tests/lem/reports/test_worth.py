@@ -15,6 +15,8 @@ from lem.reports.wording import label
 from lem.reports.worth import add_worth
 from tests.lem.reports.pages import COSTS, make_inputs, make_orders, make_promotions, text_of
 
+pytestmark = pytest.mark.usefixtures("empty_pictures")
+
 FEW = ("optimal_with_costs", "optimal_with_risk", "twap", "lem")
 
 
