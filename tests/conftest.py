@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lem.universe import Universe
@@ -207,13 +208,59 @@ def tiny_home(
     return Home(folder, make_universe(**tiny_keys()), Done(**json.loads(done.read_text())))
 
 
+_DRAWING = (
+    "capacity_curve",
+    "frontier",
+    "index",
+    *(f"sections.{name}" for name in ("distribution", "gain", "model", "orders", "time")),
+)
+"""Modules of `lem.reports` that draw."""
+
+
+class _NoAxes:
+    """Takes whatever is drawn, and shows nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # numpy asks whether it is an array
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *_: object, **__: object) -> Any:
+        return self
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self,))
+
+    def get_legend_handles_labels(self) -> tuple[list[Any], list[str]]:
+        return [], []
+
+    def get_ylim(self) -> tuple[float, float]:
+        return 0.0, 1.0
+
+    get_xlim = get_ylim
+
+
+class _NoFigure(_NoAxes):
+    """Has as many panels as it is asked for."""
+
+    def __init__(self, **_: object) -> None:
+        self.axes = [_NoAxes()]
+
+    def subplots(self, rows: int = 1, columns: int = 1, *, squeeze: bool = True, **_: object) -> Any:
+        panels = np.empty((rows, columns), dtype=object)
+        panels.fill(_NoAxes())
+        return panels if not squeeze else panels[0, 0] if panels.size == 1 else panels.squeeze()
+
+
 @pytest.fixture
 def empty_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reports have empty pictures, with their titles and descriptions: half of a page's time is drawing.
+    """Reports have empty pictures, with their titles and descriptions: two thirds of a page's time is drawing.
 
     For tests that look at words and tables. That each picture is drawn and shows what it says is tested in
     tests/lem/reports (test_report, test_every_figure) and in tests/integration/test_report_in_browser.py.
     """
+
+    from PIL import Image
 
     class Nothing:
         def __init__(self, figure: object) -> None:
@@ -222,4 +269,10 @@ def empty_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         def print_svg(self, file: io.StringIO, metadata: object) -> None:
             file.write('<svg viewBox="0 0 1 1"></svg>')
 
+        def print_png(self, file: io.BytesIO, metadata: object) -> None:
+            Image.new("RGBA", (480, 340)).save(file, "png")
+
     monkeypatch.setattr("lem.reports.figures.FigureCanvasSVG", Nothing)
+    monkeypatch.setattr("lem.reports.sections.gain.FigureCanvasAgg", Nothing)
+    for module in _DRAWING:
+        monkeypatch.setattr(f"lem.reports.{module}.Figure", _NoFigure)

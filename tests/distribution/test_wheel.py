@@ -65,6 +65,7 @@ def test_what_cannot_be_moved_stops_the_build(text):
         relocated(text, ROOT)
 
 
+@pytest.mark.slow
 def test_commands_work_in_a_users_folder_that_has_packages_of_the_same_names(installed, tiny_keys, write_universe):
     write_universe(installed.folder / "universes", tiny_keys())
     assert installed.run("lem", "--version").stdout == "lem 0.1.0\n"

@@ -44,6 +44,8 @@ from tests.exchange.faults import Answer
 from tests.exchange.faults_table import check, record
 
 PART = "An archive"
+OVER = ["http", pytest.param("s3", marks=pytest.mark.slow)]
+"""Faults of transport, over both: what S3 adds is in the tests further down."""
 NO_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3")
 
 
@@ -157,7 +159,7 @@ def blocks(made: SimpleNamespace, fault: str, rule: str) -> None:
     record(fault, f"*blocked*: {text}", lost, duplicated, invented, part=PART)
 
 
-@pytest.mark.parametrize("over", ["http", "s3"])
+@pytest.mark.parametrize("over", OVER)
 @pytest.mark.parametrize("fault", PASSING)
 def test_a_transport_fault_is_tried_again(serve, tmp_path, fault, over):
     put(tmp_path / PATH, WHOLE)
@@ -168,7 +170,7 @@ def test_a_transport_fault_is_tried_again(serve, tmp_path, fault, over):
     assert sum(path.endswith(NAME) for path in made.server.asked) >= 2
 
 
-@pytest.mark.parametrize("over", ["http", "s3"])
+@pytest.mark.parametrize("over", OVER)
 @pytest.mark.parametrize("fault", PASSING)
 def test_a_transport_fault_that_stays_blocks_the_day(serve, tmp_path, fault, over):
     put(tmp_path / PATH, WHOLE)
@@ -179,7 +181,7 @@ def test_a_transport_fault_that_stays_blocks_the_day(serve, tmp_path, fault, ove
     assert sum(path.endswith(NAME) for path in made.server.asked) == 3
 
 
-@pytest.mark.parametrize("over", ["http", "s3"])
+@pytest.mark.parametrize("over", OVER)
 def test_a_slow_answer_is_waited_for(serve, tmp_path, over):
     put(tmp_path / PATH, WHOLE)
     made = serve(over)
@@ -201,7 +203,7 @@ def test_a_wrong_checksum_is_downloaded_again_and_then_blocks_the_day(serve, tmp
     blocks(made, f"{over}: wrong checksum, always", f"^{NAME}: tried 3 times, .* is {digest}, not 0{{64}}")
 
 
-@pytest.mark.parametrize("over", ["http", "s3"])
+@pytest.mark.parametrize("over", OVER)
 def test_a_missing_sidecar_and_a_missing_archive_block_the_day(serve, tmp_path, over):
     put(tmp_path / PATH, WHOLE, checksum="")
     blocks(
@@ -213,7 +215,7 @@ def test_a_missing_sidecar_and_a_missing_archive_block_the_day(serve, tmp_path, 
     )
 
 
-@pytest.mark.parametrize("over", ["http", "s3"])
+@pytest.mark.parametrize("over", OVER)
 def test_a_refusal_blocks_the_day_at_once(serve, tmp_path, over):
     put(tmp_path / PATH, WHOLE)
     made = serve(over)
@@ -222,7 +224,7 @@ def test_a_refusal_blocks_the_day_at_once(serve, tmp_path, over):
     assert sum(path.endswith(NAME) for path in made.server.asked) == 1
 
 
-@pytest.mark.parametrize("over", ["http", "s3"])
+@pytest.mark.parametrize("over", OVER)
 def test_the_pause_that_a_server_asks_for_is_kept_or_refused(serve, tmp_path, over):
     put(tmp_path / PATH, WHOLE)
     made = serve(over)

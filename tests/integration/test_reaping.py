@@ -121,6 +121,7 @@ def test_what_a_killed_range_wrote_is_in_the_history_after_reap_and_the_next_try
     assert "Nothing was left behind." in lem_command(tmp_path, "reap", **settings).out
 
 
+@pytest.mark.slow
 def test_what_was_written_before_ctrl_c_is_in_the_history(stopped, tmp_path, lem_command):
     settings, _ = stopped(signal.SIGINT)
     with dg.DagsterInstance.get() as instance:
@@ -155,6 +156,7 @@ app(["backfill", "-u", "tiny", "--from", "2024-01-10", "--to", "2024-01-12"])
 """
 
 
+@pytest.mark.slow
 def test_beside_a_living_backfill_nothing_is_found(tmp_path, lem_command, write_universe, tiny_keys, monkeypatch):
     settings = {"DAGSTER_HOME": str(tmp_path / "history"), "LEM_HOME": str(tmp_path / "home")}
     write_universe(tmp_path / "universes", tiny_keys())

@@ -71,6 +71,7 @@ def test_kill_9_of_the_process_that_runs_the_steps(local, tries):
 
 
 @pytest.mark.skipif(COMPILER is None, reason="needs a C compiler, the program cc")
+@pytest.mark.slow
 def test_the_clock_jumps(local):
     # The next try, and `lem reap` before it, go by the right clock again.
     chain, home = local

@@ -160,7 +160,7 @@ def test_a_hundred_looks_at_the_queue_leave_no_connection_behind(instance):
         gc.enable()
 
 
-def test_fifty_runs_that_wait_are_looked_at_with_one_question(instance, make_universe, monkeypatch):
+def test_runs_that_wait_are_looked_at_with_one_question(instance, make_universe, monkeypatch):
     """Each would ask PostgreSQL for itself, and open a connection for it, twice a second."""
     monkeypatch.setattr("lem_pipeline.running.spread.LOST", 1.0)
     monkeypatch.setattr("lem_pipeline.running.spread._launch", lambda *_: launched(instance))
@@ -179,18 +179,18 @@ def test_fifty_runs_that_wait_are_looked_at_with_one_question(instance, make_uni
 
     monkeypatch.setattr(launcher, "queued", queued)
     monkeypatch.setattr(launcher.locks, "held", held_by)
-    universe = make_universe(assets={f"A{number:02}-USD": {} for number in range(50)})
+    universe = make_universe(assets={f"A{number:02}-USD": {} for number in range(12)})
     with pytest.raises(RunError, match=r"no longer executes the run"):
         run_on_workers(
             instance,
             "nowhere",
             universe,
-            [run_of(("features",), "A00-USD|2024-01-10", "A49-USD|2024-01-10")],
+            [run_of(("features",), "A00-USD|2024-01-10", "A11-USD|2024-01-10")],
             None,
             print,
         )
     assert asked["in the queue"] == 0
-    assert asked["gone"] >= 50
+    assert asked["gone"] >= 12
     assert asked["looks"] <= 3 + 1.0 / 0.5 + 2
 
 

@@ -69,6 +69,7 @@ def toy_section(tmp_path_factory, monkeypatch):
     vars(sections).pop("trinket", None)
 
 
+@pytest.mark.slow
 def test_a_section_more_leaves_the_report_out_of_date_until_it_is_made_again(home, toy_section, lem_command):
     assert stale(lem_command(home, "status", "-u", "tiny").out) == ["report"]
     done = lem_command(home, *RUN)

@@ -123,8 +123,8 @@ def test_days_that_an_earlier_version_stored_count_as_of_the_source_that_is_firs
     [
         {"kind": "files", "url": "{data}/{symbol}.csv"},
         {"daily_volatility": 0.05},
-        {"steps_per_bar": 30},
-        {"mode": "brownian"},
+        pytest.param({"steps_per_bar": 30}, marks=pytest.mark.slow),
+        pytest.param({"mode": "brownian"}, marks=pytest.mark.slow),
     ],
     ids=str,
 )

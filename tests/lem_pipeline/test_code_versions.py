@@ -90,9 +90,9 @@ def test_the_command_that_status_names_repairs_them(home, raised, lem_command):
             ["lem_model", "champion", "lem_model", "champion", "backtest", "execution_report"],
             marks=pytest.mark.slow,
         ),
-        ("champion", ["champion", "backtest", "execution_report"]),
+        pytest.param("champion", ["champion", "backtest", "execution_report"], marks=pytest.mark.slow),
         ("backtest", ["backtest", "execution_report"]),
-        ("execution_report", ["execution_report"]),
+        pytest.param("execution_report", ["execution_report"], marks=pytest.mark.slow),
     ],
 )
 def test_each_stage_is_made_again_when_its_code_version_is_raised(home, raised, lem_command, name, made):

@@ -34,7 +34,7 @@ def client(desk):
     )
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("127.0.0.2", marks=pytest.mark.slow)])
 def test_a_caller_is_served_beside_silent_connections(tmp_path, desk, tiny_keys, write_universe, host):
     write_universe(tmp_path / "universes", tiny_keys(**HOURLY))
     with contextlib.ExitStack() as stack:

@@ -53,6 +53,7 @@ def test_all_of_a_new_home_is_for_its_owner_alone(folder):
     assert "no other user of this machine can read what is kept" in said
 
 
+@pytest.mark.slow
 def test_places_outside_of_the_home_are_closed_too(folder):
     elsewhere = {"LEM_LAKE": str(folder / "lake"), "LEM_REGISTRY": f"sqlite:///{folder / 'registry.sqlite'}"}
     said = lem(folder, "doctor", **elsewhere)
@@ -75,6 +76,7 @@ def test_a_home_that_others_may_read_is_told_with_the_command_that_closes_it(fol
     assert "no other user of this machine can read what is kept" in lem(folder, "doctor")
 
 
+@pytest.mark.slow
 def test_a_home_that_is_shared_with_a_group_stays_so(folder):
     home = folder / "parent" / "home"
     home.mkdir()
@@ -84,6 +86,7 @@ def test_a_home_that_is_shared_with_a_group_stays_so(folder):
     assert "no other user" in said
 
 
+@pytest.mark.slow
 def test_what_a_user_asks_for_elsewhere_has_the_users_own_mode(folder):
     wanted = ("--venue", "simulated", "--symbols", "AAA-USD", "--bar", "1h")
     said = lem(folder, "new", "mine", *wanted)

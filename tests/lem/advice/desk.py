@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import datetime as dt
+import shutil
+import sqlite3
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,10 +75,32 @@ class Desk:
         return Advisor(self.universe, self.lake, Registry(self.url), AdviceStore(self.url), source, clock)
 
 
+_MADE: dict[tuple[str, dt.date, int], tuple[Path, str]] = {}
+"""Homes of desks that were made, and their models' ids: to migrate a registry takes longer than to copy it."""
+
+
 def make_desk(folder: Path, universe: Universe, date: dt.date = DATE, seed: int = 3, url: str = "") -> Desk:
     """Register a model with random weights as the champion of `date`, in the database at `url` or in a file."""
-    url = url or f"sqlite:///{folder}/home/registry.sqlite"
     model = lively_model(universe.model, seed=seed, scale=1.0)
+    key, home = (universe.model_dump_json(), date, seed), folder / "home"
+    own = f"sqlite:///{home}/registry.sqlite"
+    if url or (home / "registry.sqlite").exists():
+        return Desk(folder, universe, model, _register(folder, universe, model, date, url or own), url or own)
+    if key not in _MADE:
+        whole = Path(tempfile.mkdtemp(prefix="desk"))
+        atexit.register(shutil.rmtree, whole, ignore_errors=True)
+        made = _register(whole, universe, model, date, f"sqlite:///{whole}/home/registry.sqlite")
+        with sqlite3.connect(whole / "home" / "registry.sqlite") as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.close()
+        _MADE[key] = whole, made
+    whole, model_id = _MADE[key]
+    shutil.copytree(whole / "home", home, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+    return Desk(folder, universe, model, model_id, own)
+
+
+def _register(folder: Path, universe: Universe, model: LEM, date: dt.date, url: str) -> str:
+    """The id of the model."""
     weights, lake = model.weights(), Lake(str(folder / "home" / "lake"))
     sha256 = weights_hash(weights)
     lake.write_bytes(weights_path(universe.name, sha256), weights)
@@ -82,7 +108,7 @@ def make_desk(folder: Path, universe: Universe, date: dt.date = DATE, seed: int 
     registry = Registry(url)
     registry.add_model(made)
     registry.record_promotion(PromotionRecord(universe.name, date, made.id, made.id, None, "promoted", ["made"]))
-    return Desk(folder, universe, model, made.id, url)
+    return made.id
 
 
 def buy(universe: Universe, key: str = "one", start: dt.datetime = NOON, **changes: Any) -> ParentOrder:

@@ -33,6 +33,7 @@ def exported(tiny_home, model, lem_command, tmp_path_factory):
     return folder, done.out
 
 
+@pytest.mark.slow
 def test_a_trained_model_gives_the_same_slices_in_onnxruntime_to_the_end_of_its_orders(exported):
     said = re.search(r"(\d+) orders over 3 bars.* largest difference of a slice (\S+) of the order", exported[1])
     assert int(said[1]) == 48
@@ -40,6 +41,7 @@ def test_a_trained_model_gives_the_same_slices_in_onnxruntime_to_the_end_of_its_
     assert re.search(r"One step, median: torch [\d.]+ ms, onnxruntime [\d.]+ ms", exported[1])
 
 
+@pytest.mark.slow
 def test_the_folder_says_what_each_graph_takes_and_holds_the_registered_weights(exported, model):
     folder, _ = exported
     assert {path.name for path in folder.iterdir()} == FILES
@@ -52,6 +54,7 @@ def test_the_folder_says_what_each_graph_takes_and_holds_the_registered_weights(
     assert json.loads((folder / "manifest.json").read_text()) == model.manifest
 
 
+@pytest.mark.slow
 def test_the_code_of_the_page_trades_an_order_whole(exported, monkeypatch, capsys):
     page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

@@ -81,6 +81,7 @@ def served(folder) -> Iterator[Fleet]:
     kill(server)
 
 
+@pytest.mark.slow
 def test_the_venue_works_beside_a_service_and_ends_when_no_order_is_open(served, folder, lem_command):
     order = {"id": "beside", "asset": "ETH-USDT", "side": "sell", "size": 6.5, "mode": "confirm", "max_bars": 3}
     assert httpx.post(f"{served.url}/orders", json=order, timeout=60).status_code == 201

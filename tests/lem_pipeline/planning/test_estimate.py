@@ -46,6 +46,7 @@ def test_measured_rates_replace_assumed_ones(make_universe):
     assert "where there are some" in foretold(make_universe(), [PANEL, BARS], rates)
 
 
+@pytest.mark.slow
 def test_the_runs_of_a_home_are_measured(tmp_path, tiny_keys, make_universe, write_universe, lem_command):
     # A home of its own: the history of the shared one is that of the worker which made it.
     write_universe(tmp_path / "universes", tiny_keys(name="measured"))
@@ -74,6 +75,7 @@ def test_what_a_run_costs_whatever_it_makes_is_told_from_what_a_partition_costs(
     assert (found.run, found.partition) == pytest.approx((rate.run, rate.partition))
 
 
+@pytest.mark.slow
 def test_a_run_counts_with_all_that_was_waited_for_and_a_small_one_after_a_large_one_is_foretold(
     tmp_path, lem_command, tiny_keys, write_universe
 ):
