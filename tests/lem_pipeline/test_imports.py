@@ -75,6 +75,12 @@ def test_showing_a_report_imports_nothing_that_makes_one(imported):
     ]
 
 
+def test_looking_at_one_order_at_alerts_and_at_what_is_left_behind_imports_neither_the_graph_nor_what_draws(imported):
+    modules = "lem_pipeline.cli.reports, lem_pipeline.cli.show_reap, lem_pipeline.repair.unrecorded"
+    modules += ", lem_pipeline.running.telling, lem_pipeline.cli.app"
+    assert imported(modules, ["--version"], HEAVY | {"assets.graph", "pandera"}) == ["imported after --version"]
+
+
 def test_a_command_does_not_look_through_all_that_it_imported_before_it_ends():
     told = "import atexit, gc, sys; atexit.register(lambda: print(gc.get_freeze_count()))"
     command = "sys.argv = ['lem', '--version']; from lem_pipeline.cli.__main__ import start; start()"
