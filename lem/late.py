@@ -1,4 +1,4 @@
-"""pandas, pandera and Arrow's functions, imported when one of their names is first used: that takes half a second.
+"""numpy, pandas, pandera and Arrow's functions, imported when a name of theirs is first used: that takes half a second.
 
 A command that only looks (`lem status`, `lem models list`) reads modules that also work on tables, and makes no table.
 Such a module writes `from lem.late import pd`, and uses no name of it while it is imported itself.
@@ -19,10 +19,11 @@ class _Late(ModuleType):
 
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pandera.pandas as pa
     import pyarrow.compute as pc
 else:
-    pd, pa, pc = _Late("pandas"), _Late("pandera.pandas"), _Late("pyarrow.compute")
+    np, pd, pa, pc = _Late("numpy"), _Late("pandas"), _Late("pandera.pandas"), _Late("pyarrow.compute")
 
-__all__ = ["pa", "pc", "pd"]
+__all__ = ["np", "pa", "pc", "pd"]

@@ -10,7 +10,7 @@ LAYERS = {
     "errors": "the errors that users see",
     "layers": "this list",
     "code": "which code this is, as a hash",
-    "late": "pandas, pandera and Arrow's functions, imported where they are first used",
+    "late": "numpy, pandas, pandera and Arrow's functions, imported where they are first used",
     "numerics": "the same bits on every run",
     "progress": "progress bars for whoever asked for them",
     "masking": "keys and passwords out of messages",

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,12 @@ def deaf_helpers(instance: dg.DagsterInstance) -> Iterator[None]:
         manager.capture_logs = whole  # type: ignore[method-assign]
 
 
-def supervise(command: Sequence[str], env: Mapping[str, str], descriptors: Sequence[int] = ()) -> signal.Signals | int:
+def supervise(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    descriptors: Sequence[int] = (),
+    begun: Callable[[], None] = lambda: None,
+) -> signal.Signals | int:
     """Run services in processes of their own until they end or this process is asked to stop.
 
     What they print is shown until then: services that are stopped while they start answer with tracebacks.
@@ -54,36 +59,42 @@ def supervise(command: Sequence[str], env: Mapping[str, str], descriptors: Seque
         command: the program, with its path, and its arguments.
         env: their environment.
         descriptors: of open files that they get, under the same numbers.
+        begun: called as soon as this process can be asked to stop.
 
     Returns:
         The signal by which this process was asked to stop; else the exit code of the command.
     """
     asked: list[signal.Signals] = []
-    services = subprocess.Popen(
-        command,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        process_group=0,
-        pass_fds=descriptors,
-    )
+    running: list[subprocess.Popen[bytes]] = []
+
+    def tell(number: signal.Signals) -> None:
+        for services in running:
+            with suppress(ProcessLookupError):
+                os.killpg(services.pid, number)
 
     def stop(number: int, frame: object) -> None:
         if not asked:
             asked.append(signal.Signals(number))
-            with suppress(ProcessLookupError):
-                os.killpg(services.pid, signal.SIGINT)
+            tell(signal.SIGINT)
             patience.start()
 
-    def give_up() -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(services.pid, signal.SIGKILL)
-
-    patience = threading.Timer(PATIENCE_S, give_up)
+    patience = threading.Timer(PATIENCE_S, tell, [signal.SIGKILL])
     # A shell starts what runs in its background with SIGINT ignored.
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
+        begun()
+        services = subprocess.Popen(
+            command,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+            pass_fds=descriptors,
+        )
+        running.append(services)
+        if asked:  # while they were started
+            tell(signal.SIGINT)
         assert services.stdout is not None
         while shown := os.read(services.stdout.fileno(), 65536):
             if not asked:

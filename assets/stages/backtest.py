@@ -53,7 +53,8 @@ def asset_of(graph: UniverseGraph) -> dg.AssetsDefinition:
                 champion = champions[chosen.id] if chosen else None
                 table = backtest_day(features, universe, key.symbol, key.date, champion)
                 path = fenced.path(universe.name, "backtest", key.date, key.symbol)
-                made_from = named(version for _, version in parts) | made_with | traded_by(chosen)
+                traded = traded_by(chosen.id if chosen else None)
+                made_from = named(version for _, version in parts) | made_with | traded
                 written = fenced.write_table(path, table, BACKTEST_SCHEMA, made_from)
                 wrote[str(key)] = Wrote(
                     written.data_version, order_figures(table) | {"champion": chosen.id if chosen else "none"}

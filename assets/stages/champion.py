@@ -9,14 +9,12 @@ import dagster as dg
 
 from assets.graph import UniverseGraph
 from assets.recording import Wrote, record, recorded
+from assets.run_names import REDECIDE
 from lem.gate.walk_forward import how_to_decide_again
 from lem.lineage.keys import parse_keys
 from lem.registry import PromotionRecord
 from lem.registry.records import utc_now
 from resources.stores import LakeResource, RegistryResource
-
-REDECIDE = "lem/redecide"
-"""Run tag, "true" where the run replaces decisions that stand; all later dates must be decided again after it."""
 
 
 def figures_of(decision: PromotionRecord) -> dict[str, Any]:

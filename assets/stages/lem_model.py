@@ -9,6 +9,7 @@ import dagster as dg
 
 from assets.catalogue import figure
 from assets.graph import UniverseGraph
+from assets.run_names import TRAINING_POOL
 from lem.lake import Lake
 from lem.lineage.keys import parse_keys
 from lem.lineage.staleness import model_is_stale
@@ -18,9 +19,6 @@ from lem.registry.records import utc_now
 from lem.universe import Universe
 from resources.locks import one_at_a_time
 from resources.stores import LakeResource, RegistryResource
-
-TRAINING_POOL = "lem_training"
-"""Runs that train share this pool: the instance's limit of it says how many of them work at a time."""
 
 
 def model_figures(record: ModelRecord) -> dict[str, Any]:

@@ -10,12 +10,11 @@ import io
 import shutil
 from pathlib import Path
 
-import pandas as pd
-
 from lem.alerts.problem import AGE, DEGRADED, DISK, DRIFT, QUARANTINE, Findings, Problem
 from lem.drift.measures import model_age
 from lem.drift.verdicts import drift_warnings
 from lem.lake import Lake
+from lem.late import pd
 from lem.lineage.quarantine import quarantine_path, quarantined
 from lem.lineage.stored_report import report_path
 from lem.lineage.tables import dates_in

@@ -81,20 +81,20 @@ def decision_is_stale(
     return now is not None and decision.figures.panel_version != now
 
 
-def stale_decisions(lake: Lake, registry: Registry, universe: Universe) -> list[dt.date]:
+def stale_decisions(versioned: Versioned, registry: Registry, universe: Universe) -> list[dt.date]:
     """Dates whose decision is out of date, or is about a model that is out of date.
 
     Args:
-        lake: with the panels.
+        versioned: the lake's versions.
         registry: with the decisions.
         universe: whose decisions are looked at.
 
     Raises:
         LakeError: the lake cannot be read.
     """
-    versioned, before, found = Versioned(lake, universe), None, []
+    candidates, before, found = registry.candidates(universe.name), None, []
     for decision in registry.promotions(universe.name):
-        candidate = registry.candidate(universe.name, decision.date)
+        candidate = candidates.get(decision.date)
         trained = candidate is not None and not decision.by_hand and model_is_stale(versioned, universe, candidate)
         if trained or decision_is_stale(versioned, universe, decision, candidate, before):
             found.append(decision.date)
@@ -113,9 +113,8 @@ def stale_models(versioned: Versioned, registry: Registry, universe: Universe) -
     Raises:
         LakeError: the lake cannot be read.
     """
-    dates = sorted({record.usable_on for record in registry.models(universe.name)})
-    candidates = {date: registry.candidate(universe.name, date) for date in dates}
-    return [date for date, one in candidates.items() if one is not None and model_is_stale(versioned, universe, one)]
+    candidates = registry.candidates(universe.name)
+    return [date for date, one in candidates.items() if model_is_stale(versioned, universe, one)]
 
 
 def report_is_stale(lake: Lake, versioned: Versioned, universe: Universe, date: dt.date) -> bool:

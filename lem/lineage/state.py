@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -107,4 +108,6 @@ def traders(
     """
     if all(read.stage != DECISION for read in stage.reads):
         return {}
-    return {date: traded_by(registry.champion_on(universe.name, date)) for date in dates}
+    decided = registry.champion_ids(universe.name)
+    days, champions = list(decided), [None, *decided.values()]
+    return {date: traded_by(champions[bisect(days, date)]) for date in dates}

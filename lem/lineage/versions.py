@@ -15,7 +15,7 @@ from lem.lineage.keys import Partition, PartitionKey
 from lem.lineage.origin import Origin
 from lem.lineage.stages import Stage, stage_named
 from lem.registry.decision_figures import FIRST_VERSION
-from lem.registry.records import InputVersion, ModelRecord
+from lem.registry.records import InputVersion
 from lem.universe import Universe
 from lem.universe.calendars import partition_window
 
@@ -25,9 +25,9 @@ def named(inputs: Iterable[InputVersion]) -> dict[str, str]:
     return {f"{read.table_name}/{read.partition_key}": read.data_version for read in inputs}
 
 
-def traded_by(champion: ModelRecord | None) -> dict[str, str]:
-    """The one input of a backtest that is not in the lake: the model that traded."""
-    return {"champion": champion.id if champion else "none"}
+def traded_by(champion_id: str | None) -> dict[str, str]:
+    """The one input of a backtest that is not in the lake: the model that traded, by its id."""
+    return {"champion": champion_id or "none"}
 
 
 def made_with(universe: Universe, stage: Stage, key: PartitionKey | None = None) -> dict[str, str]:

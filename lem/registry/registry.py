@@ -11,15 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from sqlalchemy import ColumnElement, Select, delete, func, select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session
 
 from lem.errors import RegistryError
 from lem.fencing import first_token, refuse
-from lem.registry.advice_tables import AdvisedOrderRow
 from lem.registry.connection import Database
 from lem.registry.decision_figures import BpsByStrategy
-from lem.registry.records import ModelRecord, PromotionRecord, check_date, differences
-from lem.registry.tables import CandidateRow, FenceRow, MetricRow, ModelRow, PromotionLogRow, PromotionRow
+from lem.registry.records import InputVersion, ModelRecord, PromotionRecord, check_date, differences
+from lem.registry.tables import CandidateRow, FenceRow, InputRow, MetricRow, ModelRow, PromotionLogRow, PromotionRow
 
 MIN_PREFIX = 6
 
@@ -113,11 +112,18 @@ class Registry:
 
     def models(self, universe: str | None = None) -> list[ModelRecord]:
         """All models, or those of one universe, ordered by `usable_on` and id."""
-        query = select(ModelRow).options(selectinload(ModelRow.inputs))
+        query = select(ModelRow)
         if universe is not None:
             query = query.where(ModelRow.universe == universe)
         with self._session("list the models") as session:
-            return [row.record() for row in session.scalars(query.order_by(ModelRow.usable_on, ModelRow.id))]
+            return _records(session, query.order_by(ModelRow.usable_on, ModelRow.id))
+
+    def candidates(self, universe: str) -> dict[dt.date, ModelRecord]:
+        """By date, the model that was registered last as usable on it, in the order of the dates."""
+        query = select(ModelRow).join(CandidateRow, CandidateRow.model_id == ModelRow.id)
+        query = query.where(CandidateRow.universe == universe).order_by(CandidateRow.date)
+        with self._session(f"list the candidates of {universe}") as session:
+            return {record.usable_on: record for record in _records(session, query)}
 
     def candidate(self, universe: str, date: dt.date) -> ModelRecord | None:
         """The model that was registered last as usable on this date; None when there is none."""
@@ -241,6 +247,9 @@ class Registry:
 
     def advised(self, universe: str) -> set[str]:
         """Ids of the models by which live orders of a universe were measured, however they ended."""
+        # Four tables that who only reads models does not wait for: 0.04 s.
+        from lem.registry.advice_tables import AdvisedOrderRow
+
         query = select(AdvisedOrderRow.model_id).where(AdvisedOrderRow.universe == universe)
         with self._session(f"list the models of the live orders of {universe}") as session:
             return {model_id for model_id in session.scalars(query.distinct()) if model_id is not None}
@@ -281,6 +290,12 @@ class Registry:
         """The decisions of a universe that stand, ordered by date."""
         with self._session(f"list the promotions of {universe}") as session:
             return [row.record() for row in session.scalars(_promotions(universe))]
+
+    def champion_ids(self, universe: str) -> dict[dt.date, str | None]:
+        """Id of the champion by the decision that stands for each date that has one, in the order of the dates."""
+        query = select(PromotionRow.date, PromotionRow.champion_id).where(PromotionRow.universe == universe)
+        with self._session(f"list the champions of {universe}") as session:
+            return {date: champion for date, champion in session.execute(query.order_by(PromotionRow.date))}
 
     def judged(self, universe: str, model_id: str) -> PromotionRecord | None:
         """The last decision that stands in which a model was the candidate; None when it never was."""
@@ -346,6 +361,16 @@ def _next_token(session: Session) -> int:
         row.token += 1
     session.flush()
     return row.token
+
+
+def _records(session: Session, query: Select[ModelRow]) -> list[ModelRecord]:
+    """The models of a query. Of each dozens of partitions were read: those come as plain values, not as objects."""
+    of_them = InputRow.model_id.in_(query.with_only_columns(ModelRow.id).order_by(None))
+    columns = InputRow.model_id, InputRow.table_name, InputRow.partition_key, InputRow.data_version
+    inputs: dict[str, list[InputVersion]] = {}
+    for model_id, *read in session.execute(select(*columns).where(of_them)):
+        inputs.setdefault(model_id, []).append(InputVersion(*read))
+    return [row.record(inputs.get(row.id, [])) for row in session.scalars(query)]
 
 
 def _promotions(universe: str) -> Select[PromotionRow]:

@@ -79,12 +79,17 @@ class ModelRow(Base):
         columns["inputs"] = [InputRow(**asdict(read)) for read in record.inputs]
         return cls(**columns)
 
-    def record(self) -> ModelRecord:
-        """The record of this row."""
-        columns = {f.name: getattr(self, f.name) for f in fields(ModelRecord)}
+    def record(self, inputs: list[InputVersion] | None = None) -> ModelRecord:
+        """The record of this row.
+
+        Args:
+            inputs: of it; read from the database if they are left out.
+        """
+        if inputs is None:
+            inputs = [InputVersion(i.table_name, i.partition_key, i.data_version) for i in self.inputs]
+        columns = {f.name: getattr(self, f.name) for f in fields(ModelRecord) if f.name != "inputs"}
         columns["manifest"] = json.loads(self.manifest)
-        columns["inputs"] = [InputVersion(i.table_name, i.partition_key, i.data_version) for i in self.inputs]
-        return ModelRecord(**columns)
+        return ModelRecord(**columns, inputs=inputs)
 
 
 class InputRow(Base):

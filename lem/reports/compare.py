@@ -14,7 +14,7 @@ from lem.lineage.tables import dates_in
 from lem.registry import Registry
 from lem.reports import tables
 from lem.reports.grids import Grid
-from lem.reports.nightly import read_orders
+from lem.reports.orders import read_orders
 from lem.reports.report import ENVIRONMENT, block_days
 from lem.reports.wording import NO_BREAK, label, number, short
 from lem.universe import Universe

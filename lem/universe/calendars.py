@@ -10,15 +10,16 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from functools import cache
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from lem.errors import UniverseError
-from lem.late import pd
+from lem.late import np, pd
 from lem.universe.exchanges import UTC_US, first_date, sessions
 from lem.universe.session_bars import session_closes, session_grid
 from lem.universe.universe import Universe
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @cache

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import cache
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from lem.errors import UniverseError
-from lem.late import pd
+from lem.late import np, pd
 from lem.universe.exchanges import first_date, session_parts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def session_grid(

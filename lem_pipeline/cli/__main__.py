@@ -7,6 +7,9 @@ import sys
 def start() -> None:
     """Entry point: carry out the command line."""
     try:
+        from resources.collecting import collect_rarely
+
+        collect_rarely()
         from lem_pipeline.cli.app import main
 
         main()

@@ -210,7 +210,7 @@ def report(
     if compare:
         if date or order:
             raise UniverseError("--compare names what it shows itself; allowed: --compare A B, with --save or without")
-        from lem_pipeline.cli.reports import show_comparison  # with what makes a page: torch, matplotlib
+        from lem_pipeline.cli.show_comparison import show_comparison  # with what makes a page: torch, matplotlib
 
         show_comparison(console, lake, registry_to_read, chosen, compare, save)
         return

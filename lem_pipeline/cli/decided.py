@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
 
 from lem.gate.walk_forward import broken_decisions, how_to_decide_again, undecided
-from lem.lake import Lake
 from lem.lineage.keys import name_missing
-from lem.lineage.staleness import stale_decisions
-from lem.registry import Registry
+from lem.registry import PromotionRecord, Registry
 from lem.universe import Universe
 from lem_pipeline.planning.dates import Dates
 
 
-def show_decisions(console: Console, lake: Lake, registry: Registry, universe: Universe, today: dt.date) -> None:
-    """Say whether every decision follows from the one before it, and which were made from what is others now."""
-    decisions = registry.promotions(universe.name)
+def show_decisions(
+    console: Console,
+    decisions: Sequence[PromotionRecord],
+    universe: Universe,
+    stale: Sequence[dt.date],
+    today: dt.date,
+) -> None:
+    """Say whether every decision follows from the one before it, and which were made from what is others now.
+
+    Args:
+        console: to print on.
+        decisions: that stand, ascending.
+        universe: whose decisions they are.
+        stale: dates whose decision is out of date (`lem.lineage.staleness.stale_decisions`).
+        today: UTC.
+    """
     if not decisions:
         return
     broken = broken_decisions(decisions)
@@ -30,7 +42,7 @@ def show_decisions(console: Console, lake: Lake, registry: Registry, universe: U
     else:
         span = f"{decisions[0].date} to {decisions[-1].date}"
         console.print(f"Decisions: {len(decisions)}, {span}; each follows from the one before it")
-    old = [date for date in stale_decisions(lake, registry, universe) if date not in {one.date for one in broken}]
+    old = [date for date in stale if date not in {one.date for one in broken}]
     if old:
         console.print(
             f"[yellow]stale[/yellow] decisions: {escape(name_missing(old))}; their model, panels, code or earlier "

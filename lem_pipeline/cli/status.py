@@ -49,8 +49,8 @@ def repair(universe: Universe, table: str, keys: Sequence[PartitionKey], there: 
 def show_status(console: Console, lake: Lake, registry: Registry, universe: Universe, today: dt.date) -> None:
     """Print what there is of each stage, what is wrong with it and what repairs it, and what comes next."""
     found = states(lake, registry, universe, partition_dates(universe, universe.start, last_data_date(universe, today)))
-    old, reports = stale_decisions(lake, registry, universe), report_dates(lake, universe.name)
     versioned = Versioned(lake, universe)
+    old, reports = stale_decisions(versioned, registry, universe), report_dates(lake, universe.name)
     old_reports = [date for date in reports if report_is_stale(lake, versioned, universe, date)]
     table = Table(title=f"{universe.name}: {escape(universe.description)}")
     for column in ("stage", "partitions", "first", "last", "holes", "stale", "quarantined"):
@@ -59,7 +59,8 @@ def show_status(console: Console, lake: Lake, registry: Registry, universe: Univ
         wrong = [str(len(keys)) for keys in (state.missing, state.stale, state.quarantined)]
         table.add_row(state.table, *_extent(state.present, state.first, state.last), *wrong)
     trained = sorted({record.usable_on for record in registry.models(universe.name)})
-    decided = [decision.date for decision in registry.promotions(universe.name)]
+    decisions = registry.promotions(universe.name)
+    decided = [decision.date for decision in decisions]
     stale_trained = stale_models(versioned, registry, universe)
     for stage, dates, stale in (
         (MODEL, trained, stale_trained),
@@ -74,7 +75,7 @@ def show_status(console: Console, lake: Lake, registry: Registry, universe: Univ
     for state in found:
         _show_wrong(console, lake, universe, state)
     _show_doubts(console, lake, universe)
-    show_decisions(console, lake, registry, universe, today)
+    show_decisions(console, decisions, universe, old, today)
     for date in old_reports:
         console.print(
             f"[yellow]stale[/yellow] report of {date}: its backtests or its code are others now, make it again "

@@ -19,7 +19,6 @@ from lem.lineage.stages import Stage, tables
 from lem.lineage.tables import dates_in
 from lem.lineage.versions import assets_of
 from lem.universe import Universe
-from lem_pipeline.build import build
 from lem_pipeline.repair.reap import Finding, alive
 from resources.dagster_internals import tags_of_event, tags_of_last_inputs
 
@@ -47,6 +46,8 @@ def unrecorded(
             there = {name: path for name, path in there.items() if name not in recorded}
             if not there:
                 continue
+            from lem_pipeline.build import build  # with pandas and pandera: 0.7 s, for what is hardly ever there
+
             graph = graph or build(universes).get_repository_def().asset_graph
             yield Finding(
                 f"{len(there)} partitions of {universe.name}/{stage.name} ({name_missing(sorted(there))})",

@@ -9,6 +9,7 @@ import socket
 import sys
 from typing import Any
 
+from resources.collecting import collect_rarely
 from resources.settings import ROOT, Settings
 
 MODULE = "lem_pipeline.running.dagster_services"
@@ -38,12 +39,16 @@ def serve(app: Any, listener: socket.socket, token: str, log_level: str) -> None
 
 def main() -> None:
     """Run what the command line names."""
-    from resources.dagster_services import run_services, run_webserver
+    from resources.dagster_services import arguments_told, run_services, run_webserver
 
+    collect_rarely()
     if sys.argv[1] == "--webserver":
-        listener = socket.socket(fileno=int(sys.argv[2]))
+        listener, rest = socket.socket(fileno=int(sys.argv[2])), sys.argv[3:]
         token = Settings().ui_token.get_secret_value()
-        run_webserver(sys.argv[3:], lambda app, log_level: serve(app, listener, token, log_level))
+        run_webserver(
+            lambda: arguments_told(socket.socket(fileno=int(rest[0]))) if rest[0].isdigit() else rest,
+            lambda app, log_level: serve(app, listener, token, log_level),
+        )
         return
     host, port, descriptor = sys.argv[1:]
     webserver = ["-m", MODULE, "--webserver", descriptor]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from assets.stages.champion import REDECIDE
+from assets.run_names import REDECIDE
 from lem.errors import LemError
 from lem.universe import Universe
 from lem_pipeline.planning.steps import PARTITIONS_TAG, SECONDS_TAG, TABLES_TAG, Step, partitions_of

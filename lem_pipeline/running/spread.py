@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import dagster as dg
 
-from assets.stages.champion import REDECIDE
+from assets.run_names import REDECIDE
 from lem.lineage.keys import PartitionKey
 from lem.lineage.stages import DECISION as DECIDING
 from lem.registry import Registry

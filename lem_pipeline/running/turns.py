@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from assets.stages.lem_model import TRAINING_POOL
+from assets.run_names import TRAINING_POOL
 from lem.lineage.keys import PartitionKey
 from lem.lineage.stages import MODEL, below
 from lem.universe import Universe

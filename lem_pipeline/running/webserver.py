@@ -95,7 +95,6 @@ def become_webserver(console: Console, host: str, port: int, workspace: Path | N
             all_universes()
         refused.pop_all()
     shown = "; open /?token=TOKEN there once, with the value of LEM_UI_TOKEN" if token else ""
-    console.print(f"Dagster UI on {url} (history in {home}){shown}; stop it with Ctrl-C")
     descriptor = listener.fileno()
     command = [sys.executable, "-m", MODULE]
     if workspace is None:
@@ -104,9 +103,13 @@ def become_webserver(console: Console, host: str, port: int, workspace: Path | N
         command += ["--webserver", str(descriptor), "--workspace", str(workspace)]
     bin_dir = str(Path(sys.executable).parent)
     env = os.environ | {"PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}"}
-    sys.stdout.flush()
+
+    def say() -> None:
+        console.print(f"Dagster UI on {url} (history in {home}){shown}; stop it with Ctrl-C")
+        sys.stdout.flush()
+
     with listener:
-        ended = supervise(command, env, [descriptor])
+        ended = supervise(command, env, [descriptor], say)
     if isinstance(ended, signal.Signals):
         console.print(f"Stopped: the UI {'and its daemon have' if workspace is None else 'has'} ended.")
         sys.exit(0 if ended is signal.SIGINT else 128 + ended)

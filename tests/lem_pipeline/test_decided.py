@@ -9,7 +9,7 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
-from assets.stages.champion import REDECIDE
+from assets.run_names import REDECIDE
 from lem.gate.champion import decide_champion
 from lem.lake import Lake
 from lem.lineage.stored_report import report_path

@@ -59,7 +59,7 @@ def test_the_definitions_and_a_run_on_data_import_neither_torch_nor_what_draws(i
     ("commands", "absent"),
     [
         (["--help", "advise --help"], TABLES | {"sqlalchemy", "pydantic_settings", "pyarrow", "fsspec"}),
-        (["models list -u tiny", "models history -u tiny"], TABLES | {"pyarrow", "fsspec"}),
+        (["models list -u tiny", "models history -u tiny"], TABLES | {"pyarrow", "fsspec", "numpy"}),
         (["advise list -u tiny", "status -u tiny", "report --help"], TABLES),
     ],
 )
@@ -73,6 +73,21 @@ def test_showing_a_report_imports_nothing_that_makes_one(imported):
     assert imported("lem_pipeline.cli.app, lem_pipeline.cli.show", ["--version"], HEAVY | TABLES) == [
         "imported after --version"
     ]
+
+
+def test_looking_at_one_order_at_alerts_and_at_what_is_left_behind_imports_neither_the_graph_nor_what_draws(imported):
+    modules = "lem_pipeline.cli.reports, lem_pipeline.cli.show_reap, lem_pipeline.repair.unrecorded"
+    modules += ", lem_pipeline.running.telling, lem_pipeline.cli.app"
+    assert imported(modules, ["--version"], HEAVY | {"assets.graph", "pandera"}) == ["imported after --version"]
+
+
+def test_a_command_does_not_look_through_all_that_it_imported_before_it_ends():
+    told = "import atexit, gc, sys; atexit.register(lambda: print(gc.get_freeze_count()))"
+    command = "sys.argv = ['lem', '--version']; from lem_pipeline.cli.__main__ import start; start()"
+    done = subprocess.run([sys.executable, "-c", f"{told}; {command}"], capture_output=True, text=True, check=True)
+    version, frozen = done.stdout.splitlines()
+    assert version.startswith("lem ")
+    assert int(frozen) > 10_000
 
 
 def test_what_is_imported_late_is_the_library_itself():

@@ -14,7 +14,8 @@ import lem.gate.causality
 from lem.backtest.market import context_of, market_of
 from lem.backtest.simulator import simulate
 from lem.data.feature_causality import features_are_causal, perturbed_bars
-from lem.data.features import compute_features
+from lem.data.features import compute_features, features_of_days
+from lem.data.tape import Tape
 from lem.execution.costs_config import CostsConfig
 from lem.gate.causality import model_is_causal, perturbed_panel
 from lem.strategies.base import Setting
@@ -47,7 +48,8 @@ EXAMPLES = settings(deadline=None, max_examples=15)
 def test_no_feature_depends_on_a_later_bar(row, seed):
     history, day = BARS.iloc[:96], BARS.iloc[96:].reset_index(drop=True)
     before = compute_features(history, day, FEATURE_CONFIG, BarClock(24))
-    after = compute_features(history, perturbed_bars(day, row + 1, seed), FEATURE_CONFIG, BarClock(24))
+    later = [([Tape.of(history)], perturbed_bars(Tape.of(day), row + 1, seed))]
+    (after,) = features_of_days(later, FEATURE_CONFIG, BarClock(24))
     assert before.iloc[: row + 1].equals(after.iloc[: row + 1])
     if row < 23:
         assert not before.iloc[row + 1 :].equals(after.iloc[row + 1 :]), "the perturbation reaches the features"
@@ -132,10 +134,10 @@ def test_the_proof_finds_a_feature_of_the_next_bar(monkeypatch):
     history, day = BARS.iloc[:96], BARS.iloc[96:].reset_index(drop=True)
 
     def next_bars_return(*arguments):
-        table = compute_features(*arguments)
-        return table.assign(ret=table["ret"].shift(-1, fill_value=0.0))
+        tables = features_of_days(*arguments)
+        return [table.assign(ret=table["ret"].shift(-1, fill_value=0.0)) for table in tables]
 
-    monkeypatch.setattr(lem.data.feature_causality, "compute_features", next_bars_return)
+    monkeypatch.setattr(lem.data.feature_causality, "features_of_days", next_bars_return)
     assert features_are_causal(history, day, FEATURE_CONFIG, BarClock(24)) == list(range(23))
 
 

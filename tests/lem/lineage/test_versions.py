@@ -63,12 +63,12 @@ def stale(tiny, universe=None):
     """Keys of all that is out of date in the tiny universe, by table, or what would be with another universe file."""
     lake, registry, universe = *tiny[:2], universe or tiny[2]
     versioned, dates = Versioned(lake, universe), [day(n) for n in range(1, 32)]
-    traded = {date: traded_by(registry.champion_on("tiny", date)) for date in dates}
+    traded = {date: traded_by(one.id if (one := registry.champion_on("tiny", date)) else None) for date in dates}
     found = {t: versioned.stale(t, dates, traded if t == "backtest" else None) for t in ("bars", "features", "panel")}
     found["backtest"] = versioned.stale("backtest", dates, traded)
     out = {table: sorted(str(key) for keys in found[table].values() for key in keys) for table in found}
     out["models"] = [str(m.usable_on) for m in registry.models("tiny") if model_is_stale(versioned, universe, m)]
-    decisions = [str(date) for date in stale_decisions(lake, registry, universe)]
+    decisions = [str(date) for date in stale_decisions(Versioned(lake, universe), registry, universe)]
     out |= {"decisions": decisions, "report": report_is_stale(lake, versioned, universe, day(18))}
     return {table: keys for table, keys in out.items() if keys}
 

@@ -98,6 +98,15 @@ def test_the_candidate_is_the_model_registered_last_whatever_the_clock_says(regi
     assert registry.candidate("crypto", DAY + dt.timedelta(days=1)) is None
 
 
+def test_the_candidates_of_a_universe_are_those_of_its_dates(registry, make_model):
+    first, again, later = make_model(10), make_model(10, seed=8), make_model(11)
+    for model in (later, first, again):
+        registry.add_model(model)
+    assert list(registry.candidates("crypto").items()) == [(again.usable_on, again), (later.usable_on, later)]
+    assert registry.candidates("dow") == {}
+    assert registry.models() == sorted([first, again, later], key=lambda one: (one.usable_on, one.id))
+
+
 def test_metrics_are_kept_by_window_and_replaced_by_name(registry, make_model):
     record = make_model()
     registry.add_model(record)

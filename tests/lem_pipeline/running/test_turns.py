@@ -17,8 +17,8 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test, instance_for_test
 
+from assets.run_names import TRAINING_POOL
 from assets.stages import lem_model
-from assets.stages.lem_model import TRAINING_POOL
 from lem.lake import Lake
 from lem.registry import Registry
 from lem.training import nightly

@@ -19,7 +19,13 @@ from lem_pipeline.running.home import HomeError, dagster_home
 def executed(monkeypatch):
     """The command lines that would have been run."""
     found = []
-    monkeypatch.setattr(webserver, "supervise", lambda command, env, kept: found.append((command, env, kept)) or 0)
+
+    def supervised(command, env, kept, begun):
+        begun()
+        found.append((command, env, kept))
+        return 0
+
+    monkeypatch.setattr(webserver, "supervise", supervised)
     return found
 
 

@@ -10,7 +10,7 @@ import pytest
 from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.errors import LakeError
 from lem.lake import Lake
-from lem.reports.nightly import holes, read_orders
+from lem.reports.orders import holes, read_orders
 from lem.universe import Universe
 
 pytestmark = pytest.mark.usefixtures("empty_pictures")
