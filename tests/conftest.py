@@ -27,6 +27,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_finish() -> None:
+    """Python does not look through what was imported for dead objects again and again: it is there to the end."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No test touches this checkout's `.lem`: settings and Dagster's history point to a temporary folder."""

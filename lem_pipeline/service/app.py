@@ -188,7 +188,7 @@ def _errors(app: FastAPI, hidden: Hiding) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> _Json:
         problems = [
-            {"field": ".".join(map(str, item["loc"]))[:200], "problem": str(item["msg"])[:500]}
+            {"field": ".".join(map(str, item["loc"]))[:200], "problem": str(item["msg"]).removeprefix("Value error, ")[:500]}
             for item in error.errors()[:20]
         ]
         fields = ", ".join(f"{item['field']}: {item['problem']}" for item in problems)

@@ -12,7 +12,6 @@ import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BeforeValidator, Field
-from pydantic_core import PydanticCustomError
 
 from lem.advice.amounts import LARGEST
 
@@ -51,13 +50,13 @@ class ExactRoute(APIRoute):
 def _exact(value: object) -> Decimal:
     """The decimal number that was written, of a number of JSON."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise PydanticCustomError("float_type", "Input should be a valid number")
+        raise ValueError("input should be a valid number")
     if not math.isfinite(value):
-        raise PydanticCustomError("finite_number", "Input should be a finite number")
+        raise ValueError("input should be a finite number")
     try:
         return Decimal(value.text if isinstance(value, _Told) else str(value))
     except InvalidOperation:
-        raise PydanticCustomError("finite_number", "Input should be a number of fewer digits") from None
+        raise ValueError("input should be a number of fewer digits") from None
 
 
 _most = float(LARGEST)
