@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -62,6 +63,11 @@ class _Json(Response):
 
 def _problem(status: int, reason: str, problems: list[dict[str, str]] | None = None) -> _Json:
     return _Json({"reason": reason, "problems": problems or []}, status)
+
+
+def problem_of(error: Mapping[str, Any]) -> str:
+    """What pydantic says of a field, in our own words where they are ours."""
+    return str(error["msg"]).removeprefix("Value error, ")[:500]
 
 
 def make_app(
@@ -188,7 +194,7 @@ def _errors(app: FastAPI, hidden: Hiding) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> _Json:
         problems = [
-            {"field": ".".join(map(str, item["loc"]))[:200], "problem": str(item["msg"]).removeprefix("Value error, ")[:500]}
+            {"field": ".".join(map(str, item["loc"]))[:200], "problem": problem_of(item)}
             for item in error.errors()[:20]
         ]
         fields = ", ".join(f"{item['field']}: {item['problem']}" for item in problems)
