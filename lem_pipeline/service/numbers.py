@@ -50,13 +50,13 @@ class ExactRoute(APIRoute):
 def _exact(value: object) -> Decimal:
     """The decimal number that was written, of a number of JSON."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise ValueError("input should be a valid number")
+        raise ValueError("Input should be a valid number")
     if not math.isfinite(value):
-        raise ValueError("input should be a finite number")
+        raise ValueError("Input should be a finite number")
     try:
         return Decimal(value.text if isinstance(value, _Told) else str(value))
     except InvalidOperation:
-        raise ValueError("input should be a number of fewer digits") from None
+        raise ValueError("Input should be a number of fewer digits") from None
 
 
 _most = float(LARGEST)
