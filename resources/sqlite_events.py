@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 from dagster._core.storage.event_log import SqliteEventLogStorage
@@ -73,17 +74,17 @@ def _begin(storage: SqliteEventLogStorage, engine: Engine, for_index_shard: bool
         SqliteEventLogStorage._initdb(storage, engine, for_index_shard)
         return
     # Whole, or not at all: another process may open the file of the same run.
-    whole = path.with_name(f"{path.name}.{os.getpid()}")
-    with whole.open("xb") as file:
-        file.write(_empty())
-        file.flush()
-        os.fsync(file.fileno())
+    whole = path.with_name(f"{path.name}.{uuid4().hex}")
     try:
+        with whole.open("xb") as file:
+            file.write(_empty())
+            file.flush()
+            os.fsync(file.fileno())
         os.link(whole, path)
-    except FileExistsError:
+    except OSError:  # another process was first, or the file system has no links: Dagster's own way says what is wrong
         SqliteEventLogStorage._initdb(storage, engine)
     finally:
-        whole.unlink()
+        whole.unlink(missing_ok=True)
 
 
 @cache

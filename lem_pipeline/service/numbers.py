@@ -49,9 +49,9 @@ class ExactRoute(APIRoute):
 
 def _exact(value: object) -> Decimal:
     """The decimal number that was written, of a number of JSON."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("Input should be a valid number")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):  # of a long integer it could not be asked
         raise ValueError("Input should be a finite number")
     try:
         return Decimal(value.text if isinstance(value, _Told) else str(value))

@@ -148,6 +148,7 @@ def test_fills_are_told_over_http_once_each_corrected_late_and_until_the_order_i
         (b'{"asset":"AAA-USD","side":"buy","size":NaN}', "size", "finite number"),
         (b'{"asset":"AAA-USD","side":"buy","size":1e999}', "size", "finite number"),
         (b'{"asset":"AAA-USD","side":"buy","size":-1}', "size", "greater than 0"),
+        (b'{"asset":"AAA-USD","side":"buy","size":1' + b"0" * 400 + b"}", "size", "less than or equal to"),
         (b'{"asset":"AAA-USD","side":"hold","size":1}', "side", "'buy' or 'sell'"),
         (b'{"asset":"AAA-USD","side":"buy","size":1,"sise":2}', "sise", "not permitted"),
         (b'{"asset":"AAA-USD","side":"buy","size":1,"id":"../../etc/passwd"}', "id", "match pattern"),

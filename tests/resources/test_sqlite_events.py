@@ -168,3 +168,16 @@ def test_a_file_that_another_process_has_begun_meanwhile_is_used(tmp_path, monke
         with storage.run_connection("one") as connection:
             assert connection.exec_driver_sql("PRAGMA user_version").scalar() == 7
         assert not list(path.parent.glob("one.db.*"))
+
+
+def test_where_files_cannot_be_linked_they_are_made_as_dagster_makes_them(tmp_path, monkeypatch):
+    def refused(whole, place):
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    with instance_for_test(temp_dir=str(tmp_path)) as instance:
+        copy_files_of_runs(instance)
+        run_id = run(instance)
+        path = Path(instance.event_log_storage.path_for_shard(run_id))
+        assert shape(path)[1], "it is stamped"
+        assert not list(path.parent.glob("*.db.*"))
