@@ -85,8 +85,8 @@ def told_number(value: float | Decimal, what: str, least: Decimal | None = ZERO)
     allowed = f"{'any' if least is None else f'{least:f} or more'}, at most {LARGEST:g}, {MOST_PLACES} decimal places"
     if not number.is_finite() or abs(number) > LARGEST or (least is not None and number < least):
         raise OrderError(f"{what} {value:g}; allowed: {allowed}")
-    number = _EXACT.plus(number.normalize(_EXACT))  # -0 is 0
-    if -int(number.as_tuple().exponent) > MOST_PLACES:
+    told, number = number, _EXACT.plus(number.normalize(_EXACT))  # -0 is 0
+    if -int(number.as_tuple().exponent) > MOST_PLACES or (told and not number):
         raise OrderError(f"{what} {value!s:.80}; allowed: {allowed}")
     return number
 
@@ -102,6 +102,7 @@ def told_size(value: float | Decimal, what: str = "size") -> float:
         OrderError: as a float it would be another number.
     """
     size = float(value)
-    if isinstance(value, Decimal) and value.is_finite() and math.isfinite(size) and Decimal(repr(size)) != value:
+    held = size != 0.0 and math.isfinite(size)  # what is no size at all is refused as that
+    if isinstance(value, Decimal) and value.is_finite() and held and Decimal(repr(size)) != value:
         raise OrderError(f"{what} {value!s:.80}; allowed: 15 digits, or what 17 hold exactly, such as {size!r}")
     return size

@@ -140,6 +140,12 @@ def test_fills_are_told_over_http_once_each_corrected_late_and_until_the_order_i
         (b'{"asset":"AAA-USD","side":"buy","size":"10"}', "size", "valid number"),
         (b'{"asset":"AAA-USD","side":"buy","size":1e9}', "size", "mean bar volumes; allowed: at most"),
         (b'{"asset":"AAA-USD","side":"buy","size":5e-324}', "size", "allowed: more than 0, that is 1e-09"),
+        (b'{"asset":"AAA-USD","side":"buy","size":1e-400}', "size", "allowed: more than 0, that is 1e-09"),
+        (
+            b'{"asset":"AAA-USD","side":"buy","size":1,"limit_price":1e-999999999}',
+            "limit_price",
+            "18 decimal places",
+        ),
         (b'{"asset":"AAA-USD","side":"buy","size":1,"min_bars":"2"}', "min_bars", "valid integer"),
         (b'{"asset":"AAA-USD","side":"buy","size":1,"max_rate":true}', "max_rate", "valid number"),
         (b'{"asset":"AAA-USD\\n","side":"buy","size":1}', "asset", "allowed: AAA-USD, BBB-USD"),
