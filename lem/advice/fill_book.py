@@ -21,6 +21,8 @@ _SLICES: Any = AdvisedSliceRow.__table__
 _FILLS: Any = AdvisedFillRow.__table__
 _FILL = tuple(field.name for field in fields(Fill))
 _RESULT = tuple(field.name for field in fields(OrderResult))
+MOST_AHEAD = dt.timedelta(minutes=1)
+"""How far a venue's clock may be ahead of the desk's; more is another time zone, or milliseconds read as seconds."""
 FILL_COLUMNS = tuple(_FILLS.c[name] for name in _FILL)
 
 
@@ -46,9 +48,14 @@ def fill_of(
     Raises:
         OrderStateError: the order is closed or has no slice, the id has another content and `news` is no correction,
             there is nothing to correct, or the bar's total was told.
-        OrderError: the bar is none of the order's, or the time is before its first.
+        OrderError: the bar is none of the order's, or the time is before its first or has not come yet.
     """
     _check_open(order, slices)
+    if news.traded_at is not None and news.traded_at > now + MOST_AHEAD:
+        raise OrderError(
+            f"time {news.traded_at:%Y-%m-%dT%H:%M:%SZ} of fill {news.fill_id} has not come yet: it is "
+            f"{now:%Y-%m-%dT%H:%M:%SZ}; allowed: at most {MOST_AHEAD.total_seconds():g} s ahead (UTC)"
+        )
     own = [fill for fill in there if fill.fill_id == news.fill_id]
     if news.corrects and not own:
         raise OrderStateError(f"fill {news.fill_id} of order {order.id} is not known; allowed: to correct one that is")

@@ -47,7 +47,7 @@ def left(advisor: Advisor, key: str = "one") -> Decimal:
 def test_fills_of_a_bar_add_up_and_one_that_is_sent_twice_counts_once(advisor, clock, desk):
     advisor.submit(buy(desk.universe, min_bars=6))
     advisor.advise("one")
-    fills = [told("a", "0.1", "100"), told("b", "0.2", "103", fee=Decimal("0.05"), traded_at=NOON + HOUR / 4)]
+    fills = [told("a", "0.1", "100"), told("b", "0.2", "103", fee=Decimal("0.05"), traded_at=NOON + HOUR / 60)]
     assert [advisor.fill("one", fill)[1] for fill in (*fills, *fills)] == [True, True, False, False]
     assert left(advisor) == Decimal("99.7"), "to the digit"
     clock.sleep(3600)
@@ -220,6 +220,15 @@ def test_a_fill_before_the_order_s_first_bar_and_of_an_order_without_a_slice_is_
     advisor.advise("one")
     with pytest.raises(OrderError, match="11:00:00Z of fill a lies before the order's first bar; allowed: 2024"):
         advisor.fill("one", told("a", "1", traded_at=NOON - HOUR))
+
+
+def test_a_fill_of_a_time_that_has_not_come_is_refused(advisor, desk):
+    advisor.submit(buy(desk.universe))
+    advisor.advise("one")
+    now = advisor.clock.now()
+    with pytest.raises(OrderError, match=r"of fill a has not come yet: it is 2024-.*; allowed: at most 60 s ahead"):
+        advisor.fill("one", told("a", "1", traded_at=now + dt.timedelta(seconds=61)))
+    assert advisor.fill("one", told("a", "1", traded_at=now + dt.timedelta(seconds=60)))[1]
 
 
 AMOUNTS = st.decimals(min_value="0", max_value="1000", places=8, allow_nan=False, allow_infinity=False)
