@@ -257,6 +257,13 @@ class Advisor:
             state = self.order(order_id)
             if state.status not in ("waiting", "live"):
                 raise OrderStateError(f"order {order_id} is {state.status}; allowed: advice on one that is open")
+        with self.expectations.held_back():
+            advised = self._advise(order_id)
+        if order_id is not None and order_id in advised.refused:
+            raise AdviceError(advised.refused[order_id])
+        return advised
+
+    def _advise(self, order_id: str | None) -> Advised:
         at, booked, outcome = self._told(order_id)
         if len(outcome.repeated) < len(booked):
             with self._one_at_a_time:
@@ -265,10 +272,7 @@ class Advisor:
                 if fresh:
                     problems = self._refresh(fresh, at)
                     outcome, booked = self._decide(at, problems, order_id)
-        advised = self._advised(at, booked, outcome)
-        if order_id is not None and order_id in advised.refused:
-            raise AdviceError(advised.refused[order_id])
-        return advised
+        return self._advised(at, booked, outcome)
 
     def _told(self, order_id: str | None) -> tuple[Moment, list[OpenOrder], BarOutcome]:
         """Which bar is next, the open orders, and the slices that were advised for it before."""

@@ -2,8 +2,8 @@
 
 That is a backtest's figure, of the champions of the report's days, walk-forward and after assumed costs. Reports have
 orders of the whole horizon. For others, and where no report has any of the kind, it is what the theory that models
-correct keeps on simulated bars (`lem.advice.theory_gain`). Either is known when an order arrives and says nothing of
-how the order has gone so far.
+correct keeps of simulated orders on bars of the weeks before (`lem.advice.theory_gain`). Either is known when an order
+arrives and says nothing of how the order has gone so far.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from typing import Literal
 
 import pandas as pd
 
+from lem.advice.past_bars import PastBars, read_past_bars
 from lem.advice.records import OrderRecord
 from lem.advice.theory_gain import Kind, Node, TheoryGains
-from lem.errors import LakeError
+from lem.errors import BarsError, LakeError
 from lem.lake import Lake
 from lem.lineage.stored_report import report_dates, report_path
 from lem.reports.tables import MODEL, SCENARIO
@@ -35,10 +36,14 @@ FRESH = dt.timedelta(minutes=10)
 """How long the newest report that was found is taken for the newest."""
 PAUSE_SECONDS = 0.02
 """Between two simulations in the background: a bar may have to be decided."""
+MOST_PASTS = 16
+"""Weeks whose bars of before are kept."""
 MOST_KEPT = 20_000
 """Expectations of single orders that are kept: they are told with every bar."""
-AT_ONCE = 2
-"""Simulations that an answer of a service waits for; each takes some 20 ms."""
+MOST_WAIT_SECONDS = 0.25
+"""How long a simulation in the background waits before each of its bars while slices are being advised."""
+AT_ONCE = 24
+"""Bars of simulations that an answer of a service waits for; each takes some 2 ms."""
 Basis = Literal["backtest", "theory"]
 """backtest: the model's own orders in a report. theory: simulated orders of the theory that models correct."""
 _COLUMNS = {"level": str, "costs": str, "strategy": str, "against": str, **dict.fromkeys((*SCENARIO, "min_bars"), str)}
@@ -83,15 +88,18 @@ class Expectations:
     def __init__(self, universe: Universe, lake: Lake, clock: Clock) -> None:
         self._universe, self._lake, self._clock = universe, lake, clock
         self._gains = TheoryGains(universe.costs)
-        self._to_do: SimpleQueue[Node | None] | None = None
-        self._asked = set[Node]()
+        self._to_do: SimpleQueue[Node | dt.date | None] | None = None
+        self._held, self._one_at_a_time, self._free = 0, threading.Lock(), threading.Event()
+        self._free.set()
+        self._asked = set[Node | dt.date]()
+        self._pasts: dict[dt.date, tuple[dt.datetime, PastBars | None]] = {}
         self._told: dict[tuple[str, int, str], Expectation] = {}
         self._known: dict[dt.date, tuple[dt.datetime, _Report | str]] = {}
 
     @contextmanager
     def in_background(self) -> Iterator[None]:
         """In the block an answer waits for few simulations: the others are made in a thread, and told the next time."""
-        self._to_do = to_do = SimpleQueue[Node | None]()
+        self._to_do = to_do = SimpleQueue[Node | dt.date | None]()
         thread = threading.Thread(target=self._work, args=(to_do,), name="expectations", daemon=True)
         thread.start()
         try:
@@ -101,11 +109,37 @@ class Expectations:
             to_do.put(None)
             thread.join()
 
-    def _work(self, to_do: SimpleQueue[Node | None]) -> None:
-        while (node := to_do.get()) is not None and self._to_do is to_do:
-            self._gains.simulated(node)
-            self._asked.discard(node)
+    def _work(self, to_do: SimpleQueue[Node | dt.date | None]) -> None:
+        while (job := to_do.get()) is not None and self._to_do is to_do:
+            if isinstance(job, dt.date):
+                self._read_past(job)
+            else:
+                self._gains.simulated(job, before_bar=self._wait_until_free)
+            self._asked.discard(job)
             time.sleep(PAUSE_SECONDS)
+
+    def _ask(self, to_do: SimpleQueue[Node | dt.date | None], *jobs: Node | dt.date) -> None:
+        for job in jobs:
+            if job not in self._asked:
+                self._asked.add(job)
+                to_do.put(job)
+
+    def _wait_until_free(self) -> None:
+        self._free.wait(MOST_WAIT_SECONDS)
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """In the block simulations in the background wait: whoever asks for slices shall not share a core with them."""
+        with self._one_at_a_time:
+            self._held += 1
+            self._free.clear()
+        try:
+            yield
+        finally:
+            with self._one_at_a_time:
+                self._held -= 1
+                if not self._held:
+                    self._free.set()
 
     def of(self, orders: Sequence[OrderRecord]) -> list[Expectation]:
         """Of orders that have begun: from the newest report of a day before their first bars, else from the theory."""
@@ -140,23 +174,47 @@ class Expectations:
         kind = Kind(order.benchmark, order.min_bars, order.max_bars, *limits)
         bar = arrived.mean_volume * (arrived.arrival_price if order.target == "notional" else 1.0)
         size = order.size / bar
-        missing, to_do = self._gains.missing(kind, size), self._to_do
-        if to_do is not None and len(made) + len(missing) > AT_ONCE:
-            for node in missing:
-                if node not in self._asked:
-                    self._asked.add(node)
-                    to_do.put(node)
-            return Expectation(None, None, None, f"{why}; orders of the theory are being simulated: ask again", None)
+        week = arrived.first_bar.date() - dt.timedelta(days=arrived.first_bar.weekday())
+        to_do, later = self._to_do, f"{why}; orders of the theory are being simulated: ask again"
+        known = self._past(week)
+        if known is None and to_do is not None:
+            self._ask(to_do, week)
+            return Expectation(None, None, None, later, None)
+        past = (known or self._read_past(week))[0]
+        past = past if past and past.market(order.max_bars) else None
+        missing = self._gains.missing(kind, size, past)
+        if missing and to_do is not None and sum(one[0].max_bars for one in (*made, *missing)) > AT_ONCE:
+            self._ask(to_do, *missing)
+            return Expectation(None, None, None, later, None)
         made += missing
-        gain = self._gains.of(kind, size, arrived.sigma)
+        gain = self._gains.of(kind, size, arrived.sigma, past)
         if gain is None:
             why += f"; nor has the theory: {order.max_bars} bars cannot trade it under the participation_cap"
             return self._keep(key, Expectation(None, None, None, why, None))
+        where = f"on the bars of {past.days}, bought and sold" if past else "on a market of even volatility"
         words = (
-            f"{kind.orders} simulated orders of {kind.min_bars} to {kind.max_bars} bars, of its size and volatility, "
-            f"by the theory that models correct, on a market without drift, after assumed costs: {why}"
+            f"{kind.orders if past is None else past.orders(kind.max_bars)} simulated orders of {kind.min_bars} to "
+            f"{kind.max_bars} bars, of its size and volatility, by the theory that models correct, {where}, after "
+            f"assumed costs: {why}"
         )
         return self._keep(key, Expectation(gain.mean_bps, gain.low_bps, gain.high_bps, words, "theory"))
+
+    def _past(self, week: dt.date) -> tuple[PastBars | None] | None:
+        """The bars of before a week, or that there are none; None where that has to be looked up."""
+        at, past = self._pasts.get(week, (None, None))
+        fresh = at is not None and (past is not None or dt.timedelta(0) <= self._clock.now() - at < FRESH)
+        return (past,) if fresh else None
+
+    def _read_past(self, week: dt.date) -> tuple[PastBars | None]:
+        past = None
+        try:
+            past = read_past_bars(self._lake, self._universe, week)
+        except (LakeError, BarsError) as error:
+            _LOG.warning("%s", error)
+        if len(self._pasts) >= MOST_PASTS:
+            self._pasts = {}
+        self._pasts[week] = self._clock.now(), past
+        return (past,)
 
     def _keep(self, key: tuple[str, int, str], told: Expectation) -> Expectation:
         if len(self._told) >= MOST_KEPT:

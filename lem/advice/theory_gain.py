@@ -1,11 +1,12 @@
-"""What an order of any length gains on a market without drift, by the theory that models correct.
+"""What an order of any length gains where prices have no direction, by the theory that models correct.
 
-Orders of the same terms are simulated on Gaussian bars of even volatility by `lem.model.base.ProgrammeBase`, the rule
-that a model is before it learns: the mean of their gains after costs, and the range of 90 in 100. What a model learned
-is not in it, and bars of a real market are less even than these.
+Orders of the same terms are simulated by `lem.model.base.ProgrammeBase`, the rule that a model is before it learns: the
+mean of their gains after costs, and the range of 90 in 100. What a model learned is not in it. They trade the bars of
+the days before (`lem.advice.past_bars`), on each stretch one that buys and one that sells; where there are none,
+Gaussian bars of even volatility, which a real market's are not: orders there lose more in the worst case.
 
 Gains are kept in sigma, before fee and half spread, for sizes on a grid; between its points they are read along
-straight lines in the size's logarithm. Moves are small, so that buys and sells, quantities and notionals are alike.
+straight lines in the size's logarithm. Moves are small, so that quantities and notionals are alike.
 
 Shapes: A = simulated orders, K = their bars.
 """
@@ -13,11 +14,13 @@ Shapes: A = simulated orders, K = their bars.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 
+from lem.advice.past_bars import PastBars
 from lem.backtest.simulator import Market, simulate
 from lem.execution.costs import BPS
 from lem.execution.costs_config import CostsConfig
@@ -78,8 +81,8 @@ class TheoryGain:
     high_bps: float
 
 
-Node = tuple[Kind, float]
-"""What is simulated: orders of a kind, and their size on the grid."""
+Node = tuple[Kind, float, PastBars | None]
+"""What is simulated: orders of a kind, their size on the grid, and the bars; None for Gaussian ones."""
 
 
 class TheoryGains:
@@ -91,43 +94,51 @@ class TheoryGains:
 
     def __init__(self, costs: CostsConfig) -> None:
         self._costs = costs
-        self._rule: _Theory | None = None
-        self._known: dict[Node, tuple[float, ...]] = {}
+        self._base: ProgrammeBase | None = None
+        self._known: dict[tuple[Kind, float, str], tuple[float, ...]] = {}
 
-    def missing(self, kind: Kind, size: float) -> list[Node]:
+    def missing(self, kind: Kind, size: float, past: PastBars | None = None) -> list[Node]:
         """What has to be simulated before `of` answers at once.
 
         Args:
             kind: of the order.
             size: in mean bar volumes.
+            past: as in `of`.
         """
         beside = self._beside(kind, size)
-        return [(kind, node) for node in beside[:2] if (kind, node) not in self._known] if beside else []
+        nodes = [(kind, at, past) for at in beside[:2]] if beside else []
+        return [node for node in nodes if _key(node) not in self._known]
 
-    def simulated(self, node: Node) -> tuple[float, ...]:
-        """Mean, 5 % and 95 % quantile in sigma, before fee and half spread; the first time takes some 20 ms."""
-        found = self._known.get(node)
+    def simulated(self, node: Node, before_bar: Callable[[], None] | None = None) -> tuple[float, ...]:
+        """Mean, 5 % and 95 % quantile in sigma, before fee and half spread; the first time takes some 2 ms a bar.
+
+        Args:
+            node: what is simulated.
+            before_bar: is called before each simulated bar; who has time waits in it.
+        """
+        found = self._known.get(_key(node))
         if found is None:
             if len(self._known) >= _MOST_KEPT:
                 self._known = {}
-            self._rule = self._rule or _Theory()
-            found = self._known[node] = _simulate(self._rule, *node, self._costs)
+            self._base = self._base or ProgrammeBase()
+            found = self._known[_key(node)] = _simulate(_Theory(self._base, before_bar), *node, self._costs)
         return found
 
-    def of(self, kind: Kind, size: float, sigma: float) -> TheoryGain | None:
+    def of(self, kind: Kind, size: float, sigma: float, past: PastBars | None = None) -> TheoryGain | None:
         """The gain of an order; None where the participation cap does not let its bars trade it.
 
         Args:
             kind: of the order.
             size: in mean bar volumes.
             sigma: volatility per bar.
+            past: bars that hold stretches of its length; Gaussian ones if left out.
         """
         beside = self._beside(kind, size)
         if beside is None:
             return None
         below, above, share = beside
         fixed = self._costs.fee_bps + self._costs.half_spread_bps
-        both = zip(self.simulated((kind, below)), self.simulated((kind, above)), strict=True)
+        both = zip(*(self.simulated((kind, at, past)) for at in (below, above)), strict=True)
         return TheoryGain(*(BPS * sigma * (low + share * (high - low)) - fixed for low, high in both))
 
     def _beside(self, kind: Kind, size: float) -> tuple[float, float, float] | None:
@@ -136,6 +147,11 @@ class TheoryGains:
         if size > most * (1.0 + TOLERANCE) or kind.max_rate * kind.max_bars < 1.0 - TOLERANCE:
             return None
         return _beside(min(max(size, _SMALLEST), most), cap, kind.max_rate, most)
+
+
+def _key(node: Node) -> tuple[Kind, float, str]:
+    kind, size, past = node
+    return kind, size, past.days if past else ""
 
 
 def _beside(size: float, cap: float, max_rate: float, most: float) -> tuple[float, float, float]:
@@ -160,11 +176,13 @@ class _Theory:
 
     name = "theory"
 
-    def __init__(self) -> None:
-        self._base = ProgrammeBase()
+    def __init__(self, base: ProgrammeBase, before_bar: Callable[[], None] | None) -> None:
+        self._base, self._before_bar = base, before_bar
 
     def decide(self, view: View) -> Decision:
         """The theory's slice, and whether it would finish."""
+        if self._before_bar is not None:
+            self._before_bar()
         terms, ledger, k = view.terms, view.ledger, view.k
         base = self._base(ledger, terms, view.last_close_A11, k)
         none = torch.zeros((), dtype=torch.float64)
@@ -173,15 +191,17 @@ class _Theory:
 
 
 @torch.no_grad()
-def _simulate(rule: _Theory, kind: Kind, size: float, costs: CostsConfig) -> tuple[float, ...]:
+def _simulate(rule: _Theory, kind: Kind, size: float, past: PastBars | None, costs: CostsConfig) -> tuple[float, ...]:
     """Mean, 5 % and 95 % quantile in sigma, before fee and half spread."""
-    scenario = Scenario(Side.BUY, Benchmark(kind.benchmark), Target.QUANTITY)
-    terms = make_terms([scenario], *kind[1:])
+    bars = past.market(kind.max_bars) if past else None
+    sides = (Side.BUY, Side.SELL) if bars else (Side.BUY,)  # of each drawn path there is the mirror image, too
+    market = bars or _driftless(kind.max_bars, kind.orders)
+    terms = make_terms([Scenario(side, Benchmark(kind.benchmark), Target.QUANTITY) for side in sides], *kind[1:])
     sized = costs.model_copy(update={"order_size": size, "fee_bps": 0.0, "half_spread_bps": 0.0})
     # Not within `reproducible`, which is one setting of the whole process: a bar may be decided at the same time.
-    gain_A = simulate(rule, _driftless(kind.max_bars, kind.orders), terms, sized).net_gain_O.flatten() / _SIGMA
-    quantiles = gain_A.quantile(torch.tensor([0.05, 0.95], dtype=torch.float64))
-    return float(gain_A.mean()), *quantiles.tolist()
+    gain_O = simulate(rule, market, terms, sized).net_gain_O / market.sigma_A[:, None, None]
+    quantiles = gain_O.flatten().quantile(torch.tensor([0.05, 0.95], dtype=torch.float64))
+    return float(gain_O.mean()), *quantiles.tolist()
 
 
 def _driftless(bars: int, orders: int) -> Market:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from threading import Event
+from typing import Any
 
 import pytest
 
 from lem.advice.records import ArrivalRecord, OrderRecord
+from lem.data.panel import PANEL_SCHEMA, panel_table
 from lem.lake import Lake
+from lem.universe.calendars import partition_dates
 from tests.lem.advice.desk import NOON, Desk, StoppedClock, buy
+from tests.lem.builders import brownian_bars, features_of
 
 HEAD = "level,costs,strategy,against,side,benchmark,target,min_bars,orders,mean_bps,p5_bps,p95_bps"
 ROWS = (
@@ -68,7 +73,7 @@ def test_of_an_order_that_no_report_knows_it_is_what_the_theory_keeps_and_says_s
     own = {"min_bars": 1, "max_bars": 6, **terms}
     words = (
         f"2048 simulated orders of {own['min_bars']} to {own['max_bars']} bars, of its size and volatility, by the "
-        f"theory that models correct, on a market without drift, after assumed costs: {why}"
+        f"theory that models correct, on a market of even volatility, after assumed costs: {why}"
     )
     (mean, low, high), told = expected(desk, clock, size=1.0, **terms)
     assert (told, low <= mean <= high, low < 0) == (words, True, True)
@@ -112,8 +117,12 @@ def test_a_service_waits_for_few_simulations_and_tells_of_the_others_the_next_ti
         OrderRecord.of(buy(desk.universe, f"{m}-{n}", min_bars=m, max_bars=n), NOON).begun(begun) for m, n in terms
     ]
     with advisor.expectations.in_background():
+        until = time.monotonic() + 60
+        while advisor.expectations.of(orders[:1])[0].basis is None:  # the days before are looked up
+            assert time.monotonic() < until
+            time.sleep(0.05)
         first = advisor.expectations.of(orders)
-        assert {one.basis for one in first[:1]} == {"theory"}
+        assert {one.basis for one in first[:3]} == {"theory"}
         assert first[-1].basis is None
         assert first[-1].source.endswith("orders of the theory are being simulated: ask again")
         until, then = time.monotonic() + 60, first
@@ -125,6 +134,58 @@ def test_a_service_waits_for_few_simulations_and_tells_of_the_others_the_next_ti
     amended = replace(orders[-1], max_bars=5, min_bars=5, amended=1)
     assert advisor.expectations.of([orders[-1], amended])[0] == then[-1]
     assert "orders of 5 to 5 bars" in advisor.expectations.of([amended])[0].source
+
+
+def test_where_the_days_before_are_there_the_theory_s_orders_trade_their_bars(desk: Desk, clock: StoppedClock):
+    days = partition_dates(desk.universe, desk.universe.start, NOON.date())
+    tables = {symbol: features_of(brownian_bars(len(days), i)) for i, symbol in enumerate(desk.universe.symbols)}
+    plain = expected(desk, clock, key="before", max_bars=4)[0]
+    for date in days:
+        rows = {symbol: table[table["ts"].dt.date == date] for symbol, table in tables.items()}
+        desk.lake.write_table(desk.lake.path(desk.universe.name, "panel", date), panel_table(rows), PANEL_SCHEMA)
+    found, words = expected(desk, clock, key="after", max_bars=4)
+    assert "on the bars of 2024-01-01 to 2024-01-14, bought and sold, after assumed costs" in words
+    assert found != plain
+    advisor = desk.advisor(clock)
+    with advisor.expectations.in_background():
+        told, until = advisor.history("after")[0], time.monotonic() + 60
+        assert told.expected_from.endswith("orders of the theory are being simulated: ask again")
+        while told.expected_basis is None:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+            told = advisor.history("after")[0]
+    assert (told.expected_gain_bps, told.expected_low_bps, told.expected_high_bps) == found
+    assert told.expected_from == words
+
+
+def test_simulations_in_the_background_wait_while_slices_are_advised(
+    desk: Desk, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("lem.advice.expectation.MOST_WAIT_SECONDS", 60.0)
+    monkeypatch.setattr("lem.advice.expectation.AT_ONCE", 0)
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe))
+    simulated = Event()
+    simulate = advisor.expectations._gains.simulated
+    told, refresh = list[bool](), advisor.market.refresh
+
+    def noted(*arguments: Any, **named: Any) -> Any:
+        simulate(*arguments, **named)
+        simulated.set()
+
+    def slow(*arguments: Any) -> Any:
+        advisor.expectations.of([order])
+        told.append(simulated.wait(0.3))
+        return refresh(*arguments)
+
+    begun = ArrivalRecord("m", NOON, 0.01, 100.0, mean_volume=1e6)
+    order = OrderRecord.of(buy(desk.universe), NOON).begun(begun)
+    monkeypatch.setattr(advisor.expectations._gains, "simulated", noted)
+    monkeypatch.setattr(advisor.market, "refresh", slow)
+    with advisor.expectations.in_background():
+        advisor.advise()
+        assert told == [False]
+        assert simulated.wait(60)
 
 
 def test_without_a_report_of_before_it_says_so_and_a_new_one_is_found(desk: Desk, clock: StoppedClock):

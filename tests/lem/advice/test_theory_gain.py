@@ -68,7 +68,7 @@ def test_between_two_sizes_that_were_simulated_it_is_what_a_simulation_of_the_si
     kind, gains = Kind("twap", 2, 7, 0.0, 1.0, 0.0), TheoryGains(COSTS)
     for size in (0.02, 0.13, 0.2999, 0.3001, 0.37, 0.52):
         found = gains.of(kind, size, 0.004)
-        exact = TheoryGains(COSTS).simulated((kind, size))
+        exact = TheoryGains(COSTS).simulated((kind, size, None))
         fixed = COSTS.fee_bps + COSTS.half_spread_bps
         told = [40.0 * number - fixed for number in exact]
         assert [found.mean_bps, found.low_bps, found.high_bps] == pytest.approx(told, abs=0.5)
