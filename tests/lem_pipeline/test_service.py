@@ -113,7 +113,7 @@ def test_fills_are_told_over_http_once_each_corrected_late_and_until_the_order_i
     assert client.post("/orders/one/fills", json={"id": "a", "amount": 1}).status_code == 409, "no slice yet"
     first = client.post("/advice").json()["slices"][0]
     assert (first["mode"], first["exact_remaining"], first["seconds_left"]) == ("confirm", "100.0", 3600.0)
-    fill = {"id": "a", "amount": 0.1, "price": 100.25, "fee": -0.01, "time": "2024-01-18T12:30:00Z"}
+    fill = {"id": "a", "amount": 0.1, "price": 100.25, "fee": -0.01, "time": "2024-01-18T12:00:30Z"}
     sent = [client.post("/orders/one/fills", json=fill) for _ in range(2)]
     assert [answer.status_code for answer in sent] == [201, 200]
     assert sent[0].json() == sent[1].json()
