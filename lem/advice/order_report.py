@@ -61,6 +61,7 @@ class OrderReport:
         min_bars: m.
         max_bars: N.
         mode: what counts where nothing was told.
+        limit_price: worst price at which it was to trade, in quote currency; None for any. Rules know none.
         status: how it ended.
         amended: how often its terms were amended; rules trade the order as it was at its end.
         closed: no fill of it is taken any more; else a later one may change this report.
@@ -94,6 +95,7 @@ class OrderReport:
     min_bars: int
     max_bars: int
     mode: Mode
+    limit_price: Digits | None
     status: Status
     amended: int
     closed: bool
@@ -170,6 +172,7 @@ def report_on(
         min_bars=order.min_bars,
         max_bars=order.max_bars,
         mode=order.mode,
+        limit_price=order.limit_price,
         status=order.status,
         amended=order.amended,
         closed=order.closed_at is not None,

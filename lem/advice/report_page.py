@@ -71,6 +71,9 @@ def _missing(report: OrderReport) -> list[str]:
     notes = []
     if report.rules_missing:
         notes.append(f"No rules beside it: {report.rules_missing}.")
+    elif report.limit_price is not None:
+        price = digits(report.limit_price)
+        notes.append(f"The order had a limit price of {price}; the rules knew none and traded at any price.")
     if report.fills_without_fee:
         notes.append(f"{report.fills_without_fee} of the fills were told without a fee and count as free.")
     if not report.closed:

@@ -228,6 +228,18 @@ def test_page_and_json_have_the_figures_and_need_nothing_else(desk, clock):
         assert not re.search(r"(src|href)=|https?:", page), "nothing is loaded from elsewhere"
 
 
+def test_a_report_says_that_the_rules_beside_an_order_with_a_limit_price_knew_none(desk, clock):
+    advisor = desk.advisor(clock)
+    advisor.submit(replace(buy(desk.universe), limit_price=Decimal("123456.50")))
+    advise_for(advisor, clock, 7)
+    report = advisor.report("one")
+    assert json.loads(as_json(report))["limit_price"] == "123456.5"
+    assert "a limit price of 123456.5; the rules knew none" in order_page(report)
+    advisor.submit(buy(desk.universe, "two", start=clock.now()))
+    advise_for(advisor, clock, 7)
+    assert "limit price" not in order_page(advisor.report("two"))
+
+
 def test_orders_at_the_universe_s_end_are_reported_without_the_bars_that_will_never_be(desk_of, clock):
     desk = desk_of(end="2024-01-18")
     clock.set(NOON + 10 * HOUR)
