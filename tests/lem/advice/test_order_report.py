@@ -15,7 +15,7 @@ import pytest
 
 from lem.advice.clock import bars_of_order
 from lem.advice.fills import FillNews
-from lem.advice.report_page import as_json, day_page, order_page
+from lem.advice.report_page import as_json, day_notes, day_page, order_notes, order_page
 from lem.data.bars import validate_bars
 from lem.data.features import TABLE_SCHEMA as FEATURES
 from lem.data.features import compute_features
@@ -226,6 +226,28 @@ def test_page_and_json_have_the_figures_and_need_nothing_else(desk, clock):
     for page in (order_page(report), day_page(advisor.reports(DATE))):
         assert f"{report.execution.gain_bps:.2f}".replace("-", "−") in page
         assert not re.search(r"(src|href)=|https?:", page), "nothing is loaded from elsewhere"
+
+
+def test_notes_say_what_has_no_fees_and_what_may_still_change(desk, clock):
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe, "assumed", min_bars=6))
+    advisor.submit(replace(buy(desk.universe, "told", min_bars=6), mode="confirm"))
+    advisor.submit(replace(buy(desk.universe, "free", min_bars=6), mode="confirm"))
+    advise_for(advisor, clock, 7)
+    advisor.fill("assumed", FillNews("x", Decimal(3), Decimal(400), Decimal(1), bar=NOON))
+    advisor.fill("told", FillNews("x", Decimal(3), Decimal(400), Decimal(1), bar=NOON))
+    advisor.fill("free", FillNews("x", Decimal(3), Decimal(400), bar=NOON))
+    report = advisor.report("assumed")
+    rest = f"{report.filled - 3:f} AAA were not told by fills: they count at their bars’ prices, without fees or other"
+    still = "The order is not closed: fills that are told later change this report."
+    assert order_notes(report) == [f"{rest} costs.", still]
+    assert order_notes(advisor.report("told")) == [still]
+    assert order_notes(advisor.report("free"))[0] == "1 of the fills were told without a fee and count as free."
+    (note,) = day_notes(advisor.reports(DATE))
+    assert note.endswith("the net gain of assumed, free.")
+    assert note in day_page(advisor.reports(DATE))
+    advisor.close("told")
+    assert order_notes(advisor.report("told")) == []
 
 
 def test_orders_at_the_universe_s_end_are_reported_without_the_bars_that_will_never_be(desk_of, clock):
