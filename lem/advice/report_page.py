@@ -72,6 +72,11 @@ def order_notes(report: OrderReport) -> list[str]:
     notes = []
     if report.rules_missing:
         notes.append(f"No rules beside it: {report.rules_missing}.")
+    if late := report.bars_late:
+        notes.append(
+            f"It began {late} bar{'' if late == 1 else 's'} after its start, as it had no advice before: arrival price "
+            "and benchmark are those from its first bar on."
+        )
     if assumed := _assumed(report):
         notes.append(
             f"{digits(assumed)} {_unit(report)} were not told by fills: they count at their bars’ prices, without fees "

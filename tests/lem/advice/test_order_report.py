@@ -250,6 +250,19 @@ def test_notes_say_what_has_no_fees_and_what_may_still_change(desk, clock):
     assert order_notes(advisor.report("told")) == []
 
 
+def test_an_order_that_nobody_asked_about_says_how_many_bars_after_its_start_it_began(desk, clock):
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe, "late", start=NOON + HOUR / 2, min_bars=6))
+    advisor.submit(buy(desk.universe, "in-time", start=NOON + 3 * HOUR, min_bars=6))
+    clock.sleep(3 * 3600)
+    advise_for(advisor, clock, 7)
+    late, in_time = advisor.report("late"), advisor.report("in-time")
+    assert late.first_bar == in_time.first_bar == NOON + 3 * HOUR
+    assert (late.bars_late, in_time.bars_late) == (2, 0)
+    assert order_notes(late)[0].startswith("It began 2 bars after its start, as it had no advice before")
+    assert "began" not in order_notes(in_time)[0]
+
+
 def test_orders_at_the_universe_s_end_are_reported_without_the_bars_that_will_never_be(desk_of, clock):
     desk = desk_of(end="2024-01-18")
     clock.set(NOON + 10 * HOUR)
