@@ -18,7 +18,7 @@ from functools import partial
 
 from lem.advice import life
 from lem.advice.amend import BOUNDS, Amendment, amend
-from lem.advice.amounts import told_number
+from lem.advice.amounts import as_told, told_number
 from lem.advice.answers import Advice, Advised, Standings, answers
 from lem.advice.clock import Moment, moment
 from lem.advice.deciding import BarOutcome, decide_bar
@@ -34,6 +34,7 @@ from lem.advice.reporting import DayReport, Reporting
 from lem.advice.store import AdviceStore
 from lem.advice.venue_rules import VenueRules
 from lem.errors import AdviceError, OrderStateError, SourceError, UnknownOrderError
+from lem.execution.orders import Target
 from lem.lake import Lake
 from lem.registry import Registry
 from lem.sources.base import Source, rules_from
@@ -133,12 +134,12 @@ class Advisor:
             raise AdviceError(f"{symbol}: what the venue takes is not known: {error}; send the order again") from error
 
     def _check_size(self, order: ParentOrder, at: Moment) -> None:
-        """Refuse an order that begins with the bar that is next and is too large for it, as its first bar would.
+        """Refuse an order that begins with the bar that is next and is too large for it, or too small for the venue.
 
         Where the market is not known at this time, or the order begins later, its first bar tells.
 
         Raises:
-            OrderError: it is larger than the participation cap lets trade in its bars.
+            OrderError: it is larger than the participation cap lets trade in its bars, or no bar could trade any of it.
         """
         if order.start > at.bar:
             return
@@ -152,6 +153,10 @@ class Advisor:
             return
         terms, places = order.order, (arrival.sigma, arrival.price, arrival.mean_volume)
         check_largest(terms, order.size, self.universe.costs, *places)
+        bar = arrival.mean_volume * (arrival.price if terms.scenario.target is Target.NOTIONAL else 1.0)
+        most = min(terms.max_rate * order.size, self.universe.costs.participation_cap * bar)
+        told = as_told(arrival.price), as_told(order.size), as_told(most)
+        order.rules.check_most(terms.scenario.target, *told)
 
     def order(self, order_id: str) -> OrderState:
         """A stored order of this universe.

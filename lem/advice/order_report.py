@@ -67,6 +67,7 @@ class OrderReport:
         closed: no fill of it is taken any more; else a later one may change this report.
         model_id: that decided; None where it never began.
         first_bar: open of its first bar; None where it never began.
+        bars_late: bars from its start up to `first_bar`, in which it had no advice.
         last_bar: open of the last bar that it had a slice for.
         arrival_price: last close before its first bar.
         filled: amount that counts.
@@ -101,6 +102,7 @@ class OrderReport:
     closed: bool
     model_id: str | None
     first_bar: dt.datetime | None
+    bars_late: int
     last_bar: dt.datetime | None
     arrival_price: float | None
     filled: Digits
@@ -125,6 +127,7 @@ def report_on(
     fills: Sequence[Fill],
     tape: Sequence[TapeBar],
     costs: CostsConfig,
+    bars_late: int = 0,
 ) -> OrderReport:
     """The report on an order that has ended.
 
@@ -134,6 +137,7 @@ def report_on(
         fills: everything that was told of its fills.
         tape: the closed bars from its first on, as many as there are of those that it might have used.
         costs: of the universe, for the rules.
+        bars_late: bars from its start up to its first one.
 
     Raises:
         OrderError: a slice has no bar in the tape.
@@ -178,6 +182,7 @@ def report_on(
         closed=order.closed_at is not None,
         model_id=order.arrival.model_id if order.arrival else None,
         first_bar=order.arrival.first_bar if order.arrival else None,
+        bars_late=bars_late,
         last_bar=slices[-1].bar if slices else None,
         arrival_price=order.arrival.arrival_price if order.arrival else None,
         filled=filled,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from pydantic import TypeAdapter
 
-from lem.advice.amounts import ZERO, Digits, digits
+from lem.advice.amounts import ZERO, Digits, digits, minus
 from lem.advice.deciding import REASONS
 from lem.advice.executions import Execution
 from lem.advice.order_report import OrderReport
@@ -33,14 +33,14 @@ def as_json(report: OrderReport | DayReport) -> str:
 def order_page(report: OrderReport) -> str:
     """The report on an order as a page."""
     title = f"Order {report.order_id}"
-    return _page(title, _lead(report), order_grids(report), [*_missing(report), *NOTES])
+    return _page(title, _lead(report), order_grids(report), [*order_notes(report), *NOTES])
 
 
 def day_page(day: DayReport) -> str:
     """The reports on a day's orders as a page."""
     count = len(day.orders)
     lead = f"{count} order{'' if count == 1 else 's'} of {day.universe} whose first bar lies on {day.date} (UTC)."
-    return _page(f"Orders of {day.date}", lead, [day_grid(day)], NOTES)
+    return _page(f"Orders of {day.date}", lead, [day_grid(day)], [*day_notes(day), *NOTES])
 
 
 def order_grids(report: OrderReport) -> list[Grid]:
@@ -67,18 +67,42 @@ def _lead(report: OrderReport) -> str:
     )
 
 
-def _missing(report: OrderReport) -> list[str]:
+def order_notes(report: OrderReport) -> list[str]:
+    """What the figures of one order leave out, and what may still change them."""
     notes = []
     if report.rules_missing:
         notes.append(f"No rules beside it: {report.rules_missing}.")
     elif report.limit_price is not None:
         price = digits(report.limit_price)
         notes.append(f"The order had a limit price of {price}; the rules knew none and traded at any price.")
+    if late := report.bars_late:
+        notes.append(
+            f"It began {late} bar{'' if late == 1 else 's'} after its start, as it had no advice before: arrival price "
+            "and benchmark are those from its first bar on."
+        )
+    if assumed := _assumed(report):
+        notes.append(
+            f"{digits(assumed)} {_unit(report)} were not told by fills: they count at their bars’ prices, without fees "
+            "or other costs."
+        )
     if report.fills_without_fee:
         notes.append(f"{report.fills_without_fee} of the fills were told without a fee and count as free.")
     if not report.closed:
         notes.append("The order is not closed: fills that are told later change this report.")
     return notes
+
+
+def day_notes(day: DayReport) -> list[str]:
+    """Whose net gains of a day are not after all fees."""
+    reports = [line.report for line in day.orders if line.report is not None]
+    free = [report.order_id for report in reports if _assumed(report) or report.fills_without_fee]
+    if not free:
+        return []
+    return [f"Not after all fees, as fills were told without one or not at all: the net gain of {', '.join(free)}."]
+
+
+def _assumed(report: OrderReport) -> Digits:
+    return minus(report.filled, report.confirmed)
 
 
 def _page(title: str, lead: str, grids: Sequence[Grid], notes: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from lem.advice.clock import bars_of_order
+from lem.advice.clock import bars_between, bars_of_order
 from lem.advice.executions import TapeBar, tape_of
 from lem.advice.feed import Feed
 from lem.advice.fills import Fill
@@ -126,7 +126,13 @@ class Reporting:
 
     def _of(self, order: OrderRecord, slices: list[SliceRecord], fills: list[Fill], now: dt.datetime) -> OrderReport:
         tape = self._tape(order, slices, now) if slices else []
-        return report_on(order, slices, fills, tape, self._universe.costs)
+        late = self._bars_late(order) if slices else 0
+        return report_on(order, slices, fills, tape, self._universe.costs, late)
+
+    def _bars_late(self, order: OrderRecord) -> int:
+        """Bars that opened from the order's start on, before its first one."""
+        just_before = order.start - dt.timedelta(microseconds=1)
+        return bars_between(self._universe, just_before, order.arrived().first_bar) - 1
 
     def _tape(self, order: OrderRecord, slices: list[SliceRecord], now: dt.datetime) -> list[TapeBar]:
         universe, first = self._universe, order.arrived().first_bar

@@ -73,6 +73,30 @@ class VenueRules:
         amount = ZERO if self.min_notional is None else _PRICE.divide(self.min_notional, price)
         return up_to(max(self.min_amount or ZERO, amount, self.lot or ZERO), self.lot)
 
+    def check_most(self, target: str, price: Decimal, size: Decimal, most: Decimal) -> None:
+        """Refuse an order of which no bar could trade anything: each of its slices would be too small for the venue.
+
+        Args:
+            target: of the order.
+            price: the last close, in quote currency.
+            size: of the order.
+            most: what its max_rate and the participation cap let trade in a bar.
+
+        Raises:
+            OrderError: the venue takes no slice as small as the largest that there can be.
+        """
+        least = self.least(target, price)
+        if min(size, most) < least:
+            why = (
+                f"{size:f}"
+                if size <= most
+                else f"{size:f}, of which max_rate and cap let trade {float(most):.6g} a bar"
+            )
+            raise OrderError(
+                f"size {why}; allowed: {float(least):.6g} or more, the least that the venue takes at the last close of "
+                f"{price:f}"
+            )
+
     @property
     def binds(self) -> bool:
         """Whether any rule rounds or holds back amounts."""

@@ -12,8 +12,10 @@ from lem.lineage.stored_report import (
     BACKTESTS_VERSION,
     FILES,
     REPORT_VERSION,
+    SETTINGS_VERSION,
     backtests_version,
     report_path,
+    settings_version,
     trailing_dates,
 )
 from lem.lineage.versions import Versioned
@@ -118,7 +120,7 @@ def stale_models(versioned: Versioned, registry: Registry, universe: Universe) -
 
 
 def report_is_stale(lake: Lake, versioned: Versioned, universe: Universe, date: dt.date) -> bool:
-    """Whether the report of a date is missing, or was made from other backtests than are there now, or by other code.
+    """Whether the report of a date is missing, or was made from other backtests or settings than now, or by other code.
 
     Args:
         lake: with the report.
@@ -133,6 +135,8 @@ def report_is_stale(lake: Lake, versioned: Versioned, universe: Universe, date: 
         return True
     told = json.loads(lake.read_bytes(report_path(universe.name, date, "report.json"))).get("versions", {})
     if told.get(REPORT_VERSION, FIRST_VERSION) != stage_named(REPORT).version:
+        return True
+    if told.get(SETTINGS_VERSION) != settings_version(universe):
         return True
     keys = [PartitionKey(asset, day) for day in trailing_dates(universe, date) for asset in universe.symbols]
     now = versioned.read([Partition("backtest", key) for key in keys])

@@ -27,6 +27,9 @@ BACKTESTS_VERSION = "backtest data version (hash of all)"
 REPORT_VERSION = "version of the report's code"
 """Key in a report's versions: the version of its stage; a report without it was made by the first."""
 
+SETTINGS_VERSION = "report settings (hash of all)"
+"""Key in a report's versions: the version of the settings that its figures depend on, and its backtests do not."""
+
 
 def report_path(universe: str, date: dt.date, file: str) -> str:
     """Where a report's file lies in the lake."""
@@ -95,3 +98,15 @@ def trailing_dates(universe: Universe, date: dt.date) -> list[dt.date]:
 def backtests_version(inputs: Iterable[InputVersion]) -> str:
     """One version of all backtests that a report is made from."""
     return hashlib.sha256("".join(read.data_version for read in sorted(inputs)).encode()).hexdigest()
+
+
+def settings_version(universe: Universe) -> str:
+    """One version of the settings that a report's figures depend on and its backtests do not."""
+    settings = {
+        "bootstrap": universe.backtest.bootstrap,
+        "seed": universe.training.seed,
+        "confidence": universe.gate.confidence,
+        "drift": universe.drift.model_dump(mode="json"),
+        "max_age": universe.max_model_age,
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

@@ -110,7 +110,7 @@ def of_model(lake: Lake, registry: Registry, universe: Universe, model_id: str) 
     )
     after = table[table["costs"] == "on"]
     facts = {
-        "Trained on data to": str(model.train_end),
+        "Trained on days before": str(model.train_end),
         "Usable from": str(model.usable_on),
         "Days of orders": f"{own[0]} to {own[-1]}" if len(own) > 1 else str(own[0]),
         "Orders": f"{done['order'].nunique():,}",

@@ -20,8 +20,10 @@ from lem.lineage.stored_report import (
     FILES,
     PICTURE,
     REPORT_VERSION,
+    SETTINGS_VERSION,
     backtests_version,
     report_path,
+    settings_version,
     trailing_dates,
 )
 from lem.lineage.tables import read_range
@@ -85,6 +87,7 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
             "champion": champion.id if champion else "none",
             "backtest partitions read": str(len(inputs)),
             BACKTESTS_VERSION: backtests_version(inputs),
+            SETTINGS_VERSION: settings_version(universe),
             REPORT_VERSION: stage_named(REPORT).version,
         },
         calendar=universe.calendar,

@@ -122,6 +122,11 @@ class Universe(Section):
         bad = sorted({m for m in self.backtest.min_bars if not 1 <= m <= self.horizon})
         if bad:
             problems.append(f"backtest.min_bars: {bad} with horizon {self.horizon}; allowed: 1 to {self.horizon}")
+        limits = self.backtest.min_bars
+        if twice := sorted({m for m in limits if limits.count(m) > 1}):
+            problems.append(f"backtest.min_bars: {twice} twice; allowed: each once")
+        if not limits:
+            problems.append("backtest.min_bars: none; allowed: one or more, each once")
         if too_large := self.costs.size_problem(self.horizon):
             problems.append(f"costs.order_size: {too_large}")
         needed = self.model.warmup + self.horizon + 1

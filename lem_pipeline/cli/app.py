@@ -161,7 +161,7 @@ def backfill(
     from lem_pipeline.planning.dates import data_dates, last_data_date
     from lem_pipeline.planning.estimate import foretold, measured_rates
     from lem_pipeline.planning.plan import backfill_steps
-    from lem_pipeline.running.execute import readjust, refetch, revisit, run_steps
+    from lem_pipeline.running.execute import judge_again, readjust, refetch, revisit, run_steps
     from lem_pipeline.running.home import instance
 
     chosen, start, end = universe_named(universe), day(first), day(last)
@@ -182,6 +182,8 @@ def backfill(
         f"panels from {dates[0]}, both to {dates[-1]}"
     )
     run_steps(runner, steps, keep=not force)
+    if steps:
+        judge_again(runner, dates)
 
 
 @app.command(rich_help_panel=DAILY)

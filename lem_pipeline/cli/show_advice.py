@@ -23,7 +23,7 @@ def show_advised(console: Console, advised: Advised) -> None:
     for advice in advised.slices:
         console.print(escape(told(advice)))
     for key, start in advised.waiting.items():
-        console.print(escape(f"Order {key} begins with the bar of {start:%Y-%m-%d %H:%M} UTC"))
+        console.print(escape(f"Order {key} begins with the first bar from {start:%Y-%m-%d %H:%M} UTC on"))
     for reason in dict.fromkeys(advised.refused.values()):
         keys = ", ".join(key for key, why in advised.refused.items() if why == reason)
         console.print(f"[red]no advice[/red] for {escape(f'{keys}: {reason}')}")
@@ -86,7 +86,7 @@ def show_orders(console: Console, states: Sequence[OrderState]) -> None:
         order, terms = state.order, state.order.order
         figures = [
             f"{order.size:.8g}",
-            f"{state.left:.8g}",
+            f"{float(state.left):.8g}",
             str(terms.min_bars),
             str(terms.max_bars),
             f"{order.start:%Y-%m-%d %H:%M}",

@@ -33,7 +33,7 @@ def show_models(console: Console, registry: Registry, universe: str | None) -> N
             record.id,
             record.universe,
             str(record.usable_on),
-            f"{record.train_start} to {record.train_end}",
+            f"{record.train_start} to before {record.train_end}",
             "-" if gain is None else f"{gain:.2f}",
             decision.verdict if decision else "not judged",
             escape(decision.sentence) if decision else "",

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from lem.advice.order_report import OrderReport
-from lem.advice.report_page import as_json, day_grid, day_page, order_grids, order_page
+from lem.advice.report_page import as_json, day_grid, day_notes, day_page, order_grids, order_notes, order_page
 from lem.advice.reporting import DayReport
 from lem.errors import OrderError
 from lem_pipeline.cli.reports import as_table
@@ -27,8 +27,14 @@ def show_report(console: Console, report: OrderReport | DayReport, save: Path | 
         OrderError: the file has another ending, or cannot be written.
     """
     if save is None:
-        for grid in order_grids(report) if isinstance(report, OrderReport) else [day_grid(report)]:
+        if isinstance(report, OrderReport):
+            grids, notes = order_grids(report), order_notes(report)
+        else:
+            grids, notes = [day_grid(report)], day_notes(report)
+        for grid in grids:
             show_table(console, as_table(grid))
+        for note in notes:
+            console.print(escape(note))
         return
     if save.suffix not in (".html", ".json"):
         raise OrderError(f"--save {save}: allowed: a file that ends with .html or .json")

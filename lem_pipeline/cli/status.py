@@ -78,7 +78,7 @@ def show_status(console: Console, lake: Lake, registry: Registry, universe: Univ
     show_decisions(console, decisions, universe, old, today)
     for date in old_reports:
         console.print(
-            f"[yellow]stale[/yellow] report of {date}: its backtests or its code are others now, make it again "
+            f"[yellow]stale[/yellow] report of {date}: its backtests, settings or code are others now, make it again "
             f"with: lem run --universe {universe.name} --date {date}"
         )
     lost = orphans(lake, universe)

@@ -175,6 +175,13 @@ def backfill_steps(
     return plan.steps
 
 
+def judged_again_steps(lake: Lake, registry: Registry, universe: Universe, dates: Sequence[dt.date]) -> list[Step]:
+    """The runs that make again what is out of date of `judged_tables`, of dates whose data has been made."""
+    plan = _Plan(lake, registry, universe, False, Versioned(lake, universe), {}, [])
+    plan.add_outdated(dates)
+    return plan.steps
+
+
 def report_steps(lake: Lake, registry: Registry, universe: Universe, dates: Dates, force: bool) -> list[Step]:
     """The runs that make a report: data, then models and decisions in date order, then what follows, then the page."""
     plan = _Plan(lake, registry, universe, force, Versioned(lake, universe), {}, [])

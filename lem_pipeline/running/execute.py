@@ -16,6 +16,7 @@ from lem.progress import showing
 from lem.registry import Registry
 from lem.universe import Universe
 from lem_pipeline.planning.estimate import duration, measured_rates, seconds_of
+from lem_pipeline.planning.plan import judged_again_steps
 from lem_pipeline.planning.revisits import outdated_steps, readjust_steps, refetch_steps, revisit_steps
 from lem_pipeline.planning.steps import Step
 from lem_pipeline.running.degraded import without_model
@@ -145,3 +146,17 @@ def revisit(runner: Runner, data: Mapping[str, list[dt.date]], today: dt.date) -
         if steps := outdated_steps(runner.lake, runner.universe, stage, data[stage.name]):
             console.print(f"Making {stage.name} again: what they are made from has changed, or their code.")
             run_steps(runner, steps)
+
+
+def judge_again(runner: Runner, dates: Sequence[dt.date]) -> None:
+    """Make again the backtests that are out of date by what the runs before have made.
+
+    Before these runs nobody knew: with `--force` a source is asked again, and may have revised its bars.
+
+    Args:
+        runner: what the runs are carried out with.
+        dates: whose backtests are looked at.
+    """
+    if steps := judged_again_steps(runner.lake, runner.registry, runner.universe, dates):
+        console.print("Making backtests again: what they are made from has changed.")
+        run_steps(runner, steps)

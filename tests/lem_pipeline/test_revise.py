@@ -191,6 +191,18 @@ def test_a_backfill_makes_revised_days_again(make, market):
     ]
 
 
+def test_a_forced_backfill_of_revised_days_leaves_no_backtest_of_them_behind(make, market):
+    folder, run = make("place", 0)
+    run()
+    doubled(market["BBB-USD"], 18).to_csv(folder / "data/BBB-USD.csv", index=False)
+    backfill = ("backfill", "-u", "tiny", "--from", "2024-01-17", "--to", "2024-01-19", "--force")
+    steps, out = run(*backfill)
+    assert steps[-1] == "backtest  AAA-USD|2024-01-17 ... BBB-USD|2024-01-18"
+    assert "Making backtests again: what they are made from has changed." in out
+    assert "stale backtest" not in run("status", "-u", "tiny")[1]
+    assert "backtest" not in "".join(run(*backfill)[0]), "same bars give the same bytes"
+
+
 def test_a_run_that_was_stopped_after_the_fetch_is_taken_up_where_it_was(make):
     folder, run = make("place", 0)
     backfill = ("backfill", "-u", "tiny", "--from", "2024-01-18", "--to", "2024-01-19")

@@ -72,7 +72,7 @@ def grids(_: ReportInputs, __: pd.DataFrame, own: Mapping[str, pd.DataFrame]) ->
     columns: Columns = [
         ("Model", "model_id", short),
         ("Promoted", "promoted", str),
-        ("Trained to", "trained_to", str),
+        ("Trained on days before", "trained_to", str),
         ("First day", "first", str),
         ("Last day", "last", str),
         ("Days", "days", count),

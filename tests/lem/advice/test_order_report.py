@@ -15,7 +15,7 @@ import pytest
 
 from lem.advice.clock import bars_of_order
 from lem.advice.fills import FillNews
-from lem.advice.report_page import as_json, day_page, order_page
+from lem.advice.report_page import as_json, day_notes, day_page, order_notes, order_page
 from lem.data.bars import validate_bars
 from lem.data.features import TABLE_SCHEMA as FEATURES
 from lem.data.features import compute_features
@@ -238,6 +238,41 @@ def test_a_report_says_that_the_rules_beside_an_order_with_a_limit_price_knew_no
     advisor.submit(buy(desk.universe, "two", start=clock.now()))
     advise_for(advisor, clock, 7)
     assert "limit price" not in order_page(advisor.report("two"))
+
+
+def test_notes_say_what_has_no_fees_and_what_may_still_change(desk, clock):
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe, "assumed", min_bars=6))
+    advisor.submit(replace(buy(desk.universe, "told", min_bars=6), mode="confirm"))
+    advisor.submit(replace(buy(desk.universe, "free", min_bars=6), mode="confirm"))
+    advise_for(advisor, clock, 7)
+    advisor.fill("assumed", FillNews("x", Decimal(3), Decimal(400), Decimal(1), bar=NOON))
+    advisor.fill("told", FillNews("x", Decimal(3), Decimal(400), Decimal(1), bar=NOON))
+    advisor.fill("free", FillNews("x", Decimal(3), Decimal(400), bar=NOON))
+    report = advisor.report("assumed")
+    rest = f"{report.filled - 3:f} AAA were not told by fills: they count at their bars’ prices, without fees or other"
+    still = "The order is not closed: fills that are told later change this report."
+    assert order_notes(report) == [f"{rest} costs.", still]
+    assert order_notes(advisor.report("told")) == [still]
+    assert order_notes(advisor.report("free"))[0] == "1 of the fills were told without a fee and count as free."
+    (note,) = day_notes(advisor.reports(DATE))
+    assert note.endswith("the net gain of assumed, free.")
+    assert note in day_page(advisor.reports(DATE))
+    advisor.close("told")
+    assert order_notes(advisor.report("told")) == []
+
+
+def test_an_order_that_nobody_asked_about_says_how_many_bars_after_its_start_it_began(desk, clock):
+    advisor = desk.advisor(clock)
+    advisor.submit(buy(desk.universe, "late", start=NOON + HOUR / 2, min_bars=6))
+    advisor.submit(buy(desk.universe, "in-time", start=NOON + 3 * HOUR, min_bars=6))
+    clock.sleep(3 * 3600)
+    advise_for(advisor, clock, 7)
+    late, in_time = advisor.report("late"), advisor.report("in-time")
+    assert late.first_bar == in_time.first_bar == NOON + 3 * HOUR
+    assert (late.bars_late, in_time.bars_late) == (2, 0)
+    assert order_notes(late)[0].startswith("It began 2 bars after its start, as it had no advice before")
+    assert "began" not in order_notes(in_time)[0]
 
 
 def test_orders_at_the_universe_s_end_are_reported_without_the_bars_that_will_never_be(desk_of, clock):

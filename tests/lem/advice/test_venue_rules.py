@@ -148,6 +148,25 @@ def test_an_order_that_the_venue_could_not_take_is_refused_with_what_is_allowed(
     assert advisor.store.orders("tiny") == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 3.0}, r"size 3.0; allowed: \S+ or more, the least that the venue takes at the last close of \S+$"),
+        (
+            {"size": 30.0, "max_rate": 0.2},
+            r"size 30.0, of which max_rate and cap let trade 6 a bar; allowed: \S+ or more",
+        ),
+    ],
+)
+def test_an_order_whose_slices_would_all_be_too_small_for_the_venue_is_refused(desk_of, clock, changes, message):
+    desk = desk_of(assets={"AAA-USD": {"lot": 0.5, "min_notional": 5000}, "BBB-USD": {}})
+    advisor = desk.advisor(clock)
+    with pytest.raises(OrderError, match=message):
+        advisor.submit(buy(desk.universe, **changes))
+    assert advisor.submit(buy(desk.universe, size=30.0))[1]
+    assert advisor.submit(buy(desk.universe, "free", asset="BBB-USD", size=3.0))[1]
+
+
 @pytest.mark.parametrize(("limit", "message"), [("100.005", "a multiple of the tick 0.01"), ("0", "more than 0")])
 def test_a_limit_price_is_a_positive_multiple_of_the_tick(rounded, clock, limit, message):
     with pytest.raises(OrderError, match=f"limit_price {limit}; allowed: .*{message}"):

@@ -17,8 +17,10 @@ from lem.lineage.stored_report import (
     BACKTESTS_VERSION,
     FILES,
     REPORT_VERSION,
+    SETTINGS_VERSION,
     backtests_version,
     report_path,
+    settings_version,
     trailing_dates,
 )
 from lem.lineage.versions import Versioned
@@ -137,6 +139,23 @@ def test_a_report_is_stale_once_one_of_its_backtests_has_another_content_or_its_
     assert report_is_stale(lake, Versioned(lake, universe), universe, DATE)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"backtest": {"min_bars": [1, 3], "report_days": 2, "bootstrap": 200}},
+        {"drift": {"psi": 0.5}},
+        {"gate": {"confidence": 0.9}},
+    ],
+)
+def test_a_report_is_stale_once_the_universe_file_says_other_things_about_its_page(
+    lake, universe, put, changes, make_universe, tiny_keys
+):
+    whole(lake, universe, put)
+    changed = make_universe(**tiny_keys(**changes))
+    assert trailing_dates(changed, DATE) == trailing_dates(universe, DATE)
+    assert report_is_stale(lake, Versioned(lake, changed), changed, DATE)
+
+
 def whole(lake, universe, put):
     """A report and the backtests that it was made from."""
     read = [
@@ -146,7 +165,9 @@ def whole(lake, universe, put):
     ]
     for file in FILES:
         lake.write_bytes(report_path("tiny", DATE, file), b"x")
-    summary = json.dumps(
-        {"versions": {BACKTESTS_VERSION: backtests_version(read), REPORT_VERSION: stage_named(REPORT).version}}
-    )
-    lake.write_bytes(report_path("tiny", DATE, "report.json"), summary.encode())
+    versions = {
+        BACKTESTS_VERSION: backtests_version(read),
+        SETTINGS_VERSION: settings_version(universe),
+        REPORT_VERSION: stage_named(REPORT).version,
+    }
+    lake.write_bytes(report_path("tiny", DATE, "report.json"), json.dumps({"versions": versions}).encode())

@@ -59,6 +59,10 @@ def test_every_partition_names_what_the_graph_says_it_is_made_from(make_universe
     assert reads("backtest", "BBB-USD") == days
 
 
+PAGE = {"report_days": 2, "bootstrap": 100}
+"""Keys of `[backtest]` in the tiny universe that change no backtest."""
+
+
 def stale(tiny, universe=None):
     """Keys of all that is out of date in the tiny universe, by table, or what would be with another universe file."""
     lake, registry, universe = *tiny[:2], universe or tiny[2]
@@ -85,11 +89,13 @@ def test_nothing_is_out_of_date_in_what_was_just_made(tiny):
             {"features", "models", "decisions"},
         ),
         ({"costs": {"fee_bps": 2.0}}, {"backtest"}),
-        ({"backtest": {"min_bars": [2, 3]}}, {"backtest"}),
-        ({"horizon": 2, "backtest": {"min_bars": [1]}}, {"backtest", "models", "decisions"}),
+        ({"backtest": {"min_bars": [2, 3], **PAGE}}, {"backtest"}),
+        ({"horizon": 2, "backtest": {"min_bars": [1], **PAGE}}, {"backtest", "models", "decisions"}),
         ({"gate": {"tail_tolerance": 0.2}, "description": "The same, later", "end": "2024-03-31"}, set()),
+        ({"drift": {"psi": 0.5}}, {"report"}),
+        ({"backtest": {"min_bars": [1, 3], **PAGE, "bootstrap": 200}}, {"report"}),
     ],
-    ids=["features", "costs", "m", "horizon", "what makes no table"],
+    ids=["features", "costs", "m", "horizon", "what makes no table", "drift", "bootstrap"],
 )
 def test_what_was_made_with_other_settings_is_out_of_date(tiny, changed, tables, make_universe, tiny_keys):
     assert set(stale(tiny, make_universe(**tiny_keys(**changed)))) == tables

@@ -129,6 +129,8 @@ def test_an_outage_of_an_unknown_symbol_is_refused(refused):
         ),
         ({"drift": {"psi": 0}}, r"drift\.psi: .*greater than 0, not 0"),
         ({"backtest": {"min_bars": [0]}}, r"backtest\.min_bars: \[0\] with horizon 3; allowed: 1 to 3"),
+        ({"backtest": {"min_bars": []}}, r"backtest\.min_bars: none; allowed: one or more, each once"),
+        ({"backtest": {"min_bars": [1, 3, 1]}}, r"backtest\.min_bars: \[1\] twice; allowed: each once"),
         ({"bar": "7min"}, r"bar: .*'1min'.*'1d'.*not '7min'"),
         ({"bar": "1d"}, r"bar: the simulated source has no daily bars; allowed: an intraday"),
         ({"calendar": "XNYS"}, r"bar: '4h' on calendar XNYS; allowed there: '1d'"),

@@ -63,8 +63,11 @@ def test_the_commands_of_the_page_do_what_it_says(folder, lem_command):
     one, saved, day = (out for line, out in outputs.items() if " report " in line)
     for told in ("Desk", "TWAP", "Optimal with costs", "Implementation shortfall", "Fees"):
         assert told in one
+    assert "BTC were not told by fills: they count at their bars’ prices, without fees or other costs." in one
+    assert "The order is not closed" in one
     assert "Saved: desk-17.html" in saved
     assert re.search(r"desk-17.*finished", day)
+    assert re.search(r"Not after all fees.*the net gain of .*desk-17", day)
     for listed in (out for line, out in outputs.items() if " list " in line):
         assert re.search(r"desk-17.*finished", listed)
     of_one, since = (out for line, out in outputs.items() if " log " in line)

@@ -101,7 +101,8 @@ def test_in_a_narrow_terminal_nothing_is_cut(said):
     show_models(Console(file=out, width=60, force_terminal=True, soft_wrap=True, highlight=False), registry, "tiny")
     for model in registry.models("tiny"):
         decision = next(d for d in registry.decisions("tiny") if d.candidate_id == model.id)
-        for text in (model.id, f"trained on: {model.train_start} to {model.train_end}", f"why: {decision.sentence}"):
+        trained = f"trained on: {model.train_start} to before {model.train_end}"
+        for text in (model.id, trained, f"why: {decision.sentence}"):
             assert text in out.getvalue()
     assert "…" not in out.getvalue()
 
