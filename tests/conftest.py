@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from lem.universe import Universe
+from tests.once import make_once
 from tests.servers import PostgreSQL, postgresql_server
 
 # Before torch and numpy are imported, here and in what tests start. Tests run one a core already: more threads would
@@ -45,6 +46,14 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("DAGSTER_HOME", str(home / "dagster"))
         patch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
         yield home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def made_once() -> Iterator[None]:
+    """What is the same for all commands is made once: see tests/once.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_once(patch)
+        yield
 
 
 @pytest.fixture(scope="session")
