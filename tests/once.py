@@ -1,27 +1,39 @@
 """What processes of users make once and tests would make a thousand times, in one process: it is made once there, too.
 
-The parser of the commands, what Alembic reads of the migrations of Dagster and of the registry, and the schema of a new
-registry: each takes longer than many a test. The migrations are tested in
-tests/lem/registry/test_registry_migrations.py, whose registries are made by them.
+The parser of the commands, what Alembic reads of the migrations of Dagster and of the registry, the schema of a new
+registry, and the bars of a day that many desks are told alike: each takes longer than many a test. The migrations are
+tested in tests/lem/registry/test_registry_migrations.py, whose registries are made by them; the rules of bars in
+tests/lem/data, where each call looks anew.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
+import pickle
 import sqlite3
 import tempfile
+from typing import Any
 
+import pandas as pd
 import pytest
 import typer.main
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import URL, Engine, create_engine, inspect
 
+from lem.data.bars import BarsResult, validate_bars
 from lem.registry.connection import Database
 from lem.registry.upgrade import upgrade
+from lem.universe import Universe
+from resources.sqlite_events import keep_engines
 
 _scripts_of = ScriptDirectory.from_config
 _scripts: dict[str | None, ScriptDirectory] = {}
+_engines: dict[str, Engine] = {}
+_days: dict[bytes, BarsResult] = {}
+MOST_DAYS = 2000
+"""Days that are kept: a few kB each."""
 
 
 def make_once(patch: pytest.MonkeyPatch) -> None:
@@ -31,6 +43,9 @@ def make_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("typer.testing._get_command", parser)
     patch.setattr(ScriptDirectory, "from_config", staticmethod(scripts_of))
     patch.setattr("lem.registry.upgrade.upgrade", upgrade_at_once)
+    patch.setattr("lem.registry.connection.create_engine", engine_of)
+    patch.setattr("lem.advice.feed.validate_bars", validate_once)
+    keep_engines()  # as our commands do: a test may also open Dagster's history itself
 
 
 def scripts_of(config: Config) -> ScriptDirectory:
@@ -39,6 +54,15 @@ def scripts_of(config: Config) -> ScriptDirectory:
     if folder not in _scripts:
         _scripts[folder] = _scripts_of(config)
     return _scripts[folder]
+
+
+def engine_of(url: URL, **options: Any) -> Engine:
+    """An engine; all of those of SQLite files share what they have compiled."""
+    engine = create_engine(url, **options)
+    if engine.name == "sqlite":
+        first = _engines.setdefault(engine.driver, engine)
+        engine.dialect, engine._compiled_cache = first.dialect, first._compiled_cache
+    return engine
 
 
 def upgrade_at_once(database: Database) -> None:
@@ -50,6 +74,16 @@ def upgrade_at_once(database: Database) -> None:
                     connection.exec_driver_sql(statement)
                 return
     upgrade(database)
+
+
+def validate_once(raw: pd.DataFrame, universe: Universe, symbol: str, date: dt.date) -> BarsResult:
+    """`validate_bars`; of the very same rows and universe the same result, in a table of its own."""
+    key = pickle.dumps((raw, universe.model_dump_json(), symbol, date))
+    if key not in _days:
+        if len(_days) == MOST_DAYS:
+            _days.clear()
+        _days[key] = validate_bars(raw, universe, symbol, date)
+    return BarsResult(_days[key].table.copy(), dict(_days[key].counts))
 
 
 @functools.cache
