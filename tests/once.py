@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import hashlib
 import pickle
 import sqlite3
 import tempfile
@@ -78,12 +79,13 @@ def upgrade_at_once(database: Database) -> None:
 
 def validate_once(raw: pd.DataFrame, universe: Universe, symbol: str, date: dt.date) -> BarsResult:
     """`validate_bars`; of the very same rows and universe the same result, in a table of its own."""
-    key = pickle.dumps((raw, universe.model_dump_json(), symbol, date))
-    if key not in _days:
-        if len(_days) == MOST_DAYS:
-            _days.clear()
-        _days[key] = validate_bars(raw, universe, symbol, date)
-    return BarsResult(_days[key].table.copy(), dict(_days[key].counts))
+    key = hashlib.sha256(pickle.dumps((raw, universe.model_dump_json(), symbol, date))).digest()
+    found = _days.get(key)
+    if found is None:
+        found = validate_bars(raw, universe, symbol, date)
+        if len(_days) < MOST_DAYS:
+            _days[key] = found
+    return BarsResult(found.table.copy(), dict(found.counts))
 
 
 @functools.cache

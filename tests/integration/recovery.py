@@ -140,7 +140,7 @@ def undisturbed(universe: Universe, lake: Lake, last: dt.date) -> dict[str, str]
 
 @dataclass(eq=False)
 class Undisturbed(dict[str, str]):
-    """What `undisturbed` makes, ten days further whenever a later one is asked for: most tests see few of two months."""
+    """What `undisturbed` makes, ten days further whenever a later one is asked for: most tests see few days."""
 
     universe: Universe
     folder: Path
