@@ -31,9 +31,9 @@ def test_the_same_rows_of_a_day_are_judged_once_and_any_others_anew(make_univers
     assert again.table.equals(first.table)
     assert again.counts == first.counts
     again.table.loc[0, "close"] = 7.0
-    assert validate_once(raw, universe, "AAA-USD", DATE).table.equals(first.table)
+    assert validate_once(raw.copy(), universe, "AAA-USD", DATE).table.equals(first.table)
     with pytest.raises(BarsError, match="missing bars"):
         validate_once(raw.drop(index=3), universe, "AAA-USD", DATE)
     outage = {"start": "2024-01-10T03:00:00Z", "end": "2024-01-10T04:00:00Z", "reason": "down"}
     other = make_universe(outages=[outage])
-    assert validate_once(raw, other, "AAA-USD", DATE).counts["outage"] == 1
+    assert validate_once(raw.copy(), other, "AAA-USD", DATE).counts["outage"] == 1
