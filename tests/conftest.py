@@ -39,6 +39,7 @@ def pytest_collection_finish() -> None:
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No test touches this checkout's `.lem`: settings and Dagster's history point to a temporary folder."""
     home = tmp_path_factory.mktemp("home")
+    (home / "dagster").mkdir(mode=0o700)  # `lem check` warns of a history that others may read
     with pytest.MonkeyPatch.context() as patch:
         for name in ("LEM_LAKE", "LEM_REGISTRY", "LEM_DAGSTER_STORAGE", "LEM_DATA", "LEM_UNIVERSES"):
             patch.delenv(name, raising=False)
