@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from lem.universe import Universe
+from tests.once import make_once
 from tests.servers import PostgreSQL, postgresql_server
 
 # Before torch and numpy are imported, here and in what tests start. Tests run one a core already: more threads would
@@ -38,6 +39,7 @@ def pytest_collection_finish() -> None:
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No test touches this checkout's `.lem`: settings and Dagster's history point to a temporary folder."""
     home = tmp_path_factory.mktemp("home")
+    (home / "dagster").mkdir(mode=0o700)  # `lem check` warns of a history that others may read
     with pytest.MonkeyPatch.context() as patch:
         for name in ("LEM_LAKE", "LEM_REGISTRY", "LEM_DAGSTER_STORAGE", "LEM_DATA", "LEM_UNIVERSES"):
             patch.delenv(name, raising=False)
@@ -45,6 +47,14 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("DAGSTER_HOME", str(home / "dagster"))
         patch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
         yield home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def made_once() -> Iterator[None]:
+    """What is the same for all commands is made once: see tests/once.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_once(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

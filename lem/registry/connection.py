@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -79,7 +80,7 @@ class Database:
         self.read_only = read_only
         self._masked = Masking(str(value) for value in (parsed.password, parsed.query.get("password")) if value)
         with self.explained("open it"):
-            self._engine = _engine(parsed, connect_args, self.shown)
+            self._engine = _engine(parsed, *connect_args.items(), shown=self.shown)
 
     @contextmanager
     def transaction(self, doing: str, *, write: bool = False) -> Iterator[Connection]:
@@ -209,9 +210,11 @@ def _check_file(path: Path, shown: str, read_only: bool) -> None:
         )
 
 
-def _engine(url: URL, connect_args: dict[str, Any], shown: str) -> Engine:
+@lru_cache(maxsize=16)
+def _engine(url: URL, *connect_args: tuple[str, Any], shown: str) -> Engine:
+    # Kept, with the statements that it has compiled, for who opens the same database again: each step of a run does.
     try:
-        engine = create_engine(url, poolclass=NullPool, connect_args=connect_args)
+        engine = create_engine(url, poolclass=NullPool, connect_args=dict(connect_args))
     except NoSuchModuleError as error:
         raise RegistryError(f"registry {shown}: SQLAlchemy knows no such driver; {ALLOWED}") from error
     except ImportError as error:

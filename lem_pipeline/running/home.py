@@ -111,9 +111,10 @@ def instance() -> dg.DagsterInstance:
     """
     import dagster as dg  # here: `lem ui` asks for the folder alone, and hands it to processes that import Dagster
 
-    from resources.sqlite_events import copy_files_of_runs  # imports Dagster
+    from resources.sqlite_events import copy_files_of_runs, keep_engines  # imports Dagster
 
     dagster_home()
+    keep_engines()
     url = os.environ.get(STORAGE, "")
     try:
         found = dg.DagsterInstance.get()

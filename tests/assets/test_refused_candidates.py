@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import os
 import shutil
@@ -103,7 +104,17 @@ def register(place, model, date=DATE, without=()):
     return record
 
 
-def trained(place) -> LEM:
+_TRAINED: dict[str, LEM] = {}
+"""By what they were trained on: their panels and seeds are the same in all tests."""
+
+
+def trained(place, on="true targets") -> LEM:
+    if on not in _TRAINED:
+        _TRAINED[on] = _train(place)
+    return copy.deepcopy(_TRAINED[on])
+
+
+def _train(place) -> LEM:
     universe, window = place.universe, training_window(place.universe, DATE)
     dates = dates_before(universe, window.start, window.train_end)
     panel = Panel.from_table(read_range(place.lake, universe, "panel", dates)[0])
@@ -128,7 +139,7 @@ def shuffled(monkeypatch):
 
 def of_shuffled_targets(place, monkeypatch):
     shuffled(monkeypatch)
-    return register(place, trained(place))
+    return register(place, trained(place, "shuffled targets"))
 
 
 def with_a_peek(place, monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 
 from lem.lake import Lake
 from tests.integration.fast_clock import COMPILER, FastClock
-from tests.integration.recovery import KEYS, SPAN, Chain, Lem, Line, kill, objects, undisturbed
+from tests.integration.recovery import KEYS, Chain, Lem, Line, Undisturbed, kill, objects
 
 TRIES = [
     pytest.param(2, id="2 tries"),
@@ -23,7 +23,7 @@ TRIES = [
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory, tiny_keys, write_universe, make_universe):
-    """The chain on files, and what an undisturbed one makes of the whole span."""
+    """The chain on files, and what an undisturbed one makes of its days."""
     folder = tmp_path_factory.mktemp("recovery")
     write_universe(folder / "universes", tiny_keys(**KEYS))
     home, lake = folder / "home", folder / "lake"
@@ -36,7 +36,7 @@ def local(tmp_path_factory, tiny_keys, write_universe, make_universe):
         "LEM_DAGSTER_STORAGE": "",
     }
     lem = Lem(folder, env)
-    expected = undisturbed(make_universe(**tiny_keys(**KEYS)), Lake(str(folder / "expected")), SPAN[1])
+    expected = Undisturbed(make_universe(**tiny_keys(**KEYS)), folder / "expected")
     yield Chain(lem, Lake(str(lake)), expected), home / "dagster"
     lem.close()
 

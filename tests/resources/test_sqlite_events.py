@@ -13,9 +13,11 @@ import dagster as dg
 import pytest
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.test_utils import instance_for_test
+from sqlalchemy import create_engine, make_url
 
+from resources import sqlite_events
 from resources.dagster_internals import event_log_of, range_tags, tags_of_event
-from resources.sqlite_events import _empty, copy_files_of_runs
+from resources.sqlite_events import STORAGES, _empty, copy_files_of_runs, keep_engines
 from tests.resources.test_dagster_internals import KEYS, RAW, daily, execute
 
 BARS = dg.AssetKey("bars")
@@ -149,6 +151,24 @@ def test_the_file_of_a_run_that_begins_as_a_copy_is_what_dagster_makes(tmp_path,
             found[copied] = shape(path), everything(instance, run_id)
             assert {name.name for name in path.parent.glob("*.db*")} == {"index.db", f"{run_id}.db"}
     assert found[True] == found[False]
+
+
+def test_the_engine_of_each_file_is_made_once_and_holds_nothing_open(tmp_path, monkeypatch):
+    made = []
+
+    def counted(url, **options):
+        made.append(Path(make_url(url).database).stem)
+        return create_engine(url, **options)
+
+    monkeypatch.setattr(sqlite_events, "create_engine", counted)
+    for module in STORAGES:
+        monkeypatch.setattr(module, "create_engine", create_engine)
+    keep_engines()
+    with instance_for_test(temp_dir=str(tmp_path)) as instance:
+        runs = [run(instance), run(instance)]
+        assert [len(instance.all_logs(run_id)) > 10 for run_id in runs] == [True, True]
+        assert sorted(made) == sorted(["index", "runs", "schedules", *runs])
+        assert list(tmp_path.rglob("*.db-wal")) == []
 
 
 def test_a_file_that_another_process_has_begun_meanwhile_is_used(tmp_path, monkeypatch):

@@ -197,3 +197,13 @@ def test_a_driver_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pg8000", None)
     with pytest.raises(RegistryError, match=r"pg8000.*install the driver"):
         Registry("postgresql+pg8000://u:s3cret@host/name")
+
+
+def test_a_database_that_is_opened_again_keeps_its_engine_and_reads_a_new_file_as_new(registry, url, make_model):
+    assert Database(url)._engine is Database(url)._engine
+    assert Database(url, read_only=True)._engine is not Database(url)._engine
+    registry.add_model(make_model())
+    Path(url.removeprefix("sqlite:///")).unlink()
+    assert Registry(url).models() == []
+    with pytest.raises(RegistryError, match="read-only"):
+        Registry(url, read_only=True).add_model(make_model())

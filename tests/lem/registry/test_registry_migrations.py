@@ -20,7 +20,8 @@ from lem.registry.connection import Database
 from lem.registry.decision_figures import DecisionFigures
 from lem.registry.migrate import VERSION_TABLE, revisions
 from lem.registry.tables import Base
-from lem.registry.upgrade import alembic_config
+from lem.registry.upgrade import alembic_config, upgrade
+from tests.once import upgrade_at_once
 
 OPENER = """
 import sys
@@ -33,6 +34,12 @@ for line in sys.stdin:
     except Exception as error:
         print(repr(error), flush=True)
 """
+
+
+@pytest.fixture(autouse=True)
+def migrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registries of these tests are made by the migrations, as users' are."""
+    monkeypatch.setattr("lem.registry.upgrade.upgrade", upgrade)
 
 
 def set_revision(path, revision: str) -> None:
@@ -52,6 +59,16 @@ def test_the_migrations_give_the_check_constraints_of_the_tables(registry, url):
         for table in Base.metadata.sorted_tables:
             found = {check["name"] for check in inspector.get_check_constraints(table.name)}
             assert found == {c.name for c in table.constraints if isinstance(c, CheckConstraint)}
+
+
+def test_the_registries_of_other_tests_are_what_the_migrations_make(registry, url, tmp_path):
+    upgrade_at_once(Database(f"sqlite:///{tmp_path}/other.db"))
+    made = []
+    for name in ("registry.db", "other.db"):
+        with sqlite3.connect(tmp_path / name) as connection:
+            made.append(list(connection.iterdump()))
+    assert made[0] == made[1]
+    assert Registry(f"sqlite:///{tmp_path}/other.db").models() == []
 
 
 def test_the_revisions_are_those_that_alembic_finds(registry, url):
