@@ -23,6 +23,8 @@ _FILL = tuple(field.name for field in fields(Fill))
 _RESULT = tuple(field.name for field in fields(OrderResult))
 MOST_AHEAD = dt.timedelta(minutes=1)
 """How far a venue's clock may be ahead of the desk's; more is another time zone, or milliseconds read as seconds."""
+MOST_MOVE = 5.0
+"""How far a fill's price may lie from the last close before its bar: farther than that no market goes in a bar."""
 FILL_COLUMNS = tuple(_FILLS.c[name] for name in _FILL)
 
 
@@ -48,7 +50,8 @@ def fill_of(
     Raises:
         OrderStateError: the order is closed or has no slice, the id has another content and `news` is no correction,
             there is nothing to correct, or the bar's total was told.
-        OrderError: the bar is none of the order's, or the time is before its first or has not come yet.
+        OrderError: the bar is none of the order's, the time is before its first or has not come yet, or the
+            price is far from the market's.
     """
     _check_open(order, slices)
     if news.traded_at is not None and news.traded_at > now + MOST_AHEAD:
@@ -64,6 +67,7 @@ def fill_of(
         bar = before.bar
     else:
         bar = _bar_of(order, slices, news)
+    _check_price(order, slices, news, bar)
     revision = 1 if before is None else before.revision + 1
     told = (bar, news.amount, news.price, news.fee, news.traded_at)
     fill = Fill(order.id, news.fill_id, revision, *told, told_at=now)
@@ -157,6 +161,17 @@ def _check_open(order: OrderRecord, slices: Sequence[SliceRecord]) -> None:
         )
     if not slices:
         raise OrderStateError(f"order {order.id} is {order.status} and has no slice; allowed: fills after its first")
+
+
+def _check_price(order: OrderRecord, slices: Sequence[SliceRecord], news: FillNews, bar: dt.datetime) -> None:
+    if news.price is None:
+        return
+    last_close = _slice_of(order, slices, bar).last_close
+    if not last_close / MOST_MOVE <= float(news.price) <= last_close * MOST_MOVE:
+        raise OrderError(
+            f"price {news.price:f} of fill {news.fill_id}; allowed: a fifth of the last close before its bar, "
+            f"{last_close:g}, to {MOST_MOVE:g} times it; is it of another unit, or another order's?"
+        )
 
 
 def _slice_of(order: OrderRecord, slices: Sequence[SliceRecord], bar: dt.datetime) -> SliceRecord:

@@ -231,6 +231,18 @@ def test_a_fill_of_a_time_that_has_not_come_is_refused(advisor, desk):
     assert advisor.fill("one", told("a", "1", traded_at=now + dt.timedelta(seconds=60)))[1]
 
 
+def test_a_price_that_is_far_from_the_market_s_is_refused_and_a_violent_bar_is_not(advisor, desk):
+    advisor.submit(buy(desk.universe))
+    close = Decimal(repr(advisor.advise("one").slices[0].last_close))
+    for factor in ("0.19", "5.1", "100"):
+        with pytest.raises(OrderError, match=r"^price .* of fill a; allowed: a fifth of the last close before"):
+            advisor.fill("one", told("a", "1", f"{close * Decimal(factor):.8f}"))
+    for key, factor in (("a", "0.21"), ("b", "4.9")):
+        advisor.fill("one", told(key, "1", f"{close * Decimal(factor):.8f}"))
+    with pytest.raises(OrderError, match="of fill a; allowed"):
+        advisor.fill("one", told("a", "1", f"{close * 100:.8f}", corrects=True))
+
+
 AMOUNTS = st.decimals(min_value="0", max_value="1000", places=8, allow_nan=False, allow_infinity=False)
 PRICES = st.none() | st.decimals(min_value="0.01", max_value="100000", places=2, allow_nan=False, allow_infinity=False)
 
