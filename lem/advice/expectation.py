@@ -1,9 +1,9 @@
 """What an order may be expected to gain: what the model's own orders of the kind kept in the last report before it.
 
 That is a backtest's figure, of the champions of the report's days, walk-forward and after assumed costs. Reports have
-orders of the whole horizon. For others, and where no report has any of the kind, it is what the theory that models
-correct keeps of simulated orders on bars of the weeks before (`lem.advice.theory_gain`). Either is known when an order
-arrives and says nothing of how the order has gone so far.
+orders of the whole horizon, of one size and risk aversion and without rate limits. For others, and where no report has
+any of the kind, it is what the theory that models correct keeps of simulated orders on bars of the weeks before
+(`lem.advice.theory_gain`). Either is known when an order arrives and says nothing of how the order has gone so far.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ FRESH = dt.timedelta(minutes=10)
 """How long the newest report that was found is taken for the newest."""
 PAUSE_SECONDS = 0.02
 """Between two simulations in the background: a bar may have to be decided."""
+NEAR = 2.0
+"""An order up to so many times larger or smaller than those of the reports is told of theirs."""
 MOST_PASTS = 16
 """Weeks whose bars of before are kept."""
 MOST_KEPT = 20_000
@@ -151,10 +153,9 @@ class Expectations:
         found, horizon = self._before(date), self._universe.horizon
         if isinstance(found, str):
             return self._theory(order, made, found)
-        if order.max_bars != horizon:
-            return self._theory(
-                order, made, f"the report of {found.date} has no orders of at most {order.max_bars} bars"
-            )
+        other = self._other_than_reported(order)
+        if other:
+            return self._theory(order, made, f"the report of {found.date} has no orders {other}")
         for m, mean, low, high, count in found.rows.get((order.side, order.benchmark, order.target), ()):
             # The more an order may choose from, the more it is worth: a later m says too little, never too much.
             if m >= order.min_bars:
@@ -165,6 +166,20 @@ class Expectations:
                 return Expectation(mean, low, high, words, "backtest")
         return self._theory(order, made, f"the report of {found.date} has no orders of {order.min_bars} or more bars")
 
+    def _other_than_reported(self, order: OrderRecord) -> str:
+        """In what an order is not as those of the reports, but for its scenario and m; empty if in nothing."""
+        horizon, assumed = self._universe.horizon, self._universe.costs.order_size
+        told, size = self._universe.backtest.risk_aversion, _size(order)
+        if order.max_bars != horizon:
+            return f"of at most {order.max_bars} bars"
+        if order.risk_aversion != told:
+            return f"of risk_aversion {order.risk_aversion:g}; theirs is {told:g}"
+        if order.min_rate > 0 or order.max_rate < 1:
+            return "with rate limits"
+        if not assumed / NEAR <= size <= assumed * NEAR:
+            return f"of {size:.2g} mean bar volumes; theirs is {assumed:g}"
+        return ""
+
     def _theory(self, order: OrderRecord, made: list[Node], why: str) -> Expectation:
         """What the theory keeps of an order, and why that is all that is known; the same until it is amended."""
         key = order.id, order.amended, why
@@ -172,8 +187,7 @@ class Expectations:
             return told
         arrived, limits = order.arrived(), (order.min_rate, order.max_rate, order.risk_aversion)
         kind = Kind(order.benchmark, order.min_bars, order.max_bars, *limits)
-        bar = arrived.mean_volume * (arrived.arrival_price if order.target == "notional" else 1.0)
-        size = order.size / bar
+        size = _size(order)
         week = arrived.first_bar.date() - dt.timedelta(days=arrived.first_bar.weekday())
         to_do, later = self._to_do, f"{why}; orders of the theory are being simulated: ask again"
         known = self._past(week)
@@ -254,3 +268,9 @@ class Expectations:
         for rows in report.rows.values():
             rows.sort()
         return report
+
+
+def _size(order: OrderRecord) -> float:
+    """Of an order that has begun, in mean bar volumes."""
+    arrived = order.arrived()
+    return order.size / (arrived.mean_volume * (arrived.arrival_price if order.target == "notional" else 1.0))

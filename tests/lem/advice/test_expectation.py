@@ -28,6 +28,10 @@ ROWS = (
 )
 
 
+ASSUMED = 0.2 * 1170.4
+"""Size of an order of the assumed 0.2 mean bar volumes of AAA-USD at NOON."""
+
+
 def write_report(lake: Lake, day: str, *rows: str) -> None:
     text = "\n".join([HEAD, *rows]) + "\n"
     lake.write_bytes(f"tiny/execution_report/date={day}/report.html", b"<html>")
@@ -51,7 +55,7 @@ def test_it_is_what_the_models_orders_of_the_kind_kept_in_the_newest_report_of_b
     write_report(desk.lake, "2024-01-10", ROWS[0].replace("12.5", "1.5"))
     write_report(desk.lake, "2024-01-17", *ROWS)
     write_report(desk.lake, "2024-01-18", ROWS[0].replace("12.5", "-77"))
-    assert expected(desk, clock, min_bars=min_bars) == (
+    assert expected(desk, clock, min_bars=min_bars, size=ASSUMED) == (
         figures,
         f"{which} in the report of 2024-01-17, of the assumed size and without rate limits, after assumed costs",
     )
@@ -60,8 +64,12 @@ def test_it_is_what_the_models_orders_of_the_kind_kept_in_the_newest_report_of_b
 @pytest.mark.parametrize(
     ("terms", "why"),
     [
+        ({"size": 2.1 * ASSUMED}, "the report of 2024-01-17 has no orders of 0.42 mean bar volumes; theirs is 0.2"),
+        ({"size": 0.49 * ASSUMED}, "the report of 2024-01-17 has no orders of 0.098 mean bar volumes; theirs is 0.2"),
+        ({"risk_aversion": 2.0}, "the report of 2024-01-17 has no orders of risk_aversion 2; theirs is 1"),
+        ({"max_rate": 0.5}, "the report of 2024-01-17 has no orders with rate limits"),
         ({"max_bars": 5}, "the report of 2024-01-17 has no orders of at most 5 bars"),
-        ({"max_bars": 1}, "the report of 2024-01-17 has no orders of at most 1 bars"),
+        ({"max_bars": 1, "size": 1.0}, "the report of 2024-01-17 has no orders of at most 1 bars"),
         ({"min_bars": 4}, "the report of 2024-01-17 has no orders of 4 or more bars"),
         ({"side": "sell", "benchmark": "twap"}, "the report of 2024-01-17 has no orders of 1 or more bars"),
     ],
@@ -75,7 +83,7 @@ def test_of_an_order_that_no_report_knows_it_is_what_the_theory_keeps_and_says_s
         f"2048 simulated orders of {own['min_bars']} to {own['max_bars']} bars, of its size and volatility, by the "
         f"theory that models correct, on a market of even volatility, after assumed costs: {why}"
     )
-    (mean, low, high), told = expected(desk, clock, size=1.0, **terms)
+    (mean, low, high), told = expected(desk, clock, **{"size": ASSUMED, **terms})
     assert (told, low <= mean <= high, low < 0) == (words, True, True)
 
 
@@ -191,7 +199,7 @@ def test_simulations_in_the_background_wait_while_slices_are_advised(
 def test_without_a_report_of_before_it_says_so_and_a_new_one_is_found(desk: Desk, clock: StoppedClock):
     write_report(desk.lake, "2024-01-18", *ROWS)
     advisor = desk.advisor(clock)
-    advisor.submit(buy(desk.universe))
+    advisor.submit(buy(desk.universe, size=ASSUMED))
     first = advisor.advise().slices[0]
     assert first.expected_basis == "theory"
     assert first.expected_from.endswith("after assumed costs: no report of a day before 2024-01-18")
