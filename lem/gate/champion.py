@@ -104,5 +104,7 @@ def _without_candidate(lake: Lake, universe: Universe, date: dt.date, before: Mo
 def _degraded(verdict: Verdict, candidate: ModelRecord | None, before: ModelRecord | None) -> str:
     refused = f"candidate {candidate.id} was refused: {verdict.reasons[0]}" if candidate else verdict.reasons[0]
     more = f" (and {len(verdict.reasons) - 1} more reasons)" if len(verdict.reasons) > 1 else ""
-    trades = f"champion {before.id}, trained up to {before.train_end}, trades on" if before else "no model trades"
+    trades = (
+        f"champion {before.id}, trained on days before {before.train_end}, trades on" if before else "no model trades"
+    )
     return f"{refused}{more}; {trades}"

@@ -199,8 +199,8 @@ def judge(
         return Verdict(stays, ["no model was trained for this date"], sound=False)
     for name, contender in (("candidate", candidate), ("champion", champion)):
         if contender is not None and contender.train_end > gate_start:
-            trained = f"{name} {contender.model_id} was trained up to {contender.train_end}"
-            text = f"{trained}, after the gate opens on {gate_start}"
+            trained = f"{name} {contender.model_id} was trained on days before {contender.train_end}"
+            text = f"{trained}, and the gate opens on {gate_start}: it has seen days that judge it"
             return Verdict(stays, [text], sound=False)
     if not (panel.accepted(universe.horizon) & (panel.date_T >= np.datetime64(gate_start))).any():
         text = f"no order without a gap arrives from {gate_start} on: nothing to judge"

@@ -194,7 +194,7 @@ def test_a_bad_candidate_is_refused_with_its_reason_and_the_night_is_degraded(
     assert any(text.startswith(reason) for text in decision.reasons)
     assert check in {found.name for found in decision.figures.checks if not found.passed}
     assert decision.degraded.startswith(f"candidate {refused.id} was refused: ")
-    assert decision.degraded.endswith(f"champion {champion.id}, trained up to {champion.train_end}, trades on")
+    assert decision.degraded.endswith(f"champion {champion.id}, trained on days before {champion.train_end}, trades on")
 
     (warned,) = failed_checks(result)
     assert warned.warning

@@ -109,7 +109,8 @@ def test_a_model_trained_on_the_gates_window_is_refused(universe, which):
     pair = (late, contender(BAD, "old")) if which == "candidate" else (contender(GOOD, "new"), late)
     verdict = judge(PANEL, universe, GATE_START, *pair)
     assert verdict.decision == "kept"
-    assert verdict.reasons == [f"{which} late was trained up to {late.train_end}, after the gate opens on {GATE_START}"]
+    trained = f"{which} late was trained on days before {late.train_end}, and the gate opens on {GATE_START}"
+    assert verdict.reasons == [f"{trained}: it has seen days that judge it"]
 
 
 def hurrying(pace: float) -> LEM:
