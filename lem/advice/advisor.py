@@ -21,6 +21,7 @@ from lem.advice.amend import BOUNDS, Amendment, amend
 from lem.advice.amounts import as_told, told_number
 from lem.advice.answers import Advice, Advised, Standings, answers
 from lem.advice.clock import Moment, moment
+from lem.advice.decided import Decided
 from lem.advice.deciding import BarOutcome, decide_bar
 from lem.advice.expectation import Expectations
 from lem.advice.feed import Feed
@@ -29,7 +30,7 @@ from lem.advice.live_orders import check_largest
 from lem.advice.market import LiveMarket
 from lem.advice.order import OrderState, ParentOrder, check_order
 from lem.advice.order_report import OrderReport
-from lem.advice.records import Decided, OpenOrder, OrderRecord, SliceRecord
+from lem.advice.records import OpenOrder, OrderRecord, SliceRecord
 from lem.advice.reporting import DayReport, Reporting
 from lem.advice.store import AdviceStore
 from lem.advice.venue_rules import VenueRules

@@ -11,8 +11,9 @@ import pandas as pd
 
 from lem.advice.clock import Moment
 from lem.advice.expectation import Basis, Expectation
+from lem.advice.ledgers import ledger_of
 from lem.advice.order import Mode, OrderState, scenario
-from lem.advice.records import OrderRecord, SliceRecord, ledger_of
+from lem.advice.records import OrderRecord, SliceRecord
 from lem.execution.fills import achieved, benchmark, gain
 from lem.execution.terms import make_terms
 from lem.registry import Registry

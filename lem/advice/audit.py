@@ -19,8 +19,9 @@ from sqlalchemy import Connection, func, insert, select
 
 from lem.advice.audit_reader import AuditReader
 from lem.advice.callers import Actor, caller
+from lem.advice.decided import Decided
 from lem.advice.fills import Fill
-from lem.advice.records import ArrivalRecord, Decided, OrderRecord, SliceRecord
+from lem.advice.records import ArrivalRecord, OrderRecord, SliceRecord
 from lem.registry.audit_tables import AuditActRow, AuditEntryRow
 from lem.registry.connection import Database
 from lem.registry.many import insert_many

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, bindparam, update
 
+from lem.advice.decided import Decided
 from lem.advice.order_rows import ARRIVAL, LEDGER, ORDERS, RESULT, SLICE, SLICES, columns
-from lem.advice.records import NOTHING_LATE, Decided, OpenOrder
+from lem.advice.records import NOTHING_LATE, OpenOrder
 from lem.registry.many import insert_many
 
 

@@ -16,20 +16,14 @@ import torch
 
 from lem.advice.amounts import ZERO
 from lem.advice.clock import Moment
+from lem.advice.decided import Decided
 from lem.advice.exact import exact
 from lem.advice.fallback import FALLBACK, fallback_slice, in_gap, relaid
+from lem.advice.ledgers import ledger_of, ledger_records
 from lem.advice.live_orders import LiveOrders
 from lem.advice.market import Arrival, LiveMarket
 from lem.advice.order import OrderResult
-from lem.advice.records import (
-    ArrivalRecord,
-    Decided,
-    LedgerRecord,
-    OpenOrder,
-    SliceRecord,
-    ledger_of,
-    ledger_records,
-)
+from lem.advice.records import ArrivalRecord, LedgerRecord, OpenOrder, SliceRecord
 from lem.errors import AdviceError, OrderError
 from lem.execution.costs_config import CostsConfig
 from lem.execution.step import FINISH_AT

@@ -2,28 +2,22 @@
 
 `lem.advice.order_rows` makes them from rows of the database; a field has the name of its column. The records of orders
 in memory, as tensors, are in `lem.advice.live_records`. Thousands are made every bar, and the garbage collector walks
-them: they have slots, and derive from each other rather than hold each other. Shapes: O = orders.
+them: they have slots, and derive from each other rather than hold each other.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from lem.advice.amounts import ZERO, as_told, minus, plus
 from lem.advice.order import Mode, OrderResult, OrderState, ParentOrder, Status, scenario
 from lem.advice.venue_rules import NO_RULES, VenueRules
 from lem.errors import OrderStateError
 from lem.execution.orders import Order
-
-if TYPE_CHECKING:  # torch takes seconds, and who only lists orders needs none
-    from torch import Tensor
-
-    from lem.execution.fills import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,50 +335,3 @@ class OpenOrder(OrderRecord):
 
 NOTHING_LATE: dict[str, Any] = {"late_amount": ZERO, "late_share": 0.0, "late_units": 0.0, "late_cash": 0.0}
 _ORDER_FIELDS = attrgetter(*(one.name for one in fields(OrderRecord)))
-
-
-@dataclass(frozen=True)
-class Decided:
-    """What a decision writes.
-
-    Args:
-        slices: new ones.
-        relaid: slices of a gap, with their ledgers as they are known by now.
-        begun: arrivals of orders that begin, by id.
-        ended: results of those that end, by id.
-    """
-
-    slices: list[SliceRecord] = field(default_factory=list)
-    relaid: list[SliceRecord] = field(default_factory=list)
-    begun: dict[str, ArrivalRecord] = field(default_factory=dict)
-    ended: dict[str, OrderResult] = field(default_factory=dict)
-
-    def extend(self, other: Decided) -> None:
-        """Add what another decision writes."""
-        self.slices.extend(other.slices)
-        self.relaid.extend(other.relaid)
-        self.begun.update(other.begun)
-        self.ended.update(other.ended)
-
-
-def ledger_of(records: Sequence[LedgerRecord]) -> Ledger:
-    """The ledger (float64) of one order a record."""
-    import torch
-
-    from lem.execution.fills import Ledger
-
-    columns = [
-        [record.remaining for record in records],
-        [record.units for record in records],
-        [record.cash for record in records],
-        [record.weight for record in records],
-        [record.weighted for record in records],
-    ]
-    return Ledger(*torch.tensor(columns, dtype=torch.float64))
-
-
-def ledger_records(ledger: Ledger, bars_done_O: Tensor) -> list[LedgerRecord]:
-    """One record an order; `ledger_of` is the way back."""
-    tensors = (ledger.remaining_O, ledger.units_O, ledger.cash_O, ledger.weight_O, ledger.weighted_O)
-    columns = [x_O.tolist() for x_O in (bars_done_O.long(), *tensors)]
-    return [LedgerRecord(*row) for row in zip(*columns, strict=True)]

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, and_, func, insert, select, update
 
 from lem.advice import audit
 from lem.advice.bar_book import write_bar
+from lem.advice.decided import Decided
 from lem.advice.fill_book import fill_of, fills_of, total_of, write_fill
 from lem.advice.fills import Fill, FillNews
 from lem.advice.life import Change
@@ -25,7 +26,7 @@ from lem.advice.open_orders import OpenOrders
 from lem.advice.order import OrderState, ParentOrder, Status
 from lem.advice.order_reading import find, known, slices_of, states, with_gaps, with_last_slice
 from lem.advice.order_rows import ORDER, ORDERS, RULES, columns
-from lem.advice.records import Decided, OpenOrder, OrderRecord, SliceRecord
+from lem.advice.records import OpenOrder, OrderRecord, SliceRecord
 from lem.advice.soundness import sound
 from lem.errors import OrderStateError, UnknownOrderError
 from lem.registry.connection import Database

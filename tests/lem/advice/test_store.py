@@ -8,10 +8,11 @@ from decimal import Decimal
 
 import pytest
 
+from lem.advice.decided import Decided
 from lem.advice.fill_book import FILL_COLUMNS
 from lem.advice.order import OrderResult
 from lem.advice.order_rows import ORDER_COLUMNS, SLICE_COLUMNS
-from lem.advice.records import ArrivalRecord, Decided, OpenOrder, OrderRecord, SliceRecord
+from lem.advice.records import ArrivalRecord, OpenOrder, OrderRecord, SliceRecord
 from lem.errors import OrderStateError
 from lem.registry.advice_tables import AdvisedFillRow, AdvisedOrderRow, AdvisedSliceRow
 from tests.lem.advice.desk import NOON, Desk, StoppedClock, buy
