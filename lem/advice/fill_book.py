@@ -24,7 +24,8 @@ _RESULT = tuple(field.name for field in fields(OrderResult))
 MOST_AHEAD = dt.timedelta(minutes=1)
 """How far a venue's clock may be ahead of the desk's; more is another time zone, or milliseconds read as seconds."""
 MOST_MOVE = 5.0
-"""How far a fill's price may lie from the last close before its bar: farther than that no market goes in a bar."""
+"""How far a fill's price may lie from the last close before its bar. A market that goes farther in a bar is much rarer
+than a price in another unit, and its fill can be told without a price."""
 FILL_COLUMNS = tuple(_FILLS.c[name] for name in _FILL)
 
 
@@ -54,11 +55,6 @@ def fill_of(
             price is far from the market's.
     """
     _check_open(order, slices)
-    if news.traded_at is not None and news.traded_at > now + MOST_AHEAD:
-        raise OrderError(
-            f"time {news.traded_at:%Y-%m-%dT%H:%M:%SZ} of fill {news.fill_id} has not come yet: it is "
-            f"{now:%Y-%m-%dT%H:%M:%SZ}; allowed: at most {MOST_AHEAD.total_seconds():g} s ahead (UTC)"
-        )
     own = [fill for fill in there if fill.fill_id == news.fill_id]
     if news.corrects and not own:
         raise OrderStateError(f"fill {news.fill_id} of order {order.id} is not known; allowed: to correct one that is")
@@ -67,7 +63,6 @@ def fill_of(
         bar = before.bar
     else:
         bar = _bar_of(order, slices, news)
-    _check_price(order, slices, news, bar)
     revision = 1 if before is None else before.revision + 1
     told = (bar, news.amount, news.price, news.fee, news.traded_at)
     fill = Fill(order.id, news.fill_id, revision, *told, told_at=now)
@@ -79,6 +74,12 @@ def fill_of(
             f"fill {news.fill_id} of order {order.id} was told with other content (amount {before.amount:f}); allowed: "
             "the same again, or a correction that says so (corrects)"
         )
+    if news.traded_at is not None and news.traded_at > now + MOST_AHEAD:
+        raise OrderError(
+            f"time {news.traded_at:%Y-%m-%dT%H:%M:%SZ} of fill {news.fill_id} has not come yet: it is "
+            f"{now:%Y-%m-%dT%H:%M:%SZ}; allowed: at most {MOST_AHEAD.total_seconds():g} s ahead (UTC)"
+        )
+    _check_price(order, slices, news, bar)
     if any(other.is_total and other.bar == bar for other in newest(there)):
         raise OrderStateError(
             f"the total of the bar of {bar:%Y-%m-%dT%H:%M:%SZ} of order {order.id} was told; allowed: its total anew"
@@ -170,7 +171,7 @@ def _check_price(order: OrderRecord, slices: Sequence[SliceRecord], news: FillNe
     if not last_close / MOST_MOVE <= float(news.price) <= last_close * MOST_MOVE:
         raise OrderError(
             f"price {news.price:f} of fill {news.fill_id}; allowed: a fifth of the last close before its bar, "
-            f"{last_close:g}, to {MOST_MOVE:g} times it; is it of another unit, or another order's?"
+            f"{last_close:g}, to {MOST_MOVE:g} times it, or no price, which counts the fill at that of its bar"
         )
 
 

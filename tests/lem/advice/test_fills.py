@@ -241,6 +241,18 @@ def test_a_price_that_is_far_from_the_market_s_is_refused_and_a_violent_bar_is_n
         advisor.fill("one", told(key, "1", f"{close * Decimal(factor):.8f}"))
     with pytest.raises(OrderError, match="of fill a; allowed"):
         advisor.fill("one", told("a", "1", f"{close * 100:.8f}", corrects=True))
+    assert advisor.fill("one", told("c", "1"))[1], "what the message allows"
+
+
+def test_a_fill_that_was_taken_before_its_price_and_time_were_looked_at_is_still_told_again(advisor, desk, monkeypatch):
+    advisor.submit(buy(desk.universe))
+    advisor.advise("one")
+    with monkeypatch.context() as patch:
+        patch.setattr("lem.advice.fill_book.MOST_MOVE", 1e9)
+        patch.setattr("lem.advice.fill_book.MOST_AHEAD", dt.timedelta(days=9))
+        fills = [told("a", "1", "9999999"), told("b", "1", traded_at=NOON + 2 * HOUR)]
+        assert all(advisor.fill("one", fill)[1] for fill in fills)
+    assert not any(advisor.fill("one", fill)[1] for fill in fills)
 
 
 AMOUNTS = st.decimals(min_value="0", max_value="1000", places=8, allow_nan=False, allow_infinity=False)
