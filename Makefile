@@ -7,7 +7,7 @@ UNIVERSE ?= sample
 BENCHMARKS ?= bound real speed ingest backfill definitions night waiting advise peek ablation sizes gate
 ARGS ?=
 
-.PHONY: help run ui test docs bench format hooks clean
+.PHONY: help run ui test test-thorough docs bench format hooks clean
 help:  ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -24,6 +24,9 @@ test: $(VENV)/.test  ## install, then check style and types and run the tests
 	@$(BIN)/mypy
 	@echo "== tests (a few minutes; the slowest ones train small models)"
 	@$(BIN)/python -m pytest -n auto --dist loadfile --durations=20
+
+test-thorough: $(VENV)/.test  ## run the tests of some seconds that `make test` leaves out, once more end to end
+	@$(BIN)/python -m pytest -n auto --dist loadfile --durations=20 -m thorough
 
 docs: $(VENV)/.test  ## build the documentation as a site in .site; a broken link is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict && echo "The site: .site/index.html"

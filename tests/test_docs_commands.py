@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from lem_pipeline.cli.app import app
 from tests.conftest import ROOT
 
-PAGES = ("operating.md", "backfilling.md")
+PAGES = (pytest.param("operating.md", marks=pytest.mark.thorough), "backfilling.md")
 SERVERS = ("ui",)
 """Commands that only end when somebody ends them: their help is asked for instead."""
 

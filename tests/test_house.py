@@ -8,6 +8,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from lem.layers import LAYERS
 from tests.conftest import ROOT
 
@@ -64,6 +66,7 @@ def test_imports_run_one_way_only_and_library_and_benchmarks_know_no_dagster():
     assert not found, "\n".join(found)
 
 
+@pytest.mark.thorough
 def test_the_whole_library_works_without_dagster():
     script = (
         "import importlib, pkgutil, sys\n"

@@ -260,7 +260,9 @@ def test_a_night_whose_model_cannot_be_trained_ends_with_a_report_that_says_so(
 
 
 @pytest.mark.parametrize(
-    "how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=["Ctrl-C", "SIGTERM"]
+    "how",
+    [pytest.param(signal.SIGINT, marks=pytest.mark.thorough), pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+    ids=["Ctrl-C", "SIGTERM"],
 )
 def test_whoever_stops_a_training_stops_the_night(how, tiny_home, tmp_path, lem_command, monkeypatch):
     """It is no model that cannot be trained: the night is not degraded, and the next try trains it."""

@@ -17,6 +17,7 @@ from benchmarks.peer import PEER
 from tests.conftest import ROOT
 
 
+@pytest.mark.thorough
 def test_a_smoke_run_without_the_peer_says_both_and_gives_rates_and_the_time_of_a_retrain(tmp_path):
     out = tmp_path / "speed.json"
     command = [sys.executable, "-m", "benchmarks.speed", "--quick", "--no-peer", "--threads", "1", "--out", str(out)]

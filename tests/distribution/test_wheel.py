@@ -85,6 +85,7 @@ def test_commands_work_in_a_users_folder_that_has_packages_of_the_same_names(ins
     assert not (installed.folder / "imported").exists()
 
 
+@pytest.mark.thorough
 def test_the_users_packages_are_the_ones_that_are_imported_beside_ours(installed):
     script = "import lem_pipeline.definitions, assets, resources; print(assets.OWNER, resources.OWNER)"
     done = installed.run("python", "-c", script)

@@ -229,6 +229,7 @@ def test_a_read_only_registry_can_be_read_and_stops_a_run_that_writes(tiny_home,
     one_message(done, r"registry .*registry\.sqlite.*: cannot .*: open it for writing, not read-only")
 
 
+@pytest.mark.thorough
 def test_the_command_itself_prints_the_message_and_no_traceback(place, market):
     table = market["AAA-USD"].astype(str)
     table.loc[ROW, "low"] = "-5"

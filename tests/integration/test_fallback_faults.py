@@ -149,6 +149,7 @@ def test_the_docs_have_the_table_of_these_faults():
     check(PART, [case.fault for case in CASES])
 
 
+@pytest.mark.thorough
 def test_a_backfill_reads_archive_and_venue_and_takes_the_archive_of_a_day_once_it_is_there(
     tmp_path: Path, tiny_keys, write_universe, lem_command, monkeypatch
 ):

@@ -75,6 +75,7 @@ def test_bad_days_are_quarantined_until_they_are_repaired(tmp_path, market, tiny
     assert "quarantined bars" not in lem_command(tmp_path, "status", "-u", "tiny").out
 
 
+@pytest.mark.thorough
 def test_good_bars_stay_when_the_source_revises_their_day_into_a_bad_one(
     tmp_path, market, tiny_keys, write_universe, lem_command, monkeypatch
 ):

@@ -108,6 +108,7 @@ def stopped(tmp_path, write_universe, tiny_keys, monkeypatch):
     return run
 
 
+@pytest.mark.thorough
 def test_what_a_killed_range_wrote_is_in_the_history_after_reap_and_the_next_try(stopped, tmp_path, lem_command):
     settings, left = stopped(signal.SIGKILL)
     assert "unrecorded 7 partitions of tiny/raw_bars (" in lem_command(tmp_path, "reap", **settings).out

@@ -16,7 +16,7 @@ from tests.integration.fast_clock import COMPILER, FastClock
 from tests.integration.recovery import KEYS, Chain, Lem, Line, Undisturbed, kill, objects
 
 TRIES = [
-    pytest.param(2, id="2 tries"),
+    pytest.param(2, id="2 tries", marks=pytest.mark.thorough),
     pytest.param(20, id="20 tries", marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
 ]
 

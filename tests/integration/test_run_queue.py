@@ -160,6 +160,7 @@ def test_a_hundred_looks_at_the_queue_leave_no_connection_behind(instance):
         gc.enable()
 
 
+@pytest.mark.thorough
 def test_runs_that_wait_are_looked_at_with_one_question(instance, make_universe, monkeypatch):
     """Each would ask PostgreSQL for itself, and open a connection for it, twice a second."""
     monkeypatch.setattr("lem_pipeline.running.spread.LOST", 1.0)

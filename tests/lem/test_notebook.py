@@ -54,6 +54,7 @@ def words_before_figures(text: str) -> list[str]:
     return [line.split()[0] for line in text.splitlines() if line.strip()]
 
 
+@pytest.mark.thorough
 def test_the_code_of_the_page_runs_and_prints_what_the_page_shows(place, printed):
     assert len(CODE) == len(SHOWN) == 2
     bars, champion = printed[0].splitlines()[:4], printed[0].splitlines()[4]
@@ -65,10 +66,12 @@ def test_the_code_of_the_page_runs_and_prints_what_the_page_shows(place, printed
     assert (place / "gains.svg").read_text().count("<svg") == 1
 
 
+@pytest.mark.thorough
 def test_the_first_block_has_about_ten_lines(printed):
     assert len(CODE[0].strip().splitlines()) <= 12
 
 
+@pytest.mark.thorough
 def test_orders_run_by_hand_gain_what_the_backtest_says(place):
     desk = Desk(place / "universes" / "sample.toml", home=place / "home")
     keys = ["asset", "arrival", "side", "benchmark", "target", "min_bars", "strategy"]
@@ -82,6 +85,7 @@ def test_orders_run_by_hand_gain_what_the_backtest_says(place):
     assert len(figure.axes[0].lines) == len(rule_names()) + 1
 
 
+@pytest.mark.thorough
 def test_what_is_not_there_is_refused_by_name(place):
     desk = Desk(place / "universes" / "sample.toml", home=place / "home")
     with pytest.raises(RegistryError, match="sample: no model trades on 2024-03-02"):

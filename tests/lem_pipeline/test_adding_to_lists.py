@@ -36,6 +36,7 @@ def stale(out):
     return re.findall(r"^stale (\w+)", out, re.MULTILINE)
 
 
+@pytest.mark.thorough
 def test_a_rule_more_leaves_backtests_out_of_date_until_they_are_made_again_and_then_the_page(
     home, toy_rule, lem_command
 ):
@@ -69,6 +70,7 @@ def toy_section(tmp_path_factory, monkeypatch):
     vars(sections).pop("trinket", None)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_section_more_leaves_the_report_out_of_date_until_it_is_made_again(home, toy_section, lem_command):
     assert stale(lem_command(home, "status", "-u", "tiny").out) == ["report"]

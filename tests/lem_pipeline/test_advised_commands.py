@@ -172,8 +172,8 @@ def no_champion(folder, lake, registry, universe):
 STATES = [
     pytest.param(panels_of_a_training, marks=pytest.mark.slow),
     features_of_a_window,
-    backtests_of_a_report,
-    no_champion,
+    pytest.param(backtests_of_a_report, marks=pytest.mark.thorough),
+    pytest.param(no_champion, marks=pytest.mark.thorough),
 ]
 
 

@@ -79,6 +79,7 @@ def test_a_failed_symbol_holds_up_only_what_needs_it_and_its_repair_heals_all_be
     }
 
 
+@pytest.mark.thorough
 def test_a_late_source_is_asked_again_each_hour_until_it_answers(nights):
     sim = nights("2024-01-15 12:00", "2024-01-14")
     sim.broken = {("raw_bars", key) for key in both("2024-01-15")}
@@ -142,6 +143,7 @@ def test_a_new_asset_is_fetched_and_the_panels_wait_until_its_history_is_there(n
     assert healed["champion"] == ["2024-01-16"]
 
 
+@pytest.mark.thorough
 def test_where_no_model_is_due_the_decision_waits_for_none(nights):
     training = {"window_days": 8, "holdout_days": 2, "steps": 3, "batch": 2, "sequence": 12, "retrain_every": 5}
     sim = nights("2024-01-15 12:00", "2024-01-14", training=training)

@@ -58,6 +58,7 @@ def home(tmp_path, tiny_keys, write_universe, lem_command, monkeypatch):
     return Home()
 
 
+@pytest.mark.thorough
 def test_days_of_another_source_are_not_added_and_the_advice_ends_in_one_series(home):
     assert home().backfill(1, 6)[0] == 0
     assert home.stale() == []

@@ -232,6 +232,7 @@ def test_a_universe_that_is_not_there_is_told_by_its_name(mounted, universe):
         mounted(universe)
 
 
+@pytest.mark.thorough
 def test_a_wrong_attribute_in_a_defs_yaml_is_shown_with_its_line(project):
     project.mount("one", universe="sample", lakes="x")
     with pytest.raises(AssertionError, match="lakes"):

@@ -32,6 +32,7 @@ def place(home, tiny_home):
     return Lake(str(home / "home" / "lake")), registry, tiny_home.universe
 
 
+@pytest.mark.thorough
 def test_a_run_of_an_older_date_changes_no_decision_and_makes_its_report_of_those_that_stand(home, place, lem_command):
     lake, registry, _ = place
     before, models = registry.decisions("tiny"), registry.models("tiny")

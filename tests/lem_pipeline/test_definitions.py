@@ -72,6 +72,7 @@ def test_dg_finds_nothing_wrong():
     assert "All definitions loaded successfully" in done.stdout + done.stderr
 
 
+@pytest.mark.thorough
 def test_the_workspace_loads_from_any_directory(tmp_path):
     done = call("dagster", "definitions", "validate", "-w", str(ROOT / "workspace.yaml"), cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -75,6 +75,7 @@ def test_showing_a_report_imports_nothing_that_makes_one(imported):
     ]
 
 
+@pytest.mark.thorough
 def test_looking_at_one_order_at_alerts_and_at_what_is_left_behind_imports_neither_the_graph_nor_what_draws(imported):
     modules = "lem_pipeline.cli.reports, lem_pipeline.cli.show_reap, lem_pipeline.repair.unrecorded"
     modules += ", lem_pipeline.running.telling, lem_pipeline.cli.app"

@@ -233,6 +233,7 @@ def test_a_place_that_is_none_is_refused(advisor, headers, params):
     assert client.get("/events", headers=headers, params=params).status_code == 422
 
 
+@pytest.mark.thorough
 def test_the_command_decides_streams_and_ends_with_its_signal_while_somebody_listens(
     tmp_path, desk, tiny_keys, write_universe
 ):

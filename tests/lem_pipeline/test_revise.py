@@ -191,6 +191,7 @@ def test_a_backfill_makes_revised_days_again(make, market):
     ]
 
 
+@pytest.mark.thorough
 def test_a_forced_backfill_of_revised_days_leaves_no_backtest_of_them_behind(make, market):
     folder, run = make("place", 0)
     run()

@@ -331,6 +331,7 @@ def start(folder: Path, *arguments: str, **env: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=os.environ | homes | env, cwd=folder, **pipe)
 
 
+@pytest.mark.thorough
 def test_the_command_serves_goes_on_after_a_kill_and_never_shows_the_token(
     tmp_path, advisor, tiny_keys, write_universe
 ):

@@ -139,6 +139,7 @@ def test_each_is_sent_once_in_order_also_where_the_receiver_refuses_most_posts(d
         assert receiver.ids == all_ids(advisor)
 
 
+@pytest.mark.thorough
 def test_the_turn_of_one_elsewhere_that_is_silent_is_taken_in_time_and_not_before(desk, receiver, monkeypatch):
     monkeypatch.setattr(module, "TURN_SECONDS", 3.0)
     advisor, far = desk.advisor(StoppedClock(NOON)), "far-host a-boot 1 1/x"
@@ -222,6 +223,7 @@ def order(key: str) -> dict:
     return {"id": key, "asset": "AAA-USD", "side": "buy", "size": 100.0}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_two_commands_push_each_event_once_and_the_one_that_is_left_goes_on_after_a_kill(
     tmp_path, make_universe, tiny_keys, write_universe, receiver, database, request

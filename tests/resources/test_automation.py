@@ -77,6 +77,7 @@ def resting(history, universe):
     return daemon
 
 
+@pytest.mark.thorough
 def test_at_rest_neither_a_tick_nor_the_hour_of_another_try_stores_anything(resting):
     before = stored(resting.instance)
     for at in ("09:31:10", "10:29:50", "10:30:20", "10:30:50", "11:29:50", "11:30:20", "11:30:50"):

@@ -63,6 +63,7 @@ def test_places_outside_of_the_home_are_closed_too(folder):
     assert "no other user" in said
 
 
+@pytest.mark.thorough
 def test_a_home_that_others_may_read_is_told_with_the_command_that_closes_it(folder):
     home = folder / "parent" / "home"
     home.mkdir()

@@ -37,7 +37,7 @@ print(len(advised.slices), sum(s.repeated for s in advised.slices), sum(s.share 
 """
 
 
-@pytest.fixture(params=["SQLite", "PostgreSQL"])
+@pytest.fixture(params=["SQLite", pytest.param("PostgreSQL", marks=pytest.mark.thorough)])
 def desk(request, tmp_path, make_universe, tiny_keys) -> Iterator[Desk]:
     universe = make_universe(**tiny_keys(**HOURLY))
     if request.param == "SQLite":

@@ -280,7 +280,14 @@ def test_bars_looked_at_together_tell_what_each_day_alone_and_the_night_tell(
         assert together.quick
 
 
-@pytest.mark.parametrize("kind", ["hours", "hours of quarters", "days", "hours of sessions"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "hours",
+        "days",
+        *(pytest.param(k, marks=pytest.mark.thorough) for k in ("hours of quarters", "hours of sessions")),
+    ],
+)
 def test_where_bars_simply_go_on_no_day_is_read_again_and_midnight_is_no_exception(
     universe_of, tmp_path, monkeypatch, kind
 ):

@@ -46,6 +46,7 @@ def mean_and_error(gain_DMS: np.ndarray, m: int) -> tuple[float, float]:
     return float(daily.mean()), float(daily.std(ddof=1) / np.sqrt(len(daily)))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("m", [1, 6, 9])
 def test_a_learned_strategy_gains_no_more_than_the_bound(gains, m):
     mean, error = mean_and_error(gains, m)
@@ -53,11 +54,13 @@ def test_a_learned_strategy_gains_no_more_than_the_bound(gains, m):
     assert mean <= bound(m, HORIZON) + 3 * error
 
 
+@pytest.mark.thorough
 def test_a_learned_strategy_gains_nothing_where_there_is_nothing_to_time(gains):
     mean, error = mean_and_error(gains, HORIZON)
     assert abs(mean) <= 3 * error
 
 
+@pytest.mark.thorough
 def test_a_learned_strategy_has_learnt_something(gains):
     mean, _ = mean_and_error(gains, 6)
     assert mean >= bound(6, HORIZON) / 2

@@ -266,6 +266,7 @@ def test_a_decision_by_hand_makes_backtests_and_report_again_and_no_model_or_dec
     assert [step.tables for step in steps] == [("backtest",), ("execution_report",)]
 
 
+@pytest.mark.thorough
 def test_the_report_says_who_decided_and_why(night):
     lake, registry, universe = night
     before = text_of(make_report(lake, registry, universe, day(18)).report.html)

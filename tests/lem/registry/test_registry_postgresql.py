@@ -87,10 +87,12 @@ def test_a_fresh_registry_may_be_opened_and_written_by_many_at_once(url, make_mo
     assert len(Registry(url).models()) == 5
 
 
+@pytest.mark.thorough
 def test_two_processes_that_promote_at_once_lose_no_decision_and_leave_one_a_date(url, make_model):
     promote_at_once(url, (make_model(10), make_model(11)))
 
 
+@pytest.mark.thorough
 def test_two_processes_that_decide_at_once_each_know_what_the_other_decided(url, make_model):
     decide_at_once(url, (make_model(10), make_model(11)))
 

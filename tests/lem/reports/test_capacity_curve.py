@@ -80,6 +80,7 @@ def test_the_page_prints_both_and_says_whose_slices_they_are(report: Report) -> 
     assert "cannot be traded under the cap at all" not in words
 
 
+@pytest.mark.thorough
 def test_the_page_says_where_the_curve_goes_beyond_what_the_cap_lets_trade() -> None:
     costs = COSTS.model_copy(update={"participation_cap": 0.05})
     words = text_of(render_report(make_inputs(ORDERS, costs=costs)).html)

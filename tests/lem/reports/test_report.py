@@ -62,6 +62,7 @@ def test_only_rules_before_the_first_model() -> None:
     assert "The promotion gate has not decided anything yet." in words
 
 
+@pytest.mark.thorough
 def test_the_decisions_are_those_about_a_candidate_by_hand_or_of_a_night_without_a_model_that_was_due() -> None:
     def decision(day: int, candidate: str | None, reason: str, **figures: Any) -> PromotionRecord:
         date = dt.date(2024, 1, day)
@@ -109,6 +110,7 @@ def test_no_rows_at_all() -> None:
     assert page.count("svg") == 1
 
 
+@pytest.mark.thorough
 def test_orders_longer_than_a_day_make_longer_blocks() -> None:
     assert [block_days(*case) for case in ((12, "1h"), (24, "1h"), (25, "1h"), (12, "4h"), (12, "1d"))] == [
         1,

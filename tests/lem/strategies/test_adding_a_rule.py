@@ -91,6 +91,7 @@ def test_a_new_rule_stands_beside_the_candidate_in_the_orders_of_the_gate(with_h
         assert gains["halves"].notna().all()
 
 
+@pytest.mark.thorough
 def test_a_new_rule_is_in_the_tables_the_figures_and_the_words_of_the_report(with_halves):
     report = render_report(make_inputs(make_orders(days=2, strategies=(*rule_names(), "lem"))))
     assert "halves" in set(report.table["strategy"])

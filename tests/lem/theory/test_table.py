@@ -111,7 +111,14 @@ class Untrained:
 
 
 @pytest.mark.parametrize(("size", "cap"), [(0.2, 0.1), (0.05, 0.1), (1.0, 0.25)])
-@pytest.mark.parametrize("bars", [12, 5, *(pytest.param(n, marks=pytest.mark.slow) for n in (7, 9, 10, 11, 24))])
+@pytest.mark.parametrize(
+    "bars",
+    [
+        pytest.param(12, marks=pytest.mark.thorough),
+        5,
+        *(pytest.param(n, marks=pytest.mark.slow) for n in (7, 9, 10, 11, 24)),
+    ],
+)
 def test_a_model_that_has_learnt_nothing_earns_what_the_programme_promises(size, cap, bars):
     """At lambda 0; where N is longer than those that are solved, most of it."""
     costs = CostsConfig(fee_bps=0, half_spread_bps=0, impact=0.5, order_size=size, participation_cap=cap)

@@ -56,6 +56,7 @@ def test_a_missing_or_broken_file_is_refused_with_the_command_that_makes_it_agai
             table.programme_table()
 
 
+@pytest.mark.thorough
 def test_the_command_writes_what_is_read(monkeypatch, tmp_path):
     for module in (table, solve_table):
         monkeypatch.setattr(module, "FILE", tmp_path / "programme_table.npz")

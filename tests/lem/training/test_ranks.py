@@ -80,6 +80,7 @@ def test_three_uneven_shares_differ_from_one_process_by_rounding_alone(started):
         torch.testing.assert_close(three.model.state_dict()[name], value, rtol=0, atol=1e-6, msg=name)
 
 
+@pytest.mark.thorough
 def test_a_rank_that_is_killed_ends_the_training_with_its_name(started):
     def kill(step: int, loss: float) -> None:
         if step == 2:
@@ -125,6 +126,7 @@ ranks.train_on_ranks(panel, 4, model, training, costs, lambda step, loss: os.kil
 """
 
 
+@pytest.mark.thorough
 def test_no_rank_outlives_the_process_that_started_it(tmp_path):
     (tmp_path / "task").write_bytes(pickle.dumps((PANEL, MODEL, config(workers=2, steps=100_000), COSTS)))
     done = subprocess.run(

@@ -115,6 +115,7 @@ def first_event(line: str, url: str, words: str) -> str:
         return next(told for told in stream.iter_lines() if words in told)
 
 
+@pytest.mark.thorough
 def test_the_requests_of_the_page_are_answered(folder):
     (open_line, bound), asked = [line for line in commands() if line.startswith("lem serve")], []
     curls = [line for line in commands() if line.startswith("curl")]

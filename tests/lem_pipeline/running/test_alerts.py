@@ -75,6 +75,7 @@ def test_a_failed_night_is_one_alert_however_often_it_is_tried_and_one_all_clear
     assert receiver.fetched == ["/ping/tiny", "/ping/tiny"]
 
 
+@pytest.mark.thorough
 def test_a_killed_night_is_one_alert_and_one_all_clear(place, lem, receiver):
     env = {**os.environ, "PYTHONPATH": str(ROOT), **receiver.settings, "LEM_HOME": str(place / "home")}
     command = [sys.executable, "-m", "lem_pipeline.cli", "night", "-u", "tiny"]

@@ -107,6 +107,7 @@ def test_the_job_makes_the_night_in_one_run_a_stage_and_nothing_the_second_time(
     assert registry.candidate("tiny", TODAY) is not None
 
 
+@pytest.mark.thorough
 def test_the_job_works_with_the_resources_that_it_is_given_and_not_with_those_of_the_settings(
     place, tmp_path, monkeypatch
 ):
