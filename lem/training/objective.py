@@ -83,26 +83,27 @@ class Outcome:
 
 
 class _Shifted(torch.autograd.Function):
-    """What the heads read at each bar k of the orders: `arrivals` bars of the sequence from first + k - 1 on.
+    """What the heads read at bar k of the orders: `arrivals` bars of a sequence, `every` apart, from first + k - 1 on.
 
     The backward pass adds all K gradients up in one tensor; that of a plain index makes a tensor of zeros for each.
     """
 
     @staticmethod
-    def forward(ctx: Any, read_SBTD: Tensor, first: int, arrivals: int, horizon: int) -> tuple[Tensor, ...]:
-        ctx.first, ctx.arrivals, ctx.shape = first, arrivals, read_SBTD.shape
-        return tuple(read_SBTD.narrow(2, first + k - 1, arrivals).contiguous() for k in range(horizon))
+    def forward(ctx: Any, read_SBTD: Tensor, first: int, arrivals: int, every: int, horizon: int) -> tuple[Tensor, ...]:
+        span = (arrivals - 1) * every + 1
+        ctx.first, ctx.span, ctx.every, ctx.shape = first, span, every, read_SBTD.shape
+        return tuple(read_SBTD.narrow(2, first + k - 1, span)[:, :, ::every].contiguous() for k in range(horizon))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         total_SBTD = grads[0].new_zeros(ctx.shape)
         for k, grad in enumerate(grads):
-            total_SBTD.narrow(2, ctx.first + k - 1, ctx.arrivals).add_(grad)
-        return total_SBTD, None, None, None
+            total_SBTD.narrow(2, ctx.first + k - 1, ctx.span)[:, :, :: ctx.every].add_(grad)
+        return total_SBTD, None, None, None, None
 
 
-def expected_outcome(model: LEM, context_BTH: Tensor, first: int, tape: Tape, terms: Terms) -> Outcome:
+def expected_outcome(model: LEM, context_BTH: Tensor, first: int, tape: Tape, terms: Terms, every: int = 1) -> Outcome:
     """Roll every order forward on the path that has not ended.
 
     Args:
@@ -111,6 +112,7 @@ def expected_outcome(model: LEM, context_BTH: Tensor, first: int, tape: Tape, te
         first: index of the first arrival's bar 0 in the sequence.
         tape: the orders' bars.
         terms: of shape O or broadcastable; its sigma is taken from the tape.
+        every: bars from one arrival to the next.
     """
     arrivals, horizon = tape.price_BAK.shape[1:]
     shared = terms.m_O.dim() - 2  # dimensions of O after (B, A)
@@ -119,7 +121,7 @@ def expected_outcome(model: LEM, context_BTH: Tensor, first: int, tape: Tape, te
         return values_BA[(...,) + (None,) * shared]
 
     terms = replace(terms, sigma_O=each(tape.sigma_BA))
-    reads = _Shifted.apply(model.heads.read_context(context_BTH), first, arrivals, horizon)
+    reads = _Shifted.apply(model.heads.read_context(context_BTH), first, arrivals, every, horizon)
     # Fees and spread shift every schedule alike: what can be learnt is the impact.
     terms = replace(terms, fixed_O=torch.zeros_like(terms.fixed_O))
     ledger = charged = open_ledger(terms, torch.broadcast_shapes(terms.sigma_O.shape, terms.m_O.shape))

@@ -1,4 +1,4 @@
-"""Training of one model on a panel: random windows of all assets, every bar of them an arrival.
+"""Training of one model on a panel: random windows of all assets, every few bars of them an arrival.
 
 Everything random comes from one seeded generator, so that the same panel, config and machine type give the same
 weights.
@@ -191,6 +191,7 @@ class Batch:
         tape: of the orders.
         terms: of the orders.
         counts: of the whole batch.
+        first: bar of the sequences at which their first order arrives.
     """
 
     features_BTF: Tensor
@@ -198,6 +199,7 @@ class Batch:
     tape: Tape
     terms: Terms
     counts: Counts
+    first: int
 
 
 class Batches:
@@ -223,13 +225,16 @@ class Batches:
     def draw(self, rows: slice) -> Batch:
         """Draw the next batch and make `rows` of it; the draw is the same whichever rows are wanted."""
         config, panel = self.config, self.panel
-        arrivals = config.sequence - self.horizon - self.warmup + 1
+        bars, every = config.sequence - self.horizon - self.warmup + 1, config.arrival_every
+        arrivals = max(1, bars // every)
         drawn_B = torch.randint(len(self.places_P2), (config.batch,), generator=self.generator)
         chosen_B2 = self.places_P2[drawn_B.numpy()]
         shape = (config.batch, arrivals, len(SCENARIOS))
         terms = random_terms(shape, self.horizon, config, self.costs, self.generator)
+        spare = bars - (arrivals - 1) * every
+        first = self.warmup + (int(torch.randint(spare, (1,), generator=self.generator)) if every > 1 else 0)
         flip_B = torch.rand(config.batch, generator=self.generator) < 0.5 if config.mirror else None
-        bar_BA = chosen_B2[:, 1:] + self.warmup + np.arange(arrivals)
+        bar_BA = chosen_B2[:, 1:] + first + np.arange(arrivals) * every
         accepted_BA = self.accepted_NT[chosen_B2[:, :1], bar_BA]
         counts = count_orders(terms, torch.from_numpy(accepted_BA), torch.Size(shape))
         asset_B, bars_BT = chosen_B2[rows, 0], chosen_B2[rows, 1:] + np.arange(config.sequence)
@@ -240,7 +245,7 @@ class Batches:
             features_BTF, tape = mirrored(features_BTF, tape, flip_B[rows])
         valid_BT = torch.from_numpy(panel.valid_NT[asset_B[:, None], bars_BT])
         own = replace(terms, **{name: share(value, config.batch, rows) for name, value in vars(terms).items()})
-        return Batch(features_BTF, valid_BT, tape, own, counts)
+        return Batch(features_BTF, valid_BT, tape, own, counts, first)
 
 
 def train(
@@ -290,7 +295,7 @@ def train(
                 batch = moved(batches.draw(rows), device)
                 tape, terms = batch.tape, batch.terms
                 context_BTH = model.encode(batch.features_BTF, batch.valid_BT)
-                outcome = expected_outcome(model, context_BTH, model_config.warmup, tape, terms)
+                outcome = expected_outcome(model, context_BTH, batch.first, tape, terms, config.arrival_every)
                 loss, gain = objective(outcome, terms, tape.accepted_BA, config, batch.counts)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()

@@ -17,6 +17,8 @@ class TrainingConfig(BaseModel):
         steps: optimiser steps.
         batch: sequences in a step.
         sequence: bars in a sequence.
+        arrival_every: an order arrives at every n-th bar of a sequence, from a bar on that is drawn anew in each step.
+            Orders that arrive a bar apart live through nearly the same bars: fewer of them teach nearly as much.
         learning_rate: peak of the one-cycle schedule.
         weight_decay: AdamW's decay.
         clip: limit of the gradient's norm.
@@ -46,6 +48,7 @@ class TrainingConfig(BaseModel):
     steps: Annotated[int, Field(ge=1, le=100_000)] = 800
     batch: Annotated[int, Field(ge=1, le=1024)] = 16
     sequence: Annotated[int, Field(ge=8, le=4096)] = 192
+    arrival_every: Annotated[int, Field(ge=1, le=64)] = 4
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 8e-3
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 5e-2
     clip: Annotated[float, Field(gt=0)] = 1.0

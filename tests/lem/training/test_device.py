@@ -103,7 +103,9 @@ def test_no_part_of_a_step_stays_behind_on_the_cpu(changes):
     with shared_dropout(model, None, 2, "meta"):
         model.to("meta")
         context_BTH = model.encode(batch.features_BTF, batch.valid_BT)
-        outcome = expected_outcome(model, context_BTH, config.warmup, batch.tape, batch.terms)
+        outcome = expected_outcome(
+            model, context_BTH, batch.first, batch.tape, batch.terms, TINY_TRAINING.arrival_every
+        )
         loss, gain = objective(outcome, batch.terms, batch.tape.accepted_BA, TINY_TRAINING, batch.counts)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -64,7 +64,9 @@ def gradients(config, ranks: int) -> dict[str, torch.Tensor]:
         with shared_dropout(model, group, BATCH):
             torch.manual_seed(5)
             context_BTH = model.encode(batch.features_BTF, batch.valid_BT)
-            outcome = expected_outcome(model, context_BTH, config.warmup, batch.tape, batch.terms)
+            outcome = expected_outcome(
+                model, context_BTH, batch.first, batch.tape, batch.terms, TINY_TRAINING.arrival_every
+            )
             loss, gain = objective(outcome, batch.terms, batch.tape.accepted_BA, TrainingConfig(), batch.counts)
             loss.backward()
         found = {"loss": loss.detach(), "gain": gain, "drawn next": torch.rand(1) / ranks}

@@ -153,16 +153,33 @@ def test_slices_of_training_read_the_context_of_the_bar_before():
     assert used == [FIRST - 1, FIRST, FIRST + 1]
 
 
-@pytest.mark.parametrize(("first", "arrivals", "horizon"), [(1, 1, 1), (1, 4, 3), (5, 3, 6), (9, 5, 1)])
-def test_what_the_heads_read_is_cut_and_added_up_as_by_a_plain_index(first, arrivals, horizon):
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize(("first", "arrivals", "horizon"), [(1, 1, 1), (1, 4, 3), (5, 3, 6), (9, 3, 1)])
+def test_what_the_heads_read_is_cut_and_added_up_as_by_a_plain_index(first, arrivals, horizon, every):
     read_SBTD = torch.randn(8, 2, BARS, 3, dtype=torch.float64, requires_grad=True)
     weights = torch.randn(horizon, 8, 2, arrivals, 3, dtype=torch.float64)
-    cut = _Shifted.apply(read_SBTD, first, arrivals, horizon)
-    plain = [read_SBTD[:, :, first + k - 1 : first + k - 1 + arrivals] for k in range(horizon)]
+    cut = _Shifted.apply(read_SBTD, first, arrivals, every, horizon)
+    starts = [first + k - 1 for k in range(horizon)]
+    plain = [read_SBTD[:, :, start : start + (arrivals - 1) * every + 1 : every] for start in starts]
     assert all(torch.equal(x, y) for x, y in zip(cut, plain, strict=True))
     losses = [sum((w * x).sum() for w, x in zip(weights, parts, strict=True)) for parts in (cut, plain)]
     one, other = (torch.autograd.grad(loss, read_SBTD)[0] for loss in losses)
     torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_orders_that_arrive_some_bars_apart_are_those_of_every_bar_left_out():
+    rng = np.random.default_rng(9)
+    model, market = lively_model(seed=7).double(), random_market(rng, ARRIVALS, 6)
+    terms, context = as_batch(random_limits(rng, ARRIVALS, 6)), torch.randn(1, BARS, TINY.hidden, dtype=torch.float64)
+    tape, few = tape_of(market), slice(1, None, 3)
+    few_tape = Tape(**{name: value[:, few] for name, value in vars(tape).items()})
+    per_order = {
+        name: value[:, few] if value.dim() == 3 and value.shape[1] > 1 else value for name, value in vars(terms).items()
+    }
+    whole = expected_outcome(model, context, FIRST, tape, terms)
+    part = expected_outcome(model, context, FIRST + 1, few_tape, Terms(**per_order), every=3)
+    for name in Outcome.__dataclass_fields__:
+        torch.testing.assert_close(getattr(part, name), getattr(whole, name)[:, few], rtol=1e-12, atol=1e-12)
 
 
 def test_several_orders_at_one_arrival_are_those_of_each_alone_and_add_up_their_gradients():

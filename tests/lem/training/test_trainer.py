@@ -15,7 +15,7 @@ from lem.errors import TrainingError
 from lem.execution.costs_config import CostsConfig
 from lem.model.lem import LEM, load_lem, weights_hash
 from lem.strategies.volume_curve import fit_volume_curve
-from lem.training.trainer import SIZES, mirrored, random_terms, to_tape, train, training_places
+from lem.training.trainer import SIZES, Batches, mirrored, random_terms, to_tape, train, training_places
 from lem.universe.training_config import TrainingConfig
 from tests.lem.builders import PROPERTY, TINY, TINY_TRAINING, brownian_bars, brownian_panel, features_of
 
@@ -124,6 +124,35 @@ def test_places_are_the_sequences_that_hold_an_accepted_arrival():
     ]
     assert [tuple(p) for p in training_places(panel, HORIZON, warmup, sequence)] == expected
     assert len(expected) < 2 * (panel.bars - sequence + 1)
+
+
+@pytest.mark.parametrize("every", [1, 3, 5, 64])
+def test_arrivals_lie_every_few_bars_and_start_at_another_bar_in_each_step(every):
+    config = TINY_TRAINING.model_copy(update={"arrival_every": every})
+    batches, warmup = Batches(PANEL, HORIZON, TINY.warmup, config, COSTS), TINY.warmup
+    bars = config.sequence - HORIZON - warmup + 1
+    drawn = [batches.draw(slice(0, config.batch)) for _ in range(200)]
+    arrivals = {batch.tape.sigma_BA.shape[1] for batch in drawn}
+    assert arrivals == {max(1, bars // every)}
+    reach = {batch.first + (a - 1) * every for batch in drawn for a in arrivals}
+    assert {batch.first for batch in drawn} == set(range(warmup, warmup + bars - (arrivals.pop() - 1) * every))
+    assert max(reach) == config.sequence - HORIZON, "every bar that an order fits behind is an arrival at times"
+    assert min(batch.first for batch in drawn) == warmup
+
+
+def test_each_arrival_has_the_prices_of_its_own_bars():
+    """The tape's arrival `a` is the bar first + a * every of its sequence: the close before it has the price 1."""
+    config = TINY_TRAINING.model_copy(update={"arrival_every": 3, "mirror": False})
+    batches = Batches(PANEL, HORIZON, TINY.warmup, config, COSTS)
+    whole = Batches(PANEL, HORIZON, TINY.warmup, config.model_copy(update={"arrival_every": 1}), COSTS)
+    for _ in range(5):
+        batches.generator = torch.Generator().manual_seed(11)
+        whole.generator = torch.Generator().manual_seed(11)
+        some, every = (one.draw(slice(0, config.batch)) for one in (batches, whole))
+        at = slice(some.first - TINY.warmup, None, 3)
+        count = some.tape.sigma_BA.shape[1]
+        for name, value in vars(some.tape).items():
+            assert torch.equal(value, getattr(every.tape, name)[:, at][:, :count]), name
 
 
 @PROPERTY
