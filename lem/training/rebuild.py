@@ -29,6 +29,9 @@ from lem.training.nightly import train_showing
 from lem.universe.model_config import ModelConfig
 from lem.universe.training_config import TrainingConfig
 
+BEFORE = {"arrival_every": 1}
+"""What a key of [training] was before there was one: manifests of that time do not name it."""
+
 
 @dataclass(frozen=True)
 class Rebuilt:
@@ -76,7 +79,7 @@ def _settings(record: ModelRecord) -> tuple[int, ModelConfig, TrainingConfig, Co
     try:
         if horizon is None or model is None or training is None or costs is None:
             raise ValueError("one of horizon, model, training and costs is not there")
-        settings = ModelConfig.model_validate(model), TrainingConfig.model_validate(training)
+        settings = ModelConfig.model_validate(model), TrainingConfig.model_validate(BEFORE | training)
         return horizon, *settings, CostsConfig.model_validate(costs)
     except ValueError as error:
         raise TrainingError(

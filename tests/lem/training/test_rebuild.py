@@ -49,6 +49,15 @@ def test_the_costs_of_the_manifest_decide_the_weights(lake, registry, universe, 
     assert rebuild(lake, usual).weights_sha256 == record.weights_sha256
 
 
+def test_a_manifest_from_before_a_key_was_there_is_rebuilt_as_it_was_then(lake, registry, universe, record):
+    every_bar = universe.model_copy(update={"training": universe.training.model_copy(update={"arrival_every": 1})})
+    made = train_for(lake, registry, every_bar, DATE).record
+    assert made.weights_sha256 != record.weights_sha256
+    training = {name: value for name, value in made.manifest["training"].items() if name != "arrival_every"}
+    earlier = replace(made, manifest=made.manifest | {"training": training})
+    assert rebuild(lake, earlier).weights_sha256 == made.weights_sha256
+
+
 def test_a_changed_input_is_read_in_the_version_of_the_manifest_and_named(lake, registry, universe, record):
     old = change_closes(lake, universe, CHANGED)
     assert old in {read.data_version for read in record.inputs}
