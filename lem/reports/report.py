@@ -20,7 +20,7 @@ from markupsafe import Markup
 from lem.backtest.bootstrap import MIN_BLOCKS
 from lem.errors import EvaluationError
 from lem.lineage.keys import name_missing
-from lem.reports import tables
+from lem.reports import tables, tallies
 from lem.reports.frontier import frontier
 from lem.reports.grids import Grid, overall
 from lem.reports.groups import add_groups
@@ -184,7 +184,7 @@ def _summary(
             "bootstrap": inputs.bootstrap,
             "seed": inputs.seed,
             "orders_counted": counts(orders),
-            "excluded": tables.excluded_table(orders).to_dict("records"),
+            "excluded": tallies.excluded_table(orders).to_dict("records"),
             "statistics": pooled[pooled["costs"] == "off"].to_dict("records"),
             "statistics_after_costs": pooled[pooled["costs"] == "on"].to_dict("records"),
             "versions": dict(inputs.versions),

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from lem.reports import tables
+from lem.reports import tables, tallies
 from lem.reports.figures import SETTINGS, WIDTH, Picture, by_strategy, legend, listed, style_of, to_svg
 from lem.reports.grids import WHEN, Columns, Grid, grid_of
 from lem.reports.inputs import ReportInputs
@@ -33,7 +33,7 @@ SINGLE: Columns = [
 def stored(_: ReportInputs, orders: pd.DataFrame, __: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The histogram before costs and after."""
     done = tables.executed(orders)
-    shares = [tables.histogram(done, key).assign(costs=key) for key in tables.COSTS] if len(done) else []
+    shares = [tallies.histogram(done, key).assign(costs=key) for key in tables.COSTS] if len(done) else []
     return {"distribution": tables.joined(shares, ["strategy", "low_bps", "high_bps", "share", "costs"])}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from lem.reports import tables
+from lem.reports import tables, tallies
 from lem.reports.grids import Columns, Grid, grid_of
 from lem.reports.inputs import ReportInputs
 from lem.reports.section import Material, Section
@@ -32,7 +32,7 @@ def counts(orders: pd.DataFrame) -> dict[str, int]:
 
 def stored(_: ReportInputs, orders: pd.DataFrame, __: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """By reason and asset."""
-    return {"excluded": tables.excluded_table(orders)}
+    return {"excluded": tallies.excluded_table(orders)}
 
 
 def grids(_: ReportInputs, __: pd.DataFrame, own: Mapping[str, pd.DataFrame]) -> dict[str, Grid]:

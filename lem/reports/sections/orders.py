@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from lem.reports import tables
+from lem.reports import tallies
 from lem.reports.figures import SETTINGS, WIDTH, Picture, by_strategy, legend, marker_size, style_of, to_svg
 from lem.reports.grids import WHEN, Grid, grid_by_m
 from lem.reports.inputs import ReportInputs
@@ -24,7 +24,7 @@ INK = "#1A1A1A"
 def stored(inputs: ReportInputs, orders: pd.DataFrame, _: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """When orders end, the model's average schedule, and three orders bar by bar."""
     return {
-        "ends": tables.end_bar_table(orders),
+        "ends": tallies.end_bar_table(orders),
         "schedule": schedule_table(orders),
         "replays": replay_table(inputs.orders, inputs.tape),
     }

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from lem.reports import tables
+from lem.reports import tables, tallies
 from lem.reports.figures import SETTINGS, WIDTH, Picture, by_strategy, legend, marker_size, style_of, to_svg
 from lem.reports.grids import WHEN, Columns, Grid, grid_of
 from lem.reports.inputs import ReportInputs
@@ -25,7 +25,7 @@ HISTORY += ["net_minus_rule_bps", "trained_to", "promoted"]
 def stored(inputs: ReportInputs, orders: pd.DataFrame, statistics: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The gain by arrival day, before costs and after, and the models that traded."""
     costs = list(tables.COSTS) if len(tables.executed(orders)) else []
-    daily = [tables.daily_table(orders, key).assign(costs=key) for key in costs]
+    daily = [tallies.daily_table(orders, key).assign(costs=key) for key in costs]
     return {
         "daily": tables.joined(daily, ["strategy", "date", "orders", "mean_bps", "cumulative_bps", "costs"]),
         "models": history_table(orders, statistics, gate_table(inputs.promotions), inputs.trained_to),
@@ -46,7 +46,7 @@ def history_table(
         gate: the decisions (`lem.reports.sections.gate.gate_table`).
         trained: the date that a model's training ended before, by id.
     """
-    traded, rows = tables.model_table(orders), []
+    traded, rows = tallies.model_table(orders), []
     own = table[(table["level"] == "model") & (table["strategy"] == tables.MODEL)]
     for model in traded.to_dict("records"):
         part = own[own["group"] == model["model_id"]]
