@@ -38,7 +38,10 @@ REASONS = {
     "too_small": "the venue takes no slice as small as this: it is joined to the next one, or is left over at the end",
     "limit": "the last close is worse than the order's limit price: nothing is to be traded in this bar",
     FALLBACK: "bars are missing: what is left is spread evenly up to the last bar, until they are there",
-    "missed": "nobody asked for this bar's slice: nothing was advised, and unless a fill says otherwise nothing traded",
+    "missed": (
+        "nothing was advised: nobody asked for this bar's slice, or the order was paused as the bar went by; nothing "
+        "traded, unless a fill says otherwise"
+    ),
 }
 """Why a slice is what it is."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lem.lineage.words import Words
 
 FENCE = Words("token of the step that wrote the row last: a step of a lower one cannot", allowed=">= 0")
-_BEFORE = "a slice of a bar that nobody asked about, or of an order that ended before amounts were kept in digits"
+_BEFORE = "a slice of a bar for which nothing was advised, or of an order that ended before amounts were kept in digits"
 _NO_RULE = "the venue has no such rule, or it is not known"
 _ID, _FIRST, _ENDED = "16 hex digits", "no slice was advised yet", "the order has not ended, or traded nothing"
 
