@@ -215,7 +215,7 @@ STAGES: tuple[Stage, ...] = (
         reads=(Reads("panel", first=lambda u: -u.training.window_days, last=lambda u: -1),),
         kinds=("torch",),
         seconds=60.0,
-        code_version="5",
+        code_version="6",
         table="models",
         ranges=False,
         ahead=True,
