@@ -18,6 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from lem.registry.connection import PATIENCE_S, WRITES, Database
 
+LOG_PAGES = 8_000
+"""Pages (4 KiB) of the write-ahead log after which it is copied into the file.
+
+A bar of many orders changes the same pages of the indices as the one before: copied once for several bars, they are
+written less often, and most bars do not wait for it.
+"""
+
 
 class Kept:
     """A connection that stays open. Its transactions take turns; a process that was forked opens its own.
@@ -74,6 +81,7 @@ class Kept:
             with suppress(sqlite3.OperationalError):
                 own.execute("PRAGMA busy_timeout = 200")
                 own.execute(f"PRAGMA journal_mode = {mode}").fetchall()
+                own.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}").fetchall()
             own.execute(f"PRAGMA busy_timeout = {1000 * PATIENCE_S}")
             own.execute("PRAGMA synchronous = FULL")
 

@@ -20,6 +20,9 @@ from lem_pipeline.web.connections import Connection
 from lem_pipeline.web.listening import ServiceError, in_url, listen
 from resources.terminal import console
 
+GARBAGE = 50_000
+"""Objects after which the garbage collector looks for cycles: more than a bar of a thousand orders makes."""
+
 
 class _Server(uvicorn.Server):
     """A server whose signal ends the streams, too: they would hold it for as long as their listeners like."""
@@ -70,6 +73,8 @@ def run(advisor: Advisor, host: str, port: int, tokens: str | Named, push: Push 
         # The modules' own objects outlive all requests: the garbage collector need not look through them.
         gc.collect()
         gc.freeze()
+        # Nor through the thousands of a bar's slices, again and again while they are made: they have no cycles.
+        gc.set_threshold(GARBAGE)
         keeper = Keeper(advisor)
         keeper.start()
         push.start()

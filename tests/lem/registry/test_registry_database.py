@@ -17,6 +17,7 @@ from sqlalchemy.exc import DatabaseError
 from lem.errors import RegistryError
 from lem.registry import Registry
 from lem.registry.connection import Database
+from lem.registry.kept import Kept
 
 
 @contextmanager
@@ -207,3 +208,14 @@ def test_a_database_that_is_opened_again_keeps_its_engine_and_reads_a_new_file_a
     assert Registry(url).models() == []
     with pytest.raises(RegistryError, match="read-only"):
         Registry(url, read_only=True).add_model(make_model())
+
+
+def test_the_log_beside_the_file_is_not_copied_into_it_at_every_bar(tmp_path):
+    file = tmp_path / "registry.sqlite"
+    kept = Kept(Database(f"sqlite:///{file}"))
+    with kept.written_ahead():
+        with kept.transaction("write", write=True) as connection:
+            connection.exec_driver_sql("CREATE TABLE bars (slices BLOB)")
+            connection.exec_driver_sql("INSERT INTO bars VALUES (zeroblob(6000000))")
+        assert file.stat().st_size < 1_000_000
+    assert file.stat().st_size > 6_000_000
