@@ -21,6 +21,7 @@ from lem.advice.audit_reader import AuditReader
 from lem.advice.callers import Actor, caller
 from lem.advice.decided import Decided
 from lem.advice.fills import Fill
+from lem.advice.quick import quick
 from lem.advice.records import ArrivalRecord, OrderRecord, SliceRecord
 from lem.registry.audit_tables import AuditActRow, AuditEntryRow
 from lem.registry.connection import Database
@@ -48,7 +49,7 @@ Event = Literal[
 EVENTS: tuple[Event, ...] = get_args(Event)
 
 
-@dataclass(frozen=True, slots=True)
+@quick(frozen=True, slots=True)
 class Told:
     """What happened to one order, to be written.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 
 from sqlalchemy import Connection, bindparam, update
 
@@ -10,6 +11,8 @@ from lem.advice.decided import Decided
 from lem.advice.order_rows import ARRIVAL, LEDGER, ORDERS, RESULT, SLICE, SLICES, columns
 from lem.advice.records import NOTHING_LATE, OpenOrder
 from lem.registry.many import insert_many
+
+_ROW = attrgetter(*SLICE)
 
 
 def write_bar(connection: Connection, booked: Mapping[str, OpenOrder], decided: Decided) -> list[OpenOrder]:
@@ -20,7 +23,7 @@ def write_bar(connection: Connection, booked: Mapping[str, OpenOrder], decided: 
         booked: the open orders that it was decided on, by id.
         decided: what is to be written.
     """
-    insert_many(connection, SLICES, {name: [getattr(one, name) for one in decided.slices] for name in SLICE})
+    insert_many(connection, SLICES, dict(zip(SLICE, zip(*map(_ROW, decided.slices), strict=True), strict=False)))
     # A new slice has what late fills changed in its own ledger. The last one of an order is that of its last bar.
     last = {one.order_id: one for one in decided.slices}
     for one in decided.relaid:

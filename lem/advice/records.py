@@ -8,19 +8,21 @@ them: they have slots, and derive from each other rather than hold each other.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from decimal import Decimal
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Self
 
 from lem.advice.amounts import ZERO, as_told, minus, plus
 from lem.advice.order import Mode, OrderResult, OrderState, ParentOrder, Status, scenario
+from lem.advice.quick import quick
 from lem.advice.venue_rules import NO_RULES, VenueRules
 from lem.errors import OrderStateError
 from lem.execution.orders import Order
 
 
-@dataclass(frozen=True, slots=True)
+@quick(frozen=True, slots=True)
 class ArrivalRecord:
     """What an order measures itself by, fixed with its first slice.
 
@@ -39,7 +41,7 @@ class ArrivalRecord:
     mean_volume: float
 
 
-@dataclass(frozen=True, slots=True)
+@quick(frozen=True, slots=True)
 class OrderRecord:
     """A stored order. Unlike `OrderState` it is not checked again: one that is bad by now fails alone, when it is used.
 
@@ -128,8 +130,8 @@ class OrderRecord:
         Raises:
             OrderError: its limits are not allowed.
         """
-        kind = scenario(self.side, self.benchmark, self.target)
-        return Order(kind, self.min_bars, self.max_bars, self.min_rate, self.max_rate, self.risk_aversion)
+        kind = self.side, self.benchmark, self.target
+        return _terms(*kind, self.min_bars, self.max_bars, self.min_rate, self.max_rate, self.risk_aversion)
 
     def state(self) -> OrderState:
         """The order as a desk sees it.
@@ -175,7 +177,13 @@ class OrderRecord:
         return replace(self, status=result.status, result=result)
 
 
-@dataclass(frozen=True, slots=True)
+@lru_cache(maxsize=4_096, typed=True)
+def _terms(side: str, benchmark: str, target: str, *limits: Any) -> Order:
+    """Terms that many orders share, every bar."""
+    return Order(scenario(side, benchmark, target), *limits)
+
+
+@quick(frozen=True, slots=True)
 class LedgerRecord:
     """What an order knows of its own execution before a bar: bars done, and the numbers of `Ledger`."""
 
@@ -187,7 +195,7 @@ class LedgerRecord:
     weighted: float
 
 
-@dataclass(frozen=True, slots=True)
+@quick(frozen=True, slots=True)
 class SliceRecord(LedgerRecord):
     """What was advised for one bar of an order, on its ledger before the bar.
 
@@ -274,7 +282,7 @@ class SliceRecord(LedgerRecord):
 _BEFORE_AMOUNT = attrgetter(*(one.name for one in fields(SliceRecord)[:-4]))
 
 
-@dataclass(frozen=True, slots=True)
+@quick(frozen=True, slots=True)
 class OpenOrder(OrderRecord):
     """An open order as a decision finds it, with its last slice where it has one.
 

@@ -33,7 +33,7 @@ def insert_many(connection: Connection, table: Table, columns: Mapping[str, Sequ
             known = {value: bind(value) for value in set(values)}
             values = [known[value] for value in values]
         elif bind is not None:
-            values = [bind(value) for value in values]
+            values = [None if value is None else bind(value) for value in values]
         made.append(values)
     names, places = ", ".join(columns), ", ".join("?" * len(columns))
     connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) VALUES ({places})", list(zip(*made, strict=True)))
