@@ -34,7 +34,7 @@ from lem.advice.records import OpenOrder, OrderRecord, SliceRecord
 from lem.advice.reporting import DayReport, Reporting
 from lem.advice.store import AdviceStore
 from lem.advice.venue_rules import VenueRules
-from lem.errors import AdviceError, OrderStateError, SourceError, UnknownOrderError
+from lem.errors import AdviceError, OrderStateError, RegistryError, SourceError, UnknownOrderError
 from lem.execution.orders import Target
 from lem.lake import Lake
 from lem.registry import Registry
@@ -71,6 +71,7 @@ class Advisor:
         self._source, self._reporting = source, Reporting(universe, lake, store, source)
         self._standings = Standings(universe, registry, clock)
         self.expectations = Expectations(universe, lake, clock)
+        self._at: Moment | None = None
         # Whoever waits for a source holds one of these; orders are read, cancelled and filled without them.
         self._one_at_a_time, self._one_report = threading.Lock(), threading.Lock()
 
@@ -80,7 +81,11 @@ class Advisor:
         Raises:
             AdviceError: the universe has no bars at this time.
         """
-        return moment(self.universe, self.clock.now())
+        now, at = self.clock.now(), self._at
+        if at is not None and at.as_of <= now < at.bar_end and now.date() == at.now.date():
+            return replace(at, now=now)
+        self._at = at = moment(self.universe, now)
+        return at
 
     def start_of(self, order_id: str | None) -> dt.datetime:
         """When an order begins whose sender leaves it out: with the bar that is next, and when it began if it is there.
@@ -302,6 +307,11 @@ class Advisor:
                 # One that cannot be made is no matter of other orders: the decision refuses its own, and says why.
                 with suppress(AdviceError):
                     self.market.context(model_id or self.market.champion(date).model_id, date, asset)
+        # What answers say of models is read here, too: asked for within the minute, it is there.
+        for model_id in {one.arrival.model_id for one in booked if one.arrival is not None}:
+            # One that cannot be read is no matter of other models' orders: whose it is, the decision refuses.
+            with suppress(RegistryError):
+                self._standings.of(model_id)
         every = self.store.booked(self.universe.name)
         self.market.forget(min((_arrived_on(order, at) for order in every), default=at.bar.date()))
         return problems

@@ -13,6 +13,7 @@ from lem.advice.clock import Moment
 from lem.advice.expectation import Basis, Expectation
 from lem.advice.ledgers import ledger_of
 from lem.advice.order import Mode, OrderState, scenario
+from lem.advice.quick import quick
 from lem.advice.records import OrderRecord, SliceRecord
 from lem.execution.fills import achieved, benchmark, gain
 from lem.execution.terms import make_terms
@@ -22,7 +23,7 @@ from lem.universe import Universe
 from lem.universe.calendars import bar_close
 
 
-@dataclass(frozen=True)
+@quick(frozen=True)
 class Advice:
     """The slice of one bar.
 
@@ -189,10 +190,14 @@ def answers(
     bars = sorted({last.bar for _, last in given})
     ends = dict(zip(bars, bar_close(universe, pd.DatetimeIndex(bars)).to_pydatetime(), strict=True))
     models = {key: standing(key) for key in {order.arrived().model_id for order, _ in given}}
+    # Of all orders of a bar and a model: said once, not once an order.
+    left = {bar: max(0.0, (end - now).total_seconds()) for bar, end in ends.items()}
+    ages = {(key, bar): (bar.date() - models[key].train_end).days for key in models for bar in bars}
     out = []
     expected_O = expectations([order for order, _ in given])
     for (order, last), against, price, gained, expected in zip(given, *figures, expected_O, strict=True):
         arrived, begun, traded = order.arrived(), last.weight > 0, last.units > 0
+        amount, remaining, filled = last.advised(order), last.before(order), last.filled_amount
         out.append(
             Advice(
                 order_id=order.id,
@@ -203,15 +208,15 @@ def answers(
                 as_of=last.as_of,
                 advised_at=last.advised_at,
                 number=last.bars_done + 1,
-                amount=float(last.advised(order)),
-                exact_amount=last.advised(order),
+                amount=float(amount),
+                exact_amount=amount,
                 share=last.share,
                 unit=order.target,
-                remaining=float(last.before(order)),
-                exact_remaining=last.before(order),
+                remaining=float(remaining),
+                exact_remaining=remaining,
                 mode=order.mode,
                 limit_price=order.limit_price,
-                seconds_left=max(0.0, (ends[last.bar] - now).total_seconds()),
+                seconds_left=left[last.bar],
                 finish=last.finish,
                 reason=last.reason,
                 probability=last.probability,
@@ -225,10 +230,10 @@ def answers(
                 expected_from=expected.source,
                 expected_basis=expected.basis,
                 model_id=arrived.model_id,
-                model_age_days=(last.bar.date() - models[arrived.model_id].train_end).days,
+                model_age_days=ages[arrived.model_id, last.bar],
                 model_verdict=models[arrived.model_id].verdict,
-                filled=None if last.filled_amount is None else float(last.filled_amount),
-                exact_filled=last.filled_amount,
+                filled=None if filled is None else float(filled),
+                exact_filled=filled,
                 repeated=order.id in repeated,
             )
         )

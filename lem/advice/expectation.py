@@ -13,9 +13,10 @@ import io
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache, partial
 from queue import SimpleQueue
 from typing import Literal
 
@@ -76,6 +77,23 @@ class _Report:
 
     date: str
     rows: dict[tuple[str, ...], list[tuple[int, float, float, float, int]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _LookedUp:
+    """What is looked up once for all orders of an answer.
+
+    Args:
+        before: the report of before a date.
+        past: the bars of before a week; None where they are looked up in the background.
+        to_do: what is to be made in the background.
+        nodes: simulations that the answer waits for.
+    """
+
+    before: Callable[[dt.date], _Report | str]
+    past: Callable[[dt.date], tuple[PastBars | None] | None]
+    to_do: SimpleQueue[Node | dt.date | None] | None
+    nodes: list[Node] = field(default_factory=list)
 
 
 class Expectations:
@@ -145,12 +163,13 @@ class Expectations:
 
     def of(self, orders: Sequence[OrderRecord]) -> list[Expectation]:
         """Of orders that have begun: from the newest report of a day before their first bars, else from the theory."""
-        made = list[Node]()
-        return [self._of(order, made) for order in orders]
+        # What all orders of a day have in common is looked up once, not once an order.
+        looked_up = _LookedUp(cache(self._before), cache(partial(self._past_or_ask, self._to_do)), self._to_do)
+        return [self._of(order, looked_up) for order in orders]
 
-    def _of(self, order: OrderRecord, made: list[Node]) -> Expectation:
+    def _of(self, order: OrderRecord, made: _LookedUp) -> Expectation:
         date = order.arrived().first_bar.date()
-        found, horizon = self._before(date), self._universe.horizon
+        found, horizon = made.before(date), self._universe.horizon
         if isinstance(found, str):
             return self._theory(order, made, found)
         other = self._other_than_reported(order)
@@ -180,27 +199,25 @@ class Expectations:
             return f"of {size:.2g} mean bar volumes; theirs is {assumed:g}"
         return ""
 
-    def _theory(self, order: OrderRecord, made: list[Node], why: str) -> Expectation:
+    def _theory(self, order: OrderRecord, made: _LookedUp, why: str) -> Expectation:
         """What the theory keeps of an order, and why that is all that is known; the same until it is amended."""
         key = order.id, order.amended, why
         if (told := self._told.get(key)) is not None:
             return told
         arrived, limits = order.arrived(), (order.min_rate, order.max_rate, order.risk_aversion)
-        kind = Kind(order.benchmark, order.min_bars, order.max_bars, *limits)
-        size = _size(order)
         week = arrived.first_bar.date() - dt.timedelta(days=arrived.first_bar.weekday())
-        to_do, later = self._to_do, f"{why}; orders of the theory are being simulated: ask again"
-        known = self._past(week)
-        if known is None and to_do is not None:
-            self._ask(to_do, week)
+        to_do, later = made.to_do, f"{why}; orders of the theory are being simulated: ask again"
+        known = made.past(week)
+        if known is None:
             return Expectation(None, None, None, later, None)
-        past = (known or self._read_past(week))[0]
+        kind, size = Kind(order.benchmark, order.min_bars, order.max_bars, *limits), _size(order)
+        past = known[0]
         past = past if past and past.market(order.max_bars) else None
         missing = self._gains.missing(kind, size, past)
-        if missing and to_do is not None and sum(one[0].max_bars for one in (*made, *missing)) > AT_ONCE:
+        if missing and to_do is not None and sum(one[0].max_bars for one in (*made.nodes, *missing)) > AT_ONCE:
             self._ask(to_do, *missing)
             return Expectation(None, None, None, later, None)
-        made += missing
+        made.nodes.extend(missing)
         gain = self._gains.of(kind, size, arrived.sigma, past)
         if gain is None:
             why += f"; nor has the theory: {order.max_bars} bars cannot trade it under the participation_cap"
@@ -212,6 +229,17 @@ class Expectations:
             f"assumed costs: {why}"
         )
         return self._keep(key, Expectation(gain.mean_bps, gain.low_bps, gain.high_bps, words, "theory"))
+
+    def _past_or_ask(
+        self, to_do: SimpleQueue[Node | dt.date | None] | None, week: dt.date
+    ) -> tuple[PastBars | None] | None:
+        """As `_past`, but looked up now where nobody does it in the background."""
+        known = self._past(week)
+        if known is None and to_do is None:
+            return self._read_past(week)
+        if known is None and to_do is not None:
+            self._ask(to_do, week)
+        return known
 
     def _past(self, week: dt.date) -> tuple[PastBars | None] | None:
         """The bars of before a week, or that there are none; None where that has to be looked up."""

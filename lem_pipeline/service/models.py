@@ -274,12 +274,17 @@ class SliceView(BaseModel):
     @staticmethod
     def fields_of(advice: Advice) -> dict[str, Any]:
         """Its fields by name, past pydantic's work on each slice; amounts are numbers with all of their digits."""
-        told = {**vars(advice), **{name: _digits(getattr(advice, name)) for name in _EXACT}}
-        return told | {name: written(getattr(advice, f"exact_{name}")) for name in _AMOUNTS}
+        told = dict(vars(advice))
+        for name, exact in _AMOUNTS:
+            number = told[exact]
+            if number is not None:
+                text = f"{number:f}"
+                told[name], told[exact] = written(text), text
+        told["limit_price"] = _digits(advice.limit_price)
+        return told
 
 
-_AMOUNTS = ("amount", "remaining", "filled")
-_EXACT = ("exact_amount", "exact_remaining", "exact_filled", "limit_price")
+_AMOUNTS = (("amount", "exact_amount"), ("remaining", "exact_remaining"), ("filled", "exact_filled"))
 
 
 class AdvisedView(BaseModel):

@@ -73,9 +73,9 @@ Signed = Annotated[Decimal, BeforeValidator(_exact, json_schema_input_type=Annot
 """A fee."""
 
 
-def written(number: Decimal | None) -> orjson.Fragment | None:
+def written(digits: str) -> orjson.Fragment:
     """A number of JSON with all digits of a decimal."""
-    return None if number is None else orjson.Fragment(f"{number:f}")
+    return orjson.Fragment(digits)
 
 
 def dumped(value: Any) -> bytes:
