@@ -40,6 +40,7 @@ TRAINING = {
     "window_days": 14,
     "holdout_days": 7,
     "steps": 60,
+    "arrival_every": 1,
     "batch": 4,
     "sequence": 36,
     "learning_rate": 2e-2,
