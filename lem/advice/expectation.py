@@ -235,11 +235,12 @@ class Expectations:
     ) -> tuple[PastBars | None] | None:
         """As `_past`, but looked up now where nobody does it in the background."""
         known = self._past(week)
-        if known is None and to_do is None:
+        if known is not None:
+            return known
+        if to_do is None:
             return self._read_past(week)
-        if known is None and to_do is not None:
-            self._ask(to_do, week)
-        return known
+        self._ask(to_do, week)
+        return None
 
     def _past(self, week: dt.date) -> tuple[PastBars | None] | None:
         """The bars of before a week, or that there are none; None where that has to be looked up."""

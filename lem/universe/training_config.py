@@ -19,6 +19,7 @@ class TrainingConfig(BaseModel):
         sequence: bars in a sequence.
         arrival_every: an order arrives at every n-th bar of a sequence, from a bar on that is drawn anew in each step.
             Orders that arrive a bar apart live through nearly the same bars: fewer of them teach nearly as much.
+            In a sequence with fewer bars than that to arrive at there is one.
         learning_rate: peak of the one-cycle schedule.
         weight_decay: AdamW's decay.
         clip: limit of the gradient's norm.
