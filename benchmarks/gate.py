@@ -22,7 +22,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.common import Column, Row, command_line, each_seed, parser, publish
-from lem.gate.judge import GateOrders, PairedComparison, compare, worth
+from lem.gate.gains import GateOrders, worth
+from lem.gate.judge import PairedComparison, compare
 from lem.registry.records import REFUSED
 from lem.strategies.rules import RULES_WITH_COSTS
 from lem.universe.backtest_config import GateConfig

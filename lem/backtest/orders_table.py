@@ -10,6 +10,8 @@ all N bars (`gain_full_vwap_bps`, `gain_full_twap_bps`).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -45,7 +47,7 @@ def execute(
     horizon: int,
     config: BacktestConfig,
     costs: CostsConfig,
-    models: dict[str, tuple[str, LEM]],
+    models: Mapping[str, tuple[str, LEM]],
 ) -> pd.DataFrame:
     """Execute the arrivals with the rules and with each model, before and after costs.
 
@@ -67,23 +69,67 @@ def execute(
     Raises:
         OrderError: the orders are too large for `costs.participation_cap`.
     """
-    terms = terms_for(config.min_bars, horizon, config.risk_aversion)
     market = market_of(panel, asset_A, bar_A, horizon)
-    oracle_O = oracle_gain(market, terms).numpy().ravel()
+    oracle_O = oracle_gain(market, terms_for(config.min_bars, horizon, config.risk_aversion)).numpy().ravel()
     orders = _orders(panel, asset_A, bar_A, horizon, config, costs, market)
     orders["oracle_bps"] = np.where(orders["status"] == "done", oracle_O * BPS, np.nan)
+    frames = []
+    for ran in executions(panel, asset_A, bar_A, market, config, costs, models):
+        table = _with_results(orders, market, ran.done, ran.net).assign(strategy=ran.strategy, model_id=ran.model_id)
+        table["slices"] = _slices(ran.done, table) if ran.model_id else None
+        frames.append(table)
+    return pd.concat(frames, ignore_index=True)[BACKTEST_SCHEMA.names]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a strategy made of all orders.
+
+    Args:
+        strategy: its name.
+        model_id: of a model; empty for rules.
+        done: without costs and without the participation cap.
+        net: with both.
+    """
+
+    strategy: str
+    model_id: str
+    done: Executions
+    net: Executions
+
+
+def executions(
+    panel: Panel,
+    asset_A: NDArray,
+    bar_A: NDArray,
+    market: Market,
+    config: BacktestConfig,
+    costs: CostsConfig,
+    models: Mapping[str, tuple[str, LEM]],
+) -> Iterator[Ran]:
+    """The orders under every rule and then each model, one strategy after the other.
+
+    Args:
+        panel: as for `execute`, and so are the rest.
+        asset_A: asset row of each arrival.
+        bar_A: bar 0 of each arrival.
+        market: of these arrivals (`market_of`).
+        config: the values of m, and the risk aversion.
+        costs: charged where costs are on.
+        models: {strategy name: (model id, model)}.
+
+    Raises:
+        OrderError: the orders are too large for `costs.participation_cap`.
+    """
+    horizon = market.price_AK.shape[1]
+    terms = terms_for(config.min_bars, horizon, config.risk_aversion)
     leading = models.get("champion") or next(iter(models.values()), None)
     setting = Setting.beside(leading[1] if leading else None, horizon, costs)
     runs: list[tuple[str, Strategy, str, LEM | None]] = [(rule.name, rule, "", None) for rule in make_rules(setting)]
     runs += [(name, Learned(model), model_id, model) for name, (model_id, model) in models.items()]
-    frames = []
     for name, strategy, model_id, model in runs:
         seen = market if model is None else market_of(panel, asset_A, bar_A, horizon, model)
-        done, net = simulate(strategy, seen, terms), simulate(strategy, seen, terms, costs)
-        table = _with_results(orders, market, done, net).assign(strategy=name, model_id=model_id)
-        table["slices"] = _slices(done, table) if model else None
-        frames.append(table)
-    return pd.concat(frames, ignore_index=True)[BACKTEST_SCHEMA.names]
+        yield Ran(name, model_id, simulate(strategy, seen, terms), simulate(strategy, seen, terms, costs))
 
 
 def _orders(

@@ -11,17 +11,15 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-import torch
 
 from lem.backtest.bootstrap import Interval, cvar, paired_difference
-from lem.backtest.orders_table import execute
 from lem.data.panel import Panel
 from lem.execution.orders import SCENARIOS
-from lem.execution.worth import shortfall
+from lem.gate.gains import GateOrders, gate_orders
 from lem.gate.sanity import sanity_checks
 from lem.model.contender import Contender
 from lem.registry.decision_figures import BpsByStrategy, DecisionFigures, GateFigures, PairedGain
@@ -88,67 +86,6 @@ class PairedComparison:
         )
 
 
-Bps = TypeVar("Bps", pd.Series, pd.DataFrame)
-
-
-def worth(net_bps: Bps, sigma_bps: pd.Series | float, risk_aversion: float) -> Bps:
-    """What gains after costs are worth to the orders (`lem.execution.worth`), bps.
-
-    A loss weighs more than a gain by what the orders' risk aversion says, so strategies of different risk can be
-    compared by the mean of this.
-
-    Args:
-        net_bps: the gains.
-        sigma_bps: volatility of a bar when each order arrived.
-        risk_aversion: lambda of the orders.
-    """
-    sigma_O = np.asarray(sigma_bps, dtype=np.float64)
-    sigma_O = sigma_O[:, None] if net_bps.ndim == 2 and sigma_O.ndim else sigma_O
-    lost = shortfall(torch.from_numpy(net_bps.to_numpy(dtype=np.float64) / sigma_O)).numpy() * sigma_O
-    return net_bps - risk_aversion / 2 * lost
-
-
-@dataclass(frozen=True)
-class GateOrders:
-    """The gate's orders, a row each; gains have a column for each strategy.
-
-    Args:
-        arrival: of each order, UTC.
-        gross: gains before costs, bps.
-        net: gains after costs, bps.
-        worth: what the gains after costs are worth (`worth`), bps.
-    """
-
-    arrival: pd.Series
-    gross: pd.DataFrame
-    net: pd.DataFrame
-    worth: pd.DataFrame
-
-    @classmethod
-    def of(cls, table: pd.DataFrame, risk_aversion: float) -> GateOrders:
-        """The orders of a backtest table.
-
-        Args:
-            table: a row for each order and strategy.
-            risk_aversion: lambda of the orders.
-        """
-        table = table.assign(worth=worth(table["net_gain_bps"], table["sigma_bps"], risk_aversion))
-        keys = ["asset", "arrival", "side", "benchmark", "target", "min_bars"]
-        names = ("gain_bps", "net_gain_bps", "worth")
-        wide = [table.pivot(index=keys, columns="strategy", values=name) for name in names]
-        arrival = wide[0].index.to_frame(index=False)["arrival"]
-        return cls(arrival, *(gains.reset_index(drop=True) for gains in wide))
-
-
-def _gate_orders(panel: Panel, universe: Universe, gate_start: dt.date, contenders: dict[str, Contender]) -> GateOrders:
-    """The orders of the window, executed by the contenders and every rule."""
-    inside_T = panel.date_T >= np.datetime64(gate_start)
-    asset_A, bar_A = np.nonzero(panel.accepted(universe.horizon) & inside_T)
-    models = {name: (c.model_id, c.model) for name, c in contenders.items()}
-    table = execute(panel, asset_A, bar_A, universe.horizon, universe.backtest, universe.costs, models)
-    return GateOrders.of(table, universe.backtest.risk_aversion)
-
-
 def _say(interval: Interval) -> str:
     inside = f"{interval.low:+.2f} to {interval.high:+.2f}" if interval.known else "too few days for an interval"
     return f"{interval.mean:+.2f} bps ({inside}; {interval.orders} orders, {interval.blocks} blocks)"
@@ -210,7 +147,7 @@ def judge(
     if problems := [check.text for check in checks if not check.passed]:
         return Verdict(stays, problems, found, sound=False)
     names = {"candidate": candidate} | ({"champion": champion} if champion else {})
-    verdict = compare(_gate_orders(panel, universe, gate_start, names), PairedComparison.of(universe))
+    verdict = compare(gate_orders(panel, universe, gate_start, names), PairedComparison.of(universe))
     figures = replace(verdict.figures, checks=found.checks)
     if champion is not None and candidate.model_id == champion.model_id:
         same = ["the candidate is the champion: the same inputs gave the same model"]

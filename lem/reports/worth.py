@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from lem.gate.judge import worth
+from lem.gate.gains import worth
 from lem.reports.tables import WORTH
 
 
 def add_worth(orders: pd.DataFrame, risk_aversion: float) -> pd.DataFrame:
-    """The prepared orders with the column `worth_bps` (`lem.gate.judge.worth`); NaN for excluded orders.
+    """The prepared orders with the column `worth_bps` (`lem.gate.gains.worth`); NaN for excluded orders.
 
     Args:
         orders: from `lem.reports.tables.prepare_orders`.

@@ -33,7 +33,7 @@ def gate_table(promotions: Sequence[PromotionRecord]) -> pd.DataFrame:
     """The gate's decisions, latest first: `GATE`. Figures that a decision does not have are NaN.
 
     Gains are after costs where a name begins with `net_` and before them elsewhere; `worth` is what those after costs
-    are worth to the orders (`lem.gate.judge.worth`).
+    are worth to the orders (`lem.gate.gains.worth`).
     """
     rows = []
     for decision in sorted(promotions, key=lambda decision: decision.date, reverse=True):

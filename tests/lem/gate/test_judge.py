@@ -11,7 +11,8 @@ import torch
 
 from lem.backtest import random_walk
 from lem.gate import sanity as gate_checks
-from lem.gate.judge import GateOrders, PairedComparison, compare, judge, worth
+from lem.gate.gains import GateOrders, worth
+from lem.gate.judge import PairedComparison, compare, judge
 from lem.model.contender import Contender
 from lem.model.lem import LEM
 from lem.registry.records import REFUSED
@@ -181,15 +182,11 @@ def orders_of(gross: dict, net: dict, risk_aversion: float = 1.0) -> GateOrders:
         net: the same after costs.
         risk_aversion: lambda of the orders.
     """
-    arrival = pd.date_range("2024-01-01", periods=200, freq="72min", tz="UTC")
-    same = {"asset": "AAA", "side": "buy", "benchmark": "twap", "target": "quantity", "min_bars": 1}
-    parts = [
-        pd.DataFrame({"arrival": arrival, "strategy": name, "sigma_bps": SIGMA, **same}).assign(
-            gain_bps=gross.get(name, 0.0), net_gain_bps=net.get(name, -4.0)
-        )
-        for name in (*rule_names(), "candidate", "champion")
-    ]
-    return GateOrders.of(pd.concat(parts), risk_aversion)
+    arrival = pd.Series(pd.date_range("2024-01-01", periods=200, freq="72min", tz="UTC"), name="arrival")
+    names = (*rule_names(), "candidate", "champion")
+    before = pd.DataFrame({name: gross.get(name, 0.0) for name in names}, index=arrival.index)
+    after = pd.DataFrame({name: net.get(name, -4.0) for name in names}, index=arrival.index)
+    return GateOrders(arrival, before, after, worth(after, SIGMA, risk_aversion))
 
 
 def test_a_candidate_that_is_better_before_costs_and_worse_after_them_is_refused_with_that_reason():

@@ -14,7 +14,7 @@ from lem.backtest.schema import expected_rows
 from lem.errors import OrderError
 from lem.execution.costs_config import CostsConfig
 from lem.execution.orders import SCENARIOS
-from lem.gate.judge import _gate_orders
+from lem.gate.gains import gate_orders
 from lem.model.contender import Contender
 from lem.reports.figures import STYLES, style_of
 from lem.reports.report import render_report
@@ -85,7 +85,7 @@ def test_a_new_rule_executes_every_order_of_a_backtest(with_halves, universe):
 
 
 def test_a_new_rule_stands_beside_the_candidate_in_the_orders_of_the_gate(with_halves, universe):
-    orders = _gate_orders(PANEL, universe, START, {"candidate": Contender("one", lively_model(), START)})
+    orders = gate_orders(PANEL, universe, START, {"candidate": Contender("one", lively_model(), START)})
     for gains in (orders.gross, orders.net, orders.worth):
         assert {*rule_names(), "candidate"} <= set(gains.columns)
         assert gains["halves"].notna().all()
