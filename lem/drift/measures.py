@@ -224,7 +224,7 @@ def gain_drift(orders: pd.DataFrame, expected_bps: Mapping[str, float], **option
     return GainDrift(
         realised_bps=float(realised_O.mean()) if len(judged) else math.nan,
         expected_bps=float(expected_O.mean()) if len(judged) else math.nan,
-        shortfall=block_mean(realised_O - expected_O, judged["arrival"].dt.date, **options),
+        shortfall=block_mean(realised_O - expected_O, judged["arrival"].dt.normalize(), **options),
         unjudged=len(traded) - len(judged),
     )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 import pyarrow as arrow
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lem.data.features import FEATURES
@@ -35,8 +36,16 @@ class NotKnown:
     reason: str
 
 
-def read_columns(lake: Lake, paths: Iterable[str], columns: Sequence[str]) -> pd.DataFrame | None:
+def read_columns(
+    lake: Lake, paths: Iterable[str], columns: Sequence[str], where: pc.Expression | None = None
+) -> pd.DataFrame | None:
     """Some columns of the partitions that are there, as one table; None if no partition is there.
+
+    Args:
+        lake: with the partitions.
+        paths: of the partitions.
+        columns: their names.
+        where: rows to keep; all if left out.
 
     The content's hash is not verified, since that would need all columns. It is verified when a table is traded on or
     reported.
@@ -55,7 +64,7 @@ def read_columns(lake: Lake, paths: Iterable[str], columns: Sequence[str]) -> pd
             raise LakeError(f"lake {lake.url}: {path} is not valid Parquet: {error}; materialise it again") from error
         if lacking := [name for name in columns if name not in table.column_names]:
             raise LakeError(f"lake {lake.url}: {path} has no column {', '.join(lacking)}; materialise it again")
-        frames.append(table)
+        frames.append(table if where is None else table.filter(where))
     return arrow.concat_tables(frames).to_pandas() if frames else None
 
 
@@ -99,7 +108,7 @@ def gain_drift_on(lake: Lake, registry: Registry, universe: Universe, date: dt.d
     first = offset_partition(universe, date, 1 - universe.backtest.report_days)
     dates = dates_before(universe, first, date + dt.timedelta(days=1))
     paths = [lake.path(universe.name, "backtest", d, symbol) for d in dates for symbol in universe.symbols]
-    orders = read_columns(lake, paths, ORDER_COLUMNS)
+    orders = read_columns(lake, paths, ORDER_COLUMNS, pc.field("model_id") != "")
     if orders is None:
         return NotKnown(f"no orders from {first} to {date} were backtested")
     gates = {model: registry.gate_gain(model) for model in orders["model_id"].unique() if model}

@@ -48,7 +48,7 @@ def sizes_table(orders: pd.DataFrame, costs: CostsConfig) -> pd.DataFrame:
     """A row for each strategy and size: `SIZES_COLUMNS`.
 
     Args:
-        orders: prepared (`lem.reports.tables.prepare_orders`).
+        orders: prepared (`lem.reports.prepared.prepare_orders`).
         costs: those that the backtest charged.
     """
     rows = [
@@ -67,7 +67,7 @@ def sensitivity_table(orders: pd.DataFrame, costs: CostsConfig) -> pd.DataFrame:
     top at which it is zero with the row's impact.
 
     Args:
-        orders: prepared (`lem.reports.tables.prepare_orders`).
+        orders: prepared (`lem.reports.prepared.prepare_orders`).
         costs: those that the backtest charged.
     """
     rows = []

@@ -15,6 +15,7 @@ from lem.registry import Registry
 from lem.reports import tables
 from lem.reports.grids import Grid
 from lem.reports.orders import read_orders
+from lem.reports.prepared import prepare_orders
 from lem.reports.report import ENVIRONMENT, block_days
 from lem.reports.wording import NO_BREAK, label, number, short
 from lem.universe import Universe
@@ -100,8 +101,8 @@ def of_model(lake: Lake, registry: Registry, universe: Universe, model_id: str) 
             f"champion on one (lem models history -u {universe.name}); what two models were made from: "
             f"lem models diff ID ID"
         )
-    orders, _ = read_orders(lake, universe, own)
-    orders = tables.prepare_orders(orders, block_days(universe.horizon, universe.bar))
+    orders, _ = read_orders(lake, universe, own, tables.COLUMNS)
+    orders = prepare_orders(orders, block_days(universe.horizon, universe.bar))
     keep = orders.loc[(orders["strategy"] == tables.MODEL) & (orders["model_id"] == model.id), "order"]
     orders = orders[orders["order"].isin(keep)]
     done = tables.executed(orders)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from lem.reports.compact import compact, numbered
 from lem.reports.tables import GROUPS, MODEL
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -23,10 +24,10 @@ TITLES = {
 
 
 def add_groups(orders: pd.DataFrame, ages: Mapping[str, int] | None = None) -> pd.DataFrame:
-    """The prepared orders with a column of text for each of `GROUPS` (`asset` is there already).
+    """The prepared orders with a categorical column for each of `GROUPS` (`asset` is there already).
 
     Args:
-        orders: from `lem.reports.tables.prepare_orders`.
+        orders: from `lem.reports.prepared.prepare_orders`.
         ages: partitions since the champion's training ended, by arrival day (ISO); days without a champion are left
             out.
 
@@ -39,29 +40,38 @@ def add_groups(orders: pd.DataFrame, ages: Mapping[str, int] | None = None) -> p
         - `age`: bucket of the age of the champion of its day, or "none" without a champion.
         - `model`: that champion's id, or "none".
     """
-    arrival = pd.DatetimeIndex(orders["arrival"])
-    names = np.array(WEEKDAYS, dtype=object)
-    done = orders["status"] == "done"
-    sigma = orders.loc[done, "sigma_bps"]
-    known = ages or {}
-    champions = orders[orders["strategy"] == MODEL].drop_duplicates("order").set_index("order")["model_id"]
+    arrival, index = pd.DatetimeIndex(orders["arrival"]), orders.index
+    hours = [f"{hour:02d}" for hour in range(24)]
+    sigma = orders.loc[orders["status"] == "done", "sigma_bps"]
     return orders.assign(
-        hour=pd.Series(arrival.hour, index=orders.index).map("{:02d}".format),
-        weekday=names[arrival.day_of_week] if len(orders) else pd.Series(dtype=str),
-        volatility=_volatility(orders["sigma_bps"], sigma) if len(sigma) else "none",
-        age=orders["date"].map(_ages(known)).astype(object).fillna("none"),
-        model=orders["order"].map(champions).astype(object).fillna("none").replace("", "none"),
+        hour=numbered(arrival.hour, hours, index),
+        weekday=numbered(arrival.day_of_week, WEEKDAYS, index),
+        volatility=_volatility(orders["sigma_bps"], sigma),
+        age=compact(orders["date"], lambda day: _ages(ages or {}).get(day, "none")),
+        model=_champions(orders),
     )
 
 
+def _champions(orders: pd.DataFrame) -> pd.Series:
+    """The model that traded each order, on the rows of every strategy."""
+    own = orders.loc[orders["strategy"] == MODEL].drop_duplicates("order")
+    number_O, ids = pd.factorize(own["model_id"])
+    of_order = np.full(int(orders["order"].max()) + 1 if len(orders) else 0, -1)
+    of_order[own["order"]] = number_O
+    names = [*(str(id_) or "none" for id_ in ids), "none"]
+    number_O = of_order[orders["order"]]
+    return numbered(np.where(number_O < 0, len(names) - 1, number_O), names, orders.index)
+
+
 def _volatility(values: pd.Series, executed: pd.Series) -> pd.Series:
-    edges = np.unique(np.quantile(executed, np.linspace(0, 1, BUCKETS + 1)))
+    edges = np.unique(np.quantile(executed, np.linspace(0, 1, BUCKETS + 1))) if len(executed) else np.empty(0)
+    last = max(len(edges) - 1, min(len(edges), 1))
     if len(edges) < 2:
-        return values.notna().map({True: f"1 of 1: {edges[0]:.1f}", False: "none"})
-    last = len(edges) - 1
-    names = [f"{k + 1} of {last}: {edges[k]:.1f} to {edges[k + 1]:.1f}" for k in range(last)] + ["none"]
-    place = np.clip(np.searchsorted(edges, values.to_numpy(), side="left") - 1, 0, last - 1)
-    return pd.Series(np.array(names, dtype=object)[np.where(values.notna(), place, last)], index=values.index)
+        names = [f"1 of 1: {edge:.1f}" for edge in edges]
+    else:
+        names = [f"{k + 1} of {last}: {edges[k]:.1f} to {edges[k + 1]:.1f}" for k in range(last)]
+    place = np.clip(np.searchsorted(edges, values.to_numpy(), side="left") - 1, 0, max(last - 1, 0))
+    return numbered(np.where(values.notna() & (last > 0), place, last), [*names, "none"], values.index)
 
 
 def _ages(ages: Mapping[str, int]) -> dict[str, str]:

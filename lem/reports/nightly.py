@@ -35,6 +35,7 @@ from lem.reports.report import Report, render_report
 from lem.reports.schedule import replayed_orders
 from lem.reports.sections.drift import drift_table
 from lem.reports.sections.quality import data_quality, days_in_quarantine, doubted_bars, listed_outages
+from lem.reports.tables import COLUMNS
 from lem.training.manifest import curve_path
 from lem.universe import Universe
 from lem.universe.calendars import offset_partition, partition_dates
@@ -63,7 +64,7 @@ def report_inputs(lake: Lake, registry: Registry, universe: Universe, date: dt.d
         LakeError: a backtest or a data partition that it needs is missing.
     """
     dates = trailing_dates(universe, date)
-    orders, inputs = read_orders(lake, universe, dates)
+    orders, inputs = read_orders(lake, universe, dates, COLUMNS)
     covered = sorted({PartitionKey.parse(read.partition_key).date for read in inputs})
     promotions = [p for p in registry.promotions(universe.name) if p.date <= date]
     champion = registry.champion_on(universe.name, date)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 import pandas as pd
+import pyarrow as pa
 
 from lem.backtest.schema import BACKTEST_SCHEMA
 from lem.errors import LakeError
@@ -12,19 +14,29 @@ from lem.lake import Lake
 from lem.lineage.keys import PartitionKey, name_missing
 from lem.lineage.tables import missing_partitions
 from lem.registry.records import InputVersion
+from lem.reports.compact import encoded, stacked
+from lem.reports.prepared import TEXTS
 from lem.universe import Universe
 
 
-def read_orders(lake: Lake, universe: Universe, dates: list[dt.date]) -> tuple[pd.DataFrame, list[InputVersion]]:
+def read_orders(
+    lake: Lake, universe: Universe, dates: list[dt.date], columns: Sequence[str] = ("date", *BACKTEST_SCHEMA.names)
+) -> tuple[pd.DataFrame, list[InputVersion]]:
     """All assets' backtests of these dates with their partition `date`, and the data versions read.
 
     A date without any backtest is left out, whether it lies before the first backtest or after it (`holes`).
+
+    Args:
+        lake: with the backtests.
+        universe: of the orders.
+        dates: their partitions, in order.
+        columns: those that are kept, with all of `lem.reports.prepared.TEXTS`, which become categories.
 
     Raises:
         LakeError: the last date has no backtest; or some assets have a backtest of a date and others lack it; or
             partitions lack columns, as an earlier version made them.
     """
-    frames, inputs = [], []
+    tables, inputs = [], []
     old: dict[str, list[str]] = {}
     absent = set(missing_partitions(lake, universe, "backtest", dates, universe.symbols))
     for date in dates:
@@ -38,11 +50,13 @@ def read_orders(lake: Lake, universe: Universe, dates: list[dt.date]) -> tuple[p
                 f"lem run --universe {universe.name} --date {dates[-1]}"
             )
         for symbol in universe.symbols:
-            frame, version = lake.read_versioned(lake.path(universe.name, "backtest", date, symbol))
+            table, version = lake.read_arrow(lake.path(universe.name, "backtest", date, symbol))
             name = str(PartitionKey(symbol, date))
-            if lacking := [name for name in BACKTEST_SCHEMA.names if name not in frame.columns]:
+            if lacking := [name for name in BACKTEST_SCHEMA.names if name not in table.column_names]:
                 old[name] = lacking
-            frames.append(frame.assign(date=date))
+            else:
+                table = table.append_column("date", pa.array([date] * len(table), pa.date32()))
+                tables.append(encoded(table.select(list(columns)), TEXTS))
             inputs.append(InputVersion("backtest", name, version))
     if old:
         lacking = sorted(set().union(*old.values()))
@@ -51,7 +65,7 @@ def read_orders(lake: Lake, universe: Universe, dates: list[dt.date]) -> tuple[p
             f"{', '.join(lacking)}, made by an earlier version: {name_missing(sorted(old))}; "
             f"make them again with: lem run --universe {universe.name} --date {dates[-1]} --force"
         )
-    return pd.concat(frames, ignore_index=True), inputs
+    return stacked(tables), inputs
 
 
 def holes(dates: list[dt.date], covered: list[dt.date]) -> tuple[dt.date, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from lem.reports.grids import Grid, overall
 from lem.reports.groups import add_groups
 from lem.reports.headline import Headline, headline
 from lem.reports.inputs import ReportInputs
+from lem.reports.prepared import prepare_orders
 from lem.reports.section import Material, Section
 from lem.reports.sections import gain, sections
 from lem.reports.sections.excluded import counts
@@ -63,8 +64,9 @@ def render_report(inputs: ReportInputs) -> Report:
     """
     inputs.check()
     days = block_days(inputs.horizon, inputs.bar)
-    orders = add_groups(tables.prepare_orders(inputs.orders, days), inputs.ages)
+    orders = add_groups(prepare_orders(inputs.orders, days), inputs.ages)
     orders = add_worth(orders, inputs.risk_aversion)
+    inputs = replace(inputs, orders=orders)  # as they were, they would lie in memory a second time
     statistics = tables.full_table(orders, inputs.costs, resamples=inputs.bootstrap, seed=inputs.seed)
     stored = stored_tables(inputs, orders, statistics)
     head = first_screen(inputs, orders, statistics)

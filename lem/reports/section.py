@@ -24,7 +24,7 @@ class Material:
 
     Args:
         inputs: of the report.
-        orders: prepared (`lem.reports.tables.prepare_orders`), with their groups.
+        orders: prepared (`lem.reports.prepared.prepare_orders`), with their groups.
         statistics: all of them (`lem.reports.tables.full_table`).
         tables: the section's own.
         head: the answers of the first screen.

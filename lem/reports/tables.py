@@ -9,12 +9,12 @@ orders under two strategies, with the difference summarised like a gain.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from lem.backtest.bootstrap import EvaluationError, cvar, day_blocks, grouped_means
+from lem.backtest.bootstrap import cvar, grouped_means
 from lem.backtest.capacity import capacity
 from lem.backtest.comparisons import grouped_p_values
 from lem.execution.costs_config import CostsConfig
@@ -59,61 +59,10 @@ GROUPS = ("asset", "hour", "weekday", "volatility", "age", "model")
 """Further levels, all m and scenarios pooled: one column each (see `lem.reports.groups`), for the model and RIVALS."""
 
 
-def prepare_orders(orders: pd.DataFrame, block_days: int = 1) -> pd.DataFrame:
-    """Check an orders table and bring it into one form.
-
-    Args:
-        orders: with the columns `COLUMNS`.
-        block_days: days of a bootstrap block (see `day_blocks`).
-
-    Returns:
-        The rows in a fixed order, with `date` as ISO strings, gains below `NOISE_BPS` set to 0, and two more columns:
-
-        - `order`: the number of the order, the same for all strategies.
-        - `block`: the number of its block of days with executed orders; -1 for excluded orders.
-
-    Raises:
-        EvaluationError: a column is missing, a status is unknown, an executed order has no finite result, or a row is
-            there twice.
-    """
-    missing = [name for name in COLUMNS if name not in orders.columns]
-    if missing:
-        raise EvaluationError(f"orders table: missing column(s) {', '.join(missing)}; needed: {', '.join(COLUMNS)}")
-    table = orders.assign(date=pd.to_datetime(orders["date"].astype(str)).dt.strftime("%Y-%m-%d"))
-    # dictionary-encoded columns of Parquet arrive as categories, whose groupby keeps empty groups
-    for name in ["asset", *SCENARIO, "strategy", "model_id", "status", "reason"]:
-        table[name] = table[name].astype(str)
-    key = [*ORDER, "strategy"]
-    table = table.sort_values(key, kind="stable", ignore_index=True)
-    unknown = sorted(set(table["status"].unique()) - {"done", "excluded"})
-    if unknown:
-        raise EvaluationError(f"orders table: status {unknown}; allowed: done, excluded")
-    twice = table.duplicated(key)
-    if twice.any():
-        raise EvaluationError(f"orders table: {int(twice.sum())} row(s) twice, the first {_name(table, twice)}")
-    done = table["status"] == "done"
-    table[NUMBERS] = table[NUMBERS].astype(np.float64)
-    broken = done & ~np.isfinite(table[NUMBERS].to_numpy()).all(axis=1)
-    if broken.any():
-        raise EvaluationError(
-            f"orders table: {int(broken.sum())} executed order(s) without finite {', '.join(NUMBERS)}, "
-            f"the first {_name(table, broken)}; allowed: finite, or status excluded"
-        )
-    _without_noise(table)
-    table["order"] = table.groupby(ORDER, sort=False).ngroup()
-    table["block"] = -1
-    table.loc[done, "block"] = day_blocks(table.loc[done, "date"], block_days)
-    return table
-
-
-def _without_noise(table: pd.DataFrame) -> None:
+def without_noise(table: pd.DataFrame) -> None:
     """Set the gains below `NOISE_BPS` to 0, in place; NaN stays."""
-    table[GAINS] = table[GAINS].mask(table[GAINS].abs() < NOISE_BPS, 0.0)
-
-
-def _name(table: pd.DataFrame, mask: pd.Series) -> str:
-    row = table.iloc[int(np.argmax(mask))]
-    return f"{row['strategy']} {row['asset']} {row['arrival']} {' '.join(row[SCENARIO])} m {row['min_bars']}"
+    for name in GAINS:
+        table[name] = table[name].mask(table[name].abs() < NOISE_BPS, 0.0)
 
 
 def executed(orders: pd.DataFrame) -> pd.DataFrame:
@@ -126,17 +75,17 @@ def differences(orders: pd.DataFrame, strategy: str, against: str) -> pd.DataFra
 
     The bounds are NaN.
     """
-    done = executed(orders)
     compared = [name for name in (*GAINS, WORTH, "end_bar", "net_end_bar") if name in orders]
-    both = done[done["strategy"] == strategy].merge(
-        done.loc[done["strategy"] == against, ["order", *compared]],
+    other = executed(orders.loc[orders["strategy"] == against, ["order", "status", *compared]])
+    both = executed(orders[orders["strategy"] == strategy]).merge(
+        other[["order", *compared]],
         on="order",
         suffixes=("", "_other"),
         validate="one_to_one",
     )
     for name in compared:
         both[name] -= both.pop(f"{name}_other")
-    _without_noise(both)
+    without_noise(both)
     return both.assign(against=against, **dict.fromkeys(BOUNDS, math.nan))
 
 
@@ -253,19 +202,17 @@ def full_table(orders: pd.DataFrame, costs: CostsConfig, *, resamples: int, seed
         - `side`, `benchmark`, `target`, `min_bars`: "all" where they are pooled.
         - `group`: the group at a level of `GROUPS`, "" at those of `LEVELS`.
     """
-    others = [name for name in orders["strategy"].unique() if name != MODEL]
-    gains = pd.concat([executed(orders), *(differences(orders, MODEL, name) for name in others)], ignore_index=True)
-    there = [name for name in GROUPS if name in gains.columns]
-    # Grouping by strings would take most of the report's time.
-    gains = gains.astype(dict.fromkeys({"strategy", "against", *SCENARIO, *there}, "category"))
-    shown = gains[gains["strategy"].isin([MODEL, *RIVALS]) & gains["against"].isin(["", *RIVALS])]
-    parts = []
-    for level, by in (LEVELS | {name: [name] for name in there}).items():
-        part = summarise(shown if level in there else gains, by, costs, resamples=resamples, seed=seed)
-        part = part.rename(columns={level: "group"}) if level in there else part.assign(group="")
-        pooled = {name: "all" for name in LEVELS["scenario and m"] if name not in by}
-        part = part.assign(level=level, **pooled).astype({"min_bars": object, "group": str})
-        parts.append(part.astype(dict.fromkeys(["strategy", "against", *SCENARIO], str)))
+    there, parts = [name for name in GROUPS if name in orders.columns], []
+    for gains in _series(orders):
+        # Grouping by strings would take most of the report's time.
+        gains = gains.astype(dict.fromkeys({"strategy", "against", *SCENARIO, *there}, "category"))
+        shown = gains[gains["strategy"].isin([MODEL, *RIVALS]) & gains["against"].isin(["", *RIVALS])]
+        for level, by in (LEVELS | {name: [name] for name in there}).items():
+            part = summarise(shown if level in there else gains, by, costs, resamples=resamples, seed=seed)
+            part = part.rename(columns={level: "group"}) if level in there else part.assign(group="")
+            pooled = {name: "all" for name in LEVELS["scenario and m"] if name not in by}
+            part = part.assign(level=level, **pooled).astype({"min_bars": object, "group": str})
+            parts.append(part.astype(dict.fromkeys(["strategy", "against", *SCENARIO], str)))
     table = pd.concat(parts, ignore_index=True)
     names = sorted({*table["strategy"], *table["against"]}, key=lambda name: (name != "", *strategy_rank(name)))
     order = {name: place for place, name in enumerate(names)}
@@ -273,6 +220,15 @@ def full_table(orders: pd.DataFrame, costs: CostsConfig, *, resamples: int, seed
     table = table.sort_values(["level", "costs", "rival", "place", "row"])
     keys = ["level", "costs", "strategy", "against", *LEVELS["scenario and m"], "group"]
     return table[[*keys, *STATISTICS]].reset_index(drop=True)
+
+
+def _series(orders: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The gains of each strategy and then the model's differences, one by one: together they take gigabytes."""
+    strategies = list(orders["strategy"].unique())
+    yield from (executed(orders[orders["strategy"] == name]) for name in strategies)
+    yield from (differences(orders, MODEL, name) for name in strategies if name != MODEL)
+    if not strategies:
+        yield executed(orders)
 
 
 def select(table: pd.DataFrame, level: str, costs: str = "off", against: str | None = "") -> pd.DataFrame:

@@ -17,8 +17,8 @@ def excluded_table(orders: pd.DataFrame) -> pd.DataFrame:
     Columns: reason, asset, orders, share (of the asset's orders).
     """
     excluded = orders[orders["status"] == "excluded"].drop_duplicates([*ORDER, "reason"])
-    counts = excluded.groupby(["reason", "asset"]).size().rename("orders").reset_index()
-    total = orders.drop_duplicates(ORDER).groupby("asset").size()
+    counts = _counted(excluded, ["reason", "asset"])
+    total = _counted(orders.drop_duplicates(ORDER), ["asset"]).set_index("asset")["orders"]
     return counts.assign(share=counts["orders"] / counts["asset"].map(total).astype(np.float64))
 
 
@@ -27,7 +27,7 @@ def end_bar_table(orders: pd.DataFrame) -> pd.DataFrame:
 
     Columns: strategy, min_bars, end_bar (bars used), orders, share (of the strategy's orders with that m).
     """
-    counts = executed(orders).groupby(["strategy", "min_bars", "end_bar"]).size().rename("orders").reset_index()
+    counts = _counted(executed(orders), ["strategy", "min_bars", "end_bar"])
     return counts.assign(share=counts["orders"] / counts.groupby(["strategy", "min_bars"])["orders"].transform("sum"))
 
 
@@ -38,6 +38,7 @@ def daily_table(orders: pd.DataFrame, costs: str = "off") -> pd.DataFrame:
     """
     gain = COSTS[costs][0]
     days = executed(orders).groupby(["strategy", "date"])[gain].agg(orders="size", mean_bps="mean").reset_index()
+    days = days.astype({"strategy": str, "date": str})
     return days.assign(cumulative_bps=days.groupby("strategy")["mean_bps"].cumsum())
 
 
@@ -71,5 +72,12 @@ def model_table(orders: pd.DataFrame) -> pd.DataFrame:
     Columns: model_id, first and last (arrival days), days and orders (how many).
     """
     done = executed(orders)
-    days = done[done["strategy"] == MODEL].groupby("model_id")["date"]
-    return days.agg(first="min", last="max", days="nunique", orders="size").reset_index().sort_values(["first", "last"])
+    own = done.loc[done["strategy"] == MODEL, ["model_id", "date"]].astype(str)
+    days = own.groupby("model_id")["date"].agg(first="min", last="max", days="nunique", orders="size")
+    return days.reset_index().sort_values(["first", "last"])
+
+
+def _counted(orders: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """How many rows there are of each combination of these columns, whose texts are plain ones again."""
+    counts = orders.groupby(by, observed=True).size().rename("orders").reset_index()
+    return counts.astype({name: str for name in by if isinstance(counts[name].dtype, pd.CategoricalDtype)})

@@ -12,7 +12,7 @@ def add_worth(orders: pd.DataFrame, risk_aversion: float) -> pd.DataFrame:
     """The prepared orders with the column `worth_bps` (`lem.gate.gains.worth`); NaN for excluded orders.
 
     Args:
-        orders: from `lem.reports.tables.prepare_orders`.
+        orders: from `lem.reports.prepared.prepare_orders`.
         risk_aversion: lambda of the orders.
     """
     return orders.assign(**{WORTH: worth(orders["net_gain_bps"], orders["sigma_bps"], risk_aversion)})

@@ -41,7 +41,7 @@ def history_table(
     the rule is the one that the model must beat first there.
 
     Args:
-        orders: prepared (`lem.reports.tables.prepare_orders`).
+        orders: prepared (`lem.reports.prepared.prepare_orders`).
         table: their statistics (`lem.reports.tables.full_table`).
         gate: the decisions (`lem.reports.sections.gate.gate_table`).
         trained: the date that a model's training ended before, by id.

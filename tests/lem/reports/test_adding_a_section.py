@@ -20,10 +20,11 @@ from lem.lineage.stored_report import report_path
 from lem.registry import Registry
 from lem.reports import nightly
 from lem.reports.groups import add_groups
+from lem.reports.prepared import prepare_orders
 from lem.reports.report import ENVIRONMENT, block_days, first_screen, render_report, section_html
 from lem.reports.section import Material
 from lem.reports.sections import sections
-from lem.reports.tables import full_table, prepare_orders
+from lem.reports.tables import full_table
 from lem.reports.worth import add_worth
 from tests.conftest import ROOT
 from tests.data_dictionary import rendered

@@ -11,8 +11,9 @@ import pytest
 from lem.execution.costs_config import CostsConfig
 from lem.reports import capacity_curve as module
 from lem.reports.capacity_curve import FEES_BPS, IMPACTS, SIZES, curve, sensitivity_table, sizes_table
+from lem.reports.prepared import prepare_orders
 from lem.reports.report import Report, render_report
-from lem.reports.tables import MODEL, RIVALS, prepare_orders
+from lem.reports.tables import MODEL, RIVALS
 from lem.reports.wording import label, number, size
 from tests.lem.reports.pages import COSTS, Page, make_inputs, make_orders, text_of
 

@@ -4,6 +4,7 @@ import pandas as pd
 
 from lem.reports import tables
 from lem.reports.groups import WEEKDAYS, add_groups, group_rank
+from lem.reports.prepared import prepare_orders
 from tests.lem.reports.pages import COSTS, make_orders
 
 AGES = {f"2024-01-{day:02}": 9 + 2 * day for day in range(1, 7)}
@@ -12,7 +13,7 @@ AGES = {f"2024-01-{day:02}": 9 + 2 * day for day in range(1, 7)}
 def prepared(ages: dict[str, int] | None = None) -> pd.DataFrame:
     orders = make_orders()
     orders["sigma_bps"] = 40.0 + orders["arrival"].dt.day
-    return add_groups(tables.prepare_orders(orders), ages)
+    return add_groups(prepare_orders(orders), ages)
 
 
 def test_groups_say_when_an_order_arrived_how_wild_it_was_and_how_old_the_model() -> None:
@@ -30,7 +31,7 @@ def test_groups_say_when_an_order_arrived_how_wild_it_was_and_how_old_the_model(
 
 def test_days_without_a_champion_are_of_no_age_and_no_model() -> None:
     orders = make_orders(strategies=("twap",))
-    groups = add_groups(tables.prepare_orders(orders))
+    groups = add_groups(prepare_orders(orders))
     assert set(groups["age"]) == set(groups["model"]) == {"none"}
 
 

@@ -10,8 +10,9 @@ import pytest
 from lem.registry.decision_figures import DecisionFigures
 from lem.reports.headline import Headline, headline
 from lem.reports.inputs import ReportInputs
+from lem.reports.prepared import prepare_orders
 from lem.reports.report import Report, last_trading_day, render_report
-from lem.reports.tables import full_table, prepare_orders
+from lem.reports.tables import full_table
 from lem.reports.wording import label, number
 from lem.strategies.rules import RULES_WITH_COSTS
 from tests.lem.reports.pages import COSTS, Page, exclude, make_inputs, make_leaks, make_orders, make_promotions, text_of

@@ -14,6 +14,7 @@ from lem.execution.costs_config import CostsConfig
 from lem.registry import PromotionRecord
 from lem.reports import tables
 from lem.reports.headline import Headline, headline
+from lem.reports.prepared import prepare_orders
 from lem.reports.verdicts import verdict
 from lem.strategies.rules import rule_names
 
@@ -54,7 +55,7 @@ def week(edge: float = 2.0) -> pd.DataFrame:
 
 
 def full(orders: pd.DataFrame) -> pd.DataFrame:
-    return tables.full_table(tables.prepare_orders(orders), COSTS, resamples=200, seed=0)
+    return tables.full_table(prepare_orders(orders), COSTS, resamples=200, seed=0)
 
 
 def test_statistics_of_one_strategy_by_hand() -> None:
@@ -193,7 +194,7 @@ def test_verdict_needs_an_interval_clear_of_zero_and_no_chance_among_all_compari
 
 
 def head_of(orders: pd.DataFrame, gate: list[dict[str, Any]], due: str = "2024-01-06") -> Headline:
-    prepared = tables.prepare_orders(orders)
+    prepared = prepare_orders(orders)
     table = tables.full_table(prepared, COSTS, resamples=200, seed=0)
     return headline(prepared, table, gate, "2024-01-06", due)
 
@@ -254,19 +255,19 @@ def test_headline_compares_after_costs_too() -> None:
 
 
 def test_an_empty_table_gives_empty_tables() -> None:
-    prepared = tables.prepare_orders(week().iloc[:0])
+    prepared = prepare_orders(week().iloc[:0])
     assert tables.full_table(prepared, COSTS, resamples=200, seed=0).empty
 
 
 def test_broken_tables_are_refused_by_name() -> None:
     orders = week()
     with pytest.raises(EvaluationError, match=r"missing column\(s\) gain_bps, end_bar"):
-        tables.prepare_orders(orders.drop(columns=["gain_bps", "end_bar"]))
+        prepare_orders(orders.drop(columns=["gain_bps", "end_bar"]))
     with pytest.raises(EvaluationError, match=r"72 executed order\(s\) without finite .* net_gain_bps"):
-        tables.prepare_orders(orders.assign(net_gain_bps=orders["net_gain_bps"].where(orders["strategy"] != "lem")))
+        prepare_orders(orders.assign(net_gain_bps=orders["net_gain_bps"].where(orders["strategy"] != "lem")))
     with pytest.raises(EvaluationError, match="twice, the first lem BTC-USDT 2024-01-01"):
-        tables.prepare_orders(pd.concat([orders, orders[orders["strategy"] == "lem"].head(1)]))
+        prepare_orders(pd.concat([orders, orders[orders["strategy"] == "lem"].head(1)]))
     with pytest.raises(EvaluationError, match=r"status \['lost'\]"):
-        tables.prepare_orders(orders.assign(status="lost"))
+        prepare_orders(orders.assign(status="lost"))
     with pytest.raises(EvaluationError, match="72 executed order"):
-        tables.prepare_orders(orders.assign(gain_bps=orders["gain_bps"].where(orders["strategy"] != "lem")))
+        prepare_orders(orders.assign(gain_bps=orders["gain_bps"].where(orders["strategy"] != "lem")))

@@ -9,8 +9,9 @@ import pytest
 
 from lem.backtest.bootstrap import Interval, grouped_means
 from lem.backtest.comparisons import grouped_p_values
+from lem.reports.prepared import prepare_orders
 from lem.reports.report import render_report
-from lem.reports.tables import full_table, prepare_orders, select
+from lem.reports.tables import full_table, select
 from lem.reports.verdicts import row_interval, together, verdict, verdicts
 from tests.lem.reports.pages import COSTS, Page, make_inputs, make_orders, text_of
 

@@ -9,8 +9,9 @@ import torch
 
 from lem.execution.worth import worth
 from lem.reports.headline import Headline, headline
+from lem.reports.prepared import prepare_orders
 from lem.reports.report import render_report
-from lem.reports.tables import full_table, prepare_orders
+from lem.reports.tables import full_table
 from lem.reports.wording import label
 from lem.reports.worth import add_worth
 from tests.lem.reports.pages import COSTS, make_inputs, make_orders, make_promotions, text_of
