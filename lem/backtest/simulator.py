@@ -20,6 +20,7 @@ from lem.execution.fills import achieved, benchmark, gain, open_ledger
 from lem.execution.orders import check_limits
 from lem.execution.step import book, step
 from lem.execution.terms import Terms
+from lem.numerics import reproducible
 from lem.strategies.base import Strategy, View
 
 
@@ -87,12 +88,14 @@ def check_terms(terms: Terms, horizon: int) -> None:
             raise OrderError(f"max_bars {int(n)} on a market of {horizon} bars; allowed: at most {horizon}")
 
 
+@reproducible()
 def simulate(
     strategy: Strategy, market: Market, terms: Terms, costs: CostsConfig | None = None, impact_decay: float = 0.0
 ) -> Executions:
     """Execute orders with one strategy.
 
-    Limits, end times and the budget hold whatever the strategy asks for (`lem.execution.step`).
+    Limits, end times and the budget hold whatever the strategy asks for (`lem.execution.step`). One thread does it: the
+    bits do not depend on the machine's cores, and on tensors of this size a second thread costs more than it gains.
 
     With costs, the participation cap bounds the rate per bar, and a second ledger books what was paid. The strategy
     sees the fills before costs, so what they cost changes none of its decisions.
