@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-import difflib
 import math
 import numbers
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from sqlalchemy import ColumnElement, Select, delete, func, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
 from lem.errors import RegistryError
-from lem.fencing import first_token, refuse
+from lem.fencing import refuse
 from lem.registry.connection import Database
 from lem.registry.decision_figures import BpsByStrategy
-from lem.registry.records import InputVersion, ModelRecord, PromotionRecord, check_date, differences
-from lem.registry.tables import CandidateRow, FenceRow, InputRow, MetricRow, ModelRow, PromotionLogRow, PromotionRow
-
-MIN_PREFIX = 6
+from lem.registry.finding import last_promotion, log_of, model_named, model_of, models_of, next_token, promotions_of
+from lem.registry.records import ModelRecord, PromotionRecord, check_date, differences
+from lem.registry.tables import CandidateRow, MetricRow, ModelRow, PromotionLogRow, PromotionRow
 
 _GATE = "gate"
 """Window of the metrics that the gate measured when the model was its candidate."""
@@ -60,7 +58,7 @@ class Registry:
         """
         registry = copy.copy(self)
         with self._session("take a fence", write=True) as session:
-            registry._token = _next_token(session)
+            registry._token = next_token(session)
         return registry
 
     @property
@@ -108,7 +106,7 @@ class Registry:
             RegistryError: no model has such an id, or several have; the message lists the nearest or the matching ids.
         """
         with self._session(f"read model {model_id}") as session:
-            return self._find(session, model_id).record()
+            return model_named(session, model_id, self.url_shown).record()
 
     def models(self, universe: str | None = None) -> list[ModelRecord]:
         """All models, or those of one universe, ordered by `usable_on` and id."""
@@ -116,21 +114,21 @@ class Registry:
         if universe is not None:
             query = query.where(ModelRow.universe == universe)
         with self._session("list the models") as session:
-            return _records(session, query.order_by(ModelRow.usable_on, ModelRow.id))
+            return models_of(session, query.order_by(ModelRow.usable_on, ModelRow.id))
 
     def candidates(self, universe: str) -> dict[dt.date, ModelRecord]:
         """By date, the model that was registered last as usable on it, in the order of the dates."""
         query = select(ModelRow).join(CandidateRow, CandidateRow.model_id == ModelRow.id)
         query = query.where(CandidateRow.universe == universe).order_by(CandidateRow.date)
         with self._session(f"list the candidates of {universe}") as session:
-            return {record.usable_on: record for record in _records(session, query)}
+            return {record.usable_on: record for record in models_of(session, query)}
 
     def candidate(self, universe: str, date: dt.date) -> ModelRecord | None:
         """The model that was registered last as usable on this date; None when there is none."""
         check_date(date, "the candidate's date")
         with self._session(f"read the candidate of {universe} on {date}") as session:
             pointer = session.get(CandidateRow, (universe, date))
-            return None if pointer is None else self._exact(session, pointer.model_id).record()
+            return None if pointer is None else model_of(session, pointer.model_id, self.url_shown).record()
 
     def set_metrics(self, model_id: str, window: str, values: Mapping[str, float]) -> None:
         """Record metrics of a model over a window; a value that is there under the same name is replaced.
@@ -150,7 +148,7 @@ class Registry:
                     "numbers (leave out a metric that has no value)"
                 )
         with self._session(f"record the metrics of model {model_id}", write=True) as session:
-            self._exact(session, model_id)
+            model_of(session, model_id, self.url_shown)
             for name, value in values.items():
                 session.merge(MetricRow(model_id=model_id, window=window, name=name, value=float(value)))
 
@@ -161,7 +159,7 @@ class Registry:
             model_id: as for `model`.
         """
         with self._session(f"read the metrics of model {model_id}") as session:
-            row = self._find(session, model_id)
+            row = model_named(session, model_id, self.url_shown)
             query = select(MetricRow).where(MetricRow.model_id == row.id)
             found: dict[str, dict[str, float]] = {}
             for metric in session.scalars(query.order_by(MetricRow.window, MetricRow.name)):
@@ -210,10 +208,10 @@ class Registry:
         doing = f"record the promotion of {record.universe} on {record.date}"
         with self._session(doing, write=True) as session:
             if not record.by_hand:
-                standing = session.scalar(_last(record.universe, PromotionRow.date == record.date))
+                standing = session.scalar(last_promotion(record.universe, PromotionRow.date == record.date))
                 if standing and standing.record().by_hand:
                     return standing.record()
-                before = session.scalar(_last(record.universe, PromotionRow.date < record.date))
+                before = session.scalar(last_promotion(record.universe, PromotionRow.date < record.date))
                 if before and before.record().by_hand and before.champion_id != record.previous_id:
                     raise RegistryError(
                         f"registry {self.url_shown}: cannot {doing}: it is about champion {record.previous_id}, and by "
@@ -236,14 +234,14 @@ class Registry:
             RegistryError: as for `record_promotion`.
         """
         with self._session(doing, write=True) as session:
-            record = choose([row.record() for row in session.scalars(_log(universe))])
+            record = choose([row.record() for row in session.scalars(log_of(universe))])
             self._add_decision(session, record, doing)
             return record
 
     def decisions(self, universe: str) -> list[PromotionRecord]:
         """Every decision that was ever made in a universe, in the order in which they were made."""
         with self._session(f"list the decisions of {universe}") as session:
-            return [row.record() for row in session.scalars(_log(universe))]
+            return [row.record() for row in session.scalars(log_of(universe))]
 
     def advised(self, universe: str) -> set[str]:
         """Ids of the models by which live orders of a universe were measured, however they ended."""
@@ -259,7 +257,7 @@ class Registry:
             model_id = getattr(record, f"{role}_id")
             if model_id is None:
                 continue
-            model = self._exact(session, model_id)
+            model = model_of(session, model_id, self.url_shown)
             if model.universe != record.universe or model.usable_on > record.date:
                 raise RegistryError(
                     f"registry {self.url_shown}: cannot {doing}: the {role} {model_id} is of "
@@ -275,7 +273,7 @@ class Registry:
 
     def _fence(self, session: Session, what: str, there: CandidateRow | PromotionRow | None) -> int:
         """The token with which the row that is there, if any, may be replaced."""
-        token = _next_token(session) if self._token is None else self._token
+        token = next_token(session) if self._token is None else self._token
         refuse(what, token, there.fence if there else 0)
         return token
 
@@ -283,13 +281,13 @@ class Registry:
         """The decision that stands for this date; None when there is none, whatever stands for earlier dates."""
         check_date(date, "the promotion's date")
         with self._session(f"read the promotion of {universe} on {date}") as session:
-            row = session.scalar(_promotions(universe).where(PromotionRow.date == date))
+            row = session.scalar(promotions_of(universe).where(PromotionRow.date == date))
             return None if row is None else row.record()
 
     def promotions(self, universe: str) -> list[PromotionRecord]:
         """The decisions of a universe that stand, ordered by date."""
         with self._session(f"list the promotions of {universe}") as session:
-            return [row.record() for row in session.scalars(_promotions(universe))]
+            return [row.record() for row in session.scalars(promotions_of(universe))]
 
     def champion_ids(self, universe: str) -> dict[dt.date, str | None]:
         """Id of the champion by the decision that stands for each date that has one, in the order of the dates."""
@@ -300,7 +298,7 @@ class Registry:
     def judged(self, universe: str, model_id: str) -> PromotionRecord | None:
         """The last decision that stands in which a model was the candidate; None when it never was."""
         with self._session(f"read the decision about model {model_id}") as session:
-            row = session.scalar(_last(universe, PromotionRow.candidate_id == model_id))
+            row = session.scalar(last_promotion(universe, PromotionRow.candidate_id == model_id))
             return None if row is None else row.record()
 
     def champion_before(self, universe: str, date: dt.date) -> ModelRecord | None:
@@ -315,71 +313,13 @@ class Registry:
 
     def _champion(self, universe: str, condition: ColumnElement[bool], when: str) -> ModelRecord | None:
         with self._session(f"read the champion of {universe} {when}") as session:
-            row = session.scalar(_last(universe, condition))
+            row = session.scalar(last_promotion(universe, condition))
             if row is None or row.champion_id is None:
                 return None
-            return self._exact(session, row.champion_id).record()
+            return model_of(session, row.champion_id, self.url_shown).record()
 
     @contextmanager
     def _session(self, doing: str, *, write: bool = False) -> Iterator[Session]:
         with self._database.transaction(doing, write=write) as connection, Session(connection) as session:
             yield session
             session.commit()
-
-    def _find(self, session: Session, model_id: str) -> ModelRow:
-        if len(model_id) < MIN_PREFIX or session.get(ModelRow, model_id) is not None:
-            return self._exact(session, model_id)
-        # Not LIKE, which ignores case on SQLite alone.
-        begins = func.substr(ModelRow.id, 1, len(model_id)) == model_id
-        rows = session.scalars(select(ModelRow).where(begins).order_by(ModelRow.id)).all()
-        if len(rows) > 1:
-            matching = ", ".join(row.id for row in rows)
-            raise RegistryError(
-                f"registry {self.url_shown}: {len(rows)} models begin with {model_id!r}: {matching}; give "
-                "more characters"
-            )
-        return rows[0] if rows else self._exact(session, model_id)
-
-    def _exact(self, session: Session, model_id: str) -> ModelRow:
-        row = session.get(ModelRow, model_id)
-        if row is None:
-            ids = session.scalars(select(ModelRow.id).order_by(ModelRow.usable_on, ModelRow.id)).all()
-            near = difflib.get_close_matches(model_id, ids, n=3, cutoff=0.4) or ids[-3:]
-            known = f"the nearest of {len(ids)}: {', '.join(near)}" if ids else "it holds no models"
-            raise RegistryError(
-                f"registry {self.url_shown}: no model {model_id!r}; {known}; allowed is a model's id, or to "
-                f"read it the first {MIN_PREFIX} or more characters"
-            )
-        return row
-
-
-def _next_token(session: Session) -> int:
-    row = session.get(FenceRow, 1)
-    if row is None:
-        session.add(row := FenceRow(id=1, token=first_token()))
-    else:
-        row.token += 1
-    session.flush()
-    return row.token
-
-
-def _records(session: Session, query: Select[ModelRow]) -> list[ModelRecord]:
-    """The models of a query. Of each dozens of partitions were read: those come as plain values, not as objects."""
-    of_them = InputRow.model_id.in_(query.with_only_columns(ModelRow.id).order_by(None))
-    columns = InputRow.model_id, InputRow.table_name, InputRow.partition_key, InputRow.data_version
-    inputs: dict[str, list[InputVersion]] = {}
-    for model_id, *read in session.execute(select(*columns).where(of_them)):
-        inputs.setdefault(model_id, []).append(InputVersion(*read))
-    return [row.record(inputs.get(row.id, [])) for row in session.scalars(query)]
-
-
-def _promotions(universe: str) -> Select[PromotionRow]:
-    return select(PromotionRow).where(PromotionRow.universe == universe).order_by(PromotionRow.date)
-
-
-def _last(universe: str, condition: ColumnElement[bool]) -> Select[PromotionRow]:
-    return _promotions(universe).where(condition).order_by(None).order_by(PromotionRow.date.desc()).limit(1)
-
-
-def _log(universe: str) -> Select[PromotionLogRow]:
-    return select(PromotionLogRow).where(PromotionLogRow.universe == universe).order_by(PromotionLogRow.id)
