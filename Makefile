@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UNIVERSE ?= sample
 
-BENCHMARKS ?= bound real speed ingest backfill definitions night waiting advise peek ablation sizes gate
+BENCHMARKS ?= bound real speed ingest backfill definitions night window waiting advise peek ablation sizes gate
 ARGS ?=
 
 .PHONY: help run ui test test-thorough docs bench format hooks clean

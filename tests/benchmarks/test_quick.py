@@ -33,3 +33,14 @@ def test_a_quick_night_is_told_by_stage(tmp_path):
     assert min(row["seconds"] for row in stages) > 0, "every stage was made in that night"
     assert sum(row["seconds"] for row in stages) == pytest.approx(whole["seconds"])
     assert whole["peak_mb"] > 100
+
+
+@pytest.mark.slow
+def test_a_quick_window_is_stored_read_and_trained_on(tmp_path):
+    out = tmp_path / "window.json"
+    command = [sys.executable, "-m", "benchmarks.window", "--quick", "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (row,) = json.loads(out.read_text())["rows"]
+    assert row["bars"] == 2 * 30 * 24
+    assert 100 < row["read_mb"] <= row["panel_mb"] <= row["peak_mb"]
