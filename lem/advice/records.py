@@ -328,7 +328,7 @@ class OpenOrder(OrderRecord):
         """The ledger before the last slice, with what late fills changed in it; None before the first slice."""
         if self.last is None:
             return None
-        last = self.last.rescaled(self)
+        last = self.last if self.last.size == self.size else self.last.rescaled(self)
         if not self.is_late:
             return last
         return LedgerRecord(
