@@ -14,15 +14,16 @@ from functools import cached_property
 from typing import Any
 
 import pandas as pd
+import torch
 
 from lem.advice.clock import Moment
 from lem.advice.expectation import Basis, Expectation
 from lem.advice.ledgers import ledger_of
-from lem.advice.order import Mode, OrderState, scenario
+from lem.advice.order import Mode, OrderState
 from lem.advice.quick import quick
 from lem.advice.records import OrderRecord, SliceRecord
-from lem.execution.fills import achieved, benchmark, gain
-from lem.execution.terms import make_terms
+from lem.execution.fills import achieved, benchmark, signed_gain
+from lem.execution.orders import Side
 from lem.registry import Registry
 from lem.sources.limits import Clock
 from lem.universe import Universe
@@ -109,18 +110,24 @@ class Advice:
 
 
 FIELDS = tuple(field.name for field in fields(Advice))
+ROUNDED = {"amount": "exact_amount", "remaining": "exact_remaining", "filled": "exact_filled"}
+"""Floats of records, and the decimals that they are of."""
 Columns = Mapping[str, Sequence[Any]]
-"""Slices as they are told, column by column: by each name of `FIELDS` one value a slice."""
+"""Slices as they are told, column by column: by each name of `FIELDS`, but for `ROUNDED`, one value a slice."""
 
 
 def advices(columns: Columns) -> list[Advice]:
     """The records of columns; `columns_of` is the way back."""
-    return [Advice(*row) for row in zip(*(columns[name] for name in FIELDS), strict=True)]
+    rounded = {
+        name: [None if amount is None else float(amount) for amount in columns[exact]]
+        for name, exact in ROUNDED.items()
+    }
+    return [Advice(*row) for row in zip(*({**columns, **rounded}[name] for name in FIELDS), strict=True)]
 
 
 def columns_of(told: Sequence[Advice]) -> Columns:
     """The columns of records."""
-    return {name: [getattr(advice, name) for advice in told] for name in FIELDS}
+    return {name: [getattr(advice, name) for advice in told] for name in FIELDS if name not in ROUNDED}
 
 
 @dataclass(frozen=True)
@@ -190,6 +197,9 @@ class Advised:
         return advices(self.columns)
 
 
+_SIGNS = {str(side): side.sign for side in Side}
+
+
 def answers(
     given: Sequence[tuple[OrderRecord, SliceRecord]],
     repeated: set[str],
@@ -209,7 +219,7 @@ def answers(
         expectations: of the orders.
     """
     if not given:
-        return dict.fromkeys(FIELDS, ())
+        return columns_of([])
     orders, lasts = [order for order, _ in given], [last for _, last in given]
     arrived = [order.arrived() for order in orders]
     opened, named = [last.bar for last in lasts], [arrival.model_id for arrival in arrived]
@@ -219,8 +229,7 @@ def answers(
     # Of all orders of a bar and a model: said once, not once an order.
     left = {bar: max(0.0, (end - now).total_seconds()) for bar, end in ends.items()}
     ages = {(key, bar): (bar.date() - models[key].train_end).days for key in models for bar in bars}
-    amounts, before = [last.advised(order) for order, last in given], [last.before(order) for order, last in given]
-    filled, expected = [last.filled_amount for last in lasts], expectations(orders)
+    expected = expectations(orders)
     against, achieved_so_far, gained = _so_far(orders, lasts, [arrival.arrival_price for arrival in arrived])
     return {
         "order_id": [order.id for order in orders],
@@ -232,12 +241,10 @@ def answers(
         "advised_at": [last.advised_at for last in lasts],
         "number": [last.bars_done + 1 for last in lasts],
         "seconds_left": [left[bar] for bar in opened],
-        "amount": [float(amount) for amount in amounts],
-        "exact_amount": amounts,
+        "exact_amount": [last.advised(order) for order, last in given],
         "share": [last.share for last in lasts],
         "unit": [order.target for order in orders],
-        "remaining": [float(amount) for amount in before],
-        "exact_remaining": before,
+        "exact_remaining": [last.before(order) for order, last in given],
         "mode": [order.mode for order in orders],
         "limit_price": [order.limit_price for order in orders],
         "finish": [last.finish for last in lasts],
@@ -255,8 +262,7 @@ def answers(
         "model_id": named,
         "model_age_days": [ages[key, bar] for key, bar in zip(named, opened, strict=True)],
         "model_verdict": [models[key].verdict for key in named],
-        "filled": [None if amount is None else float(amount) for amount in filled],
-        "exact_filled": filled,
+        "exact_filled": [last.filled_amount for last in lasts],
         "repeated": [order.id in repeated for order in orders],
     }
 
@@ -265,9 +271,9 @@ def _so_far(
     orders: Sequence[OrderRecord], lasts: Sequence[SliceRecord], arrival_price: Sequence[float]
 ) -> tuple[list[float | None], list[float | None], list[float | None]]:
     """Benchmark, average price (both in currency) and gain (bps) of the bars before; None where there are none yet."""
-    terms = make_terms([scenario(order.side, order.benchmark, order.target) for order in orders], m=1.0, n=1.0)
-    ledger = ledger_of(lasts)
-    against, price, gained = (x_O.tolist() for x_O in (benchmark(ledger), achieved(ledger), gain(ledger, terms)))
+    ledger, sign_O = ledger_of(lasts), torch.tensor([_SIGNS[order.side] for order in orders], dtype=torch.float64)
+    against, price = benchmark(ledger).tolist(), achieved(ledger).tolist()
+    gained = signed_gain(ledger, sign_O).tolist()
     begun, traded = [last.weight > 0 for last in lasts], [last.units > 0 for last in lasts]
     return (
         [one * scale if any_bar else None for one, scale, any_bar in zip(against, arrival_price, begun, strict=True)],

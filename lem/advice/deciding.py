@@ -86,6 +86,7 @@ def decide_bar(
     """
     out, groups = BarOutcome(), dict[tuple[str, dt.datetime | None], list[OpenOrder]]()
     arrivals: dict[str, Arrival] = {}
+    models = set[str]()
     champion = cache(partial(market.champion, at.bar.date()))  # asks the registry: once a bar, not once an order
     for order in booked:
         last = order.last
@@ -116,14 +117,14 @@ def decide_bar(
             try:
                 if last is None:
                     arrivals[order.asset] = market.arrival(order.asset)
-                    model = champion()
-                else:
-                    model = market.model(order.arrived().model_id)
+                    model_id = champion().model_id
+                elif (model_id := order.arrived().model_id) not in models:
+                    models.add(market.model(model_id).model_id)
             except AdviceError as error:
                 out.refused[order.id] = str(error)
                 continue
             since = (order.before_gap or order).last
-            groups.setdefault((model.model_id, since.bar if since else None), []).append(order)
+            groups.setdefault((model_id, since.bar if since else None), []).append(order)
     for (model_id, opened), orders in groups.items():
         model = market.model(model_id)
         group = partial(

@@ -10,11 +10,9 @@ from decimal import Decimal
 from itertools import repeat
 from typing import Any
 
-from lem.advice.answers import FIELDS, Columns
+from lem.advice.answers import FIELDS, ROUNDED, Columns
 from lem_pipeline.service.numbers import dumped
 
-_DIGITS = {"amount": "exact_amount", "remaining": "exact_remaining", "filled": "exact_filled"}
-"""Numbers that have all digits of the decimals beside them."""
 _NUMBERS = {
     *("number", "seconds_left", "share", "finish", "probability", "last_close", "benchmark_price", "achieved"),
     *("gain_bps", "expected_gain_bps", "expected_low_bps", "expected_high_bps", "model_age_days", "repeated"),
@@ -32,9 +30,10 @@ def slices_json(columns: Columns) -> bytes:
     if not count:
         return b"[]"
     pieces, before = list[Iterable[str]](), "{"
-    digits = {exact: _digits(columns[exact]) for exact in _DIGITS.values()}
+    # What records have rounded to floats is written with all of its digits.
+    digits = {exact: _digits(columns[exact]) for exact in ROUNDED.values()}
     for name in FIELDS:
-        texts = digits[_DIGITS[name]] if name in _DIGITS else _texts(columns[name], name, digits.get(name))
+        texts = digits[ROUNDED[name]] if name in ROUNDED else _texts(columns[name], name, digits.get(name))
         before += f'"{name}":'
         if texts.count(texts[0]) == count:
             before += f"{texts[0]},"
