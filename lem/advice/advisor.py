@@ -19,7 +19,7 @@ from functools import partial
 from lem.advice import life
 from lem.advice.amend import BOUNDS, Amendment, amend
 from lem.advice.amounts import as_told, told_number
-from lem.advice.answers import Advice, Advised, Standings, answers
+from lem.advice.answers import Advice, Advised, Columns, Standings, advices, answers
 from lem.advice.clock import Moment, moment
 from lem.advice.decided import Decided
 from lem.advice.deciding import BarOutcome, decide_bar
@@ -226,12 +226,12 @@ class Advisor:
         """Take the total of what was filled in a bar. Raises as `order` and as `AdviceStore.total`."""
         self.order(order_id)
         given = self.store.total(order_id, bar, told_number(amount, "amount"), self.clock.now())
-        return self._answers([given], {order_id}, self.clock.now())[0]
+        return advices(self._answers([given], {order_id}, self.clock.now()))[0]
 
     def history(self, order_id: str) -> list[Advice]:
         """Every slice that was advised for an order. Raises as `order`."""
         self.order(order_id)
-        return self._answers(self.store.slices(order_id), {order_id}, self.clock.now())
+        return advices(self._answers(self.store.slices(order_id), {order_id}, self.clock.now()))
 
     def report(self, order_id: str) -> OrderReport:
         """The report on an order that has ended. Raises as `Reporting.report`."""
@@ -346,7 +346,7 @@ class Advisor:
 
     def _answers(
         self, given: Sequence[tuple[OrderRecord, SliceRecord]], repeated: set[str], now: dt.datetime
-    ) -> list[Advice]:
+    ) -> Columns:
         return answers(given, repeated, self.universe, now, self._standings.of, self.expectations.of)
 
 

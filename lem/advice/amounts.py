@@ -31,14 +31,19 @@ Digits = Annotated[Decimal, PlainSerializer(digits, return_type=str)]
 """An amount that JSON has in digits."""
 
 
-@lru_cache(maxsize=65_536)
-def as_told(number: float) -> Decimal:
+def worked_out(number: float) -> Decimal:
     """The decimal number that a float is written as, without what lies below `SMALLEST`."""
     text = repr(float(number) + 0.0)  # -0.0 is 0.0
     told = Decimal(text)
     if "e" not in text and "n" not in text:  # 21 places at most; the others are written with an exponent, inf or nan
         return told
     return told if -told.as_tuple().exponent <= 30 else told.quantize(SMALLEST, context=_EXACT)  # type: ignore[operator]
+
+
+@lru_cache(maxsize=65_536)
+def as_told(number: float) -> Decimal:
+    """The same of a number that comes again every bar, such as the size of an order."""
+    return worked_out(number)
 
 
 def plus(one: Decimal, other: Decimal) -> Decimal:

@@ -1,22 +1,29 @@
-"""What is answered: the slice of a bar in the order's own unit, and what became of the other orders."""
+"""What is answered: the slice of a bar in the order's own unit, and what became of the other orders.
+
+A bar may have thousands of slices. They are worked out and sent column by column; a record of each is made only where
+somebody asks for it.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from decimal import Decimal
+from functools import cached_property
+from typing import Any
 
 import pandas as pd
+import torch
 
 from lem.advice.clock import Moment
 from lem.advice.expectation import Basis, Expectation
 from lem.advice.ledgers import ledger_of
-from lem.advice.order import Mode, OrderState, scenario
+from lem.advice.order import Mode, OrderState
 from lem.advice.quick import quick
 from lem.advice.records import OrderRecord, SliceRecord
-from lem.execution.fills import achieved, benchmark, gain
-from lem.execution.terms import make_terms
+from lem.execution.fills import achieved, benchmark, signed_gain
+from lem.execution.orders import Side
 from lem.registry import Registry
 from lem.sources.limits import Clock
 from lem.universe import Universe
@@ -102,6 +109,27 @@ class Advice:
     repeated: bool
 
 
+FIELDS = tuple(field.name for field in fields(Advice))
+ROUNDED = {"amount": "exact_amount", "remaining": "exact_remaining", "filled": "exact_filled"}
+"""Floats of records, and the decimals that they are of."""
+Columns = Mapping[str, Sequence[Any]]
+"""Slices as they are told, column by column: by each name of `FIELDS`, but for `ROUNDED`, one value a slice."""
+
+
+def advices(columns: Columns) -> list[Advice]:
+    """The records of columns; `columns_of` is the way back."""
+    rounded = {
+        name: [None if amount is None else float(amount) for amount in columns[exact]]
+        for name, exact in ROUNDED.items()
+    }
+    return [Advice(*row) for row in zip(*({**columns, **rounded}[name] for name in FIELDS), strict=True)]
+
+
+def columns_of(told: Sequence[Advice]) -> Columns:
+    """The columns of records."""
+    return {name: [getattr(advice, name) for advice in told] for name in FIELDS if name not in ROUNDED}
+
+
 @dataclass(frozen=True)
 class ModelStanding:
     """What an answer says of a model.
@@ -151,17 +179,25 @@ class Advised:
 
     Args:
         at: the bar.
-        slices: of the orders that trade in it.
+        columns: the slices of the orders that trade in it.
         ended: orders that ended with the bars before it.
         refused: why others have no slice, by id.
         waiting: start of those that have not begun, by id.
     """
 
     at: Moment
-    slices: list[Advice]
+    columns: Columns
     ended: list[OrderState]
     refused: dict[str, str]
     waiting: dict[str, dt.datetime]
+
+    @cached_property
+    def slices(self) -> list[Advice]:
+        """The slices as records, made when somebody asks for them."""
+        return advices(self.columns)
+
+
+_SIGNS = {str(side): side.sign for side in Side}
 
 
 def answers(
@@ -171,7 +207,7 @@ def answers(
     now: dt.datetime,
     standing: Callable[[str], ModelStanding],
     expectations: Callable[[Sequence[OrderRecord]], Sequence[Expectation]],
-) -> list[Advice]:
+) -> Columns:
     """Slices as they are told.
 
     Args:
@@ -183,58 +219,67 @@ def answers(
         expectations: of the orders.
     """
     if not given:
-        return []
-    terms = make_terms([scenario(order.side, order.benchmark, order.target) for order, _ in given], m=1.0, n=1.0)
-    ledger = ledger_of([last for _, last in given])
-    figures = [x_O.tolist() for x_O in (benchmark(ledger), achieved(ledger), gain(ledger, terms))]
-    bars = sorted({last.bar for _, last in given})
+        return columns_of([])
+    orders, lasts = [order for order, _ in given], [last for _, last in given]
+    arrived = [order.arrived() for order in orders]
+    opened, named = [last.bar for last in lasts], [arrival.model_id for arrival in arrived]
+    bars = sorted(set(opened))
     ends = dict(zip(bars, bar_close(universe, pd.DatetimeIndex(bars)).to_pydatetime(), strict=True))
-    models = {key: standing(key) for key in {order.arrived().model_id for order, _ in given}}
+    models = {key: standing(key) for key in set(named)}
     # Of all orders of a bar and a model: said once, not once an order.
     left = {bar: max(0.0, (end - now).total_seconds()) for bar, end in ends.items()}
     ages = {(key, bar): (bar.date() - models[key].train_end).days for key in models for bar in bars}
-    out = []
-    expected_O = expectations([order for order, _ in given])
-    for (order, last), against, price, gained, expected in zip(given, *figures, expected_O, strict=True):
-        arrived, begun, traded = order.arrived(), last.weight > 0, last.units > 0
-        amount, remaining, filled = last.advised(order), last.before(order), last.filled_amount
-        out.append(
-            Advice(
-                order_id=order.id,
-                asset=order.asset,
-                side=order.side,
-                bar=last.bar,
-                bar_end=ends[last.bar],
-                as_of=last.as_of,
-                advised_at=last.advised_at,
-                number=last.bars_done + 1,
-                amount=float(amount),
-                exact_amount=amount,
-                share=last.share,
-                unit=order.target,
-                remaining=float(remaining),
-                exact_remaining=remaining,
-                mode=order.mode,
-                limit_price=order.limit_price,
-                seconds_left=left[last.bar],
-                finish=last.finish,
-                reason=last.reason,
-                probability=last.probability,
-                last_close=last.last_close,
-                benchmark_price=against * arrived.arrival_price if begun else None,
-                achieved=price * arrived.arrival_price if traded else None,
-                gain_bps=1e4 * gained if begun and traded else None,
-                expected_gain_bps=expected.mean_bps,
-                expected_low_bps=expected.low_bps,
-                expected_high_bps=expected.high_bps,
-                expected_from=expected.source,
-                expected_basis=expected.basis,
-                model_id=arrived.model_id,
-                model_age_days=ages[arrived.model_id, last.bar],
-                model_verdict=models[arrived.model_id].verdict,
-                filled=None if filled is None else float(filled),
-                exact_filled=filled,
-                repeated=order.id in repeated,
-            )
-        )
-    return out
+    expected = expectations(orders)
+    against, achieved_so_far, gained = _so_far(orders, lasts, [arrival.arrival_price for arrival in arrived])
+    return {
+        "order_id": [order.id for order in orders],
+        "asset": [order.asset for order in orders],
+        "side": [order.side for order in orders],
+        "bar": opened,
+        "bar_end": [ends[bar] for bar in opened],
+        "as_of": [last.as_of for last in lasts],
+        "advised_at": [last.advised_at for last in lasts],
+        "number": [last.bars_done + 1 for last in lasts],
+        "seconds_left": [left[bar] for bar in opened],
+        "exact_amount": [last.advised(order) for order, last in given],
+        "share": [last.share for last in lasts],
+        "unit": [order.target for order in orders],
+        "exact_remaining": [last.before(order) for order, last in given],
+        "mode": [order.mode for order in orders],
+        "limit_price": [order.limit_price for order in orders],
+        "finish": [last.finish for last in lasts],
+        "reason": [last.reason for last in lasts],
+        "probability": [last.probability for last in lasts],
+        "last_close": [last.last_close for last in lasts],
+        "benchmark_price": against,
+        "achieved": achieved_so_far,
+        "gain_bps": gained,
+        "expected_gain_bps": [one.mean_bps for one in expected],
+        "expected_low_bps": [one.low_bps for one in expected],
+        "expected_high_bps": [one.high_bps for one in expected],
+        "expected_from": [one.source for one in expected],
+        "expected_basis": [one.basis for one in expected],
+        "model_id": named,
+        "model_age_days": [ages[key, bar] for key, bar in zip(named, opened, strict=True)],
+        "model_verdict": [models[key].verdict for key in named],
+        "exact_filled": [last.filled_amount for last in lasts],
+        "repeated": [order.id in repeated for order in orders],
+    }
+
+
+def _so_far(
+    orders: Sequence[OrderRecord], lasts: Sequence[SliceRecord], arrival_price: Sequence[float]
+) -> tuple[list[float | None], list[float | None], list[float | None]]:
+    """Benchmark, average price (both in currency) and gain (bps) of the bars before; None where there are none yet."""
+    ledger, sign_O = ledger_of(lasts), torch.tensor([_SIGNS[order.side] for order in orders], dtype=torch.float64)
+    against, price = benchmark(ledger).tolist(), achieved(ledger).tolist()
+    gained = signed_gain(ledger, sign_O).tolist()
+    begun, traded = [last.weight > 0 for last in lasts], [last.units > 0 for last in lasts]
+    return (
+        [one * scale if any_bar else None for one, scale, any_bar in zip(against, arrival_price, begun, strict=True)],
+        [one * scale if any_fill else None for one, scale, any_fill in zip(price, arrival_price, traded, strict=True)],
+        [
+            1e4 * one if any_bar and any_fill else None
+            for one, any_bar, any_fill in zip(gained, begun, traded, strict=True)
+        ],
+    )

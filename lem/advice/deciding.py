@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cache, partial
+from typing import Any
 
 import torch
 
 from lem.advice.amounts import ZERO
 from lem.advice.clock import Moment
 from lem.advice.decided import Decided
-from lem.advice.exact import exact
+from lem.advice.exact import exact, is_free, wished
 from lem.advice.fallback import FALLBACK, fallback_slice, in_gap, relaid
-from lem.advice.ledgers import ledger_of, ledger_records
+from lem.advice.ledgers import ledger_of, ledger_records, ledger_rows
 from lem.advice.live_orders import LiveOrders
 from lem.advice.market import Arrival, LiveMarket
 from lem.advice.order import OrderResult
@@ -44,6 +46,7 @@ REASONS = {
     ),
 }
 """Why a slice is what it is."""
+_UNFILLED = (None, None, None)
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ def decide_bar(
     """
     out, groups = BarOutcome(), dict[tuple[str, dt.datetime | None], list[OpenOrder]]()
     arrivals: dict[str, Arrival] = {}
+    models = set[str]()
     champion = cache(partial(market.champion, at.bar.date()))  # asks the registry: once a bar, not once an order
     for order in booked:
         last = order.last
@@ -113,14 +117,14 @@ def decide_bar(
             try:
                 if last is None:
                     arrivals[order.asset] = market.arrival(order.asset)
-                    model = champion()
-                else:
-                    model = market.model(order.arrived().model_id)
+                    model_id = champion().model_id
+                elif (model_id := order.arrived().model_id) not in models:
+                    models.add(market.model(model_id).model_id)
             except AdviceError as error:
                 out.refused[order.id] = str(error)
                 continue
             since = (order.before_gap or order).last
-            groups.setdefault((model.model_id, since.bar if since else None), []).append(order)
+            groups.setdefault((model_id, since.bar if since else None), []).append(order)
     for (model_id, opened), orders in groups.items():
         model = market.model(model_id)
         group = partial(
@@ -213,15 +217,23 @@ class _Group:
         contexts = [self.market.context(self.model.model_id, date, symbol) for symbol, date in self.pairs]
         close_P = [self.market.last_close(symbol) for symbol, _ in self.pairs]
         slices = self.live.decide(torch.stack(contexts), close_P)
-        places, before = self._state()
+        id_O, ledger, bars_done_O = self.live.running()
         asked = [x_O.tolist() for x_O in (slices.slice_O, slices.finish_O, slices.probability_O)]
         asked.append(self.live.largest_rate())
-        for place, ledger, share, finish, probability, cap in zip(places, before, *asked, strict=True):
+        rows = zip(id_O.tolist(), ledger_rows(ledger, bars_done_O), *asked, strict=True)
+        bar = (self.at.bar, self.at.as_of, self.at.now)
+        closes = {symbol: self.market.last_close(symbol) for symbol, _ in self.pairs}
+        for place, before, share, finish, probability, cap in rows:
             order = self.orders[place]
-            must = order.max_bars <= ledger.bars_done + 1
-            reason = _reason(finish, must, probability)
-            record = self._slice(order, ledger, self.at.bar, self.at.as_of, share, finish, reason, probability)
-            decided.slices.append(exact(order, record, cap))
+            reason = _reason(finish, order.max_bars <= before[0] + 1, probability)
+            # By place: thousands are made every bar.
+            asset = (closes[order.asset], *_UNFILLED)
+            told: tuple[Any, ...] = (*before, order.id, *bar, share, finish, reason, probability, *asset)
+            if is_free(order):
+                record = SliceRecord(*(*told, *wished(order, share, before[1]), ZERO, order.size))
+            else:
+                record = exact(order, SliceRecord(*(*told, None, None, None, order.size)), cap)
+            decided.slices.append(record)
             if self.since is None:
                 decided.begun[order.id] = self.arrived[place]
 
@@ -260,24 +272,13 @@ class _Group:
                 decided.relaid.append(relaid(given, ledger))
             else:
                 later = next((one for one in order.gap if one.bar > opened), None)
-                record = self._slice(order, ledger, opened, opened, 0.0, False, "missed", 0.0)
                 left = order.left() if later is None else later.before(order)
-                decided.slices.append(replace(record, amount=ZERO, left_before=left))
+                decided.slices.append(self._missed(order, ledger, opened, left))
             filled.append(0.0 if given is None else min(given.traded(order), ledger.remaining))
             paid.append(float("nan") if given is None or given.paid is None else given.paid)
         return filled, paid if any(price == price for price in paid) else None
 
-    def _slice(
-        self,
-        order: OpenOrder,
-        ledger: LedgerRecord,
-        bar: dt.datetime,
-        as_of: dt.datetime,
-        share: float,
-        finish: bool,
-        reason: str,
-        probability: float,
-    ) -> SliceRecord:
+    def _missed(self, order: OpenOrder, ledger: LedgerRecord, opened: dt.datetime, left: Decimal) -> SliceRecord:
         return SliceRecord(
             bars_done=ledger.bars_done,
             remaining=ledger.remaining,
@@ -286,15 +287,17 @@ class _Group:
             weight=ledger.weight,
             weighted=ledger.weighted,
             order_id=order.id,
-            bar=bar,
-            as_of=as_of,
+            bar=opened,
+            as_of=opened,
             advised_at=self.at.now,
-            share=share,
-            finish=finish,
-            reason=reason,
-            probability=probability,
+            share=0.0,
+            finish=False,
+            reason="missed",
+            probability=0.0,
             last_close=self.market.last_close(order.asset),
             filled=None,
+            amount=ZERO,
+            left_before=left,
             size=order.size,
         )
 

@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
-from lem.advice.amounts import ZERO, as_told, minus, plus
+from lem.advice.amounts import ZERO, as_told, minus, plus, worked_out
 from lem.advice.records import OpenOrder, SliceRecord
-from lem.advice.venue_rules import tradable
+from lem.advice.venue_rules import NO_RULES, tradable
+
+
+def is_free(order: OpenOrder) -> bool:
+    """Whether an order trades whatever is asked for: nothing is rounded or held back."""
+    return order.limit_price is None and (order.rules is NO_RULES or not order.rules.binds)
+
+
+def wished(order: OpenOrder, share: float, remaining: float) -> tuple[Decimal, Decimal]:
+    """What a share of an order is in decimals, and what is left before it.
+
+    Args:
+        order: of the slice.
+        share: of the order, asked for.
+        remaining: share of it that is left.
+    """
+    left = max(order.left(), ZERO)
+    return (left if share >= remaining else min(worked_out(share * order.size), left)), left
 
 
 def exact(order: OpenOrder, record: SliceRecord, cap: float) -> SliceRecord:
@@ -17,10 +35,9 @@ def exact(order: OpenOrder, record: SliceRecord, cap: float) -> SliceRecord:
         record: what was decided.
         cap: largest share of the order in a bar.
     """
-    left, rules, target = max(order.left(), ZERO), order.rules, order.target
+    rules, target = order.rules, order.target
     beyond = order.limit_price is not None and _beyond(order, record.last_close)
-    whole = record.share >= record.remaining
-    wish = left if whole else min(as_told(record.share * order.size), left)
+    wish, left = wished(order, record.share, record.remaining)
     if not rules.binds and not beyond:
         return record.exactly(wish, left, ZERO)
     before = order.last.carry if order.last is not None else None
@@ -28,7 +45,7 @@ def exact(order: OpenOrder, record: SliceRecord, cap: float) -> SliceRecord:
     after = order.max_bars - record.bars_done - 1
     amount = ZERO
     if not beyond:
-        price, most = as_told(record.last_close), as_told(cap * order.size)
+        price, most = as_told(record.last_close), worked_out(cap * order.size)
         amount = tradable(rules, target, price, wish, left, most, after, record.finish)
     reason = record.reason
     if beyond:
@@ -37,7 +54,7 @@ def exact(order: OpenOrder, record: SliceRecord, cap: float) -> SliceRecord:
         reason = "too_small"
     return replace(
         record,
-        share=record.share if amount == as_told(record.share * order.size) else float(amount) / order.size,
+        share=record.share if amount == worked_out(record.share * order.size) else float(amount) / order.size,
         finish=after == 0 or (amount == left and record.bars_done + 1 >= order.min_bars),
         reason=reason,
         amount=amount,

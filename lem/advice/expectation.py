@@ -113,7 +113,7 @@ class Expectations:
         self._free.set()
         self._asked = set[Node | dt.date]()
         self._pasts: dict[dt.date, tuple[dt.datetime, PastBars | None]] = {}
-        self._told: dict[tuple[str, int, str], Expectation] = {}
+        self._told: dict[tuple[str, int], tuple[_Report | str, Expectation]] = {}
         self._known: dict[dt.date, tuple[dt.datetime, _Report | str]] = {}
 
     @contextmanager
@@ -165,11 +165,23 @@ class Expectations:
         """Of orders that have begun: from the newest report of a day before their first bars, else from the theory."""
         # What all orders of a day have in common is looked up once, not once an order.
         looked_up = _LookedUp(cache(self._before), cache(partial(self._past_or_ask, self._to_do)), self._to_do)
-        return [self._of(order, looked_up) for order in orders]
+        return [self._known_or_made(order, looked_up) for order in orders]
 
-    def _of(self, order: OrderRecord, made: _LookedUp) -> Expectation:
-        date = order.arrived().first_bar.date()
-        found, horizon = made.before(date), self._universe.horizon
+    def _known_or_made(self, order: OrderRecord, made: _LookedUp) -> Expectation:
+        """Of an order it stays the same, until it is amended or there is another report of a day before it."""
+        found, key = made.before(order.arrived().first_bar.date()), (order.id, order.amended)
+        of, told = self._told.get(key, (None, None))
+        if told is None or of != found:
+            told, is_final = self._of(order, found, made)
+            if is_final:
+                if len(self._told) >= MOST_KEPT:
+                    self._told = {}
+                self._told[key] = found, told
+        return told
+
+    def _of(self, order: OrderRecord, found: _Report | str, made: _LookedUp) -> tuple[Expectation, bool]:
+        """What is told, and whether that is all that will be known."""
+        horizon = self._universe.horizon
         if isinstance(found, str):
             return self._theory(order, made, found)
         other = self._other_than_reported(order)
@@ -182,7 +194,7 @@ class Expectations:
                     f"{count} orders of {m} to {horizon} bars in the report of {found.date}, of the assumed size and "
                     "without rate limits, after assumed costs"
                 )
-                return Expectation(mean, low, high, words, "backtest")
+                return Expectation(mean, low, high, words, "backtest"), True
         return self._theory(order, made, f"the report of {found.date} has no orders of {order.min_bars} or more bars")
 
     def _other_than_reported(self, order: OrderRecord) -> str:
@@ -199,36 +211,33 @@ class Expectations:
             return f"of {size:.2g} mean bar volumes; theirs is {assumed:g}"
         return ""
 
-    def _theory(self, order: OrderRecord, made: _LookedUp, why: str) -> Expectation:
-        """What the theory keeps of an order, and why that is all that is known; the same until it is amended."""
-        key = order.id, order.amended, why
-        if (told := self._told.get(key)) is not None:
-            return told
+    def _theory(self, order: OrderRecord, made: _LookedUp, why: str) -> tuple[Expectation, bool]:
+        """What the theory keeps of an order, and why that is all that is known; and whether it will be."""
         arrived, limits = order.arrived(), (order.min_rate, order.max_rate, order.risk_aversion)
         week = arrived.first_bar.date() - dt.timedelta(days=arrived.first_bar.weekday())
         to_do, later = made.to_do, f"{why}; orders of the theory are being simulated: ask again"
         known = made.past(week)
         if known is None:
-            return Expectation(None, None, None, later, None)
+            return Expectation(None, None, None, later, None), False
         kind, size = Kind(order.benchmark, order.min_bars, order.max_bars, *limits), _size(order)
         past = known[0]
         past = past if past and past.market(order.max_bars) else None
         missing = self._gains.missing(kind, size, past)
         if missing and to_do is not None and sum(one[0].max_bars for one in (*made.nodes, *missing)) > AT_ONCE:
             self._ask(to_do, *missing)
-            return Expectation(None, None, None, later, None)
+            return Expectation(None, None, None, later, None), False
         made.nodes.extend(missing)
         gain = self._gains.of(kind, size, arrived.sigma, past)
         if gain is None:
             why += f"; nor has the theory: {order.max_bars} bars cannot trade it under the participation_cap"
-            return self._keep(key, Expectation(None, None, None, why, None))
+            return Expectation(None, None, None, why, None), True
         where = f"on the bars of {past.days}, bought and sold" if past else "on a market of even volatility"
         words = (
             f"{kind.orders if past is None else past.orders(kind.max_bars)} simulated orders of {kind.min_bars} to "
             f"{kind.max_bars} bars, of its size and volatility, by the theory that models correct, {where}, after "
             f"assumed costs: {why}"
         )
-        return self._keep(key, Expectation(gain.mean_bps, gain.low_bps, gain.high_bps, words, "theory"))
+        return Expectation(gain.mean_bps, gain.low_bps, gain.high_bps, words, "theory"), True
 
     def _past_or_ask(
         self, to_do: SimpleQueue[Node | dt.date | None] | None, week: dt.date
@@ -258,12 +267,6 @@ class Expectations:
             self._pasts = {}
         self._pasts[week] = self._clock.now(), past
         return (past,)
-
-    def _keep(self, key: tuple[str, int, str], told: Expectation) -> Expectation:
-        if len(self._told) >= MOST_KEPT:
-            self._told = {}
-        self._told[key] = told
-        return told
 
     def _before(self, date: dt.date) -> _Report | str:
         now = self._clock.now()

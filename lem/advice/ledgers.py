@@ -26,8 +26,12 @@ def ledger_of(records: Sequence[LedgerRecord]) -> Ledger:
     return Ledger(*torch.tensor(columns, dtype=torch.float64))
 
 
+def ledger_rows(ledger: Ledger, bars_done_O: Tensor) -> list[tuple[int, float, float, float, float, float]]:
+    """The fields of one record an order."""
+    tensors = (ledger.remaining_O, ledger.units_O, ledger.cash_O, ledger.weight_O, ledger.weighted_O)
+    return list(zip(bars_done_O.long().tolist(), *(x_O.tolist() for x_O in tensors), strict=True))
+
+
 def ledger_records(ledger: Ledger, bars_done_O: Tensor) -> list[LedgerRecord]:
     """One record an order; `ledger_of` is the way back."""
-    tensors = (ledger.remaining_O, ledger.units_O, ledger.cash_O, ledger.weight_O, ledger.weighted_O)
-    columns = [x_O.tolist() for x_O in (bars_done_O.long(), *tensors)]
-    return [LedgerRecord(*row) for row in zip(*columns, strict=True)]
+    return [LedgerRecord(*row) for row in ledger_rows(ledger, bars_done_O)]

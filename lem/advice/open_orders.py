@@ -89,6 +89,10 @@ class OpenOrders:
         with self._kept.written_ahead():
             yield
 
+    def copy_log(self) -> None:
+        """As `lem.registry.kept.Kept.copy_log`."""
+        self._kept.copy_log()
+
     def within(self, connection: Connection, universe: str, order_id: str | None = None) -> list[OpenOrder]:
         """The same in a transaction of `writing`."""
         if universe not in self._known:

@@ -300,10 +300,11 @@ class OpenOrder(OrderRecord):
 
     def left(self) -> Decimal:
         """What is still to trade after the last slice and all fills."""
-        if self.last is None:
+        last = self.last
+        if last is None:
             return self.exact_size
-        before = plus(self.last.before(self), self.last.grown(self))
-        return minus(before, plus(self.last.counted(self), self.late_amount))
+        before = last.before(self) if last.size == self.size else plus(last.before(self), last.grown(self))
+        return minus(before, plus(last.counted(self), self.late_amount))
 
     def sliced(self, last: SliceRecord, arrival: ArrivalRecord | None = None) -> OpenOrder:
         """The same order after a slice, whose ledger has what late fills changed.
@@ -328,7 +329,7 @@ class OpenOrder(OrderRecord):
         """The ledger before the last slice, with what late fills changed in it; None before the first slice."""
         if self.last is None:
             return None
-        last = self.last.rescaled(self)
+        last = self.last if self.last.size == self.size else self.last.rescaled(self)
         if not self.is_late:
             return last
         return LedgerRecord(

@@ -60,6 +60,10 @@ class AdviceStore:
         with self._open.written_ahead():
             yield
 
+    def copy_log(self) -> None:
+        """Copy that log into the file, where much was written since; a service does so between two bars."""
+        self._open.copy_log()
+
     def add(self, order: ParentOrder, now: dt.datetime) -> tuple[OrderState, bool]:
         """Store an order. The same order under the same id again changes nothing.
 

@@ -120,5 +120,10 @@ def achieved(ledger: Ledger) -> Tensor:
 
 def gain(ledger: Ledger, terms: Terms) -> Tensor:
     """The gain side * (B - A) / B, a fraction: times 1e4 it is in bps, over sigma in sigma. Positive is good."""
+    return signed_gain(ledger, terms.sign_O)
+
+
+def signed_gain(ledger: Ledger, sign_O: Tensor) -> Tensor:
+    """The same where of the terms only the side is known: 1 of a buy, -1 of a sell."""
     benchmark_O = benchmark(ledger)
-    return terms.sign_O * (benchmark_O - achieved(ledger)) / benchmark_O
+    return sign_O * (benchmark_O - achieved(ledger)) / benchmark_O

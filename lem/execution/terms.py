@@ -110,15 +110,20 @@ def terms_of_orders(orders: Sequence[Order]) -> tuple[Terms, Tensor]:
         Terms of shape (O,), float64, and head_O (O,), int64: the row of each order's scenario in
         `lem.execution.orders.SCENARIOS`.
     """
+    # Many live orders share one object: each is looked at once.
+    kinds = {id(order): order for order in orders}
+    row_of, shared = {key: row for row, key in enumerate(kinds)}, list(kinds.values())
     terms = make_terms(
-        [order.scenario for order in orders],
-        m=[order.min_bars for order in orders],
-        n=[order.max_bars for order in orders],
-        min_rate=[order.min_rate for order in orders],
-        max_rate=[order.max_rate for order in orders],
-        risk_aversion=[order.risk_aversion for order in orders],
+        [order.scenario for order in shared],
+        m=[order.min_bars for order in shared],
+        n=[order.max_bars for order in shared],
+        min_rate=[order.min_rate for order in shared],
+        max_rate=[order.max_rate for order in shared],
+        risk_aversion=[order.risk_aversion for order in shared],
     )
-    return terms, torch.tensor([_HEADS[order.scenario] for order in orders], dtype=torch.int64)
+    head_K = torch.tensor([_HEADS[order.scenario] for order in shared], dtype=torch.int64)
+    row_O = torch.tensor([row_of[id(order)] for order in orders], dtype=torch.int64)
+    return Terms(**{name: x_K[row_O] for name, x_K in vars(terms).items()}), head_K[row_O]
 
 
 def terms_for(min_bars: Sequence[int], horizon: int, risk_aversion: float) -> Terms:

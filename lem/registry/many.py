@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert
+from sqlalchemy import Connection, Float, Table, insert
 
 
 def insert_many(connection: Connection, table: Table, columns: Mapping[str, Sequence[Any]]) -> None:
@@ -28,7 +28,13 @@ def insert_many(connection: Connection, table: Table, columns: Mapping[str, Sequ
         return
     made = []
     for name, values in columns.items():
-        bind = table.c[name].type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+        kind = table.c[name].type
+        # SQLite takes floats as they are.
+        bind = (
+            None
+            if isinstance(kind, Float)
+            else kind.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+        )
         if bind is not None and isinstance(values[0], dt.datetime):
             known = {value: bind(value) for value in set(values)}
             values = [known[value] for value in values]

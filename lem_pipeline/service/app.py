@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from lem.advice.advisor import Advisor
 from lem.advice.amend import Amendment
 from lem.advice.amounts import told_number, told_size
+from lem.advice.answers import columns_of
 from lem.advice.fills import FillNews
 from lem.advice.order import ParentOrder, new_id, scenario
 from lem.advice.order_report import OrderReport
@@ -39,7 +40,8 @@ from lem_pipeline.service.models import (
     SliceView,
     Total,
 )
-from lem_pipeline.service.numbers import ExactRoute, dumped
+from lem_pipeline.service.numbers import ExactRoute, dumped, written
+from lem_pipeline.service.rendering import slices_json
 from lem_pipeline.service.tail import Tail
 from lem_pipeline.service.tokens import Named
 from lem_pipeline.service.waiting import Waiting
@@ -123,7 +125,7 @@ def make_app(
     @app.get("/orders/{order_id}/slices", response_model=list[SliceView], responses=told(404))
     def slices(order_id: Key) -> Response:
         """Every slice that was advised for an order."""
-        return _as_json([SliceView.fields_of(advice) for advice in advisor.history(order_id)])
+        return _as_json(slices_json(columns_of(advisor.history(order_id))))
 
     @app.post("/orders/{order_id}/cancel", responses=told(404, 409))
     def cancel(order_id: Key) -> OrderView:
@@ -165,7 +167,8 @@ def make_app(
     @app.put("/orders/{order_id}/slices/{bar}/fill", response_model=SliceView, responses=told(404, 409))
     def total(order_id: Key, bar: BarKey, filled: Total) -> Response:
         """Tell what was filled in a slice's bar as one number, in place of single fills; the last word counts."""
-        return _as_json(SliceView.fields_of(advisor.total(order_id, utc_of(bar, "bar"), filled.amount)))
+        told = advisor.total(order_id, utc_of(bar, "bar"), filled.amount)
+        return _as_json(slices_json(columns_of([told]))[1:-1])
 
     @app.get("/orders/{order_id}/report", responses=told(404, 409, 503))
     async def report(order_id: Key) -> OrderReport:
@@ -267,9 +270,8 @@ def _news(new: NewFill) -> FillNews:
 _DAY = TypeAdapter(DayReport)
 
 
-def _as_json(told: Any) -> Response:
-    """An answer in JSON, of a value or of bytes that are it."""
-    return Response(told if isinstance(told, bytes) else dumped(told), media_type="application/json")
+def _as_json(told: bytes) -> Response:
+    return Response(told, media_type="application/json")
 
 
 def _told_day(advisor: Advisor, date: dt.date, hidden: Hiding) -> bytes:
@@ -279,14 +281,14 @@ def _told_day(advisor: Advisor, date: dt.date, hidden: Hiding) -> bytes:
 
 
 def _told_bar(advisor: Advisor, order_id: str | None, hidden: Hiding) -> bytes:
-    """JSON of an `AdvisedView`, past pydantic's work on each slice: there may be thousands."""
+    """JSON of an `AdvisedView`."""
     advised = advisor.advise(order_id)
     at = advised.at
     view = {
         "bar": at.bar,
         "bar_end": at.bar_end,
         "as_of": at.as_of,
-        "slices": [SliceView.fields_of(advice) for advice in advised.slices],
+        "slices": written(slices_json(advised.columns)),
         "ended": [OrderView.of(state).model_dump() for state in advised.ended],
         "refused": hidden.values(advised.refused),
         "waiting": advised.waiting,

@@ -1,4 +1,4 @@
-"""The market of open orders, brought up to the bar as it closes: then no request has to wait for a source."""
+"""What no request should have to wait for: a source of bars, asked as each bar closes, and the copying of a log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _LOG = logging.getLogger("lem.service")
 
 
 class Keeper:
-    """Keeps the market of an advisor up to date, in a thread of its own. What it cannot do is left to requests.
+    """Keeps the market of an advisor up to date and its log short, in a thread of its own.
+
+    What it cannot do is left to requests.
 
     Args:
         advisor: whose market it is.
@@ -42,6 +44,14 @@ class Keeper:
             while not self._stop.wait(WAKE_SECONDS):
                 if due is None or self._advisor.clock.now() >= due:
                     due = self._bring_up()
+                self._copy_log()
+
+    def _copy_log(self) -> None:
+        """What the last bar wrote is copied while nobody waits for the next one."""
+        try:
+            self._advisor.store.copy_log()
+        except LemError as error:
+            _LOG.error("%s", error)
 
     def _bring_up(self) -> dt.datetime:
         """Bring the market up to the bar that closed last. Returns when to do it again."""

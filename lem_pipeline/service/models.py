@@ -9,14 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from lem.advice.amounts import ZERO
-from lem.advice.answers import Advice
 from lem.advice.audit import AuditEntry, Event
 from lem.advice.callers import Actor
 from lem.advice.deciding import REASONS
 from lem.advice.expectation import Basis
 from lem.advice.fills import FILL_PATTERN, Fill
 from lem.advice.order import ID_PATTERN, Mode, OrderState, Status
-from lem_pipeline.service.numbers import NotNegative, Positive, Signed, written
+from lem_pipeline.service.numbers import NotNegative, Positive, Signed
 
 Bars = Annotated[int, Field(strict=True, ge=1, le=500)]
 Rate = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
@@ -270,21 +269,6 @@ class SliceView(BaseModel):
     filled: Annotated[float | None, Field(description="What was confirmed; else what counts is as mode says.")]
     exact_filled: str | None
     repeated: Annotated[bool, Field(description="Advised before; stored slices never change.")]
-
-    @staticmethod
-    def fields_of(advice: Advice) -> dict[str, Any]:
-        """Its fields by name, past pydantic's work on each slice; amounts are numbers with all of their digits."""
-        told = dict(vars(advice))
-        for name, exact in _AMOUNTS:
-            number = told[exact]
-            if number is not None:
-                text = f"{number:f}"
-                told[name], told[exact] = written(text), text
-        told["limit_price"] = _digits(advice.limit_price)
-        return told
-
-
-_AMOUNTS = (("amount", "exact_amount"), ("remaining", "exact_remaining"), ("filled", "exact_filled"))
 
 
 class AdvisedView(BaseModel):

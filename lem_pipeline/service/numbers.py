@@ -73,11 +73,11 @@ Signed = Annotated[Decimal, BeforeValidator(_exact, json_schema_input_type=Annot
 """A fee."""
 
 
-def written(digits: str) -> orjson.Fragment:
-    """A number of JSON with all digits of a decimal."""
-    return orjson.Fragment(digits)
+def written(text: bytes) -> orjson.Fragment:
+    """A value of which the JSON is there already."""
+    return orjson.Fragment(text)
 
 
 def dumped(value: Any) -> bytes:
-    """JSON of a value that has such numbers; times are UTC."""
+    """JSON of a value; times are UTC."""
     return orjson.dumps(value, option=orjson.OPT_UTC_Z)

@@ -15,7 +15,7 @@ import uvicorn
 from starlette.exceptions import HTTPException
 
 from lem.advice.advisor import Advisor
-from lem.errors import SourceError
+from lem.errors import RegistryError, SourceError
 from lem.sources import open_source
 from lem_pipeline.service import waiting
 from lem_pipeline.service.app import make_app
@@ -187,3 +187,21 @@ def test_a_keeper_goes_on_after_a_source_failed(desk, advisor, clock, source):
         waited_for(lambda: "AAA-USD" in advisor.market.known(advisor.now()))
     finally:
         keeper.stop()
+
+
+def test_a_keeper_copies_the_log_between_bars_and_goes_on_where_that_fails(advisor, monkeypatch, caplog):
+    called = list[int]()
+
+    def copy() -> None:
+        called.append(1)
+        if len(called) == 1:
+            raise RegistryError("registry: cannot copy its log: disk I/O error")
+
+    monkeypatch.setattr(advisor.store, "copy_log", copy)
+    keeper = Keeper(advisor)
+    keeper.start()
+    try:
+        waited_for(lambda: len(called) > 2)
+    finally:
+        keeper.stop()
+    assert "cannot copy its log" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 import pytest
 import torch
@@ -30,6 +31,16 @@ def test_terms_have_one_type_and_the_limits_that_they_were_given(dtype):
     assert terms.m_O.flatten().tolist() == [1, 2, 3]
     assert terms.min_rate_O.flatten().tolist() == pytest.approx([0.1, 0.2])
     assert [float(x) for x in (terms.n_O, terms.max_rate_O, terms.risk_aversion_O)] == [4, 0.5, 2]
+
+
+def test_orders_that_share_an_object_have_the_terms_that_copies_of_it_have():
+    one, other = Order(SCENARIOS[5], 1, 4, 0.1, 0.5, 2.0), Order(SCENARIOS[0], 3, 3)
+    shared, shared_head_O = terms_of_orders([other, one, one, other, one])
+    copies, copied_head_O = terms_of_orders([replace(order) for order in (other, one, one, other, one)])
+    assert shared_head_O.tolist() == copied_head_O.tolist() == [0, 5, 5, 0, 5]
+    for name, x_O in vars(shared).items():
+        assert x_O.dtype == vars(copies)[name].dtype
+        assert torch.equal(x_O.expand(5), vars(copies)[name].expand(5)), name
 
 
 def test_a_mix_of_orders_has_the_terms_of_each_and_its_head():

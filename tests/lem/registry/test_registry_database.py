@@ -6,8 +6,9 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,40 @@ def test_the_log_beside_the_file_is_not_copied_into_it_at_every_bar(tmp_path):
             connection.exec_driver_sql("INSERT INTO bars VALUES (zeroblob(6000000))")
         assert file.stat().st_size < 1_000_000
     assert file.stat().st_size > 6_000_000
+
+
+def test_a_long_log_is_copied_into_the_file_beside_who_reads_and_nothing_counts_as_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr("lem.registry.kept.LOG_ROWS", 3)
+    file = tmp_path / "registry.sqlite"
+    kept = Kept(Database(f"sqlite:///{file}"))
+
+    def write(rows: int) -> None:
+        with kept.transaction("write", write=True) as connection:
+            for _ in range(rows):
+                connection.exec_driver_sql("INSERT INTO bars VALUES (zeroblob(1000000))")
+
+    def version() -> int:
+        with kept.transaction("look") as connection:
+            return connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+
+    with kept.written_ahead():
+        with kept.transaction("write", write=True) as connection:
+            connection.exec_driver_sql("CREATE TABLE bars (slices BLOB)")
+        write(2)
+        kept.copy_log()
+        assert file.stat().st_size < 1_000_000
+        before = version()
+        with closing(sqlite3.connect(file)) as reader:
+            write(1)
+            kept.copy_log()
+            assert reader.execute("SELECT count(*) FROM bars").fetchone() == (3,)
+        assert file.stat().st_size > 3_000_000
+        assert version() == before
+        write(3)
+        with kept.transaction("write", write=True):
+            copying = threading.Thread(target=kept.copy_log)
+            copying.start()
+            copying.join(10)
+            assert not copying.is_alive()
+        assert file.stat().st_size < 4_000_000
+    Kept(Database(f"sqlite:///{file}")).copy_log()

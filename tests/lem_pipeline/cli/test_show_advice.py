@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from rich.console import Console
 
-from lem.advice.answers import Advised
+from lem.advice.answers import Advised, columns_of
 from lem.advice.clock import Moment
 from lem.advice.order import OrderState, ParentOrder, scenario
 from lem.execution.orders import Order
@@ -30,5 +30,5 @@ def test_what_is_left_of_a_whole_order_is_a_plain_0_in_the_list():
 def test_an_order_between_two_bars_is_said_to_begin_with_the_first_one_from_then_on():
     out = io.StringIO()
     half = NOON + dt.timedelta(minutes=30)
-    show_advised(Console(file=out, width=300), Advised(Moment(*[NOON] * 5), [], [], {}, {"one": half}))
+    show_advised(Console(file=out, width=300), Advised(Moment(*[NOON] * 5), columns_of([]), [], {}, {"one": half}))
     assert out.getvalue() == "Order one begins with the first bar from 2024-01-18 12:30 UTC on\n"
