@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import Literal, get_args
 
 from lem.advice.advisor import Advisor
+from lem.advice.answers import Advised
 from lem.advice.audit import MOST_ENTRIES
 from lem.advice.callers import Caller, acting_as
 from lem.advice.follow import RETRY_SECONDS
@@ -85,6 +86,8 @@ class Decider:
         try:
             advised = self._advisor.advise()
             reasons = advised.refused
+            # Before anybody is told: who hears of it may ask at once, and the wait is that of the decision.
+            self._due = self._next(advised, retry)
             self._tail.refuse(f"{advised.at.bar:%Y-%m-%dT%H:%M:%SZ}", reasons)
             self._tail.look()
             self._told = ""
@@ -101,6 +104,9 @@ class Decider:
             _LOG.exception("a bar was not decided")
             return
         self._seen, self._bar = max(self._seen, before), advised.at.bar
+
+    def _next(self, advised: Advised, retry: dt.timedelta) -> dt.datetime:
+        """When to decide again: as the next bar is known, and sooner where an order has no slice."""
         grace = dt.timedelta(seconds=self._advisor.universe.source.capabilities.grace_seconds)
         rest = advised.at.bar_end + grace
-        self._due = min(rest, self._advisor.clock.now() + retry) if reasons else rest
+        return min(rest, self._advisor.clock.now() + retry) if advised.refused else rest
