@@ -19,6 +19,7 @@ BENCHMARKS = [
     "backfill",
     "definitions",
     "night",
+    "window",
     "waiting",
     "advise",
     "peek",

@@ -41,14 +41,14 @@ def read_columns(
 ) -> pd.DataFrame | None:
     """Some columns of the partitions that are there, as one table; None if no partition is there.
 
+    The content's hash is not verified, since that would need all columns. It is verified when a table is traded on or
+    reported.
+
     Args:
         lake: with the partitions.
         paths: of the partitions.
         columns: their names.
         where: rows to keep; all if left out.
-
-    The content's hash is not verified, since that would need all columns. It is verified when a table is traded on or
-    reported.
 
     Raises:
         LakeError: the lake cannot be read, or a partition is not Parquet with these columns.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,10 @@ LEVELS = {"scenario and m": [*SCENARIO, "min_bars"], "m": ["min_bars"], "all": [
 """How far orders are pooled: each level names the columns that stay apart."""
 GROUPS = ("asset", "hour", "weekday", "volatility", "age", "model")
 """Further levels, all m and scenarios pooled: one column each (see `lem.reports.groups`), for the model and RIVALS."""
+
+
+TOGETHER = 500_000
+"""Rows that are summarised at a time."""
 
 
 def without_noise(table: pd.DataFrame) -> None:
@@ -223,12 +228,20 @@ def full_table(orders: pd.DataFrame, costs: CostsConfig, *, resamples: int, seed
 
 
 def _series(orders: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The gains of each strategy and then the model's differences, one by one: together they take gigabytes."""
-    strategies = list(orders["strategy"].unique())
-    yield from (executed(orders[orders["strategy"] == name]) for name in strategies)
-    yield from (differences(orders, MODEL, name) for name in strategies if name != MODEL)
-    if not strategies:
-        yield executed(orders)
+    """The gains of each strategy and then the model's differences, as many at a time as have `TOGETHER` rows.
+
+    One at a time would cost a small report what pandas takes a call, and all at once a large one gigabytes.
+    """
+    strategies, held, rows = list(orders["strategy"].unique()), [executed(orders[:0])], 0
+    gains = (executed(orders[orders["strategy"] == name]) for name in strategies)
+    compared = (differences(orders, MODEL, name) for name in strategies if name != MODEL)
+    for one in chain(gains, compared):
+        if rows and rows + len(one) > TOGETHER:
+            yield pd.concat(held, ignore_index=True)
+            held, rows = [], 0
+        held.append(one)
+        rows += len(one)
+    yield pd.concat(held, ignore_index=True)
 
 
 def select(table: pd.DataFrame, level: str, costs: str = "off", against: str | None = "") -> pd.DataFrame:
