@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -65,11 +66,10 @@ def _champions(orders: pd.DataFrame) -> pd.Series:
 
 def _volatility(values: pd.Series, executed: pd.Series) -> pd.Series:
     edges = np.unique(np.quantile(executed, np.linspace(0, 1, BUCKETS + 1))) if len(executed) else np.empty(0)
-    last = max(len(edges) - 1, min(len(edges), 1))
-    if len(edges) < 2:
-        names = [f"1 of 1: {edge:.1f}" for edge in edges]
-    else:
-        names = [f"{k + 1} of {last}: {edges[k]:.1f} to {edges[k + 1]:.1f}" for k in range(last)]
+    spans = list(pairwise(edges))
+    names = [f"{k + 1} of {len(spans)}: {low:.1f} to {high:.1f}" for k, (low, high) in enumerate(spans)]
+    names = names or [f"1 of 1: {edge:.1f}" for edge in edges]
+    last = len(names)
     place = np.clip(np.searchsorted(edges, values.to_numpy(), side="left") - 1, 0, max(last - 1, 0))
     return numbered(np.where(values.notna() & (last > 0), place, last), [*names, "none"], values.index)
 

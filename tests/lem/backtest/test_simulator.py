@@ -97,6 +97,21 @@ def test_buys_and_sells_with_the_same_slices_have_opposite_gains():
     assert torch.equal(done.gain_O[..., :4], -done.gain_O[..., 4:])
 
 
+def test_strategies_decide_on_one_thread_and_the_callers_threads_come_back():
+    class Counting(Twap):
+        def decide(self, view):
+            seen.add(torch.get_num_threads())
+            return super().decide(view)
+
+    seen, before = set(), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        simulate(Counting(), random_market(np.random.default_rng(0), 2, 6), terms_of(1, 6))
+        assert (seen, torch.get_num_threads()) == ({1}, 2)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_slice_that_is_not_finite_is_refused():
     class Broken:
         name = "broken"

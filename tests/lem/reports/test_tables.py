@@ -13,9 +13,11 @@ from lem.backtest.bootstrap import EvaluationError, Interval
 from lem.execution.costs_config import CostsConfig
 from lem.registry import PromotionRecord
 from lem.reports import tables
+from lem.reports.groups import add_groups
 from lem.reports.headline import Headline, headline
-from lem.reports.prepared import prepare_orders
+from lem.reports.prepared import TEXTS, prepare_orders
 from lem.reports.verdicts import verdict
+from lem.reports.worth import add_worth
 from lem.strategies.rules import rule_names
 
 COSTS = CostsConfig(fee_bps=1.0, half_spread_bps=0.5, impact=0.5, order_size=0.2)
@@ -150,6 +152,29 @@ def test_categories_of_parquet_give_the_same_table_as_strings() -> None:
     orders = week()
     names = ["asset", "side", "benchmark", "target", "strategy", "status"]
     pd.testing.assert_frame_equal(full(orders), full(orders.astype(dict.fromkeys(names, "category"))))
+
+
+def test_texts_of_prepared_orders_are_categories_of_a_byte_or_two_a_row() -> None:
+    prepared = prepare_orders(week())
+    assert all(isinstance(prepared[name].dtype, pd.CategoricalDtype) for name in TEXTS)
+    assert prepared[list(TEXTS)].memory_usage(index=False, deep=False).max() < 4 * len(prepared)
+
+
+@pytest.mark.parametrize("rows", [1, 100, 200])
+def test_the_statistics_are_the_same_however_many_rows_are_summarised_at_a_time(monkeypatch, rows) -> None:
+    orders = add_worth(add_groups(prepare_orders(week()), {}), 1.0)
+    given, seen = tables.summarise, list[int]()
+
+    def watched(gains: pd.DataFrame, *rest: Any, **options: Any) -> pd.DataFrame:
+        seen.append(len(gains))
+        return given(gains, *rest, **options)
+
+    whole = tables.full_table(orders, COSTS, resamples=200, seed=0)
+    monkeypatch.setattr(tables, "summarise", watched)
+    monkeypatch.setattr(tables, "TOGETHER", rows)
+    pd.testing.assert_frame_equal(tables.full_table(orders, COSTS, resamples=200, seed=0), whole, atol=1e-12)
+    series = len(orders) // 3
+    assert max(seen) == max(series, rows // series * series), "as many whole series as the rows allow, and at least one"
 
 
 def test_what_rounding_leaves_is_no_gain() -> None:
